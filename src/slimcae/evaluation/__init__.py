@@ -1,0 +1,23 @@
+"""Evaluation: metrics, rate-distortion points, Bjøntegaard deltas, reports and plots.
+
+Importing it is cheap: torch, scipy and matplotlib load where they are first used.
+"""
+
+from slimcae.evaluation.bd_rate import BDResult, bd_psnr, bd_rate
+from slimcae.evaluation.rd import RDPoint, evaluate_codec, evaluate_image
+from slimcae.evaluation.report import evaluate_models, format_report
+from slimcae.evaluation.results import read_json, write_csv, write_json
+
+__all__ = [
+    "BDResult",
+    "RDPoint",
+    "bd_psnr",
+    "bd_rate",
+    "evaluate_codec",
+    "evaluate_image",
+    "evaluate_models",
+    "format_report",
+    "read_json",
+    "write_csv",
+    "write_json",
+]

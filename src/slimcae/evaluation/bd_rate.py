@@ -1,0 +1,112 @@
+"""Bjøntegaard deltas: the average distance of two rate-distortion curves.
+
+Source: Bjøntegaard, "Calculation of average PSNR differences between RD-curves", VCEG-M33, 2001;
+with the piecewise cubic (PCHIP) interpolation of log10 rate of the common test conditions of
+JCT-VC. The interpolants are integrated exactly over the interval where both curves are defined;
+nothing is extrapolated.
+
+A curve is a sequence of (rate, quality) pairs in any order: rate in bpp (or any unit), quality
+in dB (PSNR or MS-SSIM). A point that another point of its own curve matches or beats in both
+rate and quality is left out, as nobody would choose to use it; so every curve rises strictly,
+and rate over quality is a function. A point of infinite quality (lossless) is left out too.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from slimcae.errors import ConfigError
+
+Curve = Sequence[tuple[float, float]]
+
+METHOD = "PCHIP on log10 rate"
+
+
+@dataclass(frozen=True)
+class BDResult:
+    """A Bjøntegaard delta of a test curve against an anchor curve.
+
+    Attributes:
+        value: The delta: % of rate for `bd_rate`, dB for `bd_psnr`.
+        overlap: The interval that it averages over: dB for `bd_rate`, rate for `bd_psnr`.
+        dropped: How many points of the two curves were left out (see the module).
+        method: How it was interpolated.
+    """
+
+    value: float
+    overlap: tuple[float, float]
+    dropped: int
+    method: str = METHOD
+
+
+def bd_rate(anchor: Curve, test: Curve) -> BDResult | None:
+    """Average difference in rate at equal quality, in % (negative: test needs fewer bits).
+
+    None if the curves have no common interval of quality, or if one has fewer than two points.
+
+    Raises:
+        ConfigError: a rate that is not positive and finite, or a quality that is not a number.
+    """
+    delta = _mean_difference(anchor, test, lambda log_rate, quality: (quality, log_rate))
+    if delta is None:
+        return None
+    value, overlap, dropped = delta
+    return BDResult(100 * (10**value - 1), overlap, dropped)
+
+
+def bd_psnr(anchor: Curve, test: Curve) -> BDResult | None:
+    """Average difference in quality at equal rate, in dB (positive: test is better).
+
+    The average is taken over log rate. None if the curves have no common interval of rate, or
+    if one has fewer than two points.
+
+    Raises:
+        ConfigError: a rate that is not positive and finite, or a quality that is not a number.
+    """
+    delta = _mean_difference(anchor, test, lambda log_rate, quality: (log_rate, quality))
+    if delta is None:
+        return None
+    value, (low, high), dropped = delta
+    return BDResult(value, (10**low, 10**high), dropped)
+
+
+def _mean_difference(
+    anchor: Curve, test: Curve, axes: Callable[[float, float], tuple[float, float]]
+) -> tuple[float, tuple[float, float], int] | None:
+    """Mean of y_test(x) - y_anchor(x), the interval of x, and the number of points dropped.
+
+    `axes` says which of (log10 rate, quality) is x and which is y.
+    """
+    rising = _rising_part(anchor), _rising_part(test)
+    if min(map(len, rising)) < 2:
+        return None
+    curves = [
+        np.array([axes(math.log10(rate), quality) for rate, quality in points]).T
+        for points in rising
+    ]
+    low = float(max(x[0] for x, _ in curves))
+    high = float(min(x[-1] for x, _ in curves))
+    if low >= high:
+        return None
+    from scipy.interpolate import PchipInterpolator
+
+    means = [float(PchipInterpolator(x, y).integrate(low, high)) / (high - low) for x, y in curves]
+    dropped = len(anchor) + len(test) - sum(map(len, rising))
+    return means[1] - means[0], (low, high), dropped
+
+
+def _rising_part(curve: Curve) -> list[tuple[float, float]]:
+    """The points that no other matches or beats, by rising rate and therefore rising quality."""
+    for rate, quality in curve:
+        if not (0 < rate < math.inf) or math.isnan(quality):
+            raise ConfigError(
+                f"an RD curve has a point with rate {rate} and quality {quality}: "
+                "rates must be positive and finite, qualities numbers in dB"
+            )
+    kept: list[tuple[float, float]] = []
+    for rate, quality in sorted(curve, key=lambda point: (point[0], -point[1])):
+        if math.isfinite(quality) and (not kept or quality > kept[-1][1]):
+            kept.append((rate, quality))
+    return kept

@@ -1,0 +1,179 @@
+"""Reports: evaluate one model or two, write tables and plots, and print what came out."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from slimcae.errors import ConfigError
+from slimcae.evaluation.bd_rate import METHOD, Curve, bd_psnr, bd_rate
+from slimcae.evaluation.plots import plot_all
+from slimcae.evaluation.rd import Codec, Progress, RDPoint, evaluate_codec, silent
+from slimcae.evaluation.results import write_csv, write_json
+from slimcae.version import __version__
+
+DEFAULT_STEM = "report"
+"""What report files are called when only a folder is given."""
+
+
+def evaluate_models(
+    models: Sequence[tuple[str, Codec]],
+    images: Sequence[Path],
+    report_prefix: str | Path,
+    *,
+    widths: Sequence[int] | None = None,
+    progress: Progress = silent,
+) -> list[list[RDPoint]]:
+    """Evaluate one model, or two side by side, on all images and write the report.
+
+    Files: `<prefix>.csv`; `<prefix>.json`, or for two models `<prefix>_<name>.json` each; and
+    the plots of `slimcae.evaluation.plots`. Folders are created, and files of an earlier report
+    replaced. A second model of the same name is called `<name>-2`. `report_prefix` is resolved
+    by `resolve_prefix`.
+
+    Returns:
+        For each model, its points in the order of `widths`.
+
+    Raises:
+        ConfigError: not one or two models, a width that a model lacks, or a place that cannot be
+            written.
+        ImageError: no image can be read.
+    """
+    if len(models) not in (1, 2):
+        raise ConfigError(f"{len(models)} models to evaluate: give one, or two to compare")
+    names = _distinct([name for name, _ in models])
+    prefix = resolve_prefix(report_prefix)
+    with _write_errors(prefix):
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        # found out now rather than after the hours that an evaluation may take
+        if not os.access(prefix.parent, os.W_OK):
+            raise PermissionError(None, "the folder is not writable")
+
+    curves = [
+        evaluate_codec(codec, images, name=name, widths=widths, progress=progress)
+        for name, (_, codec) in zip(names, models, strict=True)
+    ]
+    with _write_errors(prefix):
+        write_csv(_with_ending(prefix, ".csv"), [point for points in curves for point in points])
+        for name, points in zip(names, curves, strict=True):
+            ending = ".json" if len(curves) == 1 else f"_{_file_part(name)}.json"
+            write_json(_with_ending(prefix, ending), name, f"SlimCAE {__version__}", points)
+        plot_all(prefix, curves)
+    return curves
+
+
+def resolve_prefix(report_prefix: str | Path) -> Path:
+    """What the names of the report's files start with.
+
+    `results/run` gives `results/run.csv`, `results/run_psnr.png` and so on. A folder, which is
+    a text that ends in a slash or a folder that exists, gives `<folder>/report.csv` and so on.
+    """
+    text = os.fspath(report_prefix)
+    folder = text.endswith(("/", os.sep)) or Path(text).is_dir()
+    return Path(text) / DEFAULT_STEM if folder else Path(text)
+
+
+_HEADINGS = (
+    "model", "width", "λ", "bpp", "(estim.)", "MSE", "PSNR dB", "MS-SSIM", "dB", "enc ms", "dec ms",
+)  # fmt: skip
+
+
+def format_table(points: Sequence[RDPoint]) -> str:
+    """The points as a table for the terminal, one line each, "–" where a value is missing."""
+    rows = [_HEADINGS] + [
+        (
+            point.model,
+            str(point.width),
+            _number(point.lmbda, "g"),
+            _number(point.bpp, ".4f"),
+            _number(point.bpp_estimated, ".4f"),
+            _number(point.mse, ".6f"),
+            _number(point.psnr, ".3f"),
+            _number(point.ms_ssim, ".5f"),
+            _number(point.ms_ssim_db, ".3f"),
+            _number(1000 * point.encode_seconds, ".1f"),
+            _number(1000 * point.decode_seconds, ".1f"),
+        )
+        for point in points
+    ]
+    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(sizes[0])]
+            + [cell.rjust(size) for cell, size in zip(row[1:], sizes[1:], strict=True)]
+        )
+        for row in rows
+    )
+
+
+def format_bd_rate(anchor: Sequence[RDPoint], test: Sequence[RDPoint]) -> str:
+    """The Bjøntegaard deltas of one model against another: a line for PSNR, one for MS-SSIM.
+
+    The line for MS-SSIM (in dB) is there if both models have it.
+    """
+    heading = f"{test[0].model} against {anchor[0].model}, Bjøntegaard deltas ({METHOD}):"
+    lines = [heading, _bd_line("PSNR", *(_curve(points, "psnr") for points in (anchor, test)))]
+    similarities = _curve(anchor, "ms_ssim_db"), _curve(test, "ms_ssim_db")
+    if all(similarities):
+        lines.append(_bd_line("MS-SSIM", *similarities))
+    return "\n".join(lines)
+
+
+def format_report(curves: Sequence[Sequence[RDPoint]]) -> str:
+    """The table of all points and, for two models, the second's deltas against the first."""
+    table = format_table([point for points in curves for point in points])
+    return f"{table}\n\n{format_bd_rate(*curves)}" if len(curves) == 2 else table
+
+
+def _curve(points: Sequence[RDPoint], quality: str) -> Curve:
+    pairs = ((point.bpp, getattr(point, quality)) for point in points)
+    return [(bpp, value) for bpp, value in pairs if value is not None]
+
+
+def _bd_line(quality: str, anchor: Curve, test: Curve) -> str:
+    rate, gain = bd_rate(anchor, test), bd_psnr(anchor, test)
+    if rate is None:
+        return f"  {quality}: no BD-rate, as it needs two curves of two points or more that overlap"
+    low, high = rate.overlap
+    text = f"  {quality}: BD-rate {rate.value:+.2f} % over {low:.2f}–{high:.2f} dB"
+    if gain is not None:
+        low, high = gain.overlap
+        text += f", gain {gain.value:+.3f} dB over {low:.3f}–{high:.3f} bpp"
+    if rate.dropped:
+        text += f" (points left out, being dominated or lossless: {rate.dropped})"
+    return text
+
+
+def _number(value: float | None, spec: str) -> str:
+    return "–" if value is None else format(value, spec)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, the second one numbered if its files would be called like the first's."""
+    first, *rest = names
+    return [first] + [
+        f"{name}-2" if _file_part(name).casefold() == _file_part(first).casefold() else name
+        for name in rest
+    ]
+
+
+def _file_part(name: str) -> str:
+    """The name with everything replaced that does not belong into a file name."""
+    return re.sub(r"[^\w.+-]+", "_", name)
+
+
+def _with_ending(prefix: Path, ending: str) -> Path:
+    return prefix.with_name(prefix.name + ending)
+
+
+@contextmanager
+def _write_errors(prefix: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write a report to {prefix}: {error.strerror or error}; "
+            "name a folder that you can write to"
+        ) from error

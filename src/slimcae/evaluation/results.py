@@ -1,0 +1,144 @@
+"""RD points in files: CSV for spreadsheets, JSON in the schema of CompressAI's results.
+
+The JSON holds {"name", "description", "results"}, and in results one list per quantity, with one
+entry per point. Beside CompressAI's own lists (psnr-rgb, ms-ssim-rgb, bpp, encoding_time and
+decoding_time in seconds) there are width, lambda, bpp-estimated, mse and ms-ssim-db-rgb. JSON has
+no infinity: null stands for a value that is not available or, for psnr-rgb, infinite.
+"""
+
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from slimcae.errors import ConfigError
+from slimcae.evaluation.rd import RDPoint
+from slimcae.files import atomic_path
+
+COLUMNS = (
+    "model",
+    "width",
+    "lambda",
+    "bpp",
+    "bpp_estimated",
+    "mse",
+    "psnr",
+    "ms_ssim",
+    "ms_ssim_db",
+    "encode_seconds",
+    "decode_seconds",
+)
+"""Columns of the CSV: the fields of `RDPoint`, in their order."""
+
+_JSON_LISTS = {
+    "psnr-rgb": "psnr",
+    "ms-ssim-rgb": "ms_ssim",
+    "ms-ssim-db-rgb": "ms_ssim_db",
+    "bpp": "bpp",
+    "encoding_time": "encode_seconds",
+    "decoding_time": "decode_seconds",
+    "width": "width",
+    "lambda": "lmbda",
+    "bpp-estimated": "bpp_estimated",
+    "mse": "mse",
+}
+"""List of the JSON: field of `RDPoint`."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """One codec's results as the JSON holds them, ours or somebody else's.
+
+    Attributes:
+        name: Of the codec or model.
+        description: Free text.
+        lists: For each quantity, one value per RD point; None is not available.
+    """
+
+    name: str
+    description: str
+    lists: Mapping[str, tuple[float | None, ...]]
+
+    def curve(self, quality: str = "psnr-rgb") -> list[tuple[float, float]]:
+        """(bpp, quality) pairs, as `bd_rate` takes them, of the points that have both."""
+        pairs = zip(self.lists["bpp"], self.lists.get(quality, ()), strict=False)
+        return [(rate, value) for rate, value in pairs if rate is not None and value is not None]
+
+
+def write_csv(path: Path, points: Sequence[RDPoint]) -> None:
+    """Write one row per point, in the order given; a value not available is an empty cell.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(dataclasses.astuple(point) for point in points)
+
+
+def write_json(path: Path, name: str, description: str, points: Sequence[RDPoint]) -> None:
+    """Write one model's points, sorted by bpp.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    ordered = sorted(points, key=lambda point: point.bpp)
+    document = {
+        "name": name,
+        "description": description,
+        "results": {
+            key: [_finite(getattr(point, field)) for point in ordered]
+            for key, field in _JSON_LISTS.items()
+        },
+    }
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Results:
+    """Read results in this schema: ours, CompressAI's and those it publishes of other codecs.
+
+    Raises:
+        ConfigError: the file cannot be read or does not follow the schema.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read results from {path}: {error.strerror}") from error
+    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError
+        raise ConfigError(f"{path} is not a JSON file: {error}") from error
+    if not (isinstance(document, dict) and isinstance(document.get("results"), dict)):
+        raise _foreign(path, 'there is no object "results"')
+
+    lists: dict[str, tuple[float | None, ...]] = {}
+    for key, values in document["results"].items():
+        if not (isinstance(values, list) and all(map(_is_number_or_none, values))):
+            raise _foreign(path, f'"{key}" is not a list of numbers')
+        lists[key] = tuple(values)
+    if "bpp" not in lists:
+        raise _foreign(path, 'there is no list "bpp"')
+    for key, column in lists.items():
+        if len(column) != len(lists["bpp"]):
+            raise _foreign(path, f'"{key}" has {len(column)} values, "bpp" {len(lists["bpp"])}')
+    name, description = document.get("name", path.stem), document.get("description", "")
+    return Results(str(name), str(description), lists)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _is_number_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _foreign(path: Path, why: str) -> ConfigError:
+    return ConfigError(
+        f"{path} does not hold results in CompressAI's schema: {why}; expected "
+        '{"name", "description", "results": {"bpp": [...], "psnr-rgb": [...], ...}}'
+    )

@@ -1,0 +1,1 @@
+"""The network: slimmable transforms, normalization, entropy bottleneck, and the model file."""

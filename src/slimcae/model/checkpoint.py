@@ -1,0 +1,189 @@
+"""Model files: safetensors with the configuration inside, enough to rebuild a model alone.
+
+Saving builds the coding tables; loading never does. Layout in docs/format.md, "Model files".
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save as serialize
+from torch import Tensor
+
+from slimcae.coding.tables import SymbolTables, from_arrays
+from slimcae.errors import ConfigError, ModelError
+from slimcae.files import write_bytes
+from slimcae.model.config import ModelInfo, SlimCAEConfig
+from slimcae.model.gdn import SlimmableGDN
+from slimcae.model.layers import SlimmableConv2d, SlimmableConvTranspose2d
+from slimcae.model.slimcae import SlimCAE
+
+METADATA_KEY = "slimcae"
+FORMAT = 1
+
+
+def save_model(path: Path, model: SlimCAE, info: ModelInfo, *, half: bool = False) -> None:
+    """Write a model file, ready to code with: medians and tables are built from these weights.
+
+    half: round the kernels to float16 first (in `model` too, since tables and file must agree
+        on the same numbers); files are half as large.
+
+    Raises:
+        ModelError: weights that are not finite.
+        OSError: the file cannot be written.
+    """
+    if half:
+        with torch.no_grad():
+            for tensor in _kernels(model).values():
+                tensor.copy_(tensor.half())
+    broken = [name for name, t in model.state_dict().items() if not torch.isfinite(t).all()]
+    if broken:
+        raise ModelError(f"{path} was not written: {broken[0]} has values that are not finite")
+    model.update()
+    half_names = set(_kernels(model)) if half else set()
+    tensors = {
+        name: (tensor.half() if name in half_names else tensor).cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    for width in model.widths:
+        for key, array in model.tables[width].to_arrays().items():
+            tensors[f"tables.{width}.{key}"] = torch.from_numpy(np.ascontiguousarray(array))
+    metadata = {
+        "format": FORMAT,
+        "name": info.name,
+        "version": info.version,
+        "config": {"widths": list(model.config.widths), "gdn": model.config.gdn},
+        "lmbda": None if info.lmbda is None else list(info.lmbda),
+        "fingerprints": {str(w): fingerprint(model, w).hex() for w in model.widths},
+        "training": info.training,
+    }
+    write_bytes(path, serialize(tensors, metadata={METADATA_KEY: json.dumps(metadata)}))
+
+
+def load_model(path: Path, device: str | torch.device = "cpu") -> SlimCAE:
+    """Read a model file, whatever its name: the model with tables and info, in evaluation mode.
+
+    Raises:
+        ModelError: missing, damaged, or not a model file of this program.
+    """
+    metadata, tensors = _read(path)
+    try:
+        config = SlimCAEConfig(tuple(metadata["config"]["widths"]), metadata["config"]["gdn"])
+        lmbda = metadata["lmbda"]
+        model_info = ModelInfo(
+            name=str(metadata["name"]),
+            version=str(metadata["version"]),
+            lmbda=None if lmbda is None else tuple(float(value) for value in lmbda),
+            training=dict(metadata["training"]),
+        )
+        with torch.device("meta"):  # no time for initial weights that the file replaces
+            model = SlimCAE(config)
+        for width in config.widths:
+            prefix = f"tables.{width}."
+            arrays = {
+                k.removeprefix(prefix): t.numpy()
+                for k, t in tensors.items()
+                if k.startswith(prefix)
+            }
+            model.tables[width] = _tables(arrays, width)
+        state = {k: t.float() for k, t in tensors.items() if not k.startswith("tables.")}
+        model.load_state_dict(state, assign=True)
+        model.info = model_info
+    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"{path} is a damaged model file: {reason}") from error
+    return model.to(device).eval()
+
+
+def fingerprint(model: SlimCAE, width: int) -> bytes:
+    """The first 8 bytes of the SHA-256 over every tensor and table that `width` uses.
+
+    Kernels count as sliced to the width, numbers as float32 (which holds float16 exactly), so
+    that the fingerprint tells models apart and not the ways of storing them.
+    """
+    digest = hashlib.sha256()
+    arrays: dict[str, NDArray[Any]] = {
+        name: tensor.detach().float().cpu().contiguous().numpy()
+        for name, tensor in _width_tensors(model, width)
+    }
+    arrays |= {f"tables.{key}": value for key, value in model.tables[width].to_arrays().items()}
+    for name, array in sorted(arrays.items()):
+        little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        digest.update(f"{name} {little_endian.dtype.str} {array.shape}\n".encode())
+        digest.update(little_endian.tobytes())
+    return digest.digest()[:8]
+
+
+def _width_tensors(model: SlimCAE, width: int) -> Iterator[tuple[str, Tensor]]:
+    for name, layer in model.named_modules():
+        if isinstance(layer, SlimmableConv2d | SlimmableConvTranspose2d):
+            image_side = name in ("g_a.conv1", "g_s.deconv3")
+            inputs = 3 if name == "g_a.conv1" else width
+            outputs = 3 if name == "g_s.deconv3" else width
+            assert image_side or inputs == outputs
+            weight, bias = layer.slice(inputs, outputs)
+            yield f"{name}.weight", weight
+            if bias is not None:
+                yield f"{name}.bias", bias
+        elif isinstance(layer, SlimmableGDN):
+            for key, tensor in layer.own_parameters(width).items():
+                yield f"{name}.{key}", tensor
+    for name, tensor in model.entropy_bottleneck(width).state_dict().items():
+        yield f"entropy_bottleneck.{name}", tensor
+
+
+def _kernels(model: SlimCAE) -> dict[str, Tensor]:
+    """The tensors that make a model file large: kernels and γ."""
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if name.startswith(("g_a.", "g_s.")) and parameter.ndim > 1
+    }
+
+
+def _tables(arrays: Mapping[str, NDArray[Any]], width: int) -> SymbolTables:
+    tables = from_arrays(arrays)
+    if len(tables.counts) != width:
+        raise ValueError(f"{len(tables.counts)} tables for {width} channels")
+    return tables
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.is_file():
+        raise ModelError(f"no model file at {path}: give a file that `slimcae train` wrote")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {})[METADATA_KEY])
+            version = metadata["format"]
+            if version != FORMAT:
+                raise ModelError(
+                    f"{path} has model format {version!r}, this slimcae reads format {FORMAT}: "
+                    "install a matching version"
+                )
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path} is not a slimcae model file ({_kind(path)}): "
+            "give a model.safetensors that `slimcae train` wrote"
+        ) from error
+
+
+def _kind(path: Path) -> str:
+    """What a foreign file seems to be, in words."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
+        return "it is empty"
+    if head.startswith((b"PK", b"\x80")):
+        return "it looks like a PyTorch pickle, which slimcae never loads"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, not the file itself"
+    return "it is damaged, or of another program"

@@ -1,0 +1,53 @@
+"""What defines a SlimCAE beside its weights: configuration, and where the weights come from."""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from slimcae.errors import ConfigError
+from slimcae.model.gdn import GDN_VARIANTS, GDNVariant
+
+DEFAULT_WIDTHS = (192, 144, 96, 72, 48)
+
+
+@dataclass(frozen=True)
+class SlimCAEConfig:
+    """Widths (filters per layer, widest first) and the variant of the normalization.
+
+    Raises:
+        ConfigError: widths that are not strictly decreasing positive integers, or an unknown GDN.
+    """
+
+    widths: tuple[int, ...] = DEFAULT_WIDTHS
+    gdn: GDNVariant = "switchable"
+
+    def __post_init__(self) -> None:
+        widths = self.widths
+        whole = all(isinstance(w, int) and not isinstance(w, bool) and w > 0 for w in widths)
+        falling = all(a > b for a, b in pairwise(widths)) if whole else False
+        if not (widths and whole and falling):
+            raise ConfigError(
+                f"widths {list(widths)} do not work: give strictly decreasing positive integers, "
+                "as in 192 144 96 72 48"
+            )
+        if self.gdn not in GDN_VARIANTS:
+            raise ConfigError(
+                f"unknown GDN variant {self.gdn!r}: choose from {', '.join(GDN_VARIANTS)}"
+            )
+
+    @property
+    def num_filters(self) -> int:
+        """Filters of the shared kernels: the widest width."""
+        return self.widths[0]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model file says about its weights."""
+
+    name: str = "unnamed"
+    version: str = "0"
+    lmbda: tuple[float, ...] | None = None
+    """λ of each width, widest first, as last trained."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """How it was trained, for people."""

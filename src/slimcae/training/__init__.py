@@ -1,0 +1,1 @@
+"""Training: data, warm start, loss, loop and λ-scheduling; runs without the entropy coder."""

@@ -1,0 +1,198 @@
+"""Training crops: drawn by step number, cut from a cache of decoded images.
+
+What a step sees depends on the seed and the step alone, so that a resumed run goes on exactly
+as if it had never stopped, and no loader state needs to be stored.
+"""
+
+import itertools
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from slimcae.errors import ImageError, TrainingError
+from slimcae.images import read_picture
+
+log = logging.getLogger("slimcae")
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One crop: which image, where (fractions of the room there is), and whether mirrored."""
+
+    index: int
+    top: float
+    left: float
+    flip: bool
+
+
+def draw_crops(seed: int, step: int, count: int, num_images: int) -> list[Draw]:
+    """The crops of one step, the same for the same seed and step."""
+    rng = np.random.default_rng([seed, step])
+    indices = rng.integers(num_images, size=count).tolist()
+    places = rng.random((count, 3)).tolist()
+    return [
+        Draw(index, top, left, flip < 0.5)
+        for index, (top, left, flip) in zip(indices, places, strict=True)
+    ]
+
+
+def cut(image: Tensor, draw: Draw, size: int) -> Tensor:
+    """A crop (3, size, size) of an image (3, H, W); smaller images repeat their edge."""
+    _, height, width = image.shape
+    if height < size or width < size:
+        pad = (0, max(0, size - width), 0, max(0, size - height))
+        # replicate padding knows no integers on some devices
+        image = F.pad(image[None].float(), pad, mode="replicate")[0].to(image.dtype)
+        _, height, width = image.shape
+    top = int(draw.top * (height - size + 1))
+    left = int(draw.left * (width - size + 1))
+    crop = image[:, top : top + size, left : left + size]
+    return crop.flip(-1) if draw.flip else crop
+
+
+def decode(path: Path) -> Tensor:
+    """An image file as a tensor (3, H, W), uint8."""
+    return torch.from_numpy(read_picture(path).pixels).permute(2, 0, 1).contiguous()
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of memory that are free on the device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 4 * GIB  # systems that do not say (Windows): a cautious guess
+
+
+class TrainingImages:
+    """A set of image files that gives batches of random crops.
+
+    As many images as `cache_gb` allows are decoded once and kept on `device`, where the crops
+    are cut; worker processes decode the others as they are drawn.
+
+    Raises:
+        TrainingError: no usable image.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        device: torch.device,
+        cache_gb: float | None = None,
+        num_workers: int = 2,
+    ) -> None:
+        self.device = device
+        self.num_workers = num_workers
+        budget = free_memory(device) / 2 if cache_gb is None else cache_gb * GIB
+        self.cache: list[Tensor] = []
+        self.uncached: list[Path] = []
+        self._fill_cache(paths, budget)
+        if not len(self):
+            raise TrainingError(f"none of the {len(paths)} training images can be read")
+
+    def __len__(self) -> int:
+        return len(self.cache) + len(self.uncached)
+
+    def report_small(self, size: int) -> None:
+        """Say once how many cached images are smaller than the crops."""
+        small = sum(min(image.shape[1:]) < size for image in self.cache)
+        if small:
+            log.warning(
+                "%d of %d training images are smaller than the %d×%d crops: "
+                "their edges are repeated",
+                small, len(self), size, size,
+            )  # fmt: skip
+
+    def batches(
+        self, size: int, count: int, seed: int, start: int, part: slice = slice(None)
+    ) -> Iterator[Tensor]:
+        """Endless batches (count, 3, size, size), uint8, on the device, from step `start` on.
+
+        `part` picks this process's share of each batch of `count` crops.
+        """
+
+        def step_draws(step: int) -> list[Draw]:
+            return draw_crops(seed, step, count, len(self))[part]
+
+        late = self._decoded_by_workers(size, step_draws, start) if self.uncached else None
+        for step in itertools.count(start):
+            draws = step_draws(step)
+            from_workers = iter(next(late)) if late else iter(())
+            crops = [
+                cut(self.cache[draw.index], draw, size)
+                if draw.index < len(self.cache)
+                else next(from_workers).to(self.device, non_blocking=True)
+                for draw in draws
+            ]
+            yield torch.stack(crops)
+
+    def sample(self, size: int, count: int, seed: int) -> Tensor:
+        """One fixed batch (count, 3, size, size), uint8, apart from those of the training steps."""
+        # steps count from zero: no training step uses this number
+        return next(self.batches(size, count, seed, start=2**40))
+
+    def _decoded_by_workers(self, size: int, step_draws: Any, start: int) -> Iterator[list[Tensor]]:
+        first = len(self.cache)
+        plan = (
+            [draw for draw in step_draws(step) if draw.index >= first]
+            for step in itertools.count(start)
+        )
+        loader: DataLoader[Tensor] = DataLoader(
+            _UncachedCrops(self.uncached, first, size),
+            batch_sampler=plan,  # draws instead of numbers
+            num_workers=self.num_workers,
+            collate_fn=list,
+        )
+        return iter(loader)
+
+    def _fill_cache(self, paths: Sequence[Path], budget: float) -> None:
+        used = 0
+        with ThreadPoolExecutor() as pool:
+            chunk = 4 * (os.cpu_count() or 1)  # decoded ahead: bounded, whatever the budget
+            for start in range(0, len(paths), chunk):
+                if used >= budget:
+                    self.uncached.extend(paths[start:])
+                    return
+                for image in pool.map(_decode_or_warn, paths[start : start + chunk]):
+                    if image is not None:
+                        used += image.numel()
+                        self.cache.append(image.to(self.device))
+
+
+def _decode_or_warn(path: Path) -> Tensor | None:
+    try:
+        return decode(path)
+    except ImageError as error:
+        log.warning("training image skipped: %s", error)
+        return None
+
+
+class _UncachedCrops(Dataset[Tensor]):
+    """Decodes a drawn image in a worker process and cuts the crop there."""
+
+    def __init__(self, paths: list[Path], first: int, size: int) -> None:
+        self.paths, self.first, self.size = paths, first, size
+
+    def __getitem__(self, draw: Draw) -> Tensor:
+        for k in range(len(self.paths)):  # an unreadable image is replaced by the next one
+            image = _decode_or_warn(self.paths[(draw.index - self.first + k) % len(self.paths)])
+            if image is not None:
+                return cut(image, draw, self.size).contiguous()
+        raise TrainingError(f"none of the {len(self.paths)} uncached training images can be read")

@@ -1,0 +1,81 @@
+"""One process among several: what torchrun's environment says, and how to join."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import distributed
+
+from slimcae.errors import ConfigError
+from slimcae.model.device import resolve_device
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among all that train together."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+    def share(self, batchsize: int) -> slice:
+        """This process's part of a batch.
+
+        Raises:
+            ConfigError: a batch that the processes cannot share evenly.
+        """
+        if batchsize % self.size:
+            raise ConfigError(
+                f"--batchsize {batchsize} cannot be shared by {self.size} processes: "
+                "give a multiple of their number"
+            )
+        part = batchsize // self.size
+        return slice(self.rank * part, (self.rank + 1) * part)
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether any process says so; all processes must ask."""
+        if self.size == 1:
+            return flag
+        votes = torch.tensor(int(flag), device=device)
+        distributed.all_reduce(votes, distributed.ReduceOp.MAX)
+        return bool(votes)
+
+    def from_main(self, values: list[float], device: torch.device) -> list[float]:
+        """The main process's values, the same in all processes; all must ask."""
+        if self.size == 1:
+            return values
+        shared = torch.tensor(values, dtype=torch.float64, device=device)
+        distributed.broadcast(shared, src=0)
+        return shared.tolist()
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[Process]:
+    """Join the processes that torchrun started (NCCL on GPUs, gloo on CPUs); alone, do nothing."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Process()
+        return
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Process(distributed.get_rank(), size)
+    finally:
+        distributed.destroy_process_group()
+
+
+def local_device(name: str) -> torch.device:
+    """The device for `cpu`, `cuda` or `auto`; with torchrun, this process's own GPU.
+
+    Raises:
+        ConfigError: cuda where there is none.
+    """
+    device = resolve_device(name, int(os.environ.get("LOCAL_RANK", "0")))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device

@@ -1,0 +1,48 @@
+"""The rate–distortion loss of a slimmable autoencoder."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from slimcae.model.slimcae import SlimCAE
+
+
+def bits_per_pixel(likelihoods: Tensor, num_pixels: int) -> Tensor:
+    """Estimated rate: the sum of −log2(likelihoods), divided by the pixels of the whole batch."""
+    return -torch.log2(likelihoods).sum() / num_pixels
+
+
+class RateDistortionLoss(nn.Module):
+    """Σ over widths of λ_w · MSE_w + bpp_w (Yang et al. 2021, eq. 5).
+
+    MSE is taken on images in [0, 1], as in the authors' code: λ = 2048 here is
+    2048 / 255² = 0.0315 on the scale of 8-bit values. Rates count bits per pixel of the batch,
+    N × H × W.
+
+    The loss holds the model, so that one forward call (which DistributedDataParallel can wrap
+    and torch.compile can trace) goes from pixels to the loss.
+    """
+
+    lmbda: Tensor
+
+    def __init__(self, model: SlimCAE, lmbda: Sequence[float]) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("lmbda", torch.tensor(lmbda, dtype=torch.float32), persistent=False)
+
+    def forward(self, x: Tensor, widths: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Loss (scalar), and bpp and MSE of each width in turn (len(widths), 2), detached.
+
+        x: (N, 3, H, W) in [0, 1].
+        """
+        n, _, height, width = x.shape
+        total = x.new_zeros(())
+        measured = []
+        for filters in widths:
+            out = self.model(x, filters)
+            bpp = bits_per_pixel(out["likelihoods"], n * height * width)
+            mse = (out["x_hat"].float() - x).square().mean()
+            total = total + self.lmbda[self.model.widths.index(filters)] * mse + bpp
+            measured.append(torch.stack([bpp.detach(), mse.detach()]))
+        return total, torch.stack(measured)

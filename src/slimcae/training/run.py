@@ -1,0 +1,233 @@
+"""`train` from start to finish: data, model, warm start or resume, loop, checkpoints, logs."""
+
+import logging
+import re
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from slimcae.errors import ModelError
+from slimcae.model.checkpoint import load_model, save_model
+from slimcae.model.config import ModelInfo, SlimCAEConfig
+from slimcae.model.slimcae import SlimCAE
+from slimcae.training.data import TrainingImages
+from slimcae.training.distributed import local_device, process_group
+from slimcae.training.interrupt import StopRequest
+from slimcae.training.run_folder import MODEL_NAME, STATE_NAME, RunLog, load_state, save_state
+from slimcae.training.settings import TrainSettings, check_lmbda
+from slimcae.training.trainer import Trainer
+from slimcae.training.warm_start import fit_entropy_models, warm_start_transforms
+
+log = logging.getLogger("slimcae")
+
+WARM_START_CROPS = 64
+AGREE_EVERY = 10
+"""Steps between two agreements of several processes on whether to pause."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a new run begins with; a folder that holds a run goes on with that instead."""
+
+    widths: tuple[int, ...] | None = None
+    gdn: str | None = None
+    lmbda: tuple[float, ...] | None = None
+    init_from: Path | None = None
+    """A model file whose weights to begin with."""
+    warm_start: bool = True
+    """Without `init_from`: begin as a block transform instead of at random."""
+
+
+def default_lmbda(widths: Sequence[int]) -> tuple[float, ...]:
+    """The authors' preset, 2048 for the widest and half as much for each narrower width."""
+    return tuple(2048.0 / 2**k for k in range(len(widths)))
+
+
+def train(
+    folder: Path, paths: Sequence[Path], start: Start, settings: TrainSettings, device_name: str
+) -> int | None:
+    """Train in `folder` up to `settings.last_step`, going on where an earlier run stopped.
+
+    paths: the training images.
+
+    Returns the number of the signal that stopped it early, or None.
+
+    Raises:
+        ModelError: `start` contradicts the run that the folder holds.
+        TrainingError: no usable image; a loss that is not finite.
+        ConfigError: settings that contradict each other or the machine.
+    """
+    device = local_device(device_name)
+    with ExitStack() as stack:
+        process = stack.enter_context(process_group(device))
+        stop = stack.enter_context(StopRequest())
+        share = process.share(settings.batchsize)
+        state = load_state(folder / STATE_NAME) if (folder / STATE_NAME).exists() else None
+        config, lmbda = resolve(folder, start, state)
+        torch.manual_seed(settings.seed)
+        model = _initial_model(config, start if state is None else Start(), device)
+        folder.mkdir(parents=True, exist_ok=True)
+        images = TrainingImages(paths, device, settings.cache_gb, settings.num_workers)
+        images.report_small(settings.patchsize)
+        if process.is_main:
+            log.info(
+                "%d training images, %d of them in memory; %d of %d crops per step here, on %s",
+                len(images), len(images.cache),
+                share.stop - share.start, settings.batchsize, device,
+            )  # fmt: skip
+        if state is None and start.warm_start and start.init_from is None:
+            _warm_start(model, images, lmbda, settings)
+        trainer = Trainer(model, lmbda, settings, images, process)
+        if state is not None:
+            trainer.load_state_dict(state["trainer"])
+            log.info("resuming at step %d of %d", trainer.step, settings.last_step)
+        run_log = stack.enter_context(RunLog(folder, enabled=process.is_main))
+        run_log.write(event="start", step=trainer.step, lmbda=list(lmbda), **settings.as_dict())
+        run_steps(trainer, settings.last_step, run_log, stop, lambda: save_run(folder, trainer))
+        return stop.signal
+
+
+def run_steps(
+    trainer: Trainer, last_step: int, run_log: RunLog, stop: StopRequest, save: Any
+) -> None:
+    """Train up to `last_step` with a progress bar; save now and then, at a stop, and at the end."""
+    settings, process = trainer.settings, trainer.process
+    saved_at = time.monotonic()
+    with tqdm(
+        total=last_step,
+        initial=trainer.step,
+        unit="step",
+        disable=None if process.is_main else True,
+    ) as bar:
+
+        def should_pause() -> bool:
+            bar.update()
+            due = bool(stop) or time.monotonic() - saved_at > 60 * settings.save_minutes
+            if process.size == 1:
+                return due
+            return trainer.step % AGREE_EVERY == 0 and process.any(due, trainer.device)
+
+        def on_pause() -> bool:
+            nonlocal saved_at
+            if process.is_main:
+                save()
+            saved_at = time.monotonic()
+            return not process.any(bool(stop), trainer.device)
+
+        def on_log(line: Any) -> None:
+            run_log.step(line)
+            bar.set_postfix(loss=f"{line.loss:.3f}", refresh=False)
+
+        trainer.run(last_step, on_log=on_log, should_pause=should_pause, on_pause=on_pause)
+    if process.is_main and not stop:
+        save()
+
+
+def save_run(folder: Path, trainer: Trainer, **progress: Any) -> None:
+    """Write the model (averaged weights) and the state to go on from."""
+    config = trainer.model.config
+    save_state(
+        folder / STATE_NAME,
+        {
+            "trainer": trainer.state_dict(),
+            "config": {"widths": list(config.widths), "gdn": config.gdn},
+            **progress,
+        },
+    )
+    save_model(folder / MODEL_NAME, trainer.averaged, model_info(folder, trainer))
+
+
+def model_info(folder: Path, trainer: Trainer) -> ModelInfo:
+    """What a model file says of the training behind it; its name is the run folder's."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", folder.resolve().name.lower()).strip("-")[:16]
+    return ModelInfo(
+        name=name or "unnamed",
+        version=str(trainer.step),
+        lmbda=trainer.lmbda,
+        training={"step": trainer.step, **trainer.settings.as_dict()},
+    )
+
+
+def resolve(
+    folder: Path, start: Start, state: dict[str, Any] | None
+) -> tuple[SlimCAEConfig, tuple[float, ...]]:
+    """Configuration and λ of the run: the folder's, the given model's, or the wanted ones.
+
+    Raises:
+        ModelError: what is wanted contradicts the folder or the model file.
+        ConfigError: as many λ as widths are needed.
+    """
+    wanted: dict[str, Any] = {"widths": start.widths, "gdn": start.gdn}
+    if state is not None:
+        origin = folder / STATE_NAME
+        have = SlimCAEConfig(tuple(state["config"]["widths"]), state["config"]["gdn"])
+        lmbda = tuple(state["trainer"]["lmbda"])
+        if start.lmbda is not None and start.lmbda != lmbda:
+            raise ModelError(
+                f"--lmbda {_words(start.lmbda)} contradicts {origin}, trained with "
+                f"{_words(lmbda)}: leave it out to continue, or take another --checkpoint_dir"
+            )
+    elif (folder / MODEL_NAME).exists() and start.init_from is None:
+        raise ModelError(
+            f"{folder} holds {MODEL_NAME} but no {STATE_NAME} to continue from: take another "
+            f"--checkpoint_dir, with --init_from {folder / MODEL_NAME} to begin with its weights"
+        )
+    elif start.init_from is not None:
+        origin = start.init_from
+        model = load_model(origin)
+        have, lmbda = model.config, start.lmbda or model.info.lmbda or default_lmbda(model.widths)
+    else:
+        config = SlimCAEConfig(**{key: value for key, value in wanted.items() if value is not None})
+        lmbda = start.lmbda or default_lmbda(config.widths)
+        check_lmbda(lmbda, config.widths)
+        return config, lmbda
+    check_same_config(origin, have, start.widths, start.gdn)
+    check_lmbda(lmbda, have.widths)
+    return have, lmbda
+
+
+def check_same_config(
+    origin: Path, have: SlimCAEConfig, widths: tuple[int, ...] | None, gdn: str | None
+) -> None:
+    """Compare what was asked for with what a file holds.
+
+    Raises:
+        ModelError: a contradiction; both sides are named.
+    """
+    if widths is not None and widths != have.widths:
+        raise ModelError(
+            f"--switch_list {_words(widths)} contradicts {origin}, which has widths "
+            f"{_words(have.widths)}: leave it out, or take another model"
+        )
+    if gdn is not None and gdn != have.gdn:
+        raise ModelError(
+            f"--gdn {gdn} contradicts {origin}, which has {have.gdn}: "
+            "leave it out, or take another model"
+        )
+
+
+def _words(values: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in values)
+
+
+def _initial_model(config: SlimCAEConfig, start: Start, device: torch.device) -> SlimCAE:
+    if start.init_from is not None:
+        return load_model(start.init_from, device)
+    return SlimCAE(config).to(device)
+
+
+def _warm_start(
+    model: SlimCAE, images: TrainingImages, lmbda: tuple[float, ...], settings: TrainSettings
+) -> None:
+    log.info("warm start: block transform of the training images, then entropy models alone")
+    size = max(settings.patchsize, 64)
+    count = max(8, WARM_START_CROPS * 256**2 // size**2)
+    x = images.sample(size, count, settings.seed).float() / 255
+    warm_start_transforms(model, x, lmbda)
+    fit_entropy_models(model, x, settings.seed)

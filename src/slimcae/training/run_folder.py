@@ -1,0 +1,101 @@
+"""A training run on disk: the model, the state to go on from, and the logs.
+
+- `model.safetensors`: moving average of the weights, with tables: usable at once
+- `state.pt`: raw weights, moments, step: only training reads it
+- `log.jsonl`: one JSON object per log line
+- `tensorboard/`: the same as scalars, if tensorboard is installed
+"""
+
+import importlib.util
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+from slimcae.errors import ModelError
+from slimcae.files import atomic_path
+from slimcae.training.stats import StepLog
+
+log = logging.getLogger("slimcae")
+
+MODEL_NAME = "model.safetensors"
+SCHEDULED_NAME = "model_scheduled.safetensors"
+STATE_NAME = "state.pt"
+SCHEDULE_STATE_NAME = "schedule_state.pt"
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a training state; an interrupted write leaves the file before it intact."""
+    with atomic_path(path) as temporary:
+        torch.save(dict(state), temporary)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a training state onto the CPU.
+
+    Raises:
+        ModelError: not a training state of this program, or damaged.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged or foreign file
+        reason = str(error).partition("\n")[0]
+        raise ModelError(
+            f"{path} is not a readable training state ({reason}): "
+            "delete it to start anew, or take another --checkpoint_dir"
+        ) from error
+    if not isinstance(state, dict) or "trainer" not in state:
+        raise ModelError(f"{path} is not a training state of slimcae: take another folder")
+    return state
+
+
+class RunLog:
+    """Appends lines to a JSON-lines file and, where tensorboard is installed, to its events."""
+
+    def __init__(self, folder: Path, name: str = "log.jsonl", *, enabled: bool = True) -> None:
+        self._file = (folder / name).open("a", encoding="utf-8") if enabled else None
+        self._board: Any = None
+        if enabled and importlib.util.find_spec("tensorboard"):
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard"))
+        elif enabled:
+            log.info("no TensorBoard scalars: pip install 'slimcae[train]' adds them")
+        self._started = time.time()
+
+    def write(self, **values: Any) -> None:
+        """One line of JSON; the seconds since the start are added."""
+        if self._file:
+            values["seconds"] = round(time.time() - self._started, 1)
+            self._file.write(json.dumps(values) + "\n")
+            self._file.flush()
+
+    def step(self, line: StepLog) -> None:
+        """One log line of training, as JSON and as scalars per width."""
+        self.write(**line.as_dict())
+        if not self._board:
+            return
+        self._board.add_scalar("loss", line.loss, line.step)
+        self._board.add_scalar("learning_rate", line.learning_rate, line.step)
+        for width, (bpp, mse) in line.widths.items():
+            self._board.add_scalar(f"bpp/{width}", bpp, line.step)
+            self._board.add_scalar(f"mse/{width}", mse, line.step)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file:
+            self._file.close()
+        if self._board:
+            self._board.close()

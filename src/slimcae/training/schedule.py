@@ -1,0 +1,284 @@
+"""λ-scheduling: find the λ of each width that puts all widths on one good curve.
+
+Source: Yang et al. 2021, section 5, in the form of the authors' code. From a model trained at equal
+λ, for each width i from the widest on: lower the λ of all narrower widths by κ, fine-tune, and
+look at the slope between width i and the next, (PSNR_i − PSNR_{i+1}) / (bpp_i − bpp_{i+1}). Go on
+as long as the slope falls; when it starts to rise, take the next width.
+"""
+
+import csv
+import io
+import logging
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from slimcae.errors import ConfigError, ImageError, ModelError, TrainingError
+from slimcae.files import write_bytes
+from slimcae.model.checkpoint import load_model, save_model
+from slimcae.training.data import TrainingImages, decode
+from slimcae.training.distributed import local_device, process_group
+from slimcae.training.interrupt import StopRequest
+from slimcae.training.measure import Point, measure
+from slimcae.training.run import model_info, run_steps
+from slimcae.training.run_folder import (
+    MODEL_NAME,
+    SCHEDULE_STATE_NAME,
+    SCHEDULED_NAME,
+    RunLog,
+    load_state,
+    save_state,
+)
+from slimcae.training.schedule_plot import plot_tries
+from slimcae.training.settings import TrainSettings, check_lmbda
+from slimcae.training.trainer import Trainer
+
+log = logging.getLogger("slimcae")
+
+CSV_NAME = "schedule.csv"
+PLOT_NAME = "schedule.png"
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """How λ-scheduling proceeds.
+
+    Raises:
+        ConfigError: values that cannot work.
+    """
+
+    kappa: float = 0.8
+    """Factor on the λ of all narrower widths at each try."""
+    steps: int = 2000
+    """Fine-tuning steps of each try."""
+    max_tries: int = 7
+    """Tries for each width."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.kappa < 1:
+            raise ConfigError(f"--kappa {self.kappa}: give a number between 0 and 1")
+        if self.steps < 1:
+            raise ConfigError(f"--schedule_steps {self.steps}: give at least 1")
+        if self.max_tries < 1:
+            raise ConfigError(f"--max_tries {self.max_tries}: give at least 1")
+
+
+@dataclass(frozen=True)
+class Try:
+    """One fine-tuning and what it came to. `width_index` −1 is the state before any."""
+
+    width_index: int
+    number: int
+    lmbda: tuple[float, ...]
+    points: tuple[Point, ...]
+    slope: float
+    """Between width_index and the next narrower width, in dB per bpp."""
+    target: float
+    """What the slope has to stay under for another try."""
+
+
+@dataclass
+class Schedule:
+    """The decisions of λ-scheduling, apart from any training: which λ to try next.
+
+    `propose` gives the next λ list or None at the end; `record` takes what came of it.
+    """
+
+    settings: ScheduleSettings
+    lmbda: tuple[float, ...]
+    tries: list[Try] = field(default_factory=list)
+    width_index: int = 0
+    number: int = 0
+    """Tries made for the present width."""
+    target: float = math.nan
+
+    def start(self, points: Sequence[Point]) -> None:
+        """Take the measured points of the model to begin with."""
+        self.target = slope(points, 0) if len(points) > 1 else math.nan
+        self.tries.append(Try(-1, 0, self.lmbda, tuple(points), self.target, self.target))
+
+    def propose(self) -> tuple[float, ...] | None:
+        """λ for the next fine-tuning, or None when all widths are done."""
+        if self.width_index >= len(self.lmbda) - 1:
+            return None
+        return tuple(
+            value * self.settings.kappa if k > self.width_index else value
+            for k, value in enumerate(self.lmbda)
+        )
+
+    def record(self, lmbda: tuple[float, ...], points: Sequence[Point]) -> Try:
+        """Note the outcome of a fine-tuning at `lmbda`, and decide what comes next."""
+        self.lmbda = lmbda
+        found = slope(points, self.width_index)
+        entry = Try(self.width_index, self.number, lmbda, tuple(points), found, self.target)
+        self.tries.append(entry)
+        self.number += 1
+        if found > self.target or self.number >= self.settings.max_tries:
+            self.width_index += 1
+            self.number = 0
+            if self.width_index < len(lmbda) - 1:
+                self.target = slope(points, self.width_index)
+        else:
+            self.target = found
+        return entry
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, to store with the training state."""
+        return {key: value for key, value in asdict(self).items() if key != "settings"}
+
+    @classmethod
+    def from_dict(cls, settings: ScheduleSettings, values: dict[str, Any]) -> "Schedule":
+        """The inverse of `as_dict`."""
+        tries = [
+            Try(
+                **{
+                    **entry,
+                    "lmbda": tuple(entry["lmbda"]),
+                    "points": tuple(Point(**point) for point in entry["points"]),
+                }
+            )
+            for entry in values["tries"]
+        ]
+        return cls(settings, **{**values, "tries": tries, "lmbda": tuple(values["lmbda"])})
+
+
+def slope(points: Sequence[Point], index: int) -> float:
+    """Slope (dB per bpp) from a width to the next narrower one; infinite at equal rates."""
+    wide, narrow = points[index], points[index + 1]
+    rate = wide.bpp - narrow.bpp
+    return (wide.psnr - narrow.psnr) / rate if rate else math.inf
+
+
+def train_lambda_schedule(
+    folder: Path,
+    train_paths: Sequence[Path],
+    valid_paths: Sequence[Path],
+    lmbda: tuple[float, ...] | None,
+    settings: TrainSettings,
+    schedule_settings: ScheduleSettings,
+    device_name: str,
+) -> int | None:
+    """λ-schedule the model of a run folder, going on where an earlier call stopped.
+
+    Reads `model.safetensors`, which stays as it is, and writes `model_scheduled.safetensors`
+    with the final λ list, every try into `schedule.csv` and `schedule.png`. `lmbda` is the list
+    to begin with; None means the model's own.
+
+    Returns the number of the signal that stopped it early, or None.
+
+    Raises:
+        ModelError: no model in the folder, or a stopped schedule that began with another λ list.
+        TrainingError: no usable image to train on or to measure with.
+        ConfigError: settings that contradict each other or the machine.
+    """
+    device = local_device(device_name)
+    settings = replace(settings, decay="none")  # nobody knows yet which step is the last
+    state_path = folder / SCHEDULE_STATE_NAME
+    model = load_model(folder / MODEL_NAME, device)
+    first = lmbda or model.info.lmbda
+    if first is None:
+        raise ConfigError(f"{folder / MODEL_NAME} does not say its λ: give --lmbda")
+    check_lmbda(first, model.widths)
+    valid = _validation_images(valid_paths)
+    with ExitStack() as stack:
+        process = stack.enter_context(process_group(device))
+        stop = stack.enter_context(StopRequest())
+        images = TrainingImages(train_paths, device, settings.cache_gb, settings.num_workers)
+        images.report_small(settings.patchsize)
+        trainer = Trainer(model, first, settings, images, process)
+        schedule = Schedule(schedule_settings, first)
+        if state_path.exists():
+            state = load_state(state_path)
+            schedule = Schedule.from_dict(schedule_settings, state["schedule"])
+            if schedule.tries[0].lmbda != first:
+                raise ModelError(
+                    f"{state_path} holds a stopped schedule that began with λ "
+                    f"{_words(schedule.tries[0].lmbda)}, not {_words(first)}: "
+                    "give that list to continue, or delete the file to start anew"
+                )
+            trainer.load_state_dict(state["trainer"])
+            log.info("resuming after %d tries, at step %d", len(schedule.tries) - 1, trainer.step)
+        else:
+            schedule.start(_measure(trainer, valid))
+        run_log = stack.enter_context(RunLog(folder, "schedule.jsonl", enabled=process.is_main))
+
+        def save() -> None:
+            state = {"trainer": trainer.state_dict(), "schedule": schedule.as_dict()}
+            save_state(state_path, state)
+
+        while (proposal := schedule.propose()) is not None:
+            trainer.lmbda = proposal
+            # the tries so far tell where this one ends, also when it was interrupted within
+            run_steps(trainer, len(schedule.tries) * schedule_settings.steps, run_log, stop, save)
+            if stop:
+                return stop.signal
+            entry = schedule.record(proposal, _measure(trainer, valid))
+            if process.is_main:
+                save()
+                _report(folder, entry, schedule, trainer.model.widths)
+        if process.is_main:
+            trainer.lmbda = schedule.lmbda
+            save_model(folder / SCHEDULED_NAME, trainer.averaged, model_info(folder, trainer))
+            state_path.unlink()
+        log.info("final λ: %s", _words(schedule.lmbda))
+    return None
+
+
+def _validation_images(paths: Sequence[Path]) -> list[Tensor]:
+    images = []
+    for path in paths:
+        try:
+            images.append(decode(path))
+        except ImageError as error:
+            log.warning("validation image skipped: %s", error)
+    if not images:
+        raise TrainingError(f"none of the {len(paths)} validation images can be read")
+    return images
+
+
+def _measure(trainer: Trainer, images: Sequence[Tensor]) -> list[Point]:
+    points = [measure(trainer.averaged, images, width) for width in trainer.averaged.widths]
+    # processes may differ in the last bit and must not differ in what they decide
+    bpp = trainer.process.from_main([point.bpp for point in points], trainer.device)
+    psnr = trainer.process.from_main([point.psnr for point in points], trainer.device)
+    return [Point(*pair) for pair in zip(bpp, psnr, strict=True)]
+
+
+def _report(folder: Path, entry: Try, schedule: Schedule, widths: Sequence[int]) -> None:
+    write_bytes(folder / CSV_NAME, _csv(schedule.tries, widths).encode())
+    plot_tries(folder / PLOT_NAME, schedule.tries, widths)
+    log.info(
+        "width %d, try %d: λ %s, slope %.3f dB per bpp (target %.3f)",
+        widths[entry.width_index], entry.number + 1, _words(entry.lmbda), entry.slope, entry.target,
+    )  # fmt: skip
+
+
+def _csv(tries: Sequence[Try], widths: Sequence[int]) -> str:
+    """One row per try: which width, λ, bpp and PSNR of every width, slope and its target."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [f"{name}_{width}" for name in ("lambda", "bpp", "psnr") for width in widths]
+    writer.writerow(["width", "try", *columns, "slope", "slope_target"])
+    for entry in tries:
+        start = entry.width_index < 0
+        writer.writerow(
+            [
+                "" if start else widths[entry.width_index],
+                0 if start else entry.number + 1,
+                *entry.lmbda,
+                *(point.bpp for point in entry.points),
+                *(point.psnr for point in entry.points),
+                entry.slope,
+                entry.target,
+            ]
+        )
+    return text.getvalue()
+
+
+def _words(values: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in values)

@@ -1,0 +1,99 @@
+"""Everything that decides how a training run goes, checked once."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from slimcae.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train; what to train is the model's configuration.
+
+    Raises:
+        ConfigError: values that cannot work; the message names the command line's flag.
+    """
+
+    patchsize: int = 256
+    """Side of the square training crops, in pixels; a multiple of 16."""
+    batchsize: int = 8
+    """Crops per step, over all processes together."""
+    last_step: int = 1_000_000
+    """Training ends after this many steps."""
+    learning_rate: float = 3e-4
+    """Adam's, for transforms and normalization, after warm-up."""
+    entropy_learning_rate: float = 1e-3
+    """Adam's, for the entropy bottlenecks."""
+    warmup_steps: int = 100
+    """Steps over which the learning rates rise linearly from zero."""
+    decay: Literal["cosine", "step", "none"] = "cosine"
+    """cosine: down to 1 % at the last step; step: a tenth for the last fifth of the steps."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient of all parameters together."""
+    ema_decay: float = 0.999
+    """Of the exponential moving average of the weights, which is what a model file holds."""
+    sandwich: bool = False
+    """Train widest, narrowest and one width between at each step instead of all."""
+    seed: int = 0
+    """Of crops, noise and initial weights."""
+    cache_gb: float | None = None
+    """Memory for decoded training images, in GiB; None: half of what is free."""
+    num_workers: int = 2
+    """Processes that decode the images beyond the cache."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the convolutions; auto: bfloat16 where the processor computes it natively."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile; auto: on GPUs, where it pays."""
+    log_every: int = 50
+    """Steps between two lines of the log."""
+    save_minutes: float = 5.0
+    """Minutes between two checkpoints."""
+
+    def __post_init__(self) -> None:
+        if self.patchsize < 16 or self.patchsize % 16:
+            raise ConfigError(f"--patchsize {self.patchsize}: give a positive multiple of 16")
+        for name in ("batchsize", "last_step", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"--{name} {getattr(self, name)}: give at least 1")
+        for name in ("learning_rate", "entropy_learning_rate", "clip_norm", "save_minutes"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"--{name} {value}: give a positive number")
+        for name in ("warmup_steps", "num_workers", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"--{name} {getattr(self, name)}: give zero or more")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"--ema_decay {self.ema_decay}: give a number from 0 to below 1")
+        if self.cache_gb is not None and not self.cache_gb >= 0:
+            raise ConfigError(f"--cache_gb {self.cache_gb}: give zero or more")
+
+    def rate_factor(self, step: int) -> float:
+        """Factor on both learning rates at a step (counted from 0)."""
+        warmup = min(1.0, (step + 1) / (self.warmup_steps + 1))
+        done = min(1.0, step / self.last_step)
+        if self.decay == "cosine":
+            return warmup * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        if self.decay == "step":
+            return warmup * (0.1 if done >= 0.8 else 1.0)
+        return warmup
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, for the log and the model's card."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def check_lmbda(lmbda: tuple[float, ...], widths: tuple[int, ...]) -> None:
+    """One positive λ per width.
+
+    Raises:
+        ConfigError: another number of values, or one that is not a positive number.
+    """
+    if len(lmbda) != len(widths):
+        raise ConfigError(
+            f"--lmbda has {len(lmbda)} values and --switch_list {len(widths)}: "
+            "give one λ per width, widest first"
+        )
+    for value in lmbda:
+        if not (math.isfinite(value) and value > 0):
+            raise ConfigError(f"--lmbda {value:g}: each λ is a positive number")

@@ -1,0 +1,202 @@
+"""The optimization itself: one step, many steps, and the state that lets them go on exactly."""
+
+import logging
+import random
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+
+from slimcae.errors import TrainingError
+from slimcae.model.device import has_native_bfloat16
+from slimcae.model.slimcae import SlimCAE
+from slimcae.training.data import TrainingImages
+from slimcae.training.distributed import Process
+from slimcae.training.loss import RateDistortionLoss
+from slimcae.training.settings import TrainSettings
+from slimcae.training.stats import Stats, StepLog
+
+log = logging.getLogger("slimcae")
+
+COMPILE_PAYS_AFTER = 5000
+"""Steps after which compiling for a CPU (about two minutes) has paid for itself."""
+
+
+class Trainer:
+    """Trains a model for given λ values, step by step.
+
+    Holds the raw weights (`model`), their moving average (`averaged`), the optimizer and the
+    step number. All randomness of a step follows from the seed and the step's number.
+    """
+
+    def __init__(
+        self,
+        model: SlimCAE,
+        lmbda: tuple[float, ...],
+        settings: TrainSettings,
+        images: TrainingImages,
+        process: Process | None = None,
+    ) -> None:
+        self.model: SlimCAE = model.to(  # type: ignore[call-overload]
+            images.device, memory_format=torch.channels_last
+        )
+        self.settings = settings
+        self.images = images
+        self.process = process or Process()
+        self.device = images.device
+        self.step = 0
+        self._average = AveragedModel(model, multi_avg_fn=_ema(settings.ema_decay))
+        self._average.eval()
+        entropy = list(model.entropy_bottlenecks.parameters())
+        chosen = {id(p) for p in entropy}
+        transforms = [p for p in model.parameters() if id(p) not in chosen]
+        self._optimizer = torch.optim.Adam(
+            [
+                {"params": transforms, "peak": settings.learning_rate},
+                {"params": entropy, "peak": settings.entropy_learning_rate},
+            ],
+            fused=True,
+        )
+        self._loss = RateDistortionLoss(model, lmbda).to(self.device)
+        self._bfloat16 = settings.precision == "bfloat16" or (
+            settings.precision == "auto" and has_native_bfloat16(self.device)
+        )
+
+    @property
+    def averaged(self) -> SlimCAE:
+        """The model with the moving average of the weights."""
+        model = self._average.module
+        assert isinstance(model, SlimCAE)
+        return model
+
+    @property
+    def lmbda(self) -> tuple[float, ...]:
+        """λ per width, widest first."""
+        return tuple(self._loss.lmbda.tolist())
+
+    @lmbda.setter
+    def lmbda(self, values: tuple[float, ...]) -> None:
+        self._loss.lmbda.copy_(torch.tensor(values))
+
+    def run(
+        self,
+        last_step: int,
+        *,
+        on_log: Callable[[StepLog], None],
+        should_pause: Callable[[], bool] = lambda: False,
+        on_pause: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Train up to `last_step`.
+
+        `should_pause` is asked after each step; when it says so, the state is known to be
+        finite and `on_pause` is called (to save, say), which answers whether to go on.
+
+        Raises:
+            TrainingError: loss or gradients stopped being finite.
+        """
+        forward = self._forward(last_step - self.step)
+        batches = self.images.batches(
+            self.settings.patchsize,
+            self.settings.batchsize,
+            self.settings.seed,
+            start=self.step,
+            part=self.process.share(self.settings.batchsize),
+        )
+        self.model.train()
+        stats = Stats(self.model.widths, self.device)
+        while self.step < last_step:
+            self._train_step(forward, next(batches), stats)
+            self.step += 1
+            pause = should_pause()
+            if pause or self.step % self.settings.log_every == 0 or self.step == last_step:
+                line = stats.take(self.step, self._optimizer.param_groups[0]["lr"])
+                if not line.is_finite:
+                    raise TrainingError(
+                        f"loss or gradients are not finite near step {self.step} "
+                        f"(loss {line.loss:g}): the last checkpoint is intact; "
+                        "resume with a lower --learning_rate"
+                    )
+                on_log(line)
+            if pause and not on_pause():
+                return
+
+    def _train_step(self, forward: Callable[..., Any], batch: Tensor, stats: Stats) -> None:
+        settings = self.settings
+        # noise is a function of seed, step and process: resuming needs no generator state
+        torch.manual_seed(
+            random.Random(f"{settings.seed} {self.step} {self.process.rank}").getrandbits(63)
+        )
+        widths = self._step_widths()
+        x = batch.float().div_(255).contiguous(memory_format=torch.channels_last)
+        factor = settings.rate_factor(self.step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
+            loss, measured = forward(x, widths)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+        self._optimizer.step()
+        self._average.update_parameters(self.model)
+        pixels = x.shape[0] * x.shape[2] * x.shape[3]
+        stats.add(loss.detach(), norm, widths, measured, pixels)
+
+    def _step_widths(self) -> tuple[int, ...]:
+        widths = self.model.widths
+        if not self.settings.sandwich or len(widths) < 4:
+            return widths
+        middle = random.Random(f"{self.settings.seed} {self.step}").choice(widths[1:-1])
+        return (widths[0], middle, widths[-1])
+
+    def _forward(self, steps: int) -> Callable[..., Any]:
+        forward: Any = self._loss
+        if self.process.size > 1:
+            forward = DistributedDataParallel(
+                forward,
+                device_ids=[self.device] if self.device.type == "cuda" else None,
+                find_unused_parameters=self.settings.sandwich,
+            )
+        wanted = self.settings.compile
+        pays = self.device.type == "cuda" or steps >= COMPILE_PAYS_AFTER
+        if wanted == "off" or (wanted == "auto" and not pays):
+            return forward  # type: ignore[no-any-return]
+        if self.device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+            log.warning("no C++ compiler found: training runs without torch.compile")
+            return forward  # type: ignore[no-any-return]
+        return torch.compile(forward)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that training needs to go on: weights, average, optimizer, step, λ."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self._average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "step": self.step,
+            "lmbda": list(self.lmbda),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the state of a run; learning rates stay those of the present settings."""
+        self.model.load_state_dict(state["model"])
+        self._average.load_state_dict(state["average"])
+        peaks = [group["peak"] for group in self._optimizer.param_groups]
+        self._optimizer.load_state_dict(state["optimizer"])
+        for group, peak in zip(self._optimizer.param_groups, peaks, strict=True):
+            group["peak"] = peak
+        self.step = int(state["step"])
+        self.lmbda = tuple(state["lmbda"])
+
+
+def _ema(decay: float) -> Callable[..., None]:
+    """Moving average whose window grows with the steps until it reaches the decay's."""
+
+    def update(average: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        n = int(count)
+        weight = 1 - min(decay, (1 + n) / (10 + n))
+        torch._foreach_lerp_(average, current, weight)
+
+    return update

@@ -1,0 +1,140 @@
+"""The transform warm start: begin training as a Karhunen–Loève transform codec.
+
+Random weights spend most of a small budget on learning a decent linear transform. The principal
+components of image blocks are one already, and three block transforms in a row (4×4 pixels, then
+2×2, then 2×2 blocks of coefficients) fit the strides of this architecture exactly. Components are
+ordered by variance, so that a narrow width, which takes the first channels, keeps what matters
+most. The synthesis transform is the transpose.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from slimcae.model.bottleneck import INIT_SCALE
+from slimcae.model.bounds import to_stored
+from slimcae.model.gdn import SlimmableGDN
+from slimcae.model.slimcae import SlimCAE
+
+GAMMA_DIAGONAL = 1e-4
+GAMMA_ELSEWHERE = 1e-6
+SPARE_STD = 0.01
+"""Of the kernels that make channels beyond the transform's."""
+FIT_STEPS = 300
+FIT_VALUES = 1024
+"""Latents of each channel in one step of fitting the entropy models."""
+
+
+@torch.no_grad()
+def warm_start_transforms(model: SlimCAE, x: Tensor, lmbda: tuple[float, ...]) -> None:
+    """Set g_a and g_s to a nested block transform of the images and its inverse.
+
+    x: sample of images (N, 3, H, W) in [0, 1], sides multiples of 16. The gain puts the
+    rounding step where λ wants it: with independent coefficients, MSE = Δ²/12 and 3 coefficients
+    per pixel, λ·MSE + bpp is least at Δ² = 18 / (λ ln 2).
+    """
+    n = model.config.num_filters
+    gain = math.sqrt(max(lmbda) * math.log(2) / 18)
+    mean = x.mean(dim=(0, 2, 3))
+    g_a, g_s = model.g_a, model.g_s
+
+    centred = x - mean[:, None, None]
+    first = principal_components(centred, 4, min(48, n))
+    z = F.conv2d(centred, first, stride=4)
+    second = principal_components(z, 2, min(4 * len(first), n))
+    z = F.conv2d(z, second, stride=2)
+    third = principal_components(z, 2, min(4 * len(second), n))
+
+    _place(g_a.conv1.weight, gain * first)
+    _place(g_a.conv2.weight, second)
+    _place(g_a.conv3.weight, third)
+    _place(g_s.deconv1.weight, third)
+    _place(g_s.deconv2.weight, second)
+    _place(g_s.deconv3.weight, first / gain)
+    # feature maps at a quarter of the size have channels to spare: small noise, read by nothing yet
+    g_a.conv1.weight[len(first) :].normal_(std=SPARE_STD * gain)
+    g_s.deconv2.weight[:, len(first) :].normal_(std=SPARE_STD)
+    assert g_a.conv1.bias is not None
+    g_a.conv1.bias.zero_()
+    g_a.conv1.bias[: len(first)] = -gain * (first.sum(dim=(2, 3)) @ mean)
+    g_s.deconv3.bias.copy_(mean)
+
+    for norm in (g_a.gdn1, g_a.gdn2, g_s.igdn2, g_s.igdn3):
+        _near_identity(norm, None)
+    # the rounding step of a width grows with λ^−½: through β of the layers around the latents
+    beta = {w: max(lmbda) / value for w, value in zip(model.widths, lmbda, strict=True)}
+    _near_identity(g_a.gdn3, beta)
+    _near_identity(g_s.igdn1, beta)
+
+
+def fit_entropy_models(model: SlimCAE, x: Tensor, seed: int) -> None:
+    """Fit the entropy bottlenecks alone to the latents of the images x (N, 3, H, W).
+
+    Each channel's density is first scaled to the spread of its latents, then fitted by Adam.
+    """
+    generator = torch.Generator(x.device).manual_seed(seed)
+    for width in model.widths:
+        bottleneck = model.entropy_bottleneck(width)
+        with torch.no_grad():
+            y = model.g_a(x, width).float().transpose(0, 1).flatten(1)  # (C, values)
+            # a logistic distribution of scale s has the standard deviation s·π/√3
+            spread = (y.std(dim=1) * math.sqrt(3) / math.pi).clamp_min(0.05)
+            matrix = bottleneck.matrices[0]
+            slope = F.softplus(matrix) * (INIT_SCALE / spread)[:, None, None]
+            matrix.copy_(slope + torch.log(-torch.expm1(-slope)))  # the inverse of softplus
+        optimizer = torch.optim.Adam(bottleneck.parameters(), lr=1e-2)
+        for _ in range(FIT_STEPS):
+            where = torch.randint(
+                y.shape[1], (min(FIT_VALUES, y.shape[1]),), generator=generator, device=y.device
+            )
+            values = y[:, where]
+            noise = torch.rand(values.shape, generator=generator, device=y.device) - 0.5
+            likelihoods = bottleneck.likelihood((values + noise)[None, :, :, None])
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(-torch.log2(likelihoods).mean())
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def principal_components(x: Tensor, size: int, count: int) -> Tensor:
+    """The leading orthonormal components of the size × size blocks of x (N, C, H, W).
+
+    Returns kernels (count, C, size, size), most variance first.
+    """
+    channels = x.shape[1]
+    rows = F.unfold(x, size, stride=size).transpose(1, 2).reshape(-1, channels * size**2).double()
+    _, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
+    components: Tensor = vectors.flip(1).T[:count].reshape(count, channels, size, size)
+    return components.float()
+
+
+def _near_identity(norm: SlimmableGDN, beta: dict[int, float] | None) -> None:
+    """Make a norm almost linear; `beta` scales each width where the variant can tell widths."""
+    for owner in (norm.owner(int(name)) for name in norm.norms):
+        eye = torch.eye(len(owner.beta), device=owner.beta.device)
+        gamma = GAMMA_ELSEWHERE + (GAMMA_DIAGONAL - GAMMA_ELSEWHERE) * eye
+        owner.gamma.copy_(to_stored(gamma))
+        owner.beta.copy_(to_stored(torch.ones_like(owner.beta)))
+    if beta is None:
+        return
+    for width, value in beta.items():
+        scaled = torch.tensor(value, device=eye.device)
+        if norm.variant == "switchable":
+            norm.owner(width).beta.copy_(to_stored(scaled).expand(width))
+        elif norm.variant == "slim+":
+            norm.beta_scale[norm.index[width]] = to_stored(scaled)
+
+
+def _place(weight: Tensor, components: Tensor) -> None:
+    """Write components (count, C, size, size) on the taps of a kernel that one stride covers.
+
+    Kernels are (coefficients, C, k, k), of an analysis and of a transposed synthesis layer
+    alike. The taps start at k // 2, where "same" padding puts a block's first pixel.
+    """
+    count, channels, size, _ = components.shape
+    middle = weight.shape[-1] // 2
+    taps = slice(middle, middle + size)
+    weight.zero_()
+    weight[:count, :channels, taps, taps] = components

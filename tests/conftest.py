@@ -1,0 +1,51 @@
+"""What all tests share: one torch thread, a tiny model, a folder of tiny pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from slimcae.model.config import SlimCAEConfig
+from slimcae.model.slimcae import SlimCAE
+
+GOLDEN = Path(__file__).parent / "data" / "golden" / "compressai-1.2.8.npz"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict[str, np.ndarray]:
+    with np.load(GOLDEN) as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture
+def tiny_model() -> SlimCAE:
+    """Widths 12, 8, 4 with random weights; without tables."""
+    torch.manual_seed(0)
+    return SlimCAE(SlimCAEConfig((12, 8, 4)))
+
+
+def smooth_pixels(height: int, width: int, seed: int) -> np.ndarray:
+    """A picture (H, W, 3), uint8, of slow waves and a little noise, like a photo out of focus."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width] / 40
+    phase, pitch = rng.uniform(0, 6, 3), rng.uniform(0.5, 2, (2, 3))
+    waves = np.sin(rows[..., None] * pitch[0] + columns[..., None] * pitch[1] + phase)
+    noisy = 128 + 90 * waves + rng.normal(0, 4, waves.shape)
+    return np.asarray(np.clip(noisy, 0, 255), np.uint8)
+
+
+@pytest.fixture
+def picture_folder(tmp_path: Path) -> Path:
+    """Four PNG pictures of different sizes, all of 48 pixels a side or more."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for seed, size in enumerate([(48, 64), (64, 48), (80, 96), (72, 72)]):
+        Image.fromarray(smooth_pixels(*size, seed)).save(folder / f"{seed}.png")
+    return folder
