@@ -210,7 +210,7 @@ class Codec:
             yield
 
     def _latents(self, pixels: Pixels, width: int) -> Tensor:
-        """y (width, ⌈H/16⌉, ⌈W/16⌉), float32."""
+        """Latents y (width, ⌈H/16⌉, ⌈W/16⌉), float32."""
         height, columns, _ = pixels.shape
         pad = ((0, -height % DOWNSAMPLING), (0, -columns % DOWNSAMPLING), (0, 0))
         padded = torch.from_numpy(np.pad(pixels, pad, mode="edge")).to(self.device)

@@ -1,46 +1,47 @@
-"""Writing files so that a stop at any moment leaves the old file or the new one, never half."""
+"""Files written whole or not at all."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path in the folder of `path` that replaces it when the block ends well.
+    """A temporary path that takes the place of `path` when the block ends well.
+
+    The temporary file lies in the same folder, with the permissions that a new file gets there,
+    and is gone after any exception; whatever stood at `path` stays untouched until then.
+    Symbolic links are followed. Devices and pipes are written directly: they have no earlier
+    content to lose, and must not be replaced by a file.
 
     Raises:
-        OSError: the folder is missing or cannot be written.
+        OSError: the folder is missing, or cannot be written.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
+    target = path.resolve()
+    if target.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file")
+    if target.exists() and not target.is_file():
+        yield target
+        return
+    temporary = target.with_name(f".slimcae-{secrets.token_hex(8)}.tmp")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
-        with os.fdopen(handle):
-            pass  # only the name is wanted: the block opens it as it likes
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are private
         yield temporary
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+            os.fsync(file.fileno())  # else a power cut may leave the new name with empty content
+        temporary.replace(target)
     except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file, or leave what was there.
+    """Write a file of these bytes, whole or not at all.
 
     Raises:
-        OSError: the folder is missing or cannot be written.
+        OSError: the folder is missing, or cannot be written.
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
-
-
-def _umask() -> int:
-    umask = os.umask(0)  # there is no way to read it without setting it
-    os.umask(umask)
-    return umask

@@ -187,10 +187,10 @@ def _convert(image: Image.Image, name: str) -> Picture:
         image = image.convert("LA" if has_alpha else "L")
     else:
         image = image.convert("RGBA" if has_alpha else "RGB")
-    array = np.asarray(image)
+    array = np.array(image)
     if array.ndim == 2:
         array = array[:, :, None]
-    alpha = np.ascontiguousarray(array[:, :, -1]) if has_alpha else None
+    alpha = array[:, :, -1].copy() if has_alpha else None
     channels = array[:, :, :-1] if has_alpha else array
     pixels = np.repeat(channels, 3, axis=2) if grey else np.ascontiguousarray(channels)
     return Picture(pixels, grey, alpha, _fitting(profile, grey, source_mode))

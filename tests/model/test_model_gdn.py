@@ -43,7 +43,8 @@ def randomized(variant: GDNVariant, inverse: bool = False) -> SlimmableGDN:
 def test_equals_a_slow_loop(variant: GDNVariant, width: int, inverse: bool) -> None:
     layer = randomized(variant, inverse)
     x = torch.randn(2, width, 3, 2) * 3
-    expected = slow_gdn(x, *layer.effective(width), inverse)
+    beta, gamma = layer.effective(width)
+    expected = slow_gdn(x, beta.detach(), gamma.detach(), inverse)
     torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-5)
 
 

@@ -1,1 +1,1 @@
-"""Integers to bytes and back: probability tables and the entropy coder. Never imports torch."""
+"""Integers to bytes and back: probability tables, and the range coder that uses them."""

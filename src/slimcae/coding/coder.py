@@ -1,10 +1,9 @@
-"""The entropy coder: symbols to bytes by range coding with integer tables.
+"""The range coder: planes of symbols to bytes and back, by integer tables.
 
-The only module that imports constriction. Its `Categorical` makes a 24-bit table of its own from
-floats: handed `count − 1` of a table that sums to 2²⁴, it arrives at exactly our counts.
+The only module that knows constriction. docs/format.md ("Symbols") describes the bytes.
 """
 
-from functools import cache
+from functools import cached_property
 from typing import Any
 
 import constriction
@@ -14,71 +13,95 @@ from numpy.typing import NDArray
 from slimcae.coding.tables import ESCAPE_BITS, MAX_SYMBOL, SymbolTables
 from slimcae.errors import BitstreamError
 
-OFFSET = 1 << (ESCAPE_BITS - 1)
-WORD = np.dtype("<u4")
+ESCAPE_OFFSET = 2 ** (ESCAPE_BITS - 1)
+
+Symbols = NDArray[np.int32]
 
 
 class SymbolCoder:
-    """Codes whole latents (C, H, W) with the tables of one width.
-
-    Channel after channel, in raster order. A symbol outside its table is coded as the escape;
-    after a channel's plane follow its escaped symbols, plus 2¹⁵, as uniform 16-bit numbers.
-    """
+    """Codes symbols (C, H, W) with the tables of C channels; may be shared between threads."""
 
     def __init__(self, tables: SymbolTables) -> None:
-        self.tables = tables
-        self._model = cache(self._make_model)
-        self._escaped = constriction.stream.model.Uniform(1 << ESCAPE_BITS)
+        self._minimum = tables.minimum.astype(np.int32)[:, None, None]
+        self._escape = tables.sizes - 1
+        self._counts = tables.counts
 
-    def encode(self, symbols: NDArray[np.int32]) -> bytes:
-        """Little-endian 32-bit words of the coded symbols (C, H, W).
+    @cached_property
+    def _models(self) -> list[Any]:
+        # constriction gives each entry one count and shares out the other 2**24 - n by weight.
+        # Weights of `count - 1` sum to just that, so its table equals ours.
+        categorical = constriction.stream.model.Categorical
+        return [categorical(c.astype(np.float64) - 1, perfect=False) for c in self._counts]
+
+    @cached_property
+    def _uniform(self) -> Any:
+        return constriction.stream.model.Uniform(2**ESCAPE_BITS)
+
+    def encode(self, symbols: Symbols) -> bytes:
+        """The bytes of symbols (C, H, W): a whole number of little-endian 32-bit words.
 
         Raises:
-            ValueError: not one plane per table, or symbols beyond ±32767.
+            ValueError: symbols beyond ±32767, not integers, or of another number of channels.
         """
-        if symbols.ndim != 3 or len(symbols) != len(self.tables.counts):
-            raise ValueError(f"shape {symbols.shape}: give ({len(self.tables.counts)}, H, W)")
+        self._check_channels(symbols.shape)
+        if not np.issubdtype(symbols.dtype, np.integer):
+            raise ValueError(f"symbols must be integers, not {symbols.dtype}")
         if symbols.size and max(-int(symbols.min()), int(symbols.max())) > MAX_SYMBOL:
-            raise ValueError(f"symbols go beyond ±{MAX_SYMBOL}")
+            raise ValueError(f"symbols must lie within ±{MAX_SYMBOL}")
+        symbols = symbols.astype(np.int32, copy=False)
+        escape = self._escape.astype(np.uint32)[:, None, None]
+        # symbols below the table wrap around to huge numbers: one comparison finds both sides
+        entries = np.minimum((symbols - self._minimum).view(np.uint32), escape)
+        has_escapes = (entries == escape).any(axis=(1, 2))
+        planes = entries.view(np.int32).reshape(len(symbols), -1)
         encoder = constriction.stream.queue.RangeEncoder()
-        for channel, plane in enumerate(symbols.reshape(len(symbols), -1)):
-            entries = self.tables.entries(plane, channel)
-            encoder.encode(entries, self._model(channel))
-            escaped = plane[entries == len(self.tables.counts[channel]) - 1]
-            if escaped.size:
-                encoder.encode((escaped + OFFSET).astype(np.int32), self._escaped)
-        words: NDArray[np.uint32] = encoder.get_compressed()
-        return words.astype(WORD).tobytes()
+        for channel, model in enumerate(self._models):
+            encoder.encode(planes[channel], model)
+            if has_escapes[channel]:
+                escaped = symbols[channel].ravel()[planes[channel] == self._escape[channel]]
+                encoder.encode(escaped + ESCAPE_OFFSET, self._uniform)
+        return encoder.get_compressed().astype("<u4").tobytes()  # type: ignore[no-any-return]
 
-    def decode(self, data: bytes, shape: tuple[int, int, int]) -> NDArray[np.int32]:
-        """Symbols of the given shape (C, H, W).
+    def decode(self, data: bytes, shape: tuple[int, int, int]) -> Symbols:
+        """The symbols of this shape (C, H, W) that `encode` made the bytes of.
+
+        Work and memory are bounded by the shape, whatever the bytes. Bytes that are left over
+        are always found, missing ones mostly: a checksum has to guard the rest.
 
         Raises:
-            BitstreamError: the data do not decode, or hold more than these symbols.
+            BitstreamError: no bytes that `encode` could have made.
+            ValueError: a shape of another number of channels.
         """
-        if shape[0] != len(self.tables.counts):
-            raise BitstreamError(
-                f"{shape[0]} channels: these tables code {len(self.tables.counts)}"
-            )
-        if len(data) % WORD.itemsize:
-            raise BitstreamError(f"{len(data)} coded bytes are not whole 32-bit words (truncated?)")
-        words = np.frombuffer(data, WORD).astype(np.uint32)
-        symbols = np.empty((shape[0], shape[1] * shape[2]), np.int32)
+        self._check_channels(shape)
+        if len(data) % 4:
+            raise BitstreamError(f"the coded symbols end within a word ({len(data)} bytes)")
+        channels, height, width = shape
+        symbols = np.empty((channels, height * width), np.int32)
+        if symbols.size and not data:
+            raise BitstreamError(f"no coded symbols where {symbols.size} were expected")
+        decoder = constriction.stream.queue.RangeDecoder(
+            np.frombuffer(data, "<u4").astype(np.uint32)
+        )
         try:
-            decoder = constriction.stream.queue.RangeDecoder(words)
-            for channel, plane in enumerate(symbols):
-                entries = decoder.decode(self._model(channel), plane.size)
-                np.add(entries, self.tables.minimum[channel], out=plane)
-                escaped = np.flatnonzero(entries == len(self.tables.counts[channel]) - 1)
-                if escaped.size:
-                    plane[escaped] = decoder.decode(self._escaped, escaped.size) - OFFSET
-            exhausted = decoder.maybe_exhausted()
-        except AssertionError as error:  # how constriction reports invalid data
-            raise BitstreamError("the coded symbols are invalid (file damaged?)") from error
-        if not exhausted:
-            raise BitstreamError("coded data are left over after the last symbol (file damaged?)")
+            for channel, model in enumerate(self._models):
+                self._decode_plane(decoder, channel, model, symbols[channel])
+        except AssertionError as error:  # how constriction reports impossible data
+            raise BitstreamError("the coded symbols are damaged") from error
+        if not decoder.maybe_exhausted():
+            raise BitstreamError("the coded symbols do not end where the picture does")
         return symbols.reshape(shape)
 
-    def _make_model(self, channel: int) -> Any:
-        weights = self.tables.counts[channel].astype(np.float64) - 1
-        return constriction.stream.model.Categorical(weights, perfect=False)
+    def _decode_plane(self, decoder: Any, channel: int, model: Any, plane: Symbols) -> None:
+        plane[:] = decoder.decode(model, plane.size)
+        escaped = plane == self._escape[channel]
+        plane += self._minimum[channel, 0]
+        count = int(np.count_nonzero(escaped))
+        if count:
+            values = decoder.decode(self._uniform, count) - ESCAPE_OFFSET
+            if values.min() < -MAX_SYMBOL:
+                raise BitstreamError(f"a coded symbol lies beyond ±{MAX_SYMBOL}")
+            plane[escaped] = values
+
+    def _check_channels(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 3 or shape[0] != len(self._counts):
+            raise ValueError(f"symbols {shape} for tables of {len(self._counts)} channels")

@@ -1,6 +1,7 @@
-"""Integer probability tables: what encoder and decoder must agree on to the last count.
+"""Probabilities as integers: the tables that the entropy coder works with.
 
-Tables are made once, when a model is saved, and travel with it. Decoding computes none.
+Tables are made once, with the model, and travel in its file. Encoder and decoder only ever see
+these integers, so that no rounding of any machine can come between them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,104 +12,125 @@ import numpy as np
 from numpy.typing import NDArray
 
 PRECISION = 24
-"""Probabilities are counts out of 2²⁴, the fixed-point precision of constriction's models."""
-TOTAL = 1 << PRECISION
+"""The counts of a table sum to 2**PRECISION."""
+TOTAL = 2**PRECISION
 MAX_SYMBOL = 2**15 - 1
-"""Symbols are coded from −MAX_SYMBOL to MAX_SYMBOL."""
+"""Symbols lie within ±MAX_SYMBOL."""
 ESCAPE_BITS = 16
-"""Bits of a symbol outside its table, after the escape."""
-MAX_ENTRIES = 2 * MAX_SYMBOL + 2
+"""What the value of an escaped symbol costs beside its escape."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SymbolTables:
-    """One probability table per channel.
+    """Integer probabilities of C independent channels.
 
-    Entry i of `counts[c]` is the count of symbol `minimum[c] + i`; the last entry is the escape,
-    for all symbols outside. Counts are at least 1 and sum to 2²⁴.
+    Entry i of channel c is how often of 2**24 times symbol `minimum[c] + i` is expected. The last
+    entry is the escape, which stands for all other symbols.
+
+    minimum: first symbol of each channel, (C,).
+    counts: C arrays of at least two entries, each entry at least 1, each array's sum 2**24.
 
     Raises:
-        ValueError: counts or ranges that do not work.
+        ValueError: tables that are not so.
     """
 
     minimum: NDArray[np.int32]
     counts: tuple[NDArray[np.int32], ...]
 
     def __post_init__(self) -> None:
-        if len(self.minimum) != len(self.counts):
-            raise ValueError(f"{len(self.minimum)} minima for {len(self.counts)} tables")
-        for channel, (first, counts) in enumerate(zip(self.minimum, self.counts, strict=True)):
-            if not 2 <= len(counts) <= MAX_ENTRIES:
-                raise ValueError(f"table {channel} has {len(counts)} entries")
-            if counts.min() < 1 or int(counts.sum(dtype=np.int64)) != TOTAL:
-                raise ValueError(f"the counts of table {channel} are not positive with sum 2^24")
-            if first < -MAX_SYMBOL or int(first) + len(counts) - 2 > MAX_SYMBOL:
-                raise ValueError(f"table {channel} goes beyond ±{MAX_SYMBOL}")
+        if self.minimum.shape != (len(self.counts),) or not self.counts:
+            raise ValueError(f"{self.minimum.size} first symbols for {len(self.counts)} tables")
+        sizes = self.sizes
+        if sizes.min() < 2:
+            raise ValueError("a table needs at least one symbol and the escape")
+        last = self.minimum.astype(np.int64) + sizes - 2
+        if self.minimum.min() < -MAX_SYMBOL or last.max() > MAX_SYMBOL:
+            raise ValueError(f"a table has symbols beyond ±{MAX_SYMBOL}")
+        flat = np.concatenate(self.counts).astype(np.int64)
+        sums = np.add.reduceat(flat, np.cumsum(sizes) - sizes)
+        if flat.min() < 1 or (sums != TOTAL).any():
+            raise ValueError(f"the counts of a table must be positive and sum to {TOTAL}")
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Entries of each table, the escape included: (C,)."""
+        return np.array([len(counts) for counts in self.counts], np.int64)
 
     def to_arrays(self) -> dict[str, NDArray[np.int32]]:
-        """Flat int32 arrays for storage: `minimum` and `length` (C), `counts` (their sum)."""
+        """The tables as three flat arrays, for a model file: see `from_arrays`."""
         return {
-            "minimum": self.minimum,
-            "length": np.array([len(counts) for counts in self.counts], np.int32),
-            "counts": np.concatenate(self.counts),
+            "counts": np.concatenate(self.counts).astype(np.int32),
+            "minimum": self.minimum.astype(np.int32),
+            "length": self.sizes.astype(np.int32),
         }
 
-    def entries(self, symbols: NDArray[np.int32], channel: int) -> NDArray[np.int32]:
-        """The table entry of each symbol; the escape's for those outside."""
-        escape = len(self.counts[channel]) - 1
-        entries: NDArray[np.int32] = symbols - self.minimum[channel]
-        entries[(entries < 0) | (entries >= escape)] = escape
-        return entries
-
     def ideal_bits(self, symbols: NDArray[np.int32]) -> float:
-        """Information content of symbols (C, H, W) in bits, escaped values included."""
+        """Information content in bits of symbols (C, H, W), escapes included.
+
+        Raises:
+            ValueError: symbols of another number of channels.
+        """
+        if symbols.ndim != 3 or len(symbols) != len(self.counts):
+            raise ValueError(f"symbols {symbols.shape} for {len(self.counts)} tables")
         bits = 0.0
-        for channel, counts in enumerate(self.counts):
-            entries = self.entries(symbols[channel], channel)
-            bits += float((PRECISION - np.log2(counts[entries])).sum())
-            bits += ESCAPE_BITS * int((entries == len(counts) - 1).sum())
+        for plane, minimum, counts in zip(symbols, self.minimum, self.counts, strict=True):
+            escape = len(counts) - 1
+            index = plane.ravel().astype(np.int64) - int(minimum)
+            index[(index < 0) | (index > escape)] = escape
+            costs = PRECISION - np.log2(counts.astype(np.float64))
+            costs[escape] += ESCAPE_BITS
+            bits += float(np.bincount(index, minlength=len(counts)) @ costs)
         return bits
 
 
 def from_probabilities(
     minimum: NDArray[np.int32], probabilities: Sequence[NDArray[np.float64]]
 ) -> SymbolTables:
-    """Tables from the masses of the symbols minimum[c], minimum[c] + 1, … of each channel.
+    """Tables of the masses that a density gives to the symbols from `minimum` on.
 
-    What the masses lack to 1 is the escape's. Every entry gets one count; the others are shared
-    out by largest remainder, so that the sum is exact and the result the same everywhere.
+    minimum: first symbol of each channel, (C,).
+    probabilities: per channel the masses of minimum, minimum + 1, …; what they lack to one is
+        the escape's. Masses that sum to more than one are scaled down.
+
+    Every entry gets one count, the rest is shared out in proportion and rounded by largest
+    remainder (the earlier entry first where remainders tie).
 
     Raises:
-        ValueError: masses that are negative or not finite, or ranges that do not work.
+        ValueError: masses that are negative or not finite, symbols beyond ±32767.
     """
-    return SymbolTables(
-        minimum.astype(np.int32), tuple(_counts(masses) for masses in probabilities)
-    )
+    counts = tuple(_apportion(np.asarray(masses, np.float64)) for masses in probabilities)
+    return SymbolTables(np.asarray(minimum, np.int32), counts)
 
 
 def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> SymbolTables:
-    """The inverse of `SymbolTables.to_arrays`, with every value checked.
+    """Tables from a model file's arrays, checked.
+
+    counts: int32, the tables one after the other. minimum, length: int32 (C,), first symbol and
+    number of entries of each.
 
     Raises:
-        ValueError: missing arrays, wrong types or lengths, or tables that do not work.
+        ValueError: arrays that are missing, of another type, or no valid tables.
     """
-    for name in ("minimum", "length", "counts"):
-        if name not in arrays:
-            raise ValueError(f"the tables lack {name!r}")
-        if arrays[name].dtype != np.int32 or arrays[name].ndim != 1:
-            raise ValueError(f"table array {name!r} is not a row of int32")
-    length, counts = arrays["length"], arrays["counts"]
-    if (length < 0).any() or int(length.sum(dtype=np.int64)) != len(counts):
-        raise ValueError("the tables' lengths do not match their counts")
-    return SymbolTables(arrays["minimum"], tuple(np.split(counts, np.cumsum(length)[:-1])))
+    missing = {"counts", "minimum", "length"} - set(arrays)
+    if missing:
+        raise ValueError(f"the tables lack {', '.join(sorted(missing))}")
+    counts, minimum, length = arrays["counts"], arrays["minimum"], arrays["length"]
+    if any(array.dtype != np.int32 or array.ndim != 1 for array in (counts, minimum, length)):
+        raise ValueError("the arrays of tables must be one-dimensional and int32")
+    if (length < 0).any() or int(length.sum(dtype=np.int64)) != counts.size:
+        raise ValueError(f"the lengths of the tables do not add up to {counts.size} counts")
+    return SymbolTables(minimum, tuple(np.split(counts, np.cumsum(length, dtype=np.int64)[:-1])))
 
 
-def _counts(masses: NDArray[np.float64]) -> NDArray[np.int32]:
-    if not (np.isfinite(masses).all() and (masses >= 0).all()):
+def _apportion(masses: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Integer counts of masses and of the escape behind them, summing to 2**24."""
+    if masses.ndim != 1 or not np.isfinite(masses).all() or (masses < 0).any():
         raise ValueError("probabilities must be finite and not negative")
-    masses = np.append(masses, max(0.0, 1.0 - float(masses.sum())))
-    shares = masses / masses.sum() * (TOTAL - len(masses))
-    counts = np.floor(shares).astype(np.int64)
-    order = np.argsort(counts - shares, kind="stable")  # largest remainder first
-    counts[order[: TOTAL - len(masses) - int(counts.sum())]] += 1
+    shares = np.append(masses, max(1.0 - masses.sum(), 0.0))
+    free = TOTAL - shares.size
+    shares *= free / shares.sum()
+    counts = np.floor(shares)
+    left = free - int(counts.sum())
+    by_remainder = np.argsort(counts - shares, kind="stable")
+    counts[by_remainder[:left]] += 1
     return (counts + 1).astype(np.int32)

@@ -82,8 +82,7 @@ def load_model(path: Path, device: str | torch.device = "cpu") -> SlimCAE:
             lmbda=None if lmbda is None else tuple(float(value) for value in lmbda),
             training=dict(metadata["training"]),
         )
-        with torch.device("meta"):  # no time for initial weights that the file replaces
-            model = SlimCAE(config)
+        model = SlimCAE(config)
         for width in config.widths:
             prefix = f"tables.{width}."
             arrays = {
