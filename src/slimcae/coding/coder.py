@@ -65,8 +65,8 @@ class SymbolCoder:
     def decode(self, data: bytes, shape: tuple[int, int, int]) -> Symbols:
         """The symbols of this shape (C, H, W) that `encode` made the bytes of.
 
-        Work and memory are bounded by the shape, whatever the bytes. Bytes that are left over
-        are always found, missing ones mostly: a checksum has to guard the rest.
+        Work and memory are bounded by the shape, whatever the bytes. Most damage shows at the
+        end, which the decoder must reach with the last word; the container's checksum finds all.
 
         Raises:
             BitstreamError: no bytes that `encode` could have made.
@@ -77,8 +77,8 @@ class SymbolCoder:
             raise BitstreamError(f"the coded symbols end within a word ({len(data)} bytes)")
         channels, height, width = shape
         symbols = np.empty((channels, height * width), np.int32)
-        if symbols.size and not data:
-            raise BitstreamError(f"no coded symbols where {symbols.size} were expected")
+        if (symbols.size > 0) != (len(data) > 0):
+            raise BitstreamError(f"{len(data)} bytes cannot hold {symbols.size} coded symbols")
         decoder = constriction.stream.queue.RangeDecoder(
             np.frombuffer(data, "<u4").astype(np.uint32)
         )

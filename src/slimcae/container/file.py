@@ -2,26 +2,32 @@
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from slimcae.container.header import Header, pack_header, unpack_header
+from slimcae.container.header import VERSION, Header, pack_header, unpack_header
 from slimcae.errors import BitstreamError
 
 LATENTS = "LATN"
-"""The coded symbols."""
+"""The coded symbols; ends every file."""
 ALPHA = "ALPH"
 """The alpha channel, as a PNG file of 8-bit greys."""
 ICC_PROFILE = "iccp"
 """The ICC profile, compressed by zlib."""
 
 _KNOWN = frozenset({LATENTS, ALPHA, ICC_PROFILE})
+# tag, length of the payload, checksum of both and of the payload
 _CHUNK = struct.Struct("<4sII")
+_CHECKED_HEAD = struct.Struct("<4sI")
 
 
 @dataclass(frozen=True)
 class ScaeFile:
-    """A header and the payload of each chunk, by tag."""
+    """A header and the payload of each chunk, by tag.
+
+    A tag is four ASCII letters; a capital first one says that no picture can be had without
+    understanding the chunk.
+    """
 
     header: Header
     chunks: Mapping[str, bytes]
@@ -30,13 +36,15 @@ class ScaeFile:
 def write(file: ScaeFile) -> bytes:
     """The bytes of a file.
 
+    The latents come last whatever their place in `chunks`: so a truncated file always lacks
+    some of them, and the beginning of a file tells everything but the pixels.
+
     Raises:
-        BitstreamError: tags that are not four ASCII letters, or too many or too long chunks.
+        BitstreamError: a tag that is not four ASCII letters, or a chunk of 4 GiB.
     """
-    if len(file.chunks) > 255:
-        raise BitstreamError(f"{len(file.chunks)} chunks: at most 255 fit")
-    parts = [pack_header(file.header, len(file.chunks))]
-    for tag, payload in file.chunks.items():
+    parts = [pack_header(file.header)]
+    for tag in sorted(file.chunks, key=LATENTS.__eq__):
+        payload = file.chunks[tag]
         if not (len(tag) == 4 and tag.isascii() and tag.isalpha()):
             raise BitstreamError(f"chunk tag {tag!r}: must be four ASCII letters")
         if len(payload) >= 2**32:
@@ -47,7 +55,7 @@ def write(file: ScaeFile) -> bytes:
 
 
 def read_header(data: bytes) -> Header:
-    """The header of a file, of which `data` may be the beginning (71 bytes are enough).
+    """The header of a file; its first `MAX_HEADER_BYTES` bytes are enough.
 
     Raises:
         BitstreamError: not a `.scae` file, of an unknown version, truncated, or damaged.
@@ -63,41 +71,47 @@ def read(data: bytes) -> ScaeFile:
     Raises:
         BitstreamError: anything that the format does not allow.
     """
-    header, num_chunks, position = unpack_header(data)
+    header, position = unpack_header(data)
     chunks: dict[str, bytes] = {}
-    for _ in range(num_chunks):
+    for tag, payload in _chunks(data, position):
+        if LATENTS in chunks:
+            raise BitstreamError(f"chunk {tag} follows chunk {LATENTS}, which must end the file")
+        if tag in chunks:
+            raise BitstreamError(f"chunk {tag} appears twice")
+        if tag not in _KNOWN and tag[0].isupper():
+            raise BitstreamError(
+                f"the file needs chunk {tag}, unknown to this slimcae (format version {VERSION}): "
+                "install a newer one"
+            )
+        chunks[tag] = payload
+    if LATENTS not in chunks:
+        raise BitstreamError(f"the file is truncated: it has no {LATENTS} chunk, so no picture")
+    if (ALPHA in chunks) != header.alpha:
+        raise BitstreamError("the header and the chunks disagree on an alpha channel")
+    return ScaeFile(header, {tag: payload for tag, payload in chunks.items() if tag in _KNOWN})
+
+
+def _chunks(data: bytes, position: int) -> Iterator[tuple[str, bytes]]:
+    """Tag and payload of each chunk from `position` to the end of the file, verified."""
+    while position < len(data):
         if len(data) - position < _CHUNK.size:
-            raise BitstreamError("the file is truncated: a chunk's header is missing")
+            raise BitstreamError("the file is truncated: a chunk's header is incomplete")
         name, length, checksum = _CHUNK.unpack_from(data, position)
-        position += _CHUNK.size
         if not (name.isascii() and name.isalpha()):
-            raise BitstreamError("a chunk's tag is not four letters (file damaged?)")
+            raise BitstreamError(f"a chunk's tag is {name!r}, not four letters (file damaged?)")
         tag = name.decode("ascii")
+        position += _CHUNK.size
         if len(data) - position < length:
             raise BitstreamError(
                 f"the file is truncated: chunk {tag} should have {length} bytes, "
                 f"{len(data) - position} are left"
             )
         payload = bytes(data[position : position + length])
-        position += length
-        if tag in chunks:
-            raise BitstreamError(f"chunk {tag} appears twice")
-        mandatory = tag[0].isupper()
         if _checksum(name, payload) != checksum:
             raise BitstreamError(f"the checksum of chunk {tag} does not match (file damaged?)")
-        if tag not in _KNOWN and mandatory:
-            raise BitstreamError(
-                f"unknown chunk {tag}, which this slimcae must understand to decode"
-            )
-        chunks[tag] = payload
-    if position != len(data):
-        raise BitstreamError(f"{len(data) - position} bytes follow the last chunk")
-    if LATENTS not in chunks:
-        raise BitstreamError(f"the file has no {LATENTS} chunk, so no picture")
-    if (ALPHA in chunks) != header.alpha:
-        raise BitstreamError("the header and the chunks disagree on an alpha channel")
-    return ScaeFile(header, {tag: payload for tag, payload in chunks.items() if tag in _KNOWN})
+        yield tag, payload
+        position += length
 
 
 def _checksum(name: bytes, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(name))
+    return zlib.crc32(payload, zlib.crc32(_CHECKED_HEAD.pack(name, len(payload))))

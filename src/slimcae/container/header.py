@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 from slimcae.errors import BitstreamError
 
-MAGIC = b"\xabSC\n"
-"""A byte beyond ASCII and a line feed show a transfer that took the file for text."""
+MAGIC = b"\x89S\r\n"
+"""No text (the first byte), and damaged by every conversion of line ends."""
 VERSION = 1
 MAX_NAME = 32
 
 _GREY, _ALPHA = 1, 2
+# magic, version, flags, image width and height, num_filters, step, fingerprint, length of name
 _FIXED = struct.Struct("<4sBBIIHB8sB")
-_TAIL = struct.Struct("<BI")
+_CRC = struct.Struct("<I")
+MAX_HEADER_BYTES = _FIXED.size + MAX_NAME + _CRC.size
+"""The first bytes of a file, this many, hold its header."""
 
 
 @dataclass(frozen=True)
@@ -37,30 +40,30 @@ class Header:
     """Index of the quantization step; 0 is Δ = 1."""
 
     def __post_init__(self) -> None:
-        for name, value, most in (
-            ("image width", self.image_width, 2**32 - 1),
-            ("image height", self.image_height, 2**32 - 1),
-            ("number of filters", self.num_filters, 2**16 - 1),
+        for name, value, least, most in (
+            ("image width", self.image_width, 1, 2**32 - 1),
+            ("image height", self.image_height, 1, 2**32 - 1),
+            ("number of filters", self.num_filters, 1, 2**16 - 1),
+            ("quantization step", self.step, 0, 2**8 - 1),
         ):
-            if not 1 <= value <= most:
-                raise BitstreamError(f"{name} {value}: must be from 1 to {most}")
-        if not 0 <= self.step <= 255:
-            raise BitstreamError(f"quantization step {self.step}: must be from 0 to 255")
+            if not least <= value <= most:
+                raise BitstreamError(f"{name} {value}: must be from {least} to {most}")
         if len(self.fingerprint) != 8:
             raise BitstreamError(f"fingerprint of {len(self.fingerprint)} bytes: must be 8")
         name = self.model_name
         if not (1 <= len(name) <= MAX_NAME and name.isascii() and name.isprintable()):
-            raise BitstreamError(f"model name {name!r}: must be 1 to {MAX_NAME} ASCII characters")
+            raise BitstreamError(
+                f"model name {name!r}: must be 1 to {MAX_NAME} printable ASCII characters"
+            )
 
 
-def pack_header(header: Header, num_chunks: int) -> bytes:
+def pack_header(header: Header) -> bytes:
     """The header's bytes, checksum included."""
     name = header.model_name.encode("ascii")
-    flags = _GREY * header.grey | _ALPHA * header.alpha
-    data = _FIXED.pack(
+    fixed = _FIXED.pack(
         MAGIC,
         VERSION,
-        flags,
+        _GREY * header.grey | _ALPHA * header.alpha,
         header.image_width,
         header.image_height,
         header.num_filters,
@@ -68,35 +71,34 @@ def pack_header(header: Header, num_chunks: int) -> bytes:
         header.fingerprint,
         len(name),
     )
-    data += name + bytes([num_chunks])
-    return data + struct.pack("<I", zlib.crc32(data))
+    return fixed + name + _CRC.pack(zlib.crc32(fixed + name))
 
 
-def unpack_header(data: bytes) -> tuple[Header, int, int]:
-    """Header, number of chunks, and where the first chunk starts.
-
-    `data` may be a prefix of the file; 71 bytes hold any header.
+def unpack_header(data: bytes) -> tuple[Header, int]:
+    """The header, and where the first chunk starts; `data` may be a prefix of the file.
 
     Raises:
         BitstreamError: not a `.scae` file, of an unknown version, truncated, or damaged.
     """
-    if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
-        raise BitstreamError("not a .scae file: it does not begin as one")
-    if len(data) > len(MAGIC) and data[len(MAGIC)] != VERSION:
+    if not data.startswith(MAGIC):
+        raise BitstreamError(f"not a .scae file: {_what_instead(data)}")
+    version = data[len(MAGIC)] if len(data) > len(MAGIC) else VERSION
+    if version != VERSION:  # first of all: only the magic is the same in every version
         raise BitstreamError(
-            f"the file has format version {data[len(MAGIC)]}, "
-            f"this program reads version {VERSION}: install a matching slimcae"
+            f"the file has format version {version}, this slimcae reads version {VERSION}: "
+            "install a matching slimcae"
         )
     if len(data) < _FIXED.size:
-        raise BitstreamError("the header is truncated")
+        raise BitstreamError("the file is truncated: its header is incomplete")
     _, _, flags, image_width, image_height, num_filters, step, fingerprint, length = (
         _FIXED.unpack_from(data)
     )
+    if length > MAX_NAME:
+        raise BitstreamError(f"model name of {length} characters: must be 1 to {MAX_NAME}")
     end = _FIXED.size + length
-    if len(data) < end + _TAIL.size:
-        raise BitstreamError("the header is truncated")
-    num_chunks, checksum = _TAIL.unpack_from(data, end)
-    if zlib.crc32(data[: end + 1]) != checksum:
+    if len(data) < end + _CRC.size:
+        raise BitstreamError("the file is truncated: its header is incomplete")
+    if _CRC.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
         raise BitstreamError("the header's checksum does not match (file damaged?)")
     if flags & ~(_GREY | _ALPHA):
         raise BitstreamError(f"unknown header flags {flags:#04x}: made by a newer slimcae?")
@@ -110,4 +112,15 @@ def unpack_header(data: bytes) -> tuple[Header, int, int]:
         alpha=bool(flags & _ALPHA),
         step=step,
     )
-    return header, num_chunks, end + _TAIL.size
+    return header, end + _CRC.size
+
+
+def _what_instead(data: bytes) -> str:
+    """What data that lack our magic seem to be, in words."""
+    if not data:
+        return "it is empty"
+    if MAGIC.startswith(data):
+        return f"it ends after {len(data)} bytes"
+    if data.startswith((b"\x89S\n", b"\x89S\r\r\n", b"\x09S\r\n")):
+        return "a transfer as text has damaged it, copy it again as binary"
+    return f"it begins with {data[:4]!r}"

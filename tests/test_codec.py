@@ -1,0 +1,237 @@
+"""The whole way: pictures to `.scae` bytes and back, at every width of a tiny model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import slimcae
+from conftest import smooth_pixels
+from slimcae import container
+from slimcae.codec import Codec
+from slimcae.errors import BitstreamError, ConfigError, ImageError, ModelError
+from slimcae.images import Picture
+from slimcae.model.checkpoint import load_model, save_model
+from slimcae.model.config import ModelInfo, SlimCAEConfig
+from slimcae.model.slimcae import SlimCAE
+from slimcae.training.warm_start import fit_entropy_models, warm_start_transforms
+
+WIDTHS = (12, 8, 4)
+LMBDA = (2000.0, 1000.0, 500.0)
+SIZES = [(1, 1), (1, 40), (33, 1), (16, 16), (15, 17), (64, 50)]
+
+
+def make_model(seed: int) -> SlimCAE:
+    """A tiny model that codes well enough to tell a picture from noise."""
+    torch.manual_seed(seed)
+    model = SlimCAE(SlimCAEConfig(WIDTHS))
+    x = torch.stack([torch.from_numpy(smooth_pixels(64, 64, k)).permute(2, 0, 1) for k in range(4)])
+    warm_start_transforms(model, x.float() / 255, LMBDA)
+    fit_entropy_models(model, x.float() / 255, seed)
+    return model
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_model(path, make_model(0), ModelInfo("tiny", "1", LMBDA))
+    return slimcae.load(path)
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / ((a.astype(float) - b.astype(float)) ** 2).mean()))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_any_size_comes_back(codec: Codec, width: int, size: tuple[int, int]) -> None:
+    image = Image.fromarray(smooth_pixels(*size, seed=1))
+    restored = codec.decompress(codec.compress(image, width))
+    assert restored.size == image.size
+    assert restored.mode == "RGB"
+    # far above what a flat or shuffled picture reaches
+    assert psnr(np.asarray(image), np.asarray(restored)) > 24
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_decoder_gets_the_encoders_own_reconstruction(codec: Codec, width: int) -> None:
+    pixels = smooth_pixels(50, 70, seed=2)
+    symbols = codec.analyse(pixels, width)
+    expected = codec.synthesise(symbols, (50, 70))
+    restored = codec.decompress(codec.compress(Image.fromarray(pixels), width))
+    np.testing.assert_array_equal(np.asarray(restored), expected)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_pixels_equal_those_of_the_model_itself(codec: Codec, width: int) -> None:
+    pixels = smooth_pixels(48, 64, seed=3)  # multiples of 16: no padding
+    x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        out = codec.model(x, width)
+    levels = torch.round(out["x_hat"].clamp(0, 1) * 255)[0].permute(1, 2, 0).numpy()
+    restored = np.asarray(codec.decompress(codec.compress(Image.fromarray(pixels), width)))
+    np.testing.assert_array_equal(restored, levels)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("size", [(16, 16), (64, 50), (200, 300)], ids=str)
+def test_file_size_keeps_the_estimates_promise(
+    codec: Codec, width: int, size: tuple[int, int]
+) -> None:
+    image = Image.fromarray(smooth_pixels(*size, seed=4))
+    estimate = codec.estimated_bits(image, width) / 8
+    assert estimate > 0
+    assert abs(len(codec.compress(image, width)) - estimate) <= 0.01 * estimate + 64
+
+
+def test_wider_is_better_and_larger(codec: Codec) -> None:
+    image = Image.fromarray(smooth_pixels(200, 300, seed=5))
+    files = [codec.compress(image, width) for width in WIDTHS]
+    quality = [psnr(np.asarray(image), np.asarray(codec.decompress(file))) for file in files]
+    assert len(files[0]) > len(files[1]) > len(files[2])
+    assert quality[0] > quality[1] > quality[2]
+
+
+def test_no_width_means_the_widest(codec: Codec) -> None:
+    image = Image.fromarray(smooth_pixels(32, 32, seed=6))
+    assert codec.compress(image) == codec.compress(image, WIDTHS[0])
+
+
+def test_grey_stays_grey_and_alpha_is_exact(codec: Codec) -> None:
+    rgb = smooth_pixels(40, 56, seed=7)
+    alpha = np.random.default_rng(0).integers(0, 256, (40, 56), dtype=np.uint8)
+    for image in (
+        Image.fromarray(rgb[:, :, 0]),
+        Image.merge("LA", [Image.fromarray(rgb[:, :, 0]), Image.fromarray(alpha)]),
+        Image.fromarray(np.dstack([rgb, alpha])),
+    ):
+        restored = codec.decompress(codec.compress(image))
+        assert restored.mode == image.mode
+        if "A" in image.mode:
+            np.testing.assert_array_equal(np.asarray(restored.getchannel("A")), alpha)
+        assert psnr(np.asarray(image.convert("RGB")), np.asarray(restored.convert("RGB"))) > 24
+
+
+def test_paths_images_and_pictures_give_the_same_bytes(codec: Codec, tmp_path: Path) -> None:
+    pixels = smooth_pixels(40, 40, seed=8)
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    expected = codec.compress(Picture(pixels))
+    assert codec.compress(path) == codec.compress(str(path)) == expected
+    assert codec.compress(Image.open(path)) == expected
+
+
+def test_symbols_do_not_depend_on_threads_or_precision(codec: Codec) -> None:
+    data = codec.compress(Image.fromarray(smooth_pixels(100, 90, seed=9)), 8)
+    file = container.read(data)
+    shape = (8, 7, 6)
+    expected = codec.analyse(smooth_pixels(100, 90, seed=9), 8)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            for precision in ("float32", "bfloat16"):
+                other = Codec(codec.model, precision=precision)
+                decoded = other._coder(8).decode(file.latents, shape)
+                np.testing.assert_array_equal(decoded, expected)
+        finally:
+            torch.set_num_threads(1)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(WIDTHS), st.integers(0, 99))
+def test_noise_of_any_size_round_trips(
+    codec: Codec, height: int, columns: int, width: int, seed: int
+) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, columns, 3), dtype=np.uint8)
+    symbols = codec.analyse(pixels, width)
+    restored = codec.decompress(codec.compress(Image.fromarray(pixels), width))
+    np.testing.assert_array_equal(
+        np.asarray(restored), codec.synthesise(symbols, (height, columns))
+    )
+
+
+def test_symbols_beyond_the_limit_are_clipped_and_said(
+    codec: Codec, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = make_model(0)
+    model.update()
+    with torch.no_grad():
+        model.g_a.conv3.weight.mul_(1e5)
+        for norm in model.g_a.gdn3.norms.values():  # else it would bound the latents
+            norm.gamma.zero_()
+    wild = Codec(model)
+    caplog.set_level("INFO", "slimcae")
+    data = wild.compress(Image.fromarray(smooth_pixels(32, 32, seed=10)), 12)
+    assert "clipped" in caplog.text
+    symbols = wild._coder(12).decode(container.read(data).latents, (12, 2, 2))
+    assert np.abs(symbols).max() == 2**15 - 1
+
+
+def test_latents_that_are_not_finite_are_refused(codec: Codec) -> None:
+    model = make_model(0)
+    model.update()
+    with torch.no_grad():
+        model.g_a.conv3.weight.fill_(float("inf"))
+    with pytest.raises(ModelError, match="not finite"):
+        Codec(model).compress(Image.fromarray(smooth_pixels(32, 32, seed=10)))
+
+
+def test_unknown_width_precision_and_device(codec: Codec) -> None:
+    image = Image.fromarray(smooth_pixels(16, 16, seed=0))
+    with pytest.raises(ConfigError, match=r"no width 5: choose from 12, 8, 4"):
+        codec.compress(image, 5)
+    with pytest.raises(ConfigError, match="float16"):
+        Codec(codec.model, precision="float16")
+    with pytest.raises(ConfigError, match="tpu"):
+        Codec(codec.model, device="tpu")
+    with pytest.raises(ModelError, match="tables"):
+        Codec(SlimCAE(SlimCAEConfig(WIDTHS)))
+
+
+def test_missing_picture_and_missing_model(codec: Codec, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"nothing\.png"):
+        codec.compress(tmp_path / "nothing.png")
+    with pytest.raises(ModelError, match=r"nothing\.safetensors"):
+        slimcae.load(tmp_path / "nothing.safetensors")
+
+
+def test_a_file_of_another_model_is_refused_by_name(codec: Codec, tmp_path: Path) -> None:
+    save_model(tmp_path / "other.safetensors", make_model(1), ModelInfo("other", "2"))
+    other = slimcae.load(tmp_path / "other.safetensors")
+    data = other.compress(Image.fromarray(smooth_pixels(20, 20, seed=0)), 8)
+    with pytest.raises(BitstreamError, match=r"needs model other width 8.*tiny"):
+        codec.decompress(data)
+
+
+def test_too_many_pixels_are_refused_before_decoding(codec: Codec) -> None:
+    data = codec.compress(Image.fromarray(smooth_pixels(20, 30, seed=0)))
+    with pytest.raises(BitstreamError, match="30x20"):
+        codec.decompress(data, max_pixels=599)
+    assert codec.decompress(data, max_pixels=600).size == (30, 20)
+
+
+def test_every_flipped_byte_is_noticed(codec: Codec) -> None:
+    data = codec.compress(Image.fromarray(smooth_pixels(20, 30, seed=0)), 4)
+    for position in range(len(data)):
+        damaged = bytearray(data)
+        damaged[position] ^= 0x10
+        with pytest.raises(BitstreamError):
+            codec.decompress(bytes(damaged))
+    for length in range(len(data)):
+        with pytest.raises(BitstreamError):
+            codec.decompress(data[:length])
+
+
+def test_a_half_precision_model_file_codes_the_same(tmp_path: Path) -> None:
+    model = make_model(0)
+    save_model(tmp_path / "half.safetensors", model, ModelInfo("half"), half=True)
+    first, second = Codec(model), Codec(load_model(tmp_path / "half.safetensors"))
+    image = Image.fromarray(smooth_pixels(40, 40, seed=3))
+    for width in WIDTHS:
+        data = first.compress(image, width)
+        restored = np.asarray(second.decompress(data))
+        np.testing.assert_array_equal(restored, np.asarray(first.decompress(data)))
