@@ -168,9 +168,6 @@ def test_no_decay_only_warms_up() -> None:
         ("num_workers", -1),
         ("log_every", 0),
         ("save_minutes", 0.0),
-        ("decay", "linear"),
-        ("precision", "float16"),
-        ("compile", "maybe"),
     ],
 )
 def test_settings_that_cannot_work_name_flag_and_value(name: str, value: Any) -> None:
