@@ -1,7 +1,6 @@
 """Pictures to `.scae` bytes and back: where network, coder, container and pictures meet."""
 
 import logging
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -28,9 +27,6 @@ from slimcae.model.slimcae import DOWNSAMPLING, SlimCAE
 log = logging.getLogger("slimcae")
 
 PRECISIONS = ("float32", "bfloat16")
-MAX_PROFILE = 2**24
-"""Bytes of the longest ICC profile that is read back."""
-
 Pixels = NDArray[np.uint8]
 Symbols = NDArray[np.int32]
 
@@ -94,22 +90,19 @@ class Codec:
         picture = _picture(image)
         width = self._known(width)
         symbols = self.analyse(picture.pixels, width)
-        chunks = {container.LATENTS: self._coder(width).encode(symbols)}
-        if picture.alpha is not None:
-            chunks[container.ALPHA] = pack_alpha(picture.alpha)
-        if picture.icc_profile is not None:
-            chunks[container.ICC_PROFILE] = zlib.compress(picture.icc_profile, 9)
         image_height, image_width, _ = picture.pixels.shape
         header = container.Header(
-            image_width,
-            image_height,
-            num_filters=width,
-            model_name=self.info.name,
-            fingerprint=self._fingerprint(width),
+            image_height=image_height,
+            image_width=image_width,
             grey=picture.grey,
-            alpha=picture.alpha is not None,
+            num_filters=width,
+            step=0,
+            model_name=self.info.name,
+            model_fingerprint=self._fingerprint(width),
         )
-        return container.write(container.ScaeFile(header, chunks))
+        latents = self._coder(width).encode(symbols)
+        alpha = None if picture.alpha is None else pack_alpha(picture.alpha)
+        return container.write(container.Contents(header, latents, alpha, picture.icc_profile))
 
     def decompress(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
         """The picture of a `.scae` file, as 8-bit L, RGB, LA or RGBA.
@@ -117,8 +110,8 @@ class Codec:
         Raises:
             BitstreamError: damaged or foreign data, more than `max_pixels`, or another model's.
         """
-        file = container.read(data)
-        header = file.header
+        contents = container.read(data)
+        header = contents.header
         size = (header.image_height, header.image_width)
         if size[0] * size[1] > max_pixels:
             raise BitstreamError(
@@ -127,14 +120,14 @@ class Codec:
         self._check_model(header)
         grid = (-(-size[0] // DOWNSAMPLING), -(-size[1] // DOWNSAMPLING))
         symbols = self._coder(header.num_filters).decode(
-            file.chunks[container.LATENTS], (header.num_filters, *grid)
+            contents.latents, (header.num_filters, *grid)
         )
         pixels = self.synthesise(symbols, size)
         if header.grey:
             grey = np.rint(pixels.mean(axis=2)).astype(np.uint8)
             pixels = np.repeat(grey[:, :, None], 3, axis=2)
-        alpha = unpack_alpha(file.chunks[container.ALPHA], size) if header.alpha else None
-        return Picture(pixels, header.grey, alpha, _unpack_profile(file)).to_image()
+        alpha = None if contents.alpha is None else unpack_alpha(contents.alpha, size)
+        return Picture(pixels, header.grey, alpha, contents.icc_profile).to_image()
 
     def analyse(self, pixels: Pixels, width: int) -> Symbols:
         """Symbols (width, ⌈H/16⌉, ⌈W/16⌉) of an image (H, W, 3): round(y − median).
@@ -187,7 +180,7 @@ class Codec:
         """Refuse what another model has coded: its symbols would decode to noise."""
         if header.step != 0:
             raise BitstreamError(f"quantization step {header.step}: this model has step 0 only")
-        needs = f"{header.model_name} width {header.num_filters} ({header.fingerprint.hex()})"
+        needs = f"{header.model_name} width {header.num_filters} ({header.model_fingerprint.hex()})"
         if header.num_filters not in self.widths:
             have = ", ".join(map(str, self.widths))
             raise BitstreamError(
@@ -195,7 +188,7 @@ class Codec:
                 f"has widths {have}: give the right --model"
             )
         have = self._fingerprint(header.num_filters).hex()
-        if header.fingerprint.hex() != have:
+        if header.model_fingerprint.hex() != have:
             raise BitstreamError(
                 f"the file needs model {needs}; the model here is {self.info.name} "
                 f"({have}): give the right --model"
@@ -256,17 +249,3 @@ def decompress(data: bytes) -> Image.Image:
 
 def _picture(image: str | Path | Image.Image | Picture) -> Picture:
     return image if isinstance(image, Picture) else read_picture(image)
-
-
-def _unpack_profile(file: container.ScaeFile) -> bytes | None:
-    payload = file.chunks.get(container.ICC_PROFILE)
-    if payload is None:
-        return None
-    inflater = zlib.decompressobj()
-    try:
-        profile = inflater.decompress(payload, MAX_PROFILE)
-    except zlib.error as error:
-        raise BitstreamError(f"the ICC profile is damaged: {error}") from error
-    if not inflater.eof:
-        raise BitstreamError(f"the ICC profile is truncated, or longer than {MAX_PROFILE:,} bytes")
-    return profile
