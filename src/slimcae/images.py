@@ -8,7 +8,9 @@ frame of an animation is taken, both with a notice.
 
 import glob
 import logging
-import warnings
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,33 +18,48 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from slimcae.errors import ImageError
-from slimcae.files import atomic_path
+from slimcae.files import write_bytes
 
 log = logging.getLogger("slimcae")
 
 MAX_PIXELS = 2**28
 """Larger pictures are refused unless a caller says otherwise."""
 
-SUFFIXES = frozenset(
-    f".{kind}"
-    for kind in ("png jpg jpeg webp bmp tif tiff ppm pgm gif avif jp2").split()  # noqa: SIM905
-)
+KINDS = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "ppm", "pgm", "gif", "avif", "jp2")
+"""Suffixes of the files that are taken for images in a folder."""
 
 Source = str | Path | BinaryIO | Image.Image
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns the pixels upright for each value of EXIF's orientation tag."""
+
+_SAVE_OPTIONS = {
+    # the picture has lost enough already
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+    "AVIF": {"quality": 95},
+}
 
 
 @dataclass(frozen=True)
 class Picture:
     """An 8-bit picture.
 
-    Attributes:
-        pixels: (H, W, 3), uint8, RGB; three equal channels if the picture is grey.
-        grey: Whether the picture has no colour.
-        alpha: (H, W), uint8, or None if it is opaque.
-        icc_profile: What the colours mean, or None for sRGB.
+    pixels: (H, W, 3), uint8, RGB; three equal channels if the picture is grey.
+    grey: the picture has no colour.
+    alpha: (H, W), uint8, or None if it is opaque.
+    icc_profile: what the colours mean, or None for sRGB.
     """
 
     pixels: NDArray[np.uint8]
@@ -63,27 +80,30 @@ class Picture:
 def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a picture from a file, a stream, or a Pillow image (which stays as it is).
 
+    `max_pixels` takes the place of Pillow's own limit, without setting that for anybody else.
+
     Raises:
         ImageError: missing, not a picture that Pillow can read, truncated, or too large.
     """
     name = _name(source)
-    if isinstance(source, Image.Image):
-        return _convert(_checked(source, name, max_pixels), name)
     try:
-        with warnings.catch_warnings():
-            # our own limit is checked below, before any pixel is decoded
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(source) as image:
-                return _convert(_checked(image, name, max_pixels), name)
+        if isinstance(source, Image.Image):
+            return _convert(source, name, max_pixels)
+        with _pillow_limit(max_pixels):
+            image = Image.open(source)
+            if image.format == "TIFF" and image.width * image.height <= max_pixels:
+                image.load()  # the one format that asks for Pillow's limit again when it loads
+        with image:
+            return _convert(image, name, max_pixels)
+    except ImageError:
+        raise
     except FileNotFoundError as error:
         raise ImageError(f"no picture at {name}: check the path") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{name} is too large for Pillow: {error}") from error
-    except OSError as error:  # UnidentifiedImageError is one, too
-        reason = error.strerror or str(error).partition(" <")[0]
+        raise ImageError(f"{name} is larger than the limit of {max_pixels:,} pixels") from error
+    except Exception as error:  # Pillow's decoders fail on damaged files in every possible way
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or repr(error)
         raise ImageError(f"{name} cannot be read as a picture ({reason})") from error
-    except (SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError) as error:
-        raise ImageError(f"{name} cannot be read as a picture (damaged: {error})") from error
 
 
 def write_image(image: Image.Image, path: Path) -> None:
@@ -95,15 +115,15 @@ def write_image(image: Image.Image, path: Path) -> None:
     """
     suffix = path.suffix.lower()
     kind = Image.registered_extensions().get(suffix)
-    if kind is None or kind not in Image.SAVE:
+    if kind is None or kind.upper() not in Image.SAVE:
         raise ImageError(f"cannot write pictures called {suffix or path.name!r}: use .png, say")
     content = BytesIO()
+    options = _SAVE_OPTIONS.get(kind, {})
     try:
-        image.save(content, format=kind)
+        image.save(content, kind, icc_profile=image.info.get("icc_profile"), **options)
     except (OSError, ValueError) as error:
-        raise ImageError(f"{path} cannot be written as {kind}: {error}") from error
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
+        raise ImageError(f"{path} cannot be written as {kind} ({error}): use .png") from error
+    write_bytes(path, content.getvalue())
 
 
 def find_images(path_or_glob: str) -> list[Path]:
@@ -116,27 +136,59 @@ def find_images(path_or_glob: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = [p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+        suffixes = {f".{kind}" for kind in KINDS}
+        found = [p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file()]
         if not found:
-            kinds = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
-            raise ImageError(f"no images in {path} (looked for {kinds}, in subfolders too)")
+            raise ImageError(
+                f"no images in {path}: looked in it and its folders for {' '.join(KINDS)}"
+            )
         return sorted(found)
     matches = [Path(name) for name in glob.glob(path_or_glob, recursive=True)]  # noqa: PTH207
     found = [match for match in matches if match.is_file()]
     if not found:
         raise ImageError(
-            f"no images at {path_or_glob}: give a folder or a pattern like 'dir/*.png'"
+            f"no images at {path_or_glob!r}: give a file, a folder, or a pattern like 'dir/*.png'"
         )
     return sorted(found)
+
+
+class _HardLimit(int):
+    """A number for Pillow's MAX_IMAGE_PIXELS that raises above itself.
+
+    Pillow raises above `2 * MAX_IMAGE_PIXELS` only, and warns before; a warning would be a second
+    line on stderr beside our error, and filters of warnings cannot be set for one thread.
+    """
+
+    def __rmul__(self, other: int) -> int:
+        return int(self)
+
+
+_PILLOW_LIMIT_LOCK = threading.Lock()
+
+
+@contextmanager
+def _pillow_limit(max_pixels: int) -> Iterator[None]:
+    """Lets Pillow open up to `max_pixels`; for the moment of opening, which decodes nothing.
+
+    Pillow knows only a global limit. It is never lowered here, so that no other thread fails.
+    """
+    with _PILLOW_LIMIT_LOCK:
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit is not None:
+            Image.MAX_IMAGE_PIXELS = _HardLimit(max(max_pixels, 2 * limit))
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _name(source: Source) -> str:
     if isinstance(source, str | Path):
         return str(source)
-    return getattr(source, "filename", "") or getattr(source, "name", "") or "the picture"
+    return str(getattr(source, "filename", "") or getattr(source, "name", "") or "the picture")
 
 
-def _checked(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
     width, height = image.size
     if width < 1 or height < 1:
         raise ImageError(f"{name} has no pixels ({width}x{height})")
@@ -144,47 +196,58 @@ def _checked(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
         raise ImageError(
             f"{name} has {width}x{height} pixels, more than the limit of {max_pixels:,}"
         )
-    return image
-
-
-def _convert(image: Image.Image, name: str) -> Picture:
-    if getattr(image, "is_animated", False):
-        log.warning("%s is an animation: its first frame is taken", name)
-        image.seek(0)
+    # further pictures of an MPO file (a camera's JPEG) are previews and the like
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        log.warning("%s has several frames: only the first one is taken", name)
+    deep = any(";16" in str(tile) for tile in getattr(image, "tile", ()))
+    image.load()
     profile = image.info.get("icc_profile")
-    source_mode = image.mode
-    image = ImageOps.exif_transpose(image)
-    image = _eight_bits(image, name)
-    has_alpha = image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info
+    if method := _UPRIGHT.get(_orientation(image)):
+        image = image.transpose(method)
+    if image.mode.startswith(("I", "F")):
+        deep = True
+        image = _eight_bits(image, name)
+    if deep:
+        log.warning("%s has more than 8 bits per channel: reduced to 8", name)
     grey = image.mode in ("1", "L", "LA", "La")
-    if grey:
-        image = image.convert("LA" if has_alpha else "L")
-    else:
-        image = image.convert("RGBA" if has_alpha else "RGB")
-    array = np.array(image)
-    if array.ndim == 2:
-        array = array[:, :, None]
-    alpha = array[:, :, -1].copy() if has_alpha else None
-    channels = array[:, :, :-1] if has_alpha else array
-    pixels = np.repeat(channels, 3, axis=2) if grey else np.ascontiguousarray(channels)
-    return Picture(pixels, grey, alpha, _fitting(profile, grey, source_mode))
+    has_alpha = image.has_transparency_data
+    array = np.array(image.convert(("L" if grey else "RGB") + ("A" if has_alpha else "")))
+    channels = array.reshape(*array.shape[:2], -1)
+    alpha = channels[:, :, -1].copy() if has_alpha else None
+    colours = channels[:, :, :1].repeat(3, axis=2) if grey else channels[:, :, :3]
+    return Picture(np.ascontiguousarray(colours), grey, alpha, _fitting(profile, grey, name))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # EXIF data that cannot be read must not cost the picture
+        return 1
 
 
 def _eight_bits(image: Image.Image, name: str) -> Image.Image:
-    """Scale what has more than 8 bits per channel down to 8."""
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.asarray(image).astype(np.float64)
+    """Greys of 16 bits, or floats from 0 to 1 or (if any is above 1) to 255, as mode L.
+
+    Mode I is what Pillow makes of 16-bit greys in some formats, so it counts as such.
+    """
+    values = np.asarray(image)
     if not np.isfinite(values).all():
         raise ImageError(f"{name} has values that are not finite")
-    if image.mode != "F" and values.max() > 255:
-        values = values / 257  # integers beyond a byte are 16-bit greys, whatever holds them
-    log.warning("%s has more than 8 bits per channel: reduced to 8", name)
-    return Image.fromarray(np.rint(np.clip(values, 0, 255)).astype(np.uint8))
+    full = 2**16 - 1 if image.mode != "F" else 1 if values.max() <= 1 else 255
+    levels = np.rint(np.clip(values / full, 0, 1) * 255).astype(np.uint8)
+    reduced = Image.fromarray(levels)
+    key = image.info.get("transparency")
+    if isinstance(key, int):  # the grey that means transparent
+        reduced.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    return reduced
 
 
-def _fitting(profile: object, grey: bool, source_mode: str) -> bytes | None:
+def _fitting(profile: object, grey: bool, name: str) -> bytes | None:
     """The ICC profile if it describes the pixels as they are now: grey or RGB."""
-    if not isinstance(profile, bytes) or len(profile) < 128 or source_mode in ("CMYK", "LAB"):
+    if not isinstance(profile, bytes) or not profile:
         return None
-    return profile if profile[16:20] == (b"GRAY" if grey else b"RGB ") else None
+    space, wanted = profile[16:20], b"GRAY" if grey else b"RGB "  # ICC.1:2022, 7.2.6
+    if space != wanted:
+        log.warning("%s has an ICC profile for other colours (%r), which is dropped", name, space)
+        return None
+    return profile

@@ -133,4 +133,5 @@ def _apportion(masses: NDArray[np.float64]) -> NDArray[np.int32]:
     left = free - int(counts.sum())
     by_remainder = np.argsort(counts - shares, kind="stable")
     counts[by_remainder[:left]] += 1
-    return (counts + 1).astype(np.int32)
+    entries: NDArray[np.int32] = (counts + 1).astype(np.int32)
+    return entries

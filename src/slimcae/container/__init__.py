@@ -1,17 +1,18 @@
-"""The `.scae` file: header, chunks and checksums (docs/format.md). Never imports torch."""
+"""The `.scae` file: header, chunks and checksums (docs/format.md). Never imports torch.
 
-from slimcae.container.file import ALPHA, ICC_PROFILE, LATENTS, ScaeFile, read, read_header, write
-from slimcae.container.header import MAGIC, MAX_HEADER_BYTES, VERSION, Header
+The interface is `Contents` (a `Header`, the coded latents, alpha, ICC profile), `read`, `write`
+and, for the first bytes of a file, `read_header`.
+"""
+
+from slimcae.container.contents import Contents, read, write
+from slimcae.container.header import FORMAT_VERSION, MAGIC, MAX_HEADER_BYTES, Header, read_header
 
 __all__ = [
-    "ALPHA",
-    "ICC_PROFILE",
-    "LATENTS",
+    "FORMAT_VERSION",
     "MAGIC",
     "MAX_HEADER_BYTES",
-    "VERSION",
+    "Contents",
     "Header",
-    "ScaeFile",
     "read",
     "read_header",
     "write",

@@ -1,4 +1,4 @@
-"""The header of a `.scae` file: what must be known before anything is decoded."""
+"""The header of a `.scae` file: what can be known before anything is decoded."""
 
 import struct
 import zlib
@@ -8,111 +8,106 @@ from slimcae.errors import BitstreamError
 
 MAGIC = b"\x89S\r\n"
 """No text (the first byte), and damaged by every conversion of line ends."""
-VERSION = 1
-MAX_NAME = 32
+FORMAT_VERSION = 1
+FINGERPRINT_BYTES = 8
+MAX_NAME_BYTES = 32
 
-_GREY, _ALPHA = 1, 2
-# magic, version, flags, image width and height, num_filters, step, fingerprint, length of name
-_FIXED = struct.Struct("<4sBBIIHB8sB")
+_GREY = 0x01
+# magic, version, flags, num_filters, image height and width, step, fingerprint, length of name
+_FIXED = struct.Struct(f"<4sBBHIIB{FINGERPRINT_BYTES}sB")
 _CRC = struct.Struct("<I")
-MAX_HEADER_BYTES = _FIXED.size + MAX_NAME + _CRC.size
+MAX_HEADER_BYTES = _FIXED.size + MAX_NAME_BYTES + _CRC.size
 """The first bytes of a file, this many, hold its header."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """Everything about a file but its chunks.
+    """What a `.scae` file says about its picture and its model.
+
+    image_height, image_width: pixels, 1 to 2**32 - 1.
+    grey: the picture has one colour channel (the network sees and makes three).
+    num_filters: the width of the network that decodes it, 1 to 65535.
+    step: index of the quantisation step, 0 to 255; 0 is Δ = 1.
+    model_name: 1 to 32 printable ASCII characters.
+    model_fingerprint: 8 bytes over every tensor and table that this width of the model uses.
 
     Raises:
         BitstreamError: values that a file cannot hold.
     """
 
-    image_width: int
     image_height: int
+    image_width: int
+    grey: bool
     num_filters: int
-    """The width of the model that coded the latents."""
+    step: int
     model_name: str
-    fingerprint: bytes
-    """8 bytes over every tensor and table that this width of the model uses."""
-    grey: bool = False
-    alpha: bool = False
-    step: int = 0
-    """Index of the quantization step; 0 is Δ = 1."""
+    model_fingerprint: bytes
 
     def __post_init__(self) -> None:
-        for name, value, least, most in (
-            ("image width", self.image_width, 1, 2**32 - 1),
+        for what, value, lowest, highest in (
             ("image height", self.image_height, 1, 2**32 - 1),
+            ("image width", self.image_width, 1, 2**32 - 1),
             ("number of filters", self.num_filters, 1, 2**16 - 1),
-            ("quantization step", self.step, 0, 2**8 - 1),
+            ("quantisation step", self.step, 0, 2**8 - 1),
         ):
-            if not least <= value <= most:
-                raise BitstreamError(f"{name} {value}: must be from {least} to {most}")
-        if len(self.fingerprint) != 8:
-            raise BitstreamError(f"fingerprint of {len(self.fingerprint)} bytes: must be 8")
-        name = self.model_name
-        if not (1 <= len(name) <= MAX_NAME and name.isascii() and name.isprintable()):
+            if not lowest <= value <= highest:
+                raise BitstreamError(f"{what} {value}: must be from {lowest} to {highest}")
+        if len(self.model_fingerprint) != FINGERPRINT_BYTES:
             raise BitstreamError(
-                f"model name {name!r}: must be 1 to {MAX_NAME} printable ASCII characters"
+                f"fingerprint of {len(self.model_fingerprint)} bytes: must be {FINGERPRINT_BYTES}"
+            )
+        name = self.model_name
+        if not (1 <= len(name) <= MAX_NAME_BYTES and name.isascii() and name.isprintable()):
+            raise BitstreamError(
+                f"model name {name!r}: must be 1 to {MAX_NAME_BYTES} printable ASCII characters"
             )
 
-
-def pack_header(header: Header) -> bytes:
-    """The header's bytes, checksum included."""
-    name = header.model_name.encode("ascii")
-    fixed = _FIXED.pack(
-        MAGIC,
-        VERSION,
-        _GREY * header.grey | _ALPHA * header.alpha,
-        header.image_width,
-        header.image_height,
-        header.num_filters,
-        header.step,
-        header.fingerprint,
-        len(name),
-    )
-    return fixed + name + _CRC.pack(zlib.crc32(fixed + name))
+    def __bytes__(self) -> bytes:
+        name = self.model_name.encode("ascii")
+        fixed = _FIXED.pack(
+            MAGIC,
+            FORMAT_VERSION,
+            _GREY if self.grey else 0,
+            self.num_filters,
+            self.image_height,
+            self.image_width,
+            self.step,
+            self.model_fingerprint,
+            len(name),
+        )
+        return fixed + name + _CRC.pack(zlib.crc32(fixed + name))
 
 
-def unpack_header(data: bytes) -> tuple[Header, int]:
-    """The header, and where the first chunk starts; `data` may be a prefix of the file.
+def read_header(data: bytes) -> Header:
+    """The header of a file, from the whole file or its first `MAX_HEADER_BYTES` bytes.
 
     Raises:
-        BitstreamError: not a `.scae` file, of an unknown version, truncated, or damaged.
+        BitstreamError: damaged or foreign data, or a format version that is not known.
     """
     if not data.startswith(MAGIC):
         raise BitstreamError(f"not a .scae file: {_what_instead(data)}")
-    version = data[len(MAGIC)] if len(data) > len(MAGIC) else VERSION
-    if version != VERSION:  # first of all: only the magic is the same in every version
+    version = data[len(MAGIC)] if len(data) > len(MAGIC) else FORMAT_VERSION
+    if version != FORMAT_VERSION:  # checked first: only the magic is the same in every version
         raise BitstreamError(
-            f"the file has format version {version}, this slimcae reads version {VERSION}: "
-            "install a matching slimcae"
+            f"the file has format version {version}, this slimcae reads version "
+            f"{FORMAT_VERSION}: install a matching slimcae"
         )
     if len(data) < _FIXED.size:
         raise BitstreamError("the file is truncated: its header is incomplete")
-    _, _, flags, image_width, image_height, num_filters, step, fingerprint, length = (
-        _FIXED.unpack_from(data)
-    )
-    if length > MAX_NAME:
-        raise BitstreamError(f"model name of {length} characters: must be 1 to {MAX_NAME}")
+    _, _, flags, num_filters, height, width, step, fingerprint, length = _FIXED.unpack_from(data)
+    if length > MAX_NAME_BYTES:
+        raise BitstreamError(
+            f"model name of {length} characters: must be 1 to {MAX_NAME_BYTES} (file damaged?)"
+        )
     end = _FIXED.size + length
     if len(data) < end + _CRC.size:
         raise BitstreamError("the file is truncated: its header is incomplete")
     if _CRC.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
         raise BitstreamError("the header's checksum does not match (file damaged?)")
-    if flags & ~(_GREY | _ALPHA):
+    if flags & ~_GREY:
         raise BitstreamError(f"unknown header flags {flags:#04x}: made by a newer slimcae?")
-    header = Header(
-        image_width,
-        image_height,
-        num_filters,
-        data[_FIXED.size : end].decode("ascii", "replace"),
-        fingerprint,
-        grey=bool(flags & _GREY),
-        alpha=bool(flags & _ALPHA),
-        step=step,
-    )
-    return header, end + _CRC.size
+    name = data[_FIXED.size : end].decode("ascii", "replace")
+    return Header(height, width, bool(flags & _GREY), num_filters, step, name, fingerprint)
 
 
 def _what_instead(data: bytes) -> str:

@@ -1,0 +1,402 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from slimcae.errors import ConfigError, ModelError, TrainingError
+from slimcae.model.checkpoint import load_model, save_model
+from slimcae.model.config import ModelInfo, SlimCAEConfig
+from slimcae.model.slimcae import SlimCAE
+from slimcae.training import loss, run
+from slimcae.training.interrupt import StopRequest
+from slimcae.training.run import Start, default_lmbda, train
+from slimcae.training.run_folder import RunLog, load_state
+from slimcae.training.settings import TrainSettings
+from slimcae.training.stats import StepLog
+
+SETTINGS = TrainSettings(
+    patchsize=32, batchsize=2, last_step=6, warmup_steps=2, log_every=1, cache_gb=1.0
+)
+START = Start(widths=(8, 4), lmbda=(100.0, 50.0), warm_start=False)
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+def losses(folder: Path) -> list[tuple[int, float]]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [(line["step"], line["loss"]) for line in lines if "loss" in line]
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> None:
+    """Send this process a real signal when a step is logged: seen after the next step."""
+    write = RunLog.step
+
+    def interrupting(self: RunLog, line: StepLog) -> None:
+        write(self, line)
+        if line.step == step:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(RunLog, "step", interrupting)
+
+
+@pytest.mark.parametrize(
+    ("settings", "start"),
+    [
+        (SETTINGS, START),
+        (replace(SETTINGS, cache_gb=0.0, num_workers=1), START),
+        (replace(SETTINGS, sandwich=True, precision="bfloat16"),
+         Start((9, 7, 5, 3), "slim+", (100.1, 80.2, 60.3, 40.4))),
+    ],
+    ids=["cached", "workers", "warm sandwich bf16 slim+"],
+)  # fmt: skip
+def test_resuming_is_exact(
+    tmp_path: Path,
+    picture_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: TrainSettings,
+    start: Start,
+) -> None:
+    paths = sorted(picture_folder.iterdir())
+    whole, halves = tmp_path / "whole" / "run", tmp_path / "halves" / "run"
+    assert train(whole, paths, start, settings, "cpu") is None
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2, signal.SIGTERM)
+        assert train(halves, paths, start, settings, "cpu") == signal.SIGTERM
+    assert load_state(halves / "state.pt")["trainer"]["step"] == 3
+    assert load_model(halves / "model.safetensors").info.version == "3"
+    assert train(halves, paths, start, settings, "cpu") is None
+    assert losses(halves) == losses(whole)
+    assert [step for step, _ in losses(whole)] == [1, 2, 3, 4, 5, 6]
+    model, same = "model.safetensors", (whole / "model.safetensors").read_bytes()
+    assert (halves / model).read_bytes() == same
+    ours, theirs = (load_state(folder / "state.pt") for folder in (halves, whole))
+    for name, tensor in theirs["trainer"]["model"].items():
+        assert torch.equal(ours["trainer"]["model"][name], tensor), name
+
+
+def test_a_run_folder_holds_a_usable_model_and_its_story(
+    tmp_path: Path, picture_folder: Path
+) -> None:
+    folder = tmp_path / "new" / "My Run"
+    train(folder, sorted(picture_folder.iterdir()), START, SETTINGS, "cpu")
+    model = load_model(folder / "model.safetensors")
+    assert model.config == SlimCAEConfig((8, 4))
+    assert model.info.name == "my-run"
+    assert model.info.lmbda == (100.0, 50.0)
+    assert model.info.training["batchsize"] == 2
+    assert set(model.tables) == {8, 4}
+    averaged = load_state(folder / "state.pt")["trainer"]["average"]
+    for name, p in model.named_parameters():
+        assert torch.equal(p, averaged[f"module.{name}"]), "the file holds the moving average"
+    first = json.loads((folder / "log.jsonl").read_text().splitlines()[0])
+    assert first["event"] == "start"
+    assert list((folder / "tensorboard").iterdir())
+    assert not list(folder.glob("*.tmp"))
+
+
+def test_the_defaults_are_the_authors(tmp_path: Path, picture_folder: Path) -> None:
+    assert default_lmbda((192, 144, 96, 72, 48)) == (2048, 1024, 512, 256, 128)
+    start = replace(START, lmbda=None)
+    train(tmp_path / "run", sorted(picture_folder.iterdir()), start,
+          replace(SETTINGS, last_step=1), "cpu")  # fmt: skip
+    assert load_model(tmp_path / "run" / "model.safetensors").info.lmbda == (2048, 1024)
+
+
+@pytest.fixture
+def trained(tmp_path: Path, picture_folder: Path) -> Callable[[Start], int | None]:
+    """A folder with one step of training; the result trains on with another start."""
+    folder, paths = tmp_path / "run", sorted(picture_folder.iterdir())
+    train(folder, paths, START, replace(SETTINGS, last_step=1), "cpu")
+    return lambda start: train(folder, paths, start, replace(SETTINGS, last_step=2), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (Start(widths=(8, 2)), ("--switch_list 8 2", "8 4", "state.pt")),
+        (Start(widths=(8,)), ("--switch_list 8 ", "8 4")),
+        (Start(gdn="slim"), ("--gdn slim", "switchable", "state.pt")),
+        (Start(lmbda=(100.0, 51.0)), ("--lmbda 100 51", "100 50", "state.pt")),
+    ],
+)
+def test_contradicting_a_run_names_both_sides(
+    trained: Callable[[Start], int | None], tmp_path: Path, start: Start, words: tuple[str, ...]
+) -> None:
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir() if p.is_file()}
+    with pytest.raises(ModelError) as caught:
+        trained(start)
+    assert "\n" not in str(caught.value)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+    assert all((tmp_path / "run" / name).read_bytes() == data for name, data in before.items())
+
+
+@pytest.mark.parametrize("start", [Start(), START])
+def test_saying_nothing_or_the_same_continues(
+    trained: Callable[[Start], int | None], tmp_path: Path, start: Start
+) -> None:
+    assert trained(start) is None
+    assert [step for step, _ in losses(tmp_path / "run")] == [1, 2]
+
+
+def test_a_lmbda_that_binary_fractions_only_approach_is_no_contradiction(
+    tmp_path: Path, picture_folder: Path
+) -> None:
+    start, paths = replace(START, lmbda=(819.2, 0.1)), sorted(picture_folder.iterdir())
+    train(tmp_path / "run", paths, start, replace(SETTINGS, last_step=1), "cpu")
+    assert load_model(tmp_path / "run" / "model.safetensors").info.lmbda == (819.2, 0.1)
+    assert train(tmp_path / "run", paths, start, replace(SETTINGS, last_step=2), "cpu") is None
+
+
+def test_lists_of_unequal_length_are_refused(tmp_path: Path, picture_folder: Path) -> None:
+    start = Start(widths=(8, 4), lmbda=(1.0,))
+    with pytest.raises(ConfigError, match="--lmbda has 1 values and --switch_list 2"):
+        train(tmp_path / "run", sorted(picture_folder.iterdir()), start, SETTINGS, "cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def given_model(path: Path) -> SlimCAE:
+    torch.manual_seed(5)
+    model = SlimCAE(SlimCAEConfig((8, 4), "slim"))
+    save_model(path, model, ModelInfo(lmbda=(70.0, 30.0)))
+    return model
+
+
+def test_init_from_takes_weights_configuration_and_lmbda(
+    tmp_path: Path, picture_folder: Path
+) -> None:
+    model = given_model(tmp_path / "given")
+    settings = replace(SETTINGS, last_step=1, learning_rate=1e-9, entropy_learning_rate=1e-9)
+    train(tmp_path / "run", sorted(picture_folder.iterdir()),
+          Start(init_from=tmp_path / "given"), settings, "cpu")  # fmt: skip
+    loaded = load_model(tmp_path / "run" / "model.safetensors")
+    assert loaded.config == model.config
+    assert loaded.info.lmbda == (70, 30)
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(loaded.get_parameter(name), p, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (Start(widths=(8, 2)), ("--switch_list 8 2", "8 4", "given")),
+        (Start(gdn="switchable"), ("--gdn switchable", "slim", "given")),
+    ],
+)
+def test_contradicting_the_given_model_names_both_sides(
+    tmp_path: Path, picture_folder: Path, start: Start, words: tuple[str, ...]
+) -> None:
+    given_model(tmp_path / "given")
+    with pytest.raises(ModelError) as caught:
+        train(tmp_path / "run", sorted(picture_folder.iterdir()),
+              replace(start, init_from=tmp_path / "given"), SETTINGS, "cpu")  # fmt: skip
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_a_model_without_its_state_is_not_overwritten(tmp_path: Path, picture_folder: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    given_model(folder / "model.safetensors")
+    before = (folder / "model.safetensors").read_bytes()
+    with pytest.raises(ModelError, match=r"no state\.pt to continue from"):
+        train(folder, sorted(picture_folder.iterdir()), START, SETTINGS, "cpu")
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        b"",
+        b"foreign",
+        {"epoch": 3},
+        {"trainer": 3, "config": {"widths": [8, 4], "gdn": "switchable"}},
+        {"trainer": {"lmbda": [1.0, 1.0]}, "config": {"widths": [8, 4], "gdn": "switchable"}},
+        {"trainer": {}},
+    ],
+)
+def test_a_foreign_state_is_named(tmp_path: Path, picture_folder: Path, state: Any) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    if isinstance(state, bytes):
+        (folder / "state.pt").write_bytes(state)
+    else:
+        torch.save(state, folder / "state.pt")
+    with pytest.raises(ModelError, match=r"state\.pt") as caught:
+        train(folder, sorted(picture_folder.iterdir()), START, SETTINGS, "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_usable_picture_is_an_error_and_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_text("no picture")
+    with pytest.raises(TrainingError, match="none of the 1"):
+        train(tmp_path / "run", [tmp_path / "bad.png"], START, SETTINGS, "cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_absent_device_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("cuda", "tpu"):
+        with pytest.raises(ConfigError, match=name):
+            train(tmp_path / "run", [], START, SETTINGS, name)
+
+
+def test_a_bad_step_keeps_the_last_good_checkpoint(
+    trained: Callable[[Start], int | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("model.safetensors", "state.pt")
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in names}
+    monkeypatch.setattr(
+        loss, "bits_per_pixel", lambda likelihoods, _: likelihoods.sum() * torch.nan
+    )
+    with pytest.raises(TrainingError, match="not finite near step 2"):
+        trained(START)
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in names} == before
+    monkeypatch.undo()
+    assert trained(START) is None
+
+
+def test_checkpoints_are_written_now_and_then(
+    tmp_path: Path, picture_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    monkeypatch.setattr(run, "save_run", lambda _, trainer: steps.append(trainer.step))
+    clock = iter(range(0, 10_000, 50))  # every look at the clock is 50 seconds later
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    settings = replace(SETTINGS, save_minutes=1.5)
+    train(tmp_path / "run", sorted(picture_folder.iterdir()), START, settings, "cpu")
+    assert steps[0] < 6
+    assert steps[-1] == 6
+    assert len(steps) >= 3
+
+
+def test_a_signal_within_the_last_step_does_not_lose_the_run(
+    tmp_path: Path, picture_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_at(monkeypatch, 6, signal.SIGTERM)
+    train(tmp_path / "run", sorted(picture_folder.iterdir()), START, SETTINGS, "cpu")
+    assert load_state(tmp_path / "run" / "state.pt")["trainer"]["step"] == 6
+
+
+def test_the_first_signal_asks_and_the_second_acts() -> None:
+    with StopRequest() as stop:
+        assert not stop
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop
+        assert stop.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+SCRIPT = """
+import os, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from slimcae.training import run
+from slimcae.training.settings import TrainSettings
+from slimcae.training.trainer import Trainer
+
+class Kept(Trainer):
+    def __init__(self, *args):
+        super().__init__(*args)
+        kept.append(self)
+        if os.environ.get("SAME_NOISE"):
+            torch.rand_like = lambda x: torch.full_like(x, 0.75)
+    def run(self, last_step, **callbacks):
+        # in two goes, as λ-scheduling does
+        super().run(last_step // 2, **callbacks)
+        super().run(last_step, **callbacks)
+
+if __name__ == "__main__":
+    kept = []
+    run.Trainer = Kept
+    folder, pictures, steps, cache = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])
+    settings = TrainSettings(patchsize=32, batchsize=4, last_step=steps, log_every=1,
+        warmup_steps=1, precision="float32", cache_gb=cache, num_workers=1)
+    start = run.Start((8, 6, 4, 2), None, (100.0, 50.0, 25.0, 12.5), warm_start=False)
+    stopped = run.train(folder, sorted(pictures.iterdir()), start, settings, "cpu")
+    torch.save(kept[0].state_dict(), folder / f"rank{os.environ.get('RANK', 'none')}.pt")
+    sys.exit(stopped or 0)
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    return kept | {"PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"} | more
+
+
+def script(tmp_path: Path) -> str:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    return str(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_save_and_end_a_process_with_workers(
+    tmp_path: Path, picture_folder: Path, number: signal.Signals
+) -> None:
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, script(tmp_path), str(folder), str(picture_folder), "1000000", "0"],
+        env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        log = folder / "log.jsonl"
+        end = time.monotonic() + 60
+        while time.monotonic() < end and not (log.exists() and log.read_text().count("loss") > 2):
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.05)
+        # a terminal's Ctrl-C reaches the workers too
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        _, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == number, stderr
+    assert "Traceback" not in stderr
+    step = load_state(folder / "state.pt")["trainer"]["step"]
+    assert step >= 3
+    assert load_model(folder / "model.safetensors").info.version == str(step)
+    assert losses(folder)[-1][0] == step
+    with pytest.raises(ProcessLookupError):  # no worker is left behind
+        os.killpg(process.pid, 0)
+
+
+def test_two_processes_train_as_one(tmp_path: Path, picture_folder: Path) -> None:
+    """With the same noise everywhere, sharing a batch changes no more than the last digits."""
+    command = [script(tmp_path), None, str(picture_folder), "4", "1"]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    for name, launcher in (("one", []), ("two", torchrun)):
+        command[1] = str(tmp_path / name)
+        done = subprocess.run(
+            [sys.executable, *launcher, *map(str, command)], env=environment(SAME_NOISE="1"),
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    one = load_rank(tmp_path / "one" / "ranknone.pt")
+    first, second = (load_rank(tmp_path / "two" / f"rank{k}.pt") for k in (0, 1))
+    for part in ("model", "average"):
+        for name, tensor in one[part].items():
+            assert torch.equal(first[part][name], second[part][name]), name
+            # four steps of Adam at 3e-4 and 1e-3 move each weight by up to 4e-3
+            torch.testing.assert_close(first[part][name], tensor, rtol=1e-4, atol=2e-4)
+    assert load_model(tmp_path / "two" / "model.safetensors").info.version == "4"
+    logged = (losses(tmp_path / name) for name in ("one", "two"))
+    for (step, alone), (same_step, shared) in zip(*logged, strict=True):
+        assert step == same_step
+        assert shared == pytest.approx(alone, rel=1e-3), "the log tells the loss of the whole batch"
+
+
+def load_rank(path: Path) -> dict[str, Any]:
+    return dict(torch.load(path, weights_only=True))
