@@ -10,11 +10,11 @@ import glob
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ _UPRIGHT = {
 }
 """What turns the pixels upright for each value of EXIF's orientation tag."""
 
-_SAVE_OPTIONS = {
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     # the picture has lost enough already
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True},
@@ -89,11 +89,11 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
     try:
         if isinstance(source, Image.Image):
             return _convert(source, name, max_pixels)
-        with _pillow_limit(max_pixels):
-            image = Image.open(source)
-            if image.format == "TIFF" and image.width * image.height <= max_pixels:
-                image.load()  # the one format that asks for Pillow's limit again when it loads
-        with image:
+        with ExitStack() as stack:
+            with _pillow_limit(max_pixels):
+                image = stack.enter_context(Image.open(source))
+                if image.format == "TIFF" and image.width * image.height <= max_pixels:
+                    image.load()  # the one format that asks for Pillow's limit again to load
             return _convert(image, name, max_pixels)
     except ImageError:
         raise
@@ -202,8 +202,9 @@ def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
     deep = any(";16" in str(tile) for tile in getattr(image, "tile", ()))
     image.load()
     profile = image.info.get("icc_profile")
-    if method := _UPRIGHT.get(_orientation(image)):
-        image = image.transpose(method)
+    orientation = _orientation(image)
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
     if image.mode.startswith(("I", "F")):
         deep = True
         image = _eight_bits(image, name)

@@ -105,7 +105,9 @@ def read_header(data: bytes) -> Header:
     if _CRC.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
         raise BitstreamError("the header's checksum does not match (file damaged?)")
     if flags & ~_GREY:
-        raise BitstreamError(f"unknown header flags {flags:#04x}: made by a newer slimcae?")
+        raise BitstreamError(
+            f"unknown header flags {flags & ~_GREY:#04x}: made by a newer slimcae?"
+        )
     name = data[_FIXED.size : end].decode("ascii", "replace")
     return Header(height, width, bool(flags & _GREY), num_filters, step, name, fingerprint)
 

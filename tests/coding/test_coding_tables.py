@@ -1,0 +1,152 @@
+"""Integer tables: exact sums, closeness to the density, storage, and what is refused."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slimcae.coding.tables import SymbolTables, from_arrays, from_probabilities
+
+TOTAL = 2**24
+
+
+def tables(*counts: list[int], minimum: list[int] | None = None) -> SymbolTables:
+    first = np.array(minimum or [0] * len(counts), np.int32)
+    return SymbolTables(first, tuple(np.array(c, np.int32) for c in counts))
+
+
+def apportioned(masses: list[float]) -> list[int]:
+    (counts,) = from_probabilities(np.zeros(1, np.int32), [np.array(masses)]).counts
+    return [int(count) for count in counts]
+
+
+def test_counts_are_one_each_plus_a_proportional_share() -> None:
+    # a half, a quarter and a quarter (the escape's) of 2**24 - 4 counts, which four divides
+    free = TOTAL - 4
+    assert apportioned([0.5, 0.25, 0.0]) == [free // 2 + 1, free // 4 + 1, 1, free // 4 + 1]
+
+
+def test_rounding_goes_to_the_largest_remainder_and_then_to_the_first() -> None:
+    free = TOTAL - 5
+    assert free % 5 == 1  # five equal remainders, one count to give
+    assert apportioned([0.2, 0.2, 0.2, 0.2]) == [free // 5 + 2, *[free // 5 + 1] * 4]
+
+
+@given(
+    st.lists(
+        st.floats(0, 1) | st.sampled_from([0.0, 1e-300, 1e-12, 2**-24]), min_size=1, max_size=40
+    )
+)
+def test_any_masses_become_exact_tables_close_to_them(weights: list[float]) -> None:
+    if sum(weights) > 1:
+        weights = [weight / sum(weights) for weight in weights]
+    counts = apportioned(weights)
+    assert len(counts) == len(weights) + 1
+    assert sum(counts) == TOTAL
+    assert min(counts) >= 1
+    free = TOTAL - len(counts)
+    for count, weight in zip(counts, weights, strict=False):
+        assert abs(Fraction(count - 1) - Fraction(weight) * free) < 1 + 1e-3
+
+
+def test_masses_beyond_one_are_scaled_down() -> None:
+    assert apportioned([1.5, 0.5]) == [
+        1 + round(0.75 * (TOTAL - 3)),
+        1 + round(0.25 * (TOTAL - 3)),
+        1,
+    ]
+
+
+def test_the_longest_table_is_still_exact() -> None:
+    minimum, masses = np.array([-32767], np.int32), [np.full(65535, 2.0**-16)]
+    counts = from_probabilities(minimum, masses).counts[0].tolist()
+    assert sum(counts) == TOTAL
+    assert max(counts) - min(counts) <= 1
+
+
+@pytest.mark.parametrize("mass", [float("nan"), float("inf"), -1e-9])
+def test_masses_that_are_no_probabilities_are_refused(mass: float) -> None:
+    with pytest.raises(ValueError, match="finite and not negative"):
+        apportioned([0.5, mass])
+
+
+def test_ideal_bits_of_a_table_done_by_hand() -> None:
+    half, eighth = TOTAL // 2, TOTAL // 8
+    table = tables([half, eighth, eighth, TOTAL // 4], minimum=[-1])
+    symbols = np.array([[[-1, -1, 0, 1, 7, -30000]]], np.int32)
+    # 1 + 1 + 3 + 3, and twice the escape's 2 bits with 16 for the value
+    assert table.ideal_bits(symbols) == 8 + 2 * 18
+
+
+def test_ideal_bits_sum_over_channels() -> None:
+    table = tables([TOTAL // 2, TOTAL // 2], [TOTAL - 1, 1])
+    symbols = np.zeros((2, 3, 5), np.int32)
+    assert table.ideal_bits(symbols) == pytest.approx(15 - 15 * math.log2(1 - 2**-24))
+    with pytest.raises(ValueError, match="2 tables"):
+        table.ideal_bits(symbols[:1])
+
+
+@pytest.mark.parametrize(
+    ("counts", "minimum", "message"),
+    [
+        ([[TOTAL]], [0], "at least one symbol"),
+        ([[TOTAL, 0]], [0], "positive"),
+        ([[TOTAL - 1, 2]], [0], "sum to 16777216"),
+        ([[TOTAL + 1, -1]], [0], "positive"),
+        ([[TOTAL // 2] * 2, [TOTAL - 2, 1]], [0, 0], "sum to"),
+        ([[TOTAL // 2] * 2], [-32768], "beyond ±32767"),
+        ([[TOTAL // 2, TOTAL // 4, TOTAL // 4]], [32767], "beyond ±32767"),
+        ([[TOTAL // 2] * 2], [0, 0], "2 first symbols for 1 tables"),
+        ([], [], "0 tables"),
+    ],
+)
+def test_invalid_tables_are_refused(
+    counts: list[list[int]], minimum: list[int], message: str
+) -> None:
+    arrays = tuple(np.array(c, np.int32) for c in counts)
+    with pytest.raises(ValueError, match=message):
+        SymbolTables(np.array(minimum, np.int32), arrays)
+
+
+def test_the_outermost_tables_are_allowed() -> None:
+    tables([TOTAL - 1, 1], [TOTAL - 1, 1], minimum=[-32767, 32767])
+
+
+def test_arrays_hold_tables_one_after_the_other() -> None:
+    arrays = tables([TOTAL - 1, 1], [TOTAL - 5, 2, 3], minimum=[4, -7]).to_arrays()
+    assert {key: array.tolist() for key, array in arrays.items()} == {
+        "counts": [TOTAL - 1, 1, TOTAL - 5, 2, 3],
+        "minimum": [4, -7],
+        "length": [2, 3],
+    }
+    assert all(array.dtype == np.int32 for array in arrays.values())
+    back = from_arrays(arrays)
+    assert [counts.tolist() for counts in back.counts] == [[TOTAL - 1, 1], [TOTAL - 5, 2, 3]]
+    assert back.minimum.tolist() == [4, -7]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"length": np.array([2, 2], np.int32)}, "do not add up to 5"),
+        ({"length": np.array([-1, 6], np.int32)}, "do not add up to 5"),
+        ({"length": np.array([5, 0], np.int32)}, "at least one symbol"),
+        ({"length": np.array([3, 2], np.int32)}, "sum to"),
+        ({"length": np.array([], np.int32)}, "do not add up"),
+        ({"minimum": np.array([0], np.int32)}, "1 first symbols for 2"),
+        ({"counts": np.array([TOTAL - 1, 1, TOTAL - 5, 2, 3.0])}, "int32"),
+        ({"minimum": np.zeros((2, 1), np.int32)}, "one-dimensional"),
+    ],
+)
+def test_arrays_that_are_no_tables_are_refused(change: dict[str, np.ndarray], message: str) -> None:
+    arrays = tables([TOTAL - 1, 1], [TOTAL - 5, 2, 3]).to_arrays()
+    with pytest.raises(ValueError, match=message):
+        from_arrays(arrays | change)
+
+
+def test_missing_arrays_are_named() -> None:
+    with pytest.raises(ValueError, match="lack counts, length"):
+        from_arrays({"minimum": np.zeros(1, np.int32)})

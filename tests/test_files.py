@@ -1,0 +1,82 @@
+"""Atomic writes: nothing half-written, nothing lost, nothing left behind."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from slimcae.files import atomic_path, write_bytes
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_file_appears_only_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "new.bin"
+    with atomic_path(target) as temporary:
+        assert temporary.parent == tmp_path
+        temporary.write_bytes(b"content")
+        assert not target.exists()
+    assert target.read_bytes() == b"content"
+    assert listing(tmp_path) == ["new.bin"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_any_exception_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
+    target = tmp_path / "old.bin"
+    target.write_bytes(b"old")
+    with pytest.raises(error), atomic_path(target) as temporary:
+        temporary.write_bytes(b"half of the n")
+        raise error
+    assert target.read_bytes() == b"old"
+    assert listing(tmp_path) == ["old.bin"]
+
+
+def test_an_old_file_is_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "old.bin"
+    target.write_bytes(b"a longer old content")
+    write_bytes(target, b"new")
+    assert target.read_bytes() == b"new"
+    assert listing(tmp_path) == ["old.bin"]
+
+
+def test_permissions_are_those_of_a_new_file(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_bytes(tmp_path / "file", b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+
+def test_a_link_keeps_pointing_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    write_bytes(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+
+
+def test_a_device_is_written_and_not_replaced() -> None:
+    write_bytes(Path("/dev/null"), b"away with it")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def test_a_name_of_full_length_works(tmp_path: Path) -> None:
+    target = tmp_path / ("n" * 255)
+    write_bytes(target, b"content")
+    assert target.read_bytes() == b"content"
+
+
+def test_places_that_cannot_be_written_are_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_bytes(tmp_path / "missing" / "file", b"")
+    with pytest.raises(IsADirectoryError):
+        write_bytes(tmp_path, b"")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="file"):
+        write_bytes(tmp_path / "file" / "below", b"")
