@@ -160,14 +160,24 @@ class Trainer:
                 device_ids=[self.device] if self.device.type == "cuda" else None,
                 find_unused_parameters=self.settings.sandwich,
             )
-        wanted = self.settings.compile
-        pays = self.device.type == "cuda" or steps >= COMPILE_PAYS_AFTER
-        if wanted == "off" or (wanted == "auto" and not pays):
-            return forward  # type: ignore[no-any-return]
-        if self.device.type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
-            log.warning("no C++ compiler found: training runs without torch.compile")
-            return forward  # type: ignore[no-any-return]
-        return torch.compile(forward)
+        why_not = self._why_not_compile(steps)
+        if why_not is None:
+            return torch.compile(forward)
+        if self.process.is_main:
+            log.info("training runs without torch.compile: %s", why_not)
+        return forward  # type: ignore[no-any-return]
+
+    def _why_not_compile(self, steps: int) -> str | None:
+        """Why the next `steps` run eagerly, or None if they are compiled."""
+        if self.settings.compile == "off":
+            return "it was switched off"
+        if self.device.type == "cuda":
+            return None
+        if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+            return "there is no C++ compiler"
+        if self.settings.compile == "auto" and steps < COMPILE_PAYS_AFTER:
+            return f"on a CPU it pays after {COMPILE_PAYS_AFTER:,} steps"
+        return None
 
     def state_dict(self) -> dict[str, Any]:
         """All that training needs to go on: weights, average, optimizer, step, λ."""
