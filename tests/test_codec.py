@@ -1,5 +1,6 @@
 """The whole way: pictures to `.scae` bytes and back, at every width of a tiny model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 import slimcae
 from conftest import smooth_pixels
 from slimcae import container
+from slimcae.alpha import pack_alpha
 from slimcae.codec import Codec
 from slimcae.errors import BitstreamError, ConfigError, ImageError, ModelError
 from slimcae.images import Picture
@@ -114,6 +116,19 @@ def test_grey_stays_grey_and_alpha_is_exact(codec: Codec) -> None:
         if "A" in image.mode:
             np.testing.assert_array_equal(np.asarray(restored.getchannel("A")), alpha)
         assert psnr(np.asarray(image.convert("RGB")), np.asarray(restored.convert("RGB"))) > 24
+
+
+def test_a_forged_alpha_channel_is_refused(codec: Codec) -> None:
+    rgba = np.dstack([smooth_pixels(8, 8, seed=7), np.full((8, 8), 7, np.uint8)])
+    contents = container.read(codec.compress(Image.fromarray(rgba)))
+    larger = pack_alpha(np.zeros((8, 9), np.uint8))
+    huge = bytearray(pack_alpha(np.zeros((8, 8), np.uint8)))
+    huge[16:24] = b"\x00\x0f\xff\xff" * 2  # the size in its header: a million squared
+    assert contents.alpha is not None
+    for alpha in (larger, bytes(huge), contents.alpha[:30], b"", b"GIF89a", b"\x89PNG\r\n\x1a\n"):
+        forged = container.write(replace(contents, alpha=alpha))
+        with pytest.raises(BitstreamError, match="alpha"):
+            codec.decompress(forged)
 
 
 def test_paths_images_and_pictures_give_the_same_bytes(codec: Codec, tmp_path: Path) -> None:

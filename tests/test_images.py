@@ -55,6 +55,16 @@ def three(grey: np.ndarray) -> np.ndarray:
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
+def png_by_hand(height: int, width: int, depth: int, colour: int, rows: bytes) -> bytes:
+    def chunk(tag: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(tag + data)
+        return struct.pack(">I", len(data)) + tag + data + struct.pack(">I", crc)
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
 @pytest.mark.parametrize("suffix", ["png", "tiff", "bmp", "ppm"])
 def test_colours_are_kept_exactly(
     tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
@@ -109,7 +119,9 @@ def test_transparency_in_palettes_and_by_colour_becomes_alpha(tmp_path: Path) ->
     one = saved(tmp_path, indexed, "one.gif", transparency=1)
     picture = read_picture(one)
     np.testing.assert_array_equal(picture.alpha, np.where(indices == 1, 0, 255))
-    by_colour = saved(tmp_path, Image.fromarray(RGB), "c.png", transparency=tuple(RGB[1, 2]))
+    by_colour = saved(
+        tmp_path, Image.fromarray(RGB), "c.png", transparency=tuple(RGB[1, 2].tolist())
+    )
     expected = np.full(GREY.shape, 255)
     expected[1, 2] = 0
     assert_picture(read_picture(by_colour), RGB, alpha=expected)
@@ -167,15 +179,8 @@ def test_a_transparent_16_bit_grey_is_kept(tmp_path: Path) -> None:
 
 
 def test_16_bits_per_colour_are_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    # Pillow cannot write such a file: a PNG made by hand, one pixel of (1, 2, 3) * 256
-    def chunk(tag: bytes, data: bytes) -> bytes:
-        crc = zlib.crc32(tag + data)
-        return struct.pack(">I", len(data)) + tag + data + struct.pack(">I", crc)
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0))
-    data = chunk(b"IDAT", zlib.compress(b"\0\1\0\2\0\3\0"))
-    path = tmp_path / "a.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b""))
+    path = tmp_path / "a.png"  # Pillow cannot write such a file
+    path.write_bytes(png_by_hand(1, 1, depth=16, colour=2, rows=b"\0\1\0\2\0\3\0"))
     assert_picture(read_picture(path), np.array([[[1, 2, 3]]]))
     assert notices(caplog) == [f"{path} has more than 8 bits per channel: reduced to 8"]
 
@@ -285,9 +290,13 @@ def test_pillows_limit_is_back_after_many_threads(tmp_path: Path) -> None:
 
 
 def test_pixels_of_too_large_pictures_are_never_decoded(tmp_path: Path) -> None:
-    path = saved(tmp_path, Image.new("1", (30000, 30000)), "bomb.png")
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_by_hand(30000, 30000, depth=8, colour=2, rows=b""))
     with pytest.raises(ImageError, match=r"bomb\.png is larger than the limit of 268,435,456"):
         read_picture(path)
+    path.write_bytes(png_by_hand(3000, 3000, depth=8, colour=2, rows=b""))
+    with pytest.raises(ImageError, match="has 3000x3000 pixels, more than the limit of 8,999,999"):
+        read_picture(path, max_pixels=8_999_999)
 
 
 def test_what_is_no_picture_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """The fast coder and container against the slow decoder written from docs/format.md."""
 
+import re
+from pathlib import Path
+
 import constriction
 import numpy as np
 import pytest
@@ -176,3 +179,26 @@ def test_both_readers_agree_on_files(
     assert file.chunks["LATN"] == latents
     assert file.chunks.get("ALPH") == alpha
     assert ("iccp" in file.chunks) == (profile is not None)
+
+
+def test_the_example_of_the_document() -> None:
+    document = Path(__file__).parents[1] / "docs" / "format.md"
+    example = document.read_text(encoding="utf-8").split("## Example")[1]
+    data = bytes.fromhex("".join(re.findall(r"^    ([0-9a-f ]+)$", example, re.MULTILINE)))
+    tables = SymbolTables(
+        np.array([-1, 3], np.int32),
+        (
+            np.array([4194304, 8388608, 2097152, 2097152], np.int32),
+            np.array([16777215, 1], np.int32),
+        ),
+    )
+    symbols = np.array([[[-1, 0, 1], [0, 2, -900]], [[3, 3, 3], [3, 4, 3]]], np.int32)
+    file = decode_file(data)
+    assert (file.height, file.width, file.num_filters, file.model_name) == (20, 33, 2, "example")
+    np.testing.assert_array_equal(slow(file.chunks["LATN"], tables, symbols.shape), symbols)
+    contents = container.read(data)
+    assert contents.header.model_fingerprint == bytes.fromhex("0011223344556677")
+    np.testing.assert_array_equal(
+        SymbolCoder(tables).decode(contents.latents, symbols.shape), symbols
+    )
+    assert container.write(contents) == data

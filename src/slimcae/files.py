@@ -19,12 +19,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder is missing, or cannot be written.
     """
-    target = path.resolve()
-    if target.is_dir():
+    if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the name of a file")
-    if target.exists() and not target.is_file():
-        yield target
+    if path.exists() and not path.is_file():
+        yield path
         return
+    target = path.resolve()
     temporary = target.with_name(f".slimcae-{secrets.token_hex(8)}.tmp")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:

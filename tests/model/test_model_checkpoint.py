@@ -342,7 +342,7 @@ def test_a_failing_write_leaves_the_old_file(
 ) -> None:
     before = saved.read_bytes()
     with torch.no_grad():
-        tiny_model.g_a.conv2.weight += 1
+        tiny_model.g_a.conv2.weight.add_(1)
 
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")

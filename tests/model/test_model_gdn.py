@@ -146,7 +146,7 @@ def test_lower_bound_lets_only_rising_gradients_pass_below(
     value = torch.tensor(x, requires_grad=True)
     bounded = lower_bound(value, 1.0)
     assert bounded.item() == max(x, 1.0)
-    bounded.backward(torch.tensor(gradient))
+    torch.autograd.backward(bounded, torch.tensor(gradient))
     assert value.grad is not None
     assert value.grad.item() == passed
 

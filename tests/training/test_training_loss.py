@@ -71,7 +71,7 @@ def test_loss_of_the_model_is_that_of_its_outputs(tiny_model: SlimCAE) -> None:
     for factor, width, (bpp, mse) in zip(lmbda, (12, 8, 4), measured.tolist(), strict=True):
         out = {
             name: value.detach().double().numpy() for name, value in tiny_model(x, width).items()
-        }  # type: ignore[attr-defined]
+        }
         assert bpp == pytest.approx(-np.log2(out["likelihoods"]).sum() / (2 * 32 * 48), rel=1e-5)
         assert mse == pytest.approx(np.mean((out["x_hat"] - x.numpy()) ** 2), rel=1e-5)
         expected += factor * mse + bpp

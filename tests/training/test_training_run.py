@@ -110,7 +110,7 @@ def test_the_defaults_are_the_authors(tmp_path: Path, picture_folder: Path) -> N
     start = replace(START, lmbda=None)
     train(tmp_path / "run", sorted(picture_folder.iterdir()), start,
           replace(SETTINGS, last_step=1), "cpu")  # fmt: skip
-    assert load_model(tmp_path / "run" / "model.safetensors").info.lmbda == (2048, 1024)
+    assert load_model(tmp_path / "run" / "model.safetensors").info.lmbda == (2048.0, 1024.0)
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_init_from_takes_weights_configuration_and_lmbda(
           Start(init_from=tmp_path / "given"), settings, "cpu")  # fmt: skip
     loaded = load_model(tmp_path / "run" / "model.safetensors")
     assert loaded.config == model.config
-    assert loaded.info.lmbda == (70, 30)
+    assert loaded.info.lmbda == (70.0, 30.0)
     for name, p in model.named_parameters():
         torch.testing.assert_close(loaded.get_parameter(name), p, rtol=0, atol=1e-6)
 

@@ -4,7 +4,9 @@ import os
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from slimcae.model.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig
 from slimcae.model.slimcae import SlimCAE
 from slimcae.training import schedule as module
-from slimcae.training.measure import Point
+from slimcae.training.measure import Point, measure
 from slimcae.training.run_folder import RunLog, load_state
 from slimcae.training.schedule import Schedule, ScheduleSettings, slope, train_lambda_schedule
 from slimcae.training.settings import TrainSettings
@@ -72,7 +74,7 @@ def test_the_rule_against_a_sequence_by_hand() -> None:
         ],
     )
     assert lists == [(64, 32, 32), (64, 16, 16), (64, 8, 8), (64, 8, 4), (64, 8, 2), (64, 8, 1)]
-    assert schedule.lmbda == (64, 8, 1)
+    assert schedule.lmbda == (64.0, 8.0, 1.0)
     assert [(t.width_index, t.number) for t in schedule.tries] == [
         (-1, 0), (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2),
     ]  # fmt: skip
@@ -140,17 +142,24 @@ def _no_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(module, "plot_tries", lambda *_: None)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return model_folder(tmp_path / "run", (6, 4, 2))
-
-
-def model_folder(folder: Path, widths: tuple[int, ...]) -> Path:
-    folder.mkdir()
+@cache
+def model_file(widths: tuple[int, ...]) -> bytes:
     torch.manual_seed(0)
     info = ModelInfo("start", "9", (400.0,) * len(widths))
-    save_model(folder / "model.safetensors", SlimCAE(SlimCAEConfig(widths)), info)
+    with TemporaryDirectory() as folder:
+        save_model(Path(folder) / "model", SlimCAE(SlimCAEConfig(widths)), info)
+        return (Path(folder) / "model").read_bytes()
+
+
+def model_folder(folder: Path, widths: tuple[int, ...] = (6, 4, 2)) -> Path:
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(model_file(widths))
     return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return model_folder(tmp_path / "run")
 
 
 def run(
@@ -213,7 +222,7 @@ def test_points_are_measured_on_the_validation_pictures(folder: Path, picture_fo
     run(folder, picture_folder, valid=valid)
     model = load_model(folder / "model.safetensors")
     images = [torch.from_numpy(np.array(Image.open(p))).permute(2, 0, 1) for p in valid]
-    expected = module.measure(model, images, 4)
+    expected = measure(model, images, 4)
     first = rows(folder)[0]
     assert float(first["bpp_4"]) == pytest.approx(expected.bpp, rel=1e-5)
     assert float(first["psnr_4"]) == pytest.approx(expected.psnr, rel=1e-5)
@@ -230,13 +239,13 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(RunLog, "step", interrupting)
 
 
-@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("step", [2, 3])
 def test_an_interrupted_schedule_goes_on_exactly(
     tmp_path: Path, folder: Path, picture_folder: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    """Signals within a try, in the last step of a try, and in the second try."""
+    """Signals in the last step of a try, and within the second try."""
     (tmp_path / "whole").mkdir()
-    whole = model_folder(tmp_path / "whole" / "run", (6, 4, 2))
+    whole = model_folder(tmp_path / "whole" / "run")
     run(whole, picture_folder)
     with monkeypatch.context() as patch:
         interrupt_at(patch, step)

@@ -274,7 +274,12 @@ def test_compile_is_a_choice(
     expected: int,
 ) -> None:
     calls: list[Any] = []
-    monkeypatch.setattr(torch, "compile", lambda forward: calls.append(1) or forward)
+
+    def fake_compile(forward: Callable[..., Any]) -> Callable[..., Any]:
+        calls.append(forward)
+        return forward
+
+    monkeypatch.setattr(torch, "compile", fake_compile)
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/c++")
     logged(make(picture_folder, replace(SETTINGS, compile=setting)), steps)
     assert len(calls) == expected

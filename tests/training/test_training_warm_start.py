@@ -9,6 +9,7 @@ from torch import Tensor
 from slimcae.model.config import SlimCAEConfig
 from slimcae.model.gdn import GDN_VARIANTS, GDNVariant
 from slimcae.model.slimcae import SlimCAE
+from slimcae.training import warm_start
 from slimcae.training.loss import RateDistortionLoss
 from slimcae.training.warm_start import (
     fit_entropy_models,
@@ -158,7 +159,10 @@ def test_fitted_densities_match_the_latents() -> None:
         assert bits[channel].item() == pytest.approx(entropy, abs=0.8)
 
 
-def test_fitting_is_deterministic_and_clears_its_gradients() -> None:
+def test_fitting_is_deterministic_and_clears_its_gradients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(warm_start, "FIT_STEPS", 20)
     x = smooth_batch(4, 64)
     models = [warm_model((6, 3), (256.0, 128.0)) for _ in range(2)]
     for model in models:

@@ -43,11 +43,21 @@ class SlimCAEConfig:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model file says about its weights."""
+    """What a model file says about its weights.
+
+    Raises:
+        ConfigError: a name that the header of a `.scae` file cannot hold.
+    """
 
     name: str = "unnamed"
+    """1 to 32 printable ASCII characters; every file that the model codes carries it."""
     version: str = "0"
     lmbda: tuple[float, ...] | None = None
     """λ of each width, widest first, as last trained."""
     training: dict[str, Any] = field(default_factory=dict)
     """How it was trained, for people."""
+
+    def __post_init__(self) -> None:
+        name = self.name
+        if not (1 <= len(name) <= 32 and name.isascii() and name.isprintable()):
+            raise ConfigError(f"model name {name!r}: give 1 to 32 printable ASCII characters")

@@ -1,0 +1,30 @@
+# Everything runs in .venv, which is set up on first use and again when its inputs change.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# holds small builds for Linux, where the default brings CUDA; without it any other build will do
+CPU_BUILDS := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
+
+.PHONY: demo test check
+
+demo: $(READY)
+	$(BIN)/python examples/demo.py
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13, say")'
+	@echo "Setting up .venv: this takes a few minutes, once ..."
+	$(PYTHON) -m venv .venv
+	$(INSTALL) pip
+	$(INSTALL) $(CPU_BUILDS) torch
+	$(INSTALL) --editable . --group dev
+	@touch $@

@@ -1,0 +1,66 @@
+"""The command line: runs one command, and turns every failure into one line and an exit code.
+
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 128 + n stopped by signal n (130 for Ctrl-C).
+Results go to stdout, everything said about them to stderr.
+"""
+
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+from slimcae.cli.parser import parse
+from slimcae.cli.talk import print_error, talking
+from slimcae.errors import SlimCAEError
+
+INTERRUPTED = 128 + signal.SIGINT
+BROKEN_PIPE = 128 + 13  # SIGPIPE, which not every system has
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (None: that of the process) and return the exit code."""
+    try:
+        args, run = parse(sys.argv[1:] if argv is None else argv)
+        with talking(args):
+            code = run(args)
+        sys.stdout.flush()  # so that a closed pipe is noticed here
+        return code
+    except SystemExit as stop:  # argparse, after --help, --version or a usage error
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        print_error("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        return BROKEN_PIPE
+    except Exception as error:
+        if os.environ.get("SLIMCAE_DEBUG"):
+            traceback.print_exc()
+        print_error(_describe(error))
+        return 1
+
+
+def entry_point() -> None:
+    """The command `slimcae`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a λ must not fail on any terminal
+    code = main()
+    if code == BROKEN_PIPE:
+        # Python flushes once more at exit, and would complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, SlimCAEError):
+        return str(error)
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        return f"{error.filename}: {reason}" if error.filename is not None else reason
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return (
+        f"{type(error).__name__}: {error} (this should not happen: "
+        "run again with SLIMCAE_DEBUG=1 and report what it prints)"
+    )

@@ -1,0 +1,102 @@
+"""`slimcae evaluate`: rate, quality and time of one model, or of two side by side."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slimcae.cli.options import (
+    add_network_options,
+    add_option,
+    add_width_options,
+    check_num_filters,
+    model_file,
+    wanted_widths,
+)
+from slimcae.cli.talk import add_talk_options, say
+
+if TYPE_CHECKING:
+    from slimcae.codec import Codec
+
+_EPILOG = """\
+Prints a table, and writes it as PREFIX.csv and .json beside plots. A run folder stands for its
+model.safetensors; name model_scheduled.safetensors itself to evaluate that.
+
+examples:
+  slimcae evaluate --inputPath kodak/ --report_path results/shipped
+  slimcae evaluate --inputPath kodak/ --checkpoint_paths runs/first --report_path results/first
+  slimcae evaluate --inputPath kodak/ --report_path results/both \\
+      --checkpoint_paths runs/first runs/first/model_scheduled.safetensors
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.usage = "slimcae evaluate --inputPath IMAGES [options]"
+    parser.description = "Measure real bytes, quality and time of a model on images."
+    parser.epilog = _EPILOG
+    add_option(
+        parser,
+        "--inputPath",
+        "--input_path",
+        required=True,
+        metavar="IMAGES",
+        help="test images: a folder (searched recursively) or a 'pattern'",
+    )
+    add_option(
+        parser,
+        "--checkpoint_paths",
+        type=Path,
+        nargs="+",
+        metavar="MODEL",
+        help="one or two model files or run folders (default: the model that comes with slimcae)",
+    )
+    add_option(
+        parser,
+        "--report_path",
+        default="results/report",
+        metavar="PREFIX",
+        help="what the names of the report's files begin with (default: results/report)",
+    )
+    add_width_options(parser)
+    add_network_options(parser, "auto")
+    add_talk_options(parser, logging.INFO)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate."""
+    from slimcae.images import find_images
+
+    widths = wanted_widths(args)
+    images = find_images(args.inputPath)
+
+    from tqdm import tqdm
+
+    from slimcae.codec import shipped_model
+    from slimcae.evaluation import evaluate_models, format_report
+
+    models = [
+        _load(path, widths, args)
+        for path in [model_file(path) for path in args.checkpoint_paths or [shipped_model()]]
+    ]
+    curves = evaluate_models(
+        models,
+        images,
+        args.report_path,
+        progress=lambda paths, name: tqdm(paths, name, unit="image", disable=None),
+    )
+    print(format_report(curves))
+    return 0
+
+
+def _load(
+    path: Path, widths: tuple[int, ...] | None, args: argparse.Namespace
+) -> "tuple[str, Codec]":
+    """A codec and what the report calls it: the file, or the folder of a `model.safetensors`."""
+    from slimcae import codec
+    from slimcae.training.run import check_same_config
+
+    loaded = codec.load(path, device=args.device, precision=args.precision)
+    check_same_config(path, loaded.model.config, widths, None)
+    check_num_filters(args.num_filters, path, loaded.widths[0])
+    return path.resolve().parent.name if path.stem == "model" else path.stem, loaded

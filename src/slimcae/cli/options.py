@@ -1,0 +1,124 @@
+"""How options are declared: in both spellings, and those that several commands share."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from slimcae.errors import ConfigError, ModelError
+
+# As in slimcae.model.device and slimcae.codec, which import torch; a test compares them.
+DEVICES = ("cpu", "cuda", "auto")
+PRECISIONS = ("float32", "bfloat16")
+
+MODEL_IN_FOLDER = "model.safetensors"
+
+Options = argparse._ActionsContainer  # a parser or a group of its options
+
+
+def add_option(options: Options, *names: str, **settings: Any) -> None:
+    """`add_argument` for which `--an_option` may also be spelt `--an-option`.
+
+    Help and errors show the names as given.
+    """
+    dashed = [name.replace("_", "-") for name in names if "_" in name]
+    action = options.add_argument(*names, *dashed, **settings)
+    action.option_strings = list(names)  # what argparse shows; it looks options up elsewhere
+
+
+def add_network_options(options: Options, default_device: str = "cpu") -> None:
+    """Where and how the network of a codec runs."""
+    add_device_option(options, default_device)
+    add_option(
+        options,
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of the network's inner layers (default: float32)",
+    )
+
+
+def add_device_option(options: Options, default: str) -> None:
+    """Which processor the network runs on."""
+    add_option(
+        options,
+        "--device",
+        choices=DEVICES,
+        default=default,
+        help=f"auto: a GPU if there is one (default: {default})",
+    )
+
+
+def add_model_option(options: Options) -> None:
+    """Which model codes."""
+    add_option(
+        options,
+        "-m",
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="model file or run folder (default: the model that comes with slimcae)",
+    )
+
+
+def add_width_options(options: Options) -> None:
+    """The seed's way to name the widths of a model."""
+    add_option(
+        options,
+        "--switch_list",
+        type=int,
+        nargs="+",
+        metavar="WIDTH",
+        help="widths, widest first, as in 192 144 96 72 48",
+    )
+    add_option(
+        options,
+        "--num_filters",
+        type=int,
+        metavar="WIDTH",
+        help="the widest width, to agree with --switch_list",
+    )
+
+
+def wanted_widths(args: argparse.Namespace) -> tuple[int, ...] | None:
+    """What --switch_list says, checked against --num_filters; None if it is not given.
+
+    Raises:
+        ConfigError: the two contradict each other.
+    """
+    if args.switch_list is None:
+        return None
+    if args.num_filters not in (None, args.switch_list[0]):
+        raise ConfigError(
+            f"--num_filters {args.num_filters} is not the first of --switch_list "
+            f"{' '.join(map(str, args.switch_list))}: both name the widest width"
+        )
+    return tuple(args.switch_list)
+
+
+def check_num_filters(num_filters: int | None, origin: Path, widest: int) -> None:
+    """Compare --num_filters with the widest width of a model file.
+
+    Raises:
+        ModelError: they differ.
+    """
+    if num_filters not in (None, widest):
+        raise ModelError(
+            f"--num_filters {num_filters} contradicts {origin}, which has {widest}: "
+            "leave it out, or take another model"
+        )
+
+
+def model_file(path: Path) -> Path:
+    """The model file that a path means: itself, or in a run folder `model.safetensors`.
+
+    Raises:
+        ModelError: a folder without a model.
+    """
+    if not path.is_dir():
+        return path
+    if not (path / MODEL_IN_FOLDER).is_file():
+        raise ModelError(
+            f"folder {path} holds no {MODEL_IN_FOLDER}: give a run folder of `slimcae train`, "
+            "or a model file"
+        )
+    return path / MODEL_IN_FOLDER

@@ -1,0 +1,97 @@
+"""The argument parser, of which only the command in use is built and its module imported."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from importlib import import_module, metadata
+from typing import Any
+
+from slimcae.container import FORMAT_VERSION
+from slimcae.version import __version__
+
+Run = Callable[[argparse.Namespace], int]
+
+COMMANDS = {
+    "compress": "a picture to a .scae file",
+    "decompress": "a .scae file to a picture",
+    "info": "what a .scae or model file holds",
+    "train": "train a model",
+    "train_lambda_schedule": "tune the rate-distortion tradeoff of each width of a trained model",
+    "evaluate": "measure rate, quality and time of one model, or compare two",
+}
+ALIASES = {"train_lambda_schedule": ["schedule"]}
+
+_EPILOG = """\
+examples:
+  slimcae compress photo.png -o photo.scae --width 96
+  slimcae decompress photo.scae -o back.png
+  slimcae info photo.scae
+
+`slimcae COMMAND --help` tells more. SLIMCAE_DEBUG=1 adds a traceback to errors.
+"""
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Wide enough that most options take one line."""
+
+    def __init__(self, prog: str, **settings: Any) -> None:
+        super().__init__(prog, **{"max_help_position": 34, "width": 100, **settings})
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Run]:
+    """The options of a command line, and what runs them.
+
+    Raises:
+        SystemExit: after --help, --version (code 0) or a usage error (code 2).
+    """
+    # options before the command take no values
+    command = next((word for word in argv if not word.startswith("-")), None)
+    parser = argparse.ArgumentParser(
+        prog="slimcae",
+        description="Learned image compression: one slimmable network, several widths.",
+        epilog=_EPILOG,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("-V", "--version", action=_Version)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        aliases = ALIASES.get(name, [])
+        subparser = commands.add_parser(
+            name,
+            aliases=aliases,
+            help=summary,
+            formatter_class=HelpFormatter,
+            allow_abbrev=False,
+        )
+        if command in (name, *aliases):
+            module = import_module(f"slimcae.cli.{name}")
+            module.configure(subparser)
+            subparser.set_defaults(run=module.run)
+    args = parser.parse_args(argv)
+    return args, args.run
+
+
+class _Version(argparse.Action):
+    """Prints what decides about the bits and pixels that come out."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        help_text = "show the version of slimcae and what it builds on"
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help_text)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        parts = [f"{name} {_installed(name)}" for name in ("torch", "numpy", "constriction")]
+        print(f"slimcae {__version__} (.scae format {FORMAT_VERSION}; {', '.join(parts)})")
+        parser.exit()
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing"

@@ -1,0 +1,74 @@
+"""Flags made of a dataclass of settings: names, types, defaults and help from its fields.
+
+A flag that is not given is left out, so that the default stands in the dataclass alone.
+"""
+
+import argparse
+import ast
+import inspect
+import types
+from dataclasses import MISSING, Field, fields
+from itertools import pairwise
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+from slimcae.cli.options import Options, add_option
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def add_settings(
+    options: Options, settings: "type[DataclassInstance]", names: tuple[str, ...]
+) -> None:
+    """Declare a flag for each of the named fields."""
+    hints, texts = get_type_hints(settings), field_docs(settings)
+    found = {field.name: field for field in fields(settings)}
+    for name in names:
+        add_option(
+            options,
+            f"--{name}",
+            default=argparse.SUPPRESS,
+            help=_help(found[name], texts[name]),
+            **_parsing(hints[name]),
+        )
+
+
+def given_settings(args: argparse.Namespace, settings: "type[DataclassInstance]") -> dict[str, Any]:
+    """The fields whose flags were given, with their values."""
+    names = {field.name for field in fields(settings)}
+    return {name: value for name, value in vars(args).items() if name in names}
+
+
+def field_docs(settings: type) -> dict[str, str]:
+    """The strings under the fields of a class, which Python itself does not keep."""
+    tree = ast.parse(dedent(inspect.getsource(settings))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        field.target.id: text.value.value
+        for field, text in pairwise(tree.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
+
+
+def _parsing(hint: Any) -> dict[str, Any]:
+    """What argparse needs to know to read a value of a type."""
+    if hint is bool:
+        return {"action": "store_true"}
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint)}
+    if isinstance(hint, types.UnionType):  # with None, which is not given by leaving out the flag
+        hint = next(kind for kind in get_args(hint) if kind is not type(None))
+    return {"type": hint, "metavar": {int: "N", float: "X"}[hint]}
+
+
+def _help(field: "Field[Any]", text: str) -> str:
+    """The first letter small, as in other help texts; the default unless it means nothing."""
+    text = text[0].lower() + text[1:].rstrip(".")
+    if field.default in (None, False, MISSING):
+        return text
+    return f"{text} (default: {field.default})".replace("%", "%%")

@@ -1,0 +1,61 @@
+"""What the commands say on stderr: log messages, errors, and how much of them is wanted."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+def add_talk_options(parser: argparse.ArgumentParser, level: int) -> None:
+    """Options -v and --quiet around the `level` of messages that a command shows by default."""
+    parser.set_defaults(level=level)
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "-v",
+        "--verbose",
+        dest="level",
+        action="store_const",
+        const=LEVELS[LEVELS.index(level) + 1],
+        help="say more",
+    )
+    group.add_argument(
+        "--quiet", dest="level", action="store_const", const=logging.ERROR, help="only say errors"
+    )
+
+
+@contextmanager
+def talking(args: argparse.Namespace) -> Iterator[None]:
+    """While entered, the package's log messages appear on stderr as lines of ours."""
+    log = logging.getLogger("slimcae")
+    handler, before = _Stderr(), log.level
+    log.addHandler(handler)
+    log.setLevel(args.level)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+def print_error(message: str) -> None:
+    """The one line of a failure."""
+    say(f"error: {message}")
+
+
+def say(message: str) -> None:
+    """One line on stderr, whatever the message holds."""
+    line = f"slimcae: {' '.join(message.splitlines())}"
+    progress = sys.modules.get("tqdm")
+    if progress is None:
+        print(line, file=sys.stderr, flush=True)
+    else:  # above a progress bar, if there is one
+        progress.tqdm.write(line, file=sys.stderr)
+
+
+class _Stderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "warning: " if record.levelno == logging.WARNING else ""
+        say(prefix + record.getMessage())

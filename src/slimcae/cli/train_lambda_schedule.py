@@ -1,0 +1,114 @@
+"""`slimcae train_lambda_schedule`: tune the λ of each width of a trained model."""
+
+import argparse
+import logging
+
+from slimcae.cli.model_header import read_model_header
+from slimcae.cli.options import (
+    MODEL_IN_FOLDER,
+    add_device_option,
+    add_option,
+    add_width_options,
+    check_num_filters,
+    wanted_widths,
+)
+from slimcae.cli.settings import add_settings, given_settings
+from slimcae.cli.talk import add_talk_options
+from slimcae.cli.train import (
+    OPTIMIZATION,
+    RUNNING,
+    add_checkpoint_dir_option,
+    add_lmbda_option,
+    add_train_glob_option,
+    end,
+)
+from slimcae.training.settings import TrainSettings
+
+# The names, and defaults for the help, of slimcae.training.schedule.ScheduleSettings, whose module
+# imports torch; a test compares them.
+SCHEDULE_FLAGS = {"schedule_steps": "steps", "kappa": "kappa", "max_tries": "max_tries"}
+SCHEDULE_DEFAULTS = {"schedule_steps": 2000, "kappa": 0.8, "max_tries": 7}
+
+_EPILOG = """\
+Reads model.safetensors of the run folder and leaves it as it is; writes model_scheduled.safetensors,
+and every try into schedule.csv and schedule.png. A stopped schedule is continued.
+
+examples:
+  slimcae train_lambda_schedule --checkpoint_dir runs/first --train_glob photos/ --inputPath valid/
+  slimcae schedule --checkpoint_dir runs/first --train_glob photos/ --inputPath valid/ --kappa 0.9
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.usage = (
+        "slimcae train_lambda_schedule --checkpoint_dir FOLDER --train_glob IMAGES "
+        "--inputPath IMAGES [options]"
+    )
+    parser.description = (
+        "From the widest on, lower the λ of all narrower widths and fine-tune, as long as the\n"
+        "slope of the rate-distortion curve there gets less (Yang et al. 2021, section 5)."
+    )
+    parser.epilog = _EPILOG
+    places = parser.add_argument_group("data and results")
+    add_checkpoint_dir_option(places, "run folder with the trained model")
+    add_train_glob_option(places)
+    add_option(
+        places,
+        "--inputPath",
+        "--input_path",
+        required=True,
+        metavar="IMAGES",
+        help="validation images, folder or 'pattern'",
+    )
+    model = parser.add_argument_group("model")
+    add_width_options(model)
+    add_lmbda_option(model, "to begin with (default: the model's)")
+    schedule = parser.add_argument_group("schedule")
+    for name, kind, metavar, text in (
+        ("schedule_steps", int, "N", "fine-tuning steps of each try"),
+        ("kappa", float, "X", "factor on the λ of all narrower widths at each try"),
+        ("max_tries", int, "N", "tries for each width"),
+    ):
+        add_option(
+            schedule,
+            f"--{name}",
+            type=kind,
+            metavar=metavar,
+            default=argparse.SUPPRESS,
+            help=f"{text} (default: {SCHEDULE_DEFAULTS[name]})",
+        )
+    add_settings(parser.add_argument_group("optimization"), TrainSettings, OPTIMIZATION)
+    running = parser.add_argument_group("running")
+    add_device_option(running, "auto")
+    add_settings(running, TrainSettings, RUNNING)
+    add_talk_options(parser, logging.INFO)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Schedule."""
+    from slimcae.images import find_images
+
+    origin = args.checkpoint_dir / MODEL_IN_FOLDER
+    widths, have = wanted_widths(args), read_model_header(origin)
+    check_num_filters(args.num_filters, origin, have.widths[0])
+    settings = TrainSettings(**given_settings(args, TrainSettings))
+    train_paths, valid_paths = find_images(args.train_glob), find_images(args.inputPath)
+
+    from slimcae.model.config import SlimCAEConfig
+    from slimcae.training.run import check_same_config
+    from slimcae.training.schedule import ScheduleSettings, train_lambda_schedule
+
+    config = SlimCAEConfig(have.widths)
+    check_same_config(origin, config, widths, None)
+    given = {field: getattr(args, flag) for flag, field in SCHEDULE_FLAGS.items() if flag in args}
+    stopped_by = train_lambda_schedule(
+        args.checkpoint_dir,
+        train_paths,
+        valid_paths,
+        None if args.lmbda is None else tuple(args.lmbda),
+        settings,
+        ScheduleSettings(**given),
+        args.device,
+    )
+    return end(stopped_by, args.checkpoint_dir)
