@@ -301,7 +301,7 @@ def test_the_first_signal_asks_and_the_second_acts() -> None:
 
 
 SCRIPT = """
-import os, sys
+import json, os, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -314,8 +314,6 @@ class Kept(Trainer):
     def __init__(self, *args):
         super().__init__(*args)
         kept.append(self)
-        if os.environ.get("SAME_NOISE"):
-            torch.rand_like = lambda x: torch.full_like(x, 0.75)
     def run(self, last_step, **callbacks):
         # in two goes, as λ-scheduling does
         super().run(last_step // 2, **callbacks)
@@ -324,14 +322,25 @@ class Kept(Trainer):
 if __name__ == "__main__":
     kept = []
     run.Trainer = Kept
-    folder, pictures, steps, cache = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])
-    settings = TrainSettings(patchsize=32, batchsize=4, last_step=steps, log_every=1,
-        warmup_steps=1, precision="float32", compile="off", cache_gb=cache, num_workers=1)
+    if os.environ.get("SAME_NOISE"):
+        torch.rand_like = lambda x: torch.full_like(x, 0.75)
+    folder, pictures, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
     start = run.Start((8, 6, 4, 2), None, (100.0, 50.0, 25.0, 12.5), warm_start=False)
-    stopped = run.train(folder, sorted(pictures.iterdir()), start, settings, "cpu")
+    paths = sorted(pictures.iterdir())
+    stopped = run.train(folder, paths, start, TrainSettings(**settings), "cpu")
     torch.save(kept[0].state_dict(), folder / f"rank{os.environ.get('RANK', 'none')}.pt")
     sys.exit(stopped or 0)
 """
+FOUR = Start((8, 6, 4, 2), None, (100.0, 50.0, 25.0, 12.5), warm_start=False)
+"""What the script starts with."""
+
+
+def script(tmp_path: Path, settings: TrainSettings) -> tuple[list[str], Path]:
+    """Arguments that make Python run the script, and the run folder."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    folder, pictures = tmp_path / "run", tmp_path / "pictures"
+    arguments = (tmp_path / "script.py", folder, pictures, json.dumps(settings.as_dict()))
+    return list(map(str, arguments)), folder
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -339,33 +348,32 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"} | more
 
 
-def script(tmp_path: Path) -> str:
-    path = tmp_path / "script.py"
-    path.write_text(SCRIPT)
-    return str(path)
-
-
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.usefixtures("picture_folder")
 def test_signals_save_and_end_a_process_with_workers(
-    tmp_path: Path, picture_folder: Path, number: signal.Signals
+    tmp_path: Path, number: signal.Signals
 ) -> None:
-    folder = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, script(tmp_path), str(folder), str(picture_folder), "1000000", "0"],
-        env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        log = folder / "log.jsonl"
-        end = time.monotonic() + 60
-        while time.monotonic() < end and not (log.exists() and log.read_text().count("loss") > 2):
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            time.sleep(0.05)
-        # a terminal's Ctrl-C reaches the workers too
-        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-        _, stderr = process.communicate(timeout=30)
-    finally:
-        process.kill()
+    settings = replace(SETTINGS, last_step=1_000_000, cache_gb=0.0, num_workers=1, compile="off")
+    arguments, folder = script(tmp_path, settings)
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            log, end = folder / "log.jsonl", time.monotonic() + 60
+            while not (log.exists() and log.read_text().count("loss") > 2):
+                assert process.poll() is None, process.stderr and process.stderr.read()
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            # a terminal's Ctrl-C reaches the workers too
+            (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+            _, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == number, stderr
     assert "Traceback" not in stderr
     step = load_state(folder / "state.pt")["trainer"]["step"]
@@ -376,19 +384,25 @@ def test_signals_save_and_end_a_process_with_workers(
         os.killpg(process.pid, 0)
 
 
-def test_two_processes_train_as_one(tmp_path: Path, picture_folder: Path) -> None:
+def test_two_processes_train_as_one(
+    tmp_path: Path, picture_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the same noise everywhere, sharing a batch changes no more than the last digits."""
-    command = [script(tmp_path), None, str(picture_folder), "4", "1"]
+    settings = replace(SETTINGS, last_step=4, batchsize=4, precision="float32")
+    arguments, folder = script(tmp_path, settings)
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    for name, launcher in (("one", []), ("two", torchrun)):
-        command[1] = str(tmp_path / name)
-        done = subprocess.run(
-            [sys.executable, *launcher, *map(str, command)], env=environment(SAME_NOISE="1"),
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-    one = load_rank(tmp_path / "one" / "ranknone.pt")
-    first, second = (load_rank(tmp_path / "two" / f"rank{k}.pt") for k in (0, 1))
+    done = subprocess.run(
+        [sys.executable, *torchrun, *arguments],
+        env=environment(SAME_NOISE="1"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(torch, "rand_like", lambda x: torch.full_like(x, 0.75))
+    train(tmp_path / "one", sorted(picture_folder.iterdir()), FOUR, settings, "cpu")
+    one = load_state(tmp_path / "one" / "state.pt")["trainer"]
+    first, second = (torch.load(folder / f"rank{k}.pt", weights_only=True) for k in (0, 1))
     for part in ("model", "average"):
         for name, tensor in one[part].items():
             if "medians" in name:  # brought up to date where the model is saved
@@ -396,13 +410,10 @@ def test_two_processes_train_as_one(tmp_path: Path, picture_folder: Path) -> Non
             assert torch.equal(first[part][name], second[part][name]), name
             # four steps of Adam at 3e-4 and 1e-3 move each weight by up to 4e-3
             torch.testing.assert_close(first[part][name], tensor, rtol=1e-4, atol=2e-4)
-    assert load_model(tmp_path / "two" / "model.safetensors").info.version == "4"
-    logged = (losses(tmp_path / name) for name in ("one", "two"))
-    for (step, alone), (same_step, shared) in zip(*logged, strict=True):
+    assert load_model(folder / "model.safetensors").info.version == "4"
+    for (step, shared), (same_step, alone) in zip(
+        losses(folder), losses(tmp_path / "one"), strict=True
+    ):
         assert step == same_step
         # the main process logs its own share of the batch
         assert shared == pytest.approx(alone, rel=0.25)
-
-
-def load_rank(path: Path) -> dict[str, Any]:
-    return dict(torch.load(path, weights_only=True))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slimcae.cli.options import (
+    add_images_option,
     add_network_options,
     add_option,
     add_width_options,
@@ -35,14 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = "slimcae evaluate --inputPath IMAGES [options]"
     parser.description = "Measure real bytes, quality and time of a model on images."
     parser.epilog = _EPILOG
-    add_option(
-        parser,
-        "--inputPath",
-        "--input_path",
-        required=True,
-        metavar="IMAGES",
-        help="test images: a folder (searched recursively) or a 'pattern'",
-    )
+    add_images_option(parser, "--inputPath", "test", also=["--input_path"])
     add_option(
         parser,
         "--checkpoint_paths",
@@ -74,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
     from slimcae.codec import shipped_model
     from slimcae.evaluation import evaluate_models, format_report
+    from slimcae.evaluation.report import resolve_prefix
 
     models = [
         _load(path, widths, args)
@@ -86,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         progress=lambda paths, name: tqdm(paths, name, unit="image", disable=None),
     )
     print(format_report(curves))
+    prefix = resolve_prefix(args.report_path)
+    say(f"report written: {prefix}.csv, {prefix}*.json, {prefix}_*.png")
     return 0
 
 

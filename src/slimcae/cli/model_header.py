@@ -53,6 +53,10 @@ def read_model_header(path: Path) -> ModelHeader:
             tensors = json.loads(file.read(length))
         described = json.loads(tensors.pop("__metadata__")["slimcae"])
         return _model_header(described, tensors, size)
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"no model file at {path}: give a file that `slimcae train` wrote"
+        ) from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -1,6 +1,7 @@
 """How options are declared: in both spellings, and those that several commands share."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,26 @@ MODEL_IN_FOLDER = "model.safetensors"
 Options = argparse._ActionsContainer  # a parser or a group of its options
 
 
-def add_option(options: Options, *names: str, **settings: Any) -> None:
+def add_option(options: Options, *names: str, also: Sequence[str] = (), **settings: Any) -> None:
     """`add_argument` for which `--an_option` may also be spelt `--an-option`.
 
-    Help and errors show the names as given.
+    Help and errors show only `names`, not the dashed ones nor those in `also`.
     """
-    dashed = [name.replace("_", "-") for name in names if "_" in name]
-    action = options.add_argument(*names, *dashed, **settings)
+    dashed = [name.replace("_", "-") for name in (*names, *also) if "_" in name]
+    action = options.add_argument(*names, *also, *dashed, **settings)
     action.option_strings = list(names)  # what argparse shows; it looks options up elsewhere
+
+
+def add_images_option(options: Options, name: str, meaning: str, also: Sequence[str] = ()) -> None:
+    """Images that a command cannot do without."""
+    add_option(
+        options,
+        name,
+        also=also,
+        required=True,
+        metavar="IMAGES",
+        help=f"{meaning} images: a folder (searched recursively) or a 'pattern'",
+    )
 
 
 def add_network_options(options: Options, default_device: str = "cpu") -> None:

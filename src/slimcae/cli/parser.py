@@ -45,6 +45,12 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Run]:
     """
     # options before the command take no values
     command = next((word for word in argv if not word.startswith("-")), None)
+    args = build_parser(command).parse_args(argv)
+    return args, args.run
+
+
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser, which knows all commands by name but only one with its options."""
     parser = argparse.ArgumentParser(
         prog="slimcae",
         description="Learned image compression: one slimmable network, several widths.",
@@ -57,18 +63,13 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Run]:
     for name, summary in COMMANDS.items():
         aliases = ALIASES.get(name, [])
         subparser = commands.add_parser(
-            name,
-            aliases=aliases,
-            help=summary,
-            formatter_class=HelpFormatter,
-            allow_abbrev=False,
+            name, aliases=aliases, help=summary, formatter_class=HelpFormatter, allow_abbrev=False
         )
         if command in (name, *aliases):
             module = import_module(f"slimcae.cli.{name}")
             module.configure(subparser)
             subparser.set_defaults(run=module.run)
-    args = parser.parse_args(argv)
-    return args, args.run
+    return parser
 
 
 class _Version(argparse.Action):

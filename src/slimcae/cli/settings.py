@@ -7,7 +7,7 @@ import argparse
 import ast
 import inspect
 import types
-from dataclasses import MISSING, Field, fields
+from dataclasses import Field, fields
 from itertools import pairwise
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
@@ -67,8 +67,8 @@ def _parsing(hint: Any) -> dict[str, Any]:
 
 
 def _help(field: "Field[Any]", text: str) -> str:
-    """The first letter small, as in other help texts; the default unless it means nothing."""
-    text = text[0].lower() + text[1:].rstrip(".")
-    if field.default in (None, False, MISSING):
-        return text
-    return f"{text} (default: {field.default})".replace("%", "%%")
+    """A field's text in the style of other help texts, with the default where that says more."""
+    text = text[0].lower() + text[1:].rstrip(".").replace("; None: ", "; default: ")
+    if field.default not in (None, False):
+        text += f" (default: {field.default})"
+    return text.replace("%", "%%")

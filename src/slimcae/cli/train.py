@@ -5,7 +5,13 @@ import logging
 import signal
 from pathlib import Path
 
-from slimcae.cli.options import add_device_option, add_option, add_width_options, wanted_widths
+from slimcae.cli.options import (
+    add_device_option,
+    add_images_option,
+    add_option,
+    add_width_options,
+    wanted_widths,
+)
 from slimcae.cli.settings import add_settings, given_settings
 from slimcae.cli.talk import add_talk_options, say
 from slimcae.errors import ConfigError
@@ -44,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Train a slimmable autoencoder, all widths together."
     parser.epilog = _EPILOG
     places = parser.add_argument_group("data and results")
-    add_train_glob_option(places)
+    add_images_option(places, "--train_glob", "training")
     add_checkpoint_dir_option(places, "run folder: model.safetensors, training state, logs")
     model = parser.add_argument_group("model")
     add_width_options(model)
@@ -95,17 +101,6 @@ def end(stopped_by: int | None, folder: Path) -> int:
     name = signal.Signals(stopped_by).name
     say(f"stopped by {name}: the state is saved in {folder}, the same command continues")
     return 128 + stopped_by
-
-
-def add_train_glob_option(options: argparse._ArgumentGroup) -> None:
-    """Where the training images are."""
-    add_option(
-        options,
-        "--train_glob",
-        required=True,
-        metavar="IMAGES",
-        help="training images: a folder (searched recursively) or a 'pattern'",
-    )
 
 
 def add_checkpoint_dir_option(options: argparse._ArgumentGroup, meaning: str) -> None:

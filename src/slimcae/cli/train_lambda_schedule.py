@@ -7,6 +7,7 @@ from slimcae.cli.model_header import read_model_header
 from slimcae.cli.options import (
     MODEL_IN_FOLDER,
     add_device_option,
+    add_images_option,
     add_option,
     add_width_options,
     check_num_filters,
@@ -19,7 +20,6 @@ from slimcae.cli.train import (
     RUNNING,
     add_checkpoint_dir_option,
     add_lmbda_option,
-    add_train_glob_option,
     end,
 )
 from slimcae.training.settings import TrainSettings
@@ -30,8 +30,9 @@ SCHEDULE_FLAGS = {"schedule_steps": "steps", "kappa": "kappa", "max_tries": "max
 SCHEDULE_DEFAULTS = {"schedule_steps": 2000, "kappa": 0.8, "max_tries": 7}
 
 _EPILOG = """\
-Reads model.safetensors of the run folder and leaves it as it is; writes model_scheduled.safetensors,
-and every try into schedule.csv and schedule.png. A stopped schedule is continued.
+Reads model.safetensors of the run folder and leaves it as it is. The result is
+model_scheduled.safetensors; every try goes to schedule.csv and schedule.png. A stopped schedule is
+continued.
 
 examples:
   slimcae train_lambda_schedule --checkpoint_dir runs/first --train_glob photos/ --inputPath valid/
@@ -42,8 +43,8 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.usage = (
-        "slimcae train_lambda_schedule --checkpoint_dir FOLDER --train_glob IMAGES "
-        "--inputPath IMAGES [options]"
+        "slimcae train_lambda_schedule --checkpoint_dir FOLDER\n"
+        "           --train_glob IMAGES --inputPath IMAGES [options]"
     )
     parser.description = (
         "From the widest on, lower the λ of all narrower widths and fine-tune, as long as the\n"
@@ -52,15 +53,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     places = parser.add_argument_group("data and results")
     add_checkpoint_dir_option(places, "run folder with the trained model")
-    add_train_glob_option(places)
-    add_option(
-        places,
-        "--inputPath",
-        "--input_path",
-        required=True,
-        metavar="IMAGES",
-        help="validation images, folder or 'pattern'",
-    )
+    add_images_option(places, "--train_glob", "training")
+    add_images_option(places, "--inputPath", "validation", also=["--input_path"])
     model = parser.add_argument_group("model")
     add_width_options(model)
     add_lmbda_option(model, "to begin with (default: the model's)")

@@ -66,12 +66,13 @@ def save_model(path: Path, model: SlimCAE, info: ModelInfo, *, half: bool = Fals
     write_bytes(path, serialize(tensors, metadata={METADATA_KEY: json.dumps(metadata)}))
 
 
-def load_model(path: Path, device: str | torch.device = "cpu") -> SlimCAE:
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> SlimCAE:
     """Read a model file, whatever its name: the model with tables and info, in evaluation mode.
 
     Raises:
         ModelError: missing, damaged, or not a model file of this program.
     """
+    path = Path(path)
     metadata, tensors = _read(path)
     try:
         config = SlimCAEConfig(tuple(metadata["config"]["widths"]), metadata["config"]["gdn"])
@@ -92,8 +93,10 @@ def load_model(path: Path, device: str | torch.device = "cpu") -> SlimCAE:
             }
             model.tables[width] = _tables(arrays, width)
         state = {k: t.float() for k, t in tensors.items() if not k.startswith("tables.")}
+        _check_tensors(state, model)
         model.load_state_dict(state, assign=True)
         model.info = model_info
+        _check_fingerprints(model, metadata["fingerprints"])
     except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(f"{path} is a damaged model file: {reason}") from error
@@ -153,6 +156,25 @@ def _tables(arrays: Mapping[str, NDArray[Any]], width: int) -> SymbolTables:
     return tables
 
 
+def _check_tensors(found: Mapping[str, Tensor], model: SlimCAE) -> None:
+    expected = model.state_dict()
+    for name in expected.keys() ^ found.keys():
+        raise ValueError(f"tensor {name} is {'missing' if name in expected else 'unknown'}")
+    for name, tensor in found.items():
+        if tensor.shape != expected[name].shape:
+            raise ValueError(
+                f"tensor {name} has shape {tuple(tensor.shape)}, not {tuple(expected[name].shape)}"
+            )
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"tensor {name} has values that are not finite")
+
+
+def _check_fingerprints(model: SlimCAE, expected: Mapping[str, str]) -> None:
+    for width in model.widths:
+        if fingerprint(model, width).hex() != expected[str(width)]:
+            raise ValueError(f"the fingerprint of width {width} does not match its tensors")
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise ModelError(f"no model file at {path}: give a file that `slimcae train` wrote")
@@ -168,7 +190,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (
+        safetensors.SafetensorError, KeyError, TypeError, ValueError, RecursionError
+    ) as error:  # fmt: skip
         raise ModelError(
             f"{path} is not a slimcae model file ({_kind(path)}): "
             "give a model.safetensors that `slimcae train` wrote"

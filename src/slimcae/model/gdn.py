@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slimcae.model.bounds import from_stored, to_stored
+from slimcae.model.bounds import from_stored, lower_bound, to_stored
 
 GDNVariant = Literal["switchable", "slim", "slim+"]
 GDN_VARIANTS: tuple[GDNVariant, ...] = get_args(GDNVariant)
@@ -72,6 +72,7 @@ class SlimmableGDN(nn.Module):
         if self.variant == "slim+":
             k = self.index[width]
             beta = from_stored(self.beta_scale[k]) * beta + from_stored(self.beta_bias[k])
+            beta = lower_bound(beta, BETA_MIN)  # scale and bias may both have come to zero
             gamma = from_stored(self.gamma_scale[k]) * gamma + from_stored(self.gamma_bias[k])
         return beta, gamma
 

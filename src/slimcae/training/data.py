@@ -134,7 +134,7 @@ class TrainingImages:
         late = self._decoded_by_workers(size, step_draws, start) if self.uncached else None
         for step in itertools.count(start):
             draws = step_draws(step)
-            from_workers = iter(next(late)) if late else iter(())
+            from_workers = iter(()) if late is None else iter(next(late))
             crops = [
                 cut(self.cache[draw.index], draw, size)
                 if draw.index < len(self.cache)
@@ -170,10 +170,15 @@ class TrainingImages:
                 if used >= budget:
                     self.uncached.extend(paths[start:])
                     return
-                for image in pool.map(_decode_or_warn, paths[start : start + chunk]):
-                    if image is not None:
-                        used += image.numel()
-                        self.cache.append(image.to(self.device))
+                part = paths[start : start + chunk]
+                for path, image in zip(part, pool.map(_decode_or_warn, part), strict=True):
+                    if image is None:
+                        continue
+                    if used >= budget:
+                        self.uncached.append(path)
+                        continue
+                    used += image.numel()
+                    self.cache.append(image.to(self.device))
 
 
 def _decode_or_warn(path: Path) -> Tensor | None:

@@ -24,12 +24,23 @@ class RateDistortionLoss(nn.Module):
     and torch.compile can trace) goes from pixels to the loss.
     """
 
-    lmbda: Tensor
+    _lmbda: Tensor
 
     def __init__(self, model: SlimCAE, lmbda: Sequence[float]) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("lmbda", torch.tensor(lmbda, dtype=torch.float32), persistent=False)
+        self.register_buffer("_lmbda", torch.zeros(len(lmbda)), persistent=False)
+        self.lmbda = tuple(lmbda)
+
+    @property
+    def lmbda(self) -> tuple[float, ...]:
+        """λ of each width of the model, with all digits that were given."""
+        return self._exact_lmbda
+
+    @lmbda.setter
+    def lmbda(self, values: tuple[float, ...]) -> None:
+        self._exact_lmbda = values
+        self._lmbda.copy_(torch.tensor(values))
 
     def forward(self, x: Tensor, widths: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Loss (scalar), and bpp and MSE of each width in turn (len(widths), 2), detached.
@@ -43,6 +54,6 @@ class RateDistortionLoss(nn.Module):
             out = self.model(x, filters)
             bpp = bits_per_pixel(out["likelihoods"], n * height * width)
             mse = (out["x_hat"].float() - x).square().mean()
-            total = total + self.lmbda[self.model.widths.index(filters)] * mse + bpp
+            total = total + self._lmbda[self.model.widths.index(filters)] * mse + bpp
             measured.append(torch.stack([bpp.detach(), mse.detach()]))
         return total, torch.stack(measured)

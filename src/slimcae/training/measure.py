@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from slimcae.model.slimcae import DOWNSAMPLING, SlimCAE
 from slimcae.training.loss import bits_per_pixel
@@ -23,8 +24,8 @@ class Point:
 def measure(model: SlimCAE, images: Sequence[Tensor], width: int) -> Point:
     """Mean bpp (estimated, float32) and PSNR of 8-bit reconstructions over images.
 
-    images: uint8 tensors (3, H, W); sides are cropped to multiples of 16, so that no padding
-    blurs the figures. The model's medians are brought up to date.
+    images: uint8 tensors (3, H, W), padded like the codec does. The model's medians are brought
+    up to date.
     """
     device = next(model.parameters()).device
     was_training = model.training
@@ -34,10 +35,10 @@ def measure(model: SlimCAE, images: Sequence[Tensor], width: int) -> Point:
     points = []
     for image in images:
         _, h, w = image.shape
-        h, w = h - h % DOWNSAMPLING, w - w % DOWNSAMPLING
-        x = image[None, :, :h, :w].to(device).float() / 255
-        out = model(x, width)
-        x_hat = torch.round(out["x_hat"].clamp(0, 1) * 255) / 255
+        x = image[None].to(device).float() / 255
+        padding = (0, -w % DOWNSAMPLING, 0, -h % DOWNSAMPLING)
+        out = model(F.pad(x, padding, mode="replicate"), width)
+        x_hat = torch.round(out["x_hat"][:, :, :h, :w].clamp(0, 1) * 255) / 255
         mse = max(float((x_hat - x).square().mean()), 1e-10)
         points.append((float(bits_per_pixel(out["likelihoods"], h * w)), -10 * math.log10(mse)))
     model.train(was_training)

@@ -19,7 +19,14 @@ from slimcae.model.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import local_device, process_group
 from slimcae.training.interrupt import StopRequest
-from slimcae.training.run_folder import MODEL_NAME, STATE_NAME, RunLog, load_state, save_state
+from slimcae.training.run_folder import (
+    MODEL_NAME,
+    STATE_NAME,
+    RunLog,
+    load_state,
+    save_state,
+    state_errors,
+)
 from slimcae.training.settings import TrainSettings, check_lmbda
 from slimcae.training.trainer import Trainer
 from slimcae.training.warm_start import fit_entropy_models, warm_start_transforms
@@ -69,7 +76,8 @@ def train(
         stop = stack.enter_context(StopRequest())
         share = process.share(settings.batchsize)
         state = load_state(folder / STATE_NAME) if (folder / STATE_NAME).exists() else None
-        config, lmbda = resolve(folder, start, state)
+        with state_errors(folder / STATE_NAME):
+            config, lmbda = resolve(folder, start, state)
         torch.manual_seed(settings.seed)
         model = _initial_model(config, start if state is None else Start(), device)
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +93,8 @@ def train(
             _warm_start(model, images, lmbda, settings)
         trainer = Trainer(model, lmbda, settings, images, process)
         if state is not None:
-            trainer.load_state_dict(state["trainer"])
+            with state_errors(folder / STATE_NAME):
+                trainer.load_state_dict(state["trainer"])
             log.info("resuming at step %d of %d", trainer.step, settings.last_step)
         run_log = stack.enter_context(RunLog(folder, enabled=process.is_main))
         run_log.write(event="start", step=trainer.step, lmbda=list(lmbda), **settings.as_dict())
@@ -98,7 +107,7 @@ def run_steps(
 ) -> None:
     """Train up to `last_step` with a progress bar; save now and then, at a stop, and at the end."""
     settings, process = trainer.settings, trainer.process
-    saved_at = time.monotonic()
+    saved_at, saved_step = time.monotonic(), -1
     with tqdm(
         total=last_step,
         initial=trainer.step,
@@ -114,10 +123,10 @@ def run_steps(
             return trainer.step % AGREE_EVERY == 0 and process.any(due, trainer.device)
 
         def on_pause() -> bool:
-            nonlocal saved_at
+            nonlocal saved_at, saved_step
             if process.is_main:
                 save()
-            saved_at = time.monotonic()
+            saved_at, saved_step = time.monotonic(), trainer.step
             return not process.any(bool(stop), trainer.device)
 
         def on_log(line: Any) -> None:
@@ -125,7 +134,7 @@ def run_steps(
             bar.set_postfix(loss=f"{line.loss:.3f}", refresh=False)
 
         trainer.run(last_step, on_log=on_log, should_pause=should_pause, on_pause=on_pause)
-    if process.is_main and not stop:
+    if process.is_main and saved_step != trainer.step:
         save()
 
 

@@ -10,7 +10,8 @@ import importlib.util
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -49,9 +50,21 @@ def load_state(path: Path) -> dict[str, Any]:
             f"{path} is not a readable training state ({reason}): "
             "delete it to start anew, or take another --checkpoint_dir"
         ) from error
-    if not isinstance(state, dict) or "trainer" not in state:
+    if not isinstance(state, dict):
         raise ModelError(f"{path} is not a training state of slimcae: take another folder")
     return state
+
+
+@contextmanager
+def state_errors(path: Path) -> Iterator[None]:
+    """Say of a state file that lacks what is looked for that it is none of ours."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(
+            f"{path} is not a training state of slimcae ({reason}): take another folder"
+        ) from error
 
 
 class RunLog:

@@ -33,6 +33,7 @@ from slimcae.training.run_folder import (
     RunLog,
     load_state,
     save_state,
+    state_errors,
 )
 from slimcae.training.schedule_plot import plot_tries
 from slimcae.training.settings import TrainSettings, check_lmbda
@@ -194,14 +195,15 @@ def train_lambda_schedule(
         schedule = Schedule(schedule_settings, first)
         if state_path.exists():
             state = load_state(state_path)
-            schedule = Schedule.from_dict(schedule_settings, state["schedule"])
-            if schedule.tries[0].lmbda != first:
+            with state_errors(state_path):
+                schedule = Schedule.from_dict(schedule_settings, state["schedule"])
+                trainer.load_state_dict(state["trainer"])
+            if lmbda is not None and schedule.tries[0].lmbda != lmbda:
                 raise ModelError(
                     f"{state_path} holds a stopped schedule that began with λ "
-                    f"{_words(schedule.tries[0].lmbda)}, not {_words(first)}: "
+                    f"{_words(schedule.tries[0].lmbda)}, not {_words(lmbda)}: "
                     "give that list to continue, or delete the file to start anew"
                 )
-            trainer.load_state_dict(state["trainer"])
             log.info("resuming after %d tries, at step %d", len(schedule.tries) - 1, trainer.step)
         else:
             schedule.start(_measure(trainer, valid))
@@ -224,7 +226,7 @@ def train_lambda_schedule(
         if process.is_main:
             trainer.lmbda = schedule.lmbda
             save_model(folder / SCHEDULED_NAME, trainer.averaged, model_info(folder, trainer))
-            state_path.unlink()
+            state_path.unlink(missing_ok=True)
         log.info("final λ: %s", _words(schedule.lmbda))
     return None
 

@@ -23,7 +23,7 @@ from slimcae.training.stats import Stats, StepLog
 log = logging.getLogger("slimcae")
 
 COMPILE_PAYS_AFTER = 5000
-"""Steps after which compiling for a CPU (about two minutes) has paid for itself."""
+"""Steps of a run after which compiling for a CPU (about two minutes) has paid for itself."""
 
 
 class Trainer:
@@ -76,11 +76,11 @@ class Trainer:
     @property
     def lmbda(self) -> tuple[float, ...]:
         """λ per width, widest first."""
-        return tuple(self._loss.lmbda.tolist())
+        return self._loss.lmbda
 
     @lmbda.setter
     def lmbda(self, values: tuple[float, ...]) -> None:
-        self._loss.lmbda.copy_(torch.tensor(values))
+        self._loss.lmbda = values
 
     def run(
         self,
@@ -98,7 +98,7 @@ class Trainer:
         Raises:
             TrainingError: loss or gradients stopped being finite.
         """
-        forward = self._forward(last_step - self.step)
+        forward = self._forward(last_step)
         batches = self.images.batches(
             self.settings.patchsize,
             self.settings.batchsize,
@@ -152,7 +152,7 @@ class Trainer:
         middle = random.Random(f"{self.settings.seed} {self.step}").choice(widths[1:-1])
         return (widths[0], middle, widths[-1])
 
-    def _forward(self, steps: int) -> Callable[..., Any]:
+    def _forward(self, last_step: int) -> Callable[..., Any]:
         forward: Any = self._loss
         if self.process.size > 1:
             forward = DistributedDataParallel(
@@ -160,22 +160,26 @@ class Trainer:
                 device_ids=[self.device] if self.device.type == "cuda" else None,
                 find_unused_parameters=self.settings.sandwich,
             )
-        why_not = self._why_not_compile(steps)
+        why_not = self._why_not_compile(last_step)
         if why_not is None:
             return torch.compile(forward)
         if self.process.is_main:
             log.info("training runs without torch.compile: %s", why_not)
         return forward  # type: ignore[no-any-return]
 
-    def _why_not_compile(self, steps: int) -> str | None:
-        """Why the next `steps` run eagerly, or None if they are compiled."""
+    def _why_not_compile(self, last_step: int) -> str | None:
+        """Why a run of `last_step` steps is not compiled, or None if it is.
+
+        The answer does not depend on where a run was stopped: compiled and eager steps differ
+        in their last digits, and resuming shall be exact.
+        """
         if self.settings.compile == "off":
             return "it was switched off"
         if self.device.type == "cuda":
             return None
         if not any(map(shutil.which, ("c++", "g++", "clang++"))):
             return "there is no C++ compiler"
-        if self.settings.compile == "auto" and steps < COMPILE_PAYS_AFTER:
+        if self.settings.compile == "auto" and last_step < COMPILE_PAYS_AFTER:
             return f"on a CPU it pays after {COMPILE_PAYS_AFTER:,} steps"
         return None
 

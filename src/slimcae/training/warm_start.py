@@ -53,8 +53,10 @@ def warm_start_transforms(model: SlimCAE, x: Tensor, lmbda: tuple[float, ...]) -
     _place(g_s.deconv1.weight, third)
     _place(g_s.deconv2.weight, second)
     _place(g_s.deconv3.weight, first / gain)
-    # feature maps at a quarter of the size have channels to spare: small noise, read by nothing yet
+    # feature maps may have channels to spare: small noise, which nothing reads yet
     g_a.conv1.weight[len(first) :].normal_(std=SPARE_STD * gain)
+    g_a.conv2.weight[len(second) :].normal_(std=SPARE_STD)
+    g_s.deconv1.weight[:, len(second) :].normal_(std=SPARE_STD)
     g_s.deconv2.weight[:, len(first) :].normal_(std=SPARE_STD)
     assert g_a.conv1.bias is not None
     g_a.conv1.bias.zero_()

@@ -1,0 +1,78 @@
+"""Helpers of the command-line tests: run a command in this process, and tiny files to run it on."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from conftest import smooth_pixels
+from slimcae.cli import main
+from slimcae.model.checkpoint import save_model
+from slimcae.model.config import ModelInfo, SlimCAEConfig
+from slimcae.model.slimcae import SlimCAE
+
+ROOT = Path(__file__).parents[2]
+WIDTHS = (12, 8)
+LMBDA = (2048.0, 1024.0)
+
+
+def save_tiny_model(path: Path, *, seed: int = 0, widths: tuple[int, ...] = WIDTHS) -> Path:
+    torch.manual_seed(seed)
+    lmbda = tuple(2048.0 / 2**k for k in range(len(widths)))
+    save_model(path, SlimCAE(SlimCAEConfig(widths)), ModelInfo("tiny", "1", lmbda))
+    return path
+
+
+def save_photo(path: Path, size: tuple[int, int] = (40, 56), seed: int = 0) -> Path:
+    """A picture of `size` (height, width)."""
+    Image.fromarray(smooth_pixels(*size, seed)).save(path)
+    return path
+
+
+def call(argv: Sequence[str | Path]) -> int:
+    return main([str(word) for word in argv])
+
+
+def error_line(
+    capsys: pytest.CaptureFixture[str], argv: Sequence[str | Path], *, code: int = 1
+) -> str:
+    """Run a command that must fail as it should, and return its message."""
+    assert call(argv) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = [line for line in err.splitlines() if line]
+    errors = [line for line in lines if line.startswith("slimcae: error: ")]
+    assert len(errors) == 1, err
+    assert lines[-1] == errors[0]
+    assert all(line.startswith("slimcae: ") for line in lines), err
+    return errors[0].removeprefix("slimcae: error: ")
+
+
+def process(argv: Sequence[str | Path], **settings: object) -> "subprocess.CompletedProcess[bytes]":
+    """Run `python -m slimcae` as a process of its own."""
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        [sys.executable, "-m", "slimcae", *map(str, argv)],
+        env=environment(),
+        capture_output=True,
+        timeout=120,
+        **settings,
+    )
+
+
+def environment() -> dict[str, str]:
+    """Of a process that finds the package and uses one thread."""
+    return os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Everything in a folder, to compare before and after."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }

@@ -1,0 +1,321 @@
+"""Bad input: exit code 1, one line that helps, nothing written, nothing lost."""
+
+import os
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import call, error_line, save_photo, save_tiny_model, tree
+from PIL import Image
+
+import slimcae
+
+Argv = list[str | Path]
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Files to fail with, by name."""
+    folder = tmp_path_factory.mktemp("stock")
+    save_photo(folder / "photo.png")
+    save_tiny_model(folder / "tiny.safetensors")
+    save_tiny_model(folder / "other.safetensors", seed=1)
+    scae = slimcae.load(folder / "tiny.safetensors").compress(folder / "photo.png", 8)
+    (folder / "photo.scae").write_bytes(scae)
+    (folder / "short.scae").write_bytes(scae[:-5])
+    (folder / "flipped.scae").write_bytes(scae[:-5] + bytes([scae[-5] ^ 1]) + scae[-4:])
+    (folder / "future.scae").write_bytes(scae[:4] + b"\x09" + scae[5:])
+    (folder / "empty.scae").touch()
+    (folder / "foreign.scae").write_bytes((folder / "photo.png").read_bytes())
+    (folder / "short.png").write_bytes((folder / "photo.png").read_bytes()[:200])
+    (folder / "text.png").write_text("no picture")
+    torch.save({"state_dict": {"g_a.weight": torch.zeros(3)}}, folder / "port.pth")
+    (folder / "noise.safetensors").write_bytes(bytes(range(256)))
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    (folder / "plain.safetensors").write_bytes(
+        struct.pack("<Q", len(header)) + header + struct.pack("<f", 1)
+    )
+    (folder / "cut.safetensors").write_bytes((folder / "tiny.safetensors").read_bytes()[:90])
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def here(tmp_path: Path, stock: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, filled."""
+    for name, data in stock.items():
+        (tmp_path / name).write_bytes(data)
+    for name in ("run", "none", "broken", "images"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "run" / "model.safetensors").write_bytes(stock["tiny.safetensors"])
+    (tmp_path / "broken" / "a.png").write_text("no picture")
+    (tmp_path / "images" / "a.png").write_bytes(stock["photo.png"])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+TINY = ["--model", "tiny.safetensors"]
+TRAIN = ["train", "--checkpoint_dir", "new", "--device", "cpu"]
+SCHEDULE = ["train_lambda_schedule", "--train_glob", "images", "--device", "cpu"]
+EVALUATE = ["evaluate", "--report_path", "new/r", "--device", "cpu"]
+
+CASES: dict[str, tuple[list[str], str]] = {
+    # pictures
+    "picture missing": (["compress", "no.png"], r"no\.png.*check the path"),
+    "picture is text": (["compress", "text.png"], r"text\.png cannot be read as a picture"),
+    "picture cut": (["compress", "short.png"], r"short\.png cannot be read as a picture"),
+    "picture is a folder": (["compress", "images"], r"images cannot be read"),
+    # outputs
+    "output exists": (["compress", "photo.png", *TINY], r"photo\.scae exists: add -y"),
+    "output is the input": (
+        ["compress", "photo.png", "-o", "./photo.png", "-y", *TINY],
+        r"photo\.png is the input itself: name another file with -o",
+    ),
+    "output is a folder": (["compress", "photo.png", "-o", "run", *TINY], r"run is a folder"),
+    "no folder for the output": (
+        ["compress", "photo.png", "-o", "no/x.scae", *TINY],
+        r"no folder no to write to: create it",
+    ),
+    "restored picture exists": (["decompress", "photo.scae", *TINY], r"photo\.png exists: add -y"),
+    "output of an unknown kind": (
+        ["decompress", "photo.scae", "-o", "x.xyz", *TINY],
+        r"\.xyz.*\.png",
+    ),
+    # models
+    "width that the model lacks": (
+        ["compress", "photo.png", "-o", "x.scae", "--width", "9", *TINY],
+        r"no width 9: choose from 12, 8",
+    ),
+    "model missing": (
+        ["compress", "photo.png", "-o", "x.scae", "-m", "no.safetensors"],
+        r"no model file at no\.safetensors: give a file",
+    ),
+    "model of the port": (
+        ["compress", "photo.png", "-o", "x.scae", "-m", "port.pth"],
+        r"port\.pth is not a slimcae model file \(.*pickle, which slimcae never loads\): give",
+    ),
+    "model is noise": (
+        ["compress", "photo.png", "-o", "x.scae", "-m", "noise.safetensors"],
+        r"noise\.safetensors is not a slimcae model",
+    ),
+    "model of another program": (
+        ["compress", "photo.png", "-o", "x.scae", "-m", "plain.safetensors"],
+        r"plain\.safetensors is not a slimcae model",
+    ),
+    "model cut": (
+        ["compress", "photo.png", "-o", "x.scae", "-m", "cut.safetensors"],
+        r"cut\.safetensors is not a slimcae model",
+    ),
+    "folder without a model": (
+        ["compress", "photo.png", "-o", "x.scae", "-m", "images"],
+        r"folder images holds no model\.safetensors: give",
+    ),
+    "other model": (
+        ["decompress", "photo.scae", "-o", "x.png", "-m", "other.safetensors"],
+        r"photo\.scae: the file needs model tiny width 8 .*give the right --model",
+    ),
+    # bitstreams
+    "file missing": (["decompress", "no.scae"], r"no\.scae cannot be read: No such file"),
+    "file empty": (["decompress", "empty.scae"], r"empty\.scae: not a \.scae file: it is empty"),
+    "file foreign": (["decompress", "foreign.scae", "-o", "x.png"], r"foreign\.scae: not a \.scae"),
+    "file cut": (["decompress", "short.scae", *TINY], r"short\.scae: .*truncated"),
+    "file damaged": (["decompress", "flipped.scae", *TINY], r"flipped\.scae: .*damaged"),
+    "file of the future": (["decompress", "future.scae"], r"future\.scae: .*version 9.*install"),
+    "info missing": (["info", "no.scae"], r"no\.scae cannot be read: No such file"),
+    "info foreign": (["info", "photo.png"], r"photo\.png: not a \.scae file"),
+    "info cut": (["info", "short.scae"], r"short\.scae: .*truncated"),
+    "info damaged": (["info", "flipped.scae"], r"flipped\.scae: .*damaged"),
+    "info of the port": (["info", "port.pth"], r"port\.pth: not a \.scae file"),
+    "info of another program": (["info", "plain.safetensors"], r"plain.* is not a slimcae model"),
+    "info of a cut model": (["info", "cut.safetensors"], r"cut\.safetensors is not a slimcae model"),
+    "info of a folder": (["info", "images"], r"folder images holds no model"),
+    # training
+    "no training images": ([*TRAIN, "--train_glob", "none"], r"no images in none"),
+    "pattern without images": ([*TRAIN, "--train_glob", "*.jpg"], r"no images at '\*\.jpg'"),
+    "training folder missing": ([*TRAIN, "--train_glob", "no/"], r"no images at 'no/'"),
+    "widths and num_filters": (
+        [*TRAIN, "--train_glob", "images", "--num_filters", "16", "--switch_list", "12", "8"],
+        r"--num_filters 16 .* --switch_list 12 8",
+    ),
+    "num_filters alone": (
+        [*TRAIN, "--train_glob", "images", "--num_filters", "16"],
+        r"--num_filters 16 .* give --switch_list too",
+    ),
+    "lists of unequal length": (
+        [*TRAIN, "--train_glob", "images", "--switch_list", "12", "8", "--lmbda", "1", "2", "3"],
+        r"--lmbda has 3 values and --switch_list 2: give one",
+    ),
+    "rising widths": (
+        [*TRAIN, "--train_glob", "images", "--switch_list", "8", "12"],
+        r"\[8, 12\].*strictly decreasing",
+    ),
+    "patch size": (
+        [*TRAIN, "--train_glob", "images", "--patchsize", "30"],
+        r"--patchsize 30: give a positive multiple of 16",
+    ),
+    "start from the port": (
+        [*TRAIN, "--train_glob", "images", "--init_from", "port.pth"],
+        r"port\.pth is not a slimcae model file",
+    ),
+    "start contradicts": (
+        [*TRAIN, "--train_glob", "images", "--init_from", "tiny.safetensors"]
+        + ["--switch_list", "16", "8"],
+        r"--switch_list 16 8 contradicts tiny\.safetensors, which has widths 12 8",
+    ),
+    # scheduling
+    "schedule without a model": (
+        [*SCHEDULE, "--checkpoint_dir", "none", "--inputPath", "images"],
+        r"no model file at none/model\.safetensors: give",
+    ),
+    "schedule without validation images": (
+        [*SCHEDULE, "--checkpoint_dir", "run", "--inputPath", "none"],
+        r"no images in none",
+    ),
+    "schedule with unreadable validation images": (
+        [*SCHEDULE, "--checkpoint_dir", "run", "--inputPath", "broken"],
+        r"none of the 1 validation images can be read",
+    ),
+    "schedule of other widths": (
+        [*SCHEDULE, "--checkpoint_dir", "run", "--inputPath", "images", "--switch_list", "16", "8"],
+        r"--switch_list 16 8 contradicts run/model\.safetensors, which has widths 12 8",
+    ),
+    "schedule of another widest": (
+        [*SCHEDULE, "--checkpoint_dir", "run", "--inputPath", "images", "--num_filters", "16"],
+        r"--num_filters 16 contradicts run/model\.safetensors, which has 12",
+    ),
+    "schedule with unequal lists": (
+        [*SCHEDULE, "--checkpoint_dir", "run", "--inputPath", "images", "--lmbda", "5"],
+        r"--lmbda has 1 values",
+    ),
+    "kappa": (
+        [*SCHEDULE, "--checkpoint_dir", "run", "--inputPath", "images", "--kappa", "2"],
+        r"--kappa 2\.0: give a number between 0 and 1",
+    ),
+    # evaluation
+    "no test images": ([*EVALUATE, "--inputPath", "none"], r"no images in none"),
+    "evaluate the port": (
+        [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "port.pth"],
+        r"port\.pth is not a slimcae model file",
+    ),
+    "evaluate a folder without a model": (
+        [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "none"],
+        r"folder none holds no model\.safetensors",
+    ),
+    "evaluate three": (
+        [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", *["tiny.safetensors"] * 3],
+        r"3 models to evaluate: give one, or two",
+    ),
+    "evaluate other widths": (
+        [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "run"]
+        + ["--num_filters", "16", "--switch_list", "16", "8"],
+        r"--switch_list 16 8 contradicts run/model\.safetensors, which has widths 12 8",
+    ),
+    "evaluate another widest": (
+        [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "run", "--num_filters", "16"],
+        r"--num_filters 16 contradicts run/model\.safetensors, which has 12",
+    ),
+    "report in a file": (
+        ["evaluate", "--inputPath", "images", "--checkpoint_paths", "run"]
+        + ["--report_path", "text.png/r"],
+        r"cannot write a report to text\.png/r",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input(here: Path, case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    argv, message = CASES[case]
+    before = tree(here)
+    found = error_line(capsys, argv)
+    assert re.search(message, found), found
+    assert tree(here) == before
+    assert not (here / "new").exists()
+
+
+def test_unreadable_training_images_are_named_before_the_error(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call([*TRAIN, "--train_glob", "broken"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == "slimcae: error: none of the 1 training images can be read"
+    assert re.match(r"slimcae: warning: .*broken/a\.png", lines[-2])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_absent_device(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv: Argv = ["compress", "photo.png", "-o", "x.scae", *TINY, "--device", "cuda"]
+    assert "use cpu or auto" in error_line(capsys, argv)
+
+
+def refuse(number: int) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), ".slimcae-0123.tmp")
+
+    return fail
+
+
+@pytest.mark.parametrize("argv", [["compress", "photo.png"], ["decompress", "photo.scae"]], ids=str)
+@pytest.mark.parametrize("number", [13, 28], ids=["denied", "disk full"])
+def test_failed_write_leaves_the_file_before_it(
+    here: Path,
+    argv: list[str],
+    number: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = tree(here)
+    monkeypatch.setattr(os, "fsync", refuse(number))
+    message = error_line(capsys, [*argv, "-y", *TINY])
+    name = "photo.scae" if argv[0] == "compress" else "photo.png"
+    assert message == f"{name} cannot be written: {os.strerror(number)}"
+    assert tree(here) == before
+
+
+def test_other_system_errors_name_their_file(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "taken").touch()
+    argv: Argv = ["train", "--train_glob", "images", "--checkpoint_dir", "taken", "--device", "cpu"]
+    assert re.match("taken: (File exists|Not a directory)", error_line(capsys, argv))
+
+
+def test_interrupt_is_130(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    before = tree(here)
+    monkeypatch.setattr("slimcae.codec.Codec.compress", interrupted)
+    argv: Argv = ["compress", "photo.png", "-y", *TINY]
+    assert error_line(capsys, argv, code=130) == "interrupted"
+    assert tree(here) == before
+
+
+def test_tracebacks_are_for_those_who_ask(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr("slimcae.codec.Codec.compress", broken)
+    argv: Argv = ["compress", "photo.png", "-y", *TINY]
+    message = error_line(capsys, argv)
+    assert "RuntimeError: first line second line" in message
+    assert "SLIMCAE_DEBUG=1" in message
+    monkeypatch.setenv("SLIMCAE_DEBUG", "1")
+    assert call(argv) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_notices_appear_as_lines_of_ours(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
+    frames[0].save("moving.gif", save_all=True, append_images=frames[1:])
+    assert call(["compress", "moving.gif", *TINY]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("slimcae: warning: moving.gif has several frames")
+    assert len(lines) == 2
+    assert call(["compress", "moving.gif", "-y", "--quiet", *TINY]) == 0
+    assert capsys.readouterr().err == ""

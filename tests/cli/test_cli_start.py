@@ -1,0 +1,206 @@
+"""The face of the command line: start-up, help, spellings, and constants repeated from torch."""
+
+import argparse
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from command_line import environment, process, save_photo, save_tiny_model
+
+import slimcae
+from slimcae.cli import main, options, train, train_lambda_schedule
+from slimcae.cli.parser import ALIASES, COMMANDS, build_parser, parse
+from slimcae.cli.settings import field_docs, given_settings
+from slimcae.codec import PRECISIONS, Codec
+from slimcae.model.checkpoint import load_model
+from slimcae.model.device import DEVICES
+from slimcae.model.gdn import GDN_VARIANTS
+from slimcae.training.run_folder import MODEL_NAME
+from slimcae.training.schedule import ScheduleSettings
+from slimcae.training.settings import TrainSettings
+
+SECONDS_TO_START = 0.3
+LONGEST_HELP = 40
+LONG_HELPS = ("train", "train_lambda_schedule")  # more options than lines
+
+
+def command_parser(command: str) -> argparse.ArgumentParser:
+    parser = build_parser(command)
+    (commands,) = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    found = commands.choices[command]
+    assert isinstance(found, argparse.ArgumentParser)
+    return found
+
+
+@pytest.fixture(scope="module")
+def scae(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("start")
+    codec = Codec(load_model(save_tiny_model(folder / "tiny.safetensors")))
+    (folder / "photo.scae").write_bytes(codec.compress(save_photo(folder / "photo.png")))
+    return folder / "photo.scae"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--help"],
+        ["--version"],
+        *([command, "--help"] for command in COMMANDS),
+        ["info", "SCAE"],
+        ["info", "--json", "MODEL"],
+    ],
+    ids=" ".join,
+)
+def test_starts_fast_without_torch(argv: list[str], scae: Path) -> None:
+    names = {"SCAE": str(scae), "MODEL": str(scae.with_name("tiny.safetensors"))}
+    words = [names.get(word, word) for word in argv]
+    program = (
+        "import sys; from slimcae.cli import main; code = main(sys.argv[1:]); "
+        "heavy = {'torch', 'numpy', 'PIL', 'matplotlib', 'scipy'} & sys.modules.keys(); "
+        "sys.exit(code or (f'imports {heavy}' if heavy else 0))"
+    )
+    took = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", program, *words],
+            env=environment(),
+            capture_output=True,
+            timeout=60,
+        )
+        took.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr.decode()
+        assert done.stdout
+        if took[-1] < SECONDS_TO_START:
+            break  # a slow start may be the machine's fault, a fast one is none
+    assert min(took) < SECONDS_TO_START
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in LONG_HELPS])
+def test_help_fits_on_a_screen_and_has_examples(command: str) -> None:
+    text = command_parser(command).format_help()
+    assert len(text.splitlines()) <= LONGEST_HELP
+    assert text.count(f"\n  slimcae {command} ") >= 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_line_of_help_is_too_wide(command: str) -> None:
+    assert max(map(len, command_parser(command).format_help().splitlines())) <= 100
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_both_spellings_and_shows_one(command: str) -> None:
+    parser = command_parser(command)
+    names = [name for name in parser._option_string_actions if name.startswith("--")]
+    assert len(names) > 2
+    for name in names:
+        dashed = "--" + name[2:].replace("_", "-")
+        assert parser._option_string_actions[dashed] is parser._option_string_actions[name]
+    # shown as options, not mentioned in sentences
+    shown = [line.split()[0] for line in parser.format_help().splitlines() if "  --" in line]
+    assert not [name for name in shown if "-" in name[2:]]
+
+
+def test_input_path_in_all_its_spellings() -> None:
+    for name in ("--inputPath", "--input_path", "--input-path"):
+        args, _ = parse(["evaluate", name, "images"])
+        assert args.inputPath == "images"
+    assert "input_path" not in command_parser("evaluate").format_help()
+
+
+def test_aliases_run_the_same() -> None:
+    options = ["--checkpoint_dir", "a", "--train_glob", "b", "--inputPath", "c"]
+    for name, aliases in ALIASES.items():
+        for alias in aliases:
+            assert parse([alias, *options])[1] is parse([name, *options])[1]
+
+
+def test_every_setting_of_training_is_a_flag_with_its_text() -> None:
+    parser = command_parser("train")
+    texts = field_docs(TrainSettings)
+    for field in fields(TrainSettings):
+        action = parser._option_string_actions[f"--{field.name}"]
+        assert action.help
+        # as argparse prints it
+        start = texts[field.name][1:].split(";")[0].rstrip(".")
+        assert start in action.help.replace("%%", "%")
+
+
+def test_settings_that_were_not_given_are_left_to_the_dataclass() -> None:
+    args, _ = parse(["train", "--train_glob", "a", "--checkpoint_dir", "b", "--last-step", "7"])
+    assert given_settings(args, TrainSettings) == {"last_step": 7}
+    assert (args.switch_list, args.num_filters, args.lmbda, args.gdn) == (None,) * 4
+
+
+def test_constants_repeated_here_equal_those_of_the_heavy_modules() -> None:
+    assert options.DEVICES == DEVICES
+    assert options.PRECISIONS == PRECISIONS
+    assert options.MODEL_IN_FOLDER == MODEL_NAME
+    assert set(train.GDN_VARIANTS) == set(GDN_VARIANTS)
+    flags = train_lambda_schedule.SCHEDULE_FLAGS
+    defaults = {
+        flags[name]: value for name, value in train_lambda_schedule.SCHEDULE_DEFAULTS.items()
+    }
+    assert defaults == {field.name: field.default for field in fields(ScheduleSettings)}
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-V"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"slimcae {slimcae.__version__} (.scae format 1; torch 2.")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["paint"],
+        ["compress"],
+        ["compress", "a.png", "--width", "wide"],
+        ["compress", "a.png", "--device", "tpu"],
+        ["compress", "a.png", "--overwr"],
+        ["train", "--train_glob", "a"],
+        ["train", "--train_glob", "a", "--checkpoint_dir", "b", "--decay", "linear"],
+        ["evaluate"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("usage: slimcae")
+
+
+def test_a_reader_who_leaves_early_is_no_error(scae: Path) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "slimcae", "info", scae],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stdout is not None and running.stderr is not None
+    running.stdout.close()
+    assert running.wait(60) == 128 + 13
+    assert running.stderr.read() == b""
+    running.stderr.close()
+
+
+def test_a_terminal_without_greek_still_gets_its_table(scae: Path) -> None:
+    help_text = subprocess.run(
+        [sys.executable, "-m", "slimcae", "train_lambda_schedule", "--help"],
+        env=environment() | {"PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"},
+        capture_output=True,
+        timeout=60,
+    )
+    assert help_text.returncode == 0
+    assert b"\\u03bb" in help_text.stdout
+
+
+def test_python_m_slimcae(scae: Path) -> None:
+    done = process(["info", scae])
+    assert done.returncode == 0
+    assert b"tiny" in done.stdout
