@@ -119,7 +119,8 @@ def main() -> None:
     args = parser.parse_args()
 
     codec = slimcae.load(args.model)
-    picture = Image.open(args.picture).convert("RGB")
+    with Image.open(args.picture) as image:
+        picture = image.convert("RGB")
     print(f"{args.picture.name}: {picture.width}x{picture.height} pixels, model {codec.info.name}")
     results = [measure(codec, picture, width) for width in codec.widths]
     print(table(results))

@@ -12,8 +12,10 @@ from command_line import LMBDA, WIDTHS, call, error_line, process, save_photo, s
 from PIL import Image
 
 import slimcae
+from conftest import smooth_pixels
 from slimcae.codec import Codec
-from slimcae.model.checkpoint import load_model
+from slimcae.model.checkpoint import fingerprint, load_model, save_model
+from slimcae.model.config import ModelInfo
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,8 @@ def test_there_and_back_is_what_python_gives(
     assert call(["decompress", small, "-o", back, "--model", model]) == 0
     assert small.read_bytes() == codec.compress(photo, width)
     expected = codec.decompress(small.read_bytes())
-    np.testing.assert_array_equal(np.asarray(Image.open(back)), np.asarray(expected))
+    with Image.open(back) as image:
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
 
 
 def test_default_names_lie_beside_the_input(photo: Path, model: Path, codec: Codec) -> None:
@@ -53,7 +56,8 @@ def test_default_names_lie_beside_the_input(photo: Path, model: Path, codec: Cod
     assert photo.read_bytes() == before
     photo.unlink()
     assert call(["decompress", small, "-m", model]) == 0
-    assert Image.open(photo).size == (56, 40)
+    with Image.open(photo) as image:
+        assert image.size == (56, 40)
 
 
 def test_one_line_tells_what_was_done(
@@ -116,7 +120,7 @@ def test_binary_is_not_written_to_a_terminal(
 def test_info_of_a_picture(
     tmp_path: Path, codec: Codec, mode: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    photo = Image.open(save_photo(tmp_path / "photo.png")).convert(mode)
+    photo = Image.fromarray(smooth_pixels(40, 56, seed=0)).convert(mode)
     profile = b"\0" * 16 + (b"RGB " if "RGB" in mode else b"GRAY") + b"\0" * 200
     photo.info["icc_profile"] = profile
     path = tmp_path / "a.scae"
@@ -134,7 +138,7 @@ def test_info_of_a_picture(
         "icc_profile": True,
         "width": 8,
         "model": "tiny",
-        "fingerprint": codec._fingerprint(8).hex(),
+        "fingerprint": fingerprint(codec.model, 8).hex(),
         "bytes": path.stat().st_size,
         "bpp": 8 * path.stat().st_size / (56 * 40),
     }
@@ -159,7 +163,7 @@ def test_info_of_a_model_whatever_its_name(
     assert (facts["name"], facts["version"], facts["gdn"]) == ("tiny", "1", "switchable")
     assert facts["parameters"] == sum(p.numel() for p in loaded.parameters())
     assert facts["fingerprints"] == {
-        str(width): Codec(loaded)._fingerprint(width).hex() for width in WIDTHS
+        str(width): fingerprint(loaded, width).hex() for width in WIDTHS
     }
     assert call(["info", model.parent]) == 0  # a run folder, as text
     assert "12 8" in capsys.readouterr().out
@@ -168,9 +172,6 @@ def test_info_of_a_model_whatever_its_name(
 def test_info_of_a_model_that_does_not_know_its_lambda(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from slimcae.model.checkpoint import save_model
-    from slimcae.model.config import ModelInfo
-
     save_model(tmp_path / "a.safetensors", load_model(model), ModelInfo("anon", "1"))
     assert call(["info", tmp_path / "a.safetensors"]) == 0
     assert re.search(r"lambda +not known\n", capsys.readouterr().out)

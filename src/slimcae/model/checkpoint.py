@@ -77,6 +77,8 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> SlimCAE:
     try:
         config = SlimCAEConfig(tuple(metadata["config"]["widths"]), metadata["config"]["gdn"])
         lmbda = metadata["lmbda"]
+        if lmbda is not None and len(lmbda) != len(config.widths):
+            raise ValueError(f"{len(lmbda)} λ for {len(config.widths)} widths")
         model_info = ModelInfo(
             name=str(metadata["name"]),
             version=str(metadata["version"]),

@@ -138,7 +138,7 @@ class TrainingImages:
             crops = [
                 cut(self.cache[draw.index], draw, size)
                 if draw.index < len(self.cache)
-                else next(from_workers).to(self.device, non_blocking=True)
+                else self._arrived(next(from_workers))
                 for draw in draws
             ]
             yield torch.stack(crops)
@@ -148,19 +148,28 @@ class TrainingImages:
         # steps count from zero: no training step uses this number
         return next(self.batches(size, count, seed, start=2**40))
 
-    def _decoded_by_workers(self, size: int, step_draws: Any, start: int) -> Iterator[list[Tensor]]:
+    def _decoded_by_workers(
+        self, size: int, step_draws: Any, start: int
+    ) -> Iterator[list[Tensor | None]]:
         first = len(self.cache)
         plan = (
             [draw for draw in step_draws(step) if draw.index >= first]
             for step in itertools.count(start)
         )
-        loader: DataLoader[Tensor] = DataLoader(
+        loader: DataLoader[Tensor | None] = DataLoader(
             _UncachedCrops(self.uncached, first, size),
             batch_sampler=plan,  # draws instead of numbers
             num_workers=self.num_workers,
             collate_fn=list,
         )
         return iter(loader)
+
+    def _arrived(self, crop: Tensor | None) -> Tensor:
+        if crop is None:
+            raise TrainingError(
+                f"none of the {len(self.uncached)} training images beyond the cache can be read"
+            )
+        return crop.to(self.device, non_blocking=True)
 
     def _fill_cache(self, paths: Sequence[Path], budget: float) -> None:
         used = 0
@@ -189,15 +198,15 @@ def _decode_or_warn(path: Path) -> Tensor | None:
         return None
 
 
-class _UncachedCrops(Dataset[Tensor]):
+class _UncachedCrops(Dataset[Tensor | None]):
     """Decodes a drawn image in a worker process and cuts the crop there."""
 
     def __init__(self, paths: list[Path], first: int, size: int) -> None:
         self.paths, self.first, self.size = paths, first, size
 
-    def __getitem__(self, draw: Draw) -> Tensor:
+    def __getitem__(self, draw: Draw) -> Tensor | None:
         for k in range(len(self.paths)):  # an unreadable image is replaced by the next one
             image = _decode_or_warn(self.paths[(draw.index - self.first + k) % len(self.paths)])
             if image is not None:
                 return cut(image, draw, self.size).contiguous()
-        raise TrainingError(f"none of the {len(self.paths)} uncached training images can be read")
+        return None  # an exception would cross the processes with a traceback for a message
