@@ -156,7 +156,7 @@ def test_names_do_not_matter(saved: Path, name: str) -> None:
 
 def test_a_path_may_be_text(saved: Path) -> None:
     """`slimcae.load_model` is public, and people type paths as text."""
-    assert load_model(str(saved)).info == INFO  # type: ignore[arg-type]
+    assert load_model(str(saved)).info == INFO
 
 
 class Evil:

@@ -95,5 +95,5 @@ def _load(
 
     loaded = codec.load(path, device=args.device, precision=args.precision)
     check_same_config(path, loaded.model.config, widths, None)
-    check_num_filters(args.num_filters, path, loaded.widths[0])
+    check_num_filters(args.num_filters, path, loaded.model.config.num_filters)
     return path.resolve().parent.name if path.stem == "model" else path.stem, loaded

@@ -85,7 +85,6 @@ def run(args: argparse.Namespace) -> int:
 
     origin = args.checkpoint_dir / MODEL_IN_FOLDER
     widths, have = wanted_widths(args), read_model_header(origin)
-    check_num_filters(args.num_filters, origin, have.widths[0])
     settings = TrainSettings(**given_settings(args, TrainSettings))
     train_paths, valid_paths = find_images(args.train_glob), find_images(args.inputPath)
 
@@ -95,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = SlimCAEConfig(have.widths)
     check_same_config(origin, config, widths, None)
+    check_num_filters(args.num_filters, origin, config.num_filters)
     given = {field: getattr(args, flag) for flag, field in SCHEDULE_FLAGS.items() if flag in args}
     stopped_by = train_lambda_schedule(
         args.checkpoint_dir,
