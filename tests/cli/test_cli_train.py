@@ -183,8 +183,8 @@ def test_the_seeds_commands_from_end_to_end(
 
     # another λ list than the folder's is a contradiction, and costs nothing
     before = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
-    wrong = ["--train_glob", place / "train", "--lmbda", "7", "5"]
-    assert call(["train", "--checkpoint_dir", run, *wrong]) == 1
+    where = ("--checkpoint_dir", run, "--train_glob", place / "train")
+    assert call(["train", *where, "--lmbda", "7", "5"]) == 1
     assert re.search(r"--lmbda 7 5 contradicts .*2048 1024", capsys.readouterr().err)
     assert {path: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
 

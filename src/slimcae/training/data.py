@@ -100,7 +100,12 @@ class TrainingImages:
     ) -> None:
         self.device = device
         self.num_workers = num_workers
-        budget = free_memory(device) / 2 if cache_gb is None else cache_gb * GIB
+        if cache_gb is None:
+            # processes of one machine that train together share its memory, not their GPUs'
+            sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if device.type == "cpu" else 1
+            budget = free_memory(device) / 2 / sharing
+        else:
+            budget = cache_gb * GIB
         self.cache: list[Tensor] = []
         self.uncached: list[Path] = []
         self._fill_cache(paths, budget)

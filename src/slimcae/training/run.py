@@ -4,7 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def train(
         stop = stack.enter_context(StopRequest())
         share = process.share(settings.batchsize)
         state = load_state(folder / STATE_NAME) if (folder / STATE_NAME).exists() else None
-        with state_errors(folder / STATE_NAME):
+        with state_errors(folder / STATE_NAME) if state is not None else nullcontext():
             config, lmbda = resolve(folder, start, state)
         torch.manual_seed(settings.seed)
         model = _initial_model(config, start if state is None else Start(), device)
@@ -95,6 +95,8 @@ def train(
         if state is not None:
             with state_errors(folder / STATE_NAME):
                 trainer.load_state_dict(state["trainer"])
+            if start.init_from is not None and process.is_main:
+                log.info("--init_from is for new runs: this one goes on from its own state")
             log.info("resuming at step %d of %d", trainer.step, settings.last_step)
         run_log = stack.enter_context(RunLog(folder, enabled=process.is_main))
         run_log.write(event="start", step=trainer.step, lmbda=list(lmbda), **settings.as_dict())

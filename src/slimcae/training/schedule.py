@@ -10,6 +10,7 @@ import csv
 import io
 import logging
 import math
+import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -217,8 +218,8 @@ def train_lambda_schedule(
             trainer.lmbda = proposal
             # the tries so far tell where this one ends, also when it was interrupted within
             run_steps(trainer, len(schedule.tries) * schedule_settings.steps, run_log, stop, save)
-            if stop:
-                return stop.signal
+            if process.any(bool(stop), device):
+                return stop.signal or signal.SIGTERM
             entry = schedule.record(proposal, _measure(trainer, valid))
             if process.is_main:
                 save()

@@ -1,5 +1,6 @@
 """The optimization itself: one step, many steps, and the state that lets them go on exactly."""
 
+import importlib.util
 import logging
 import random
 import shutil
@@ -175,11 +176,15 @@ class Trainer:
         """
         if self.settings.compile == "off":
             return "it was switched off"
-        if self.device.type == "cuda":
-            return None
         if not any(map(shutil.which, ("c++", "g++", "clang++"))):
-            return "there is no C++ compiler"
-        if self.settings.compile == "auto" and last_step < COMPILE_PAYS_AFTER:
+            return "there is no C++ compiler"  # on a GPU, Triton needs one too
+        if self.device.type == "cuda" and importlib.util.find_spec("triton") is None:
+            return "Triton is not installed"
+        if (
+            self.settings.compile == "auto"
+            and self.device.type == "cpu"
+            and last_step < COMPILE_PAYS_AFTER
+        ):
             return f"on a CPU it pays after {COMPILE_PAYS_AFTER:,} steps"
         return None
 
