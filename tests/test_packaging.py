@@ -72,7 +72,7 @@ def test_wheel_carries_the_weights(wheel: Path) -> None:
 
 
 def test_installed_package_runs_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
-    environment = os.environ | {"PYTHONPATH": str(installed)}
+    environment = os.environ | {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
     where = run("-c", "import slimcae; print(slimcae.__file__)", cwd=tmp_path, env=environment)
     assert Path(where.strip()).is_relative_to(installed)
     version = run("-m", "slimcae", "--version", cwd=tmp_path, env=environment)
@@ -82,7 +82,7 @@ def test_installed_package_runs_outside_the_checkout(installed: Path, tmp_path: 
 def test_installed_package_compresses_with_its_own_weights(installed: Path, tmp_path: Path) -> None:
     assert (installed / WEIGHTS).is_file(), "the weights are not in the package yet"
     Image.fromarray(smooth_pixels(96, 128, 0)).save(tmp_path / "photo.png")
-    environment = os.environ | {"PYTHONPATH": str(installed)}
+    environment = os.environ | {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
     run("-m", "slimcae", "compress", "photo.png", "-w", "48", cwd=tmp_path, env=environment)
     words = ("decompress", "photo.scae", "-o", "back.png")
     run("-m", "slimcae", *words, cwd=tmp_path, env=environment)

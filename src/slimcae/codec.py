@@ -20,13 +20,12 @@ from slimcae.errors import BitstreamError, ConfigError, ModelError
 from slimcae.images import MAX_PIXELS, Picture, read_picture
 from slimcae.model.bottleneck import MAX_SYMBOL
 from slimcae.model.checkpoint import fingerprint, load_model
-from slimcae.model.config import ModelInfo
+from slimcae.model.config import PRECISIONS, ModelInfo
 from slimcae.model.device import resolve_device
 from slimcae.model.slimcae import DOWNSAMPLING, SlimCAE
 
 log = logging.getLogger("slimcae")
 
-PRECISIONS = ("float32", "bfloat16")
 Pixels = NDArray[np.uint8]
 Symbols = NDArray[np.int32]
 

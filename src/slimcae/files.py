@@ -26,7 +26,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         return
     target = path.resolve()
     temporary = target.with_name(f".slimcae-{secrets.token_hex(8)}.tmp")
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:  # named after the file that somebody asked for
+        raise type(error)(error.errno, error.strerror, str(path)) from None
     try:
         yield temporary
         with temporary.open("rb+") as file:

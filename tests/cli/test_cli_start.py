@@ -11,15 +11,12 @@ import pytest
 from command_line import environment, process, save_photo, save_tiny_model
 
 import slimcae
-from slimcae.cli import main, options, train, train_lambda_schedule
+from slimcae.cli import main, options
 from slimcae.cli.parser import ALIASES, COMMANDS, build_parser, parse
 from slimcae.cli.settings import field_docs, given_settings
-from slimcae.codec import PRECISIONS, Codec
+from slimcae.codec import Codec
 from slimcae.model.checkpoint import load_model
-from slimcae.model.device import DEVICES
-from slimcae.model.gdn import GDN_VARIANTS
 from slimcae.training.run_folder import MODEL_NAME
-from slimcae.training.schedule import ScheduleSettings
 from slimcae.training.settings import TrainSettings
 
 SECONDS_TO_START = 0.3
@@ -135,16 +132,8 @@ def test_settings_that_were_not_given_are_left_to_the_dataclass() -> None:
     assert (args.switch_list, args.num_filters, args.lmbda, args.gdn) == (None,) * 4
 
 
-def test_constants_repeated_here_equal_those_of_the_heavy_modules() -> None:
-    assert options.DEVICES == DEVICES
-    assert options.PRECISIONS == PRECISIONS
+def test_the_name_of_the_model_repeated_here_is_that_of_the_heavy_module() -> None:
     assert options.MODEL_IN_FOLDER == MODEL_NAME
-    assert set(train.GDN_VARIANTS) == set(GDN_VARIANTS)
-    flags = train_lambda_schedule.SCHEDULE_FLAGS
-    defaults = {
-        flags[name]: value for name, value in train_lambda_schedule.SCHEDULE_DEFAULTS.items()
-    }
-    assert defaults == {field.name: field.default for field in fields(ScheduleSettings)}
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

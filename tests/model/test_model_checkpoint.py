@@ -16,8 +16,7 @@ from slimcae.coding.tables import from_arrays
 from slimcae.errors import ModelError
 from slimcae.model.bottleneck import EntropyBottleneck
 from slimcae.model.checkpoint import fingerprint, load_model, save_model
-from slimcae.model.config import ModelInfo, SlimCAEConfig
-from slimcae.model.gdn import GDN_VARIANTS, GDNVariant
+from slimcae.model.config import GDN_VARIANTS, GDNVariant, ModelInfo, SlimCAEConfig
 from slimcae.model.slimcae import SlimCAE
 
 INFO = ModelInfo("tiny", "7", (10.5, 0.1, 3e-5), {"step": 7, "cache_gb": None})

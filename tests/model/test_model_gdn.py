@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from slimcae.model.bounds import from_stored, lower_bound, to_stored
-from slimcae.model.gdn import GDN_VARIANTS, GDNVariant, SlimmableGDN, gdn
+from slimcae.model.config import GDN_VARIANTS, GDNVariant
+from slimcae.model.gdn import SlimmableGDN, gdn
 
 WIDTHS = (5, 3, 2)
 

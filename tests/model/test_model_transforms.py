@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from slimcae.errors import ConfigError
-from slimcae.model.config import DEFAULT_WIDTHS, ModelInfo, SlimCAEConfig
-from slimcae.model.gdn import GDN_VARIANTS, GDNVariant, SlimmableGDN
+from slimcae.model.config import DEFAULT_WIDTHS, GDN_VARIANTS, GDNVariant, ModelInfo, SlimCAEConfig
+from slimcae.model.gdn import SlimmableGDN
 from slimcae.model.layers import SlimmableConv2d, SlimmableConvTranspose2d
 from slimcae.model.slimcae import SlimCAE
 

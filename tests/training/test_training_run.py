@@ -98,7 +98,7 @@ def test_a_run_folder_holds_a_usable_model_and_its_story(
     assert set(model.tables) == {8, 4}
     averaged = load_state(folder / "state.pt")["trainer"]["average"]
     for name, p in model.named_parameters():
-        assert torch.equal(p, averaged[f"module.{name}"]), "the file holds the moving average"
+        assert torch.equal(p, averaged[name]), "the file holds the moving average"
     first = json.loads((folder / "log.jsonl").read_text().splitlines()[0])
     assert first["event"] == "start"
     assert list((folder / "tensorboard").iterdir())

@@ -21,14 +21,14 @@ from slimcae.model.slimcae import SlimCAE
 from slimcae.training import schedule as module
 from slimcae.training.measure import Point, measure
 from slimcae.training.run_folder import RunLog, load_state
-from slimcae.training.schedule import Schedule, ScheduleSettings, slope, train_lambda_schedule
-from slimcae.training.settings import TrainSettings
+from slimcae.training.schedule import Schedule, slope, train_lambda_schedule
+from slimcae.training.settings import ScheduleSettings, TrainSettings
 from slimcae.training.stats import StepLog
 
 SETTINGS = TrainSettings(
     patchsize=32, batchsize=2, warmup_steps=0, log_every=1, cache_gb=1.0, precision="float32"
 )
-TWO_TRIES = ScheduleSettings(kappa=0.5, steps=2, max_tries=2)
+TWO_TRIES = ScheduleSettings(kappa=0.5, schedule_steps=2, max_tries=2)
 
 
 def points(*pairs: tuple[float, float]) -> list[Point]:
@@ -126,7 +126,7 @@ def test_decisions_survive_storage(tmp_path: Path) -> None:
         ({"kappa": 0.0}, "--kappa 0"),
         ({"kappa": 1.0}, "--kappa 1"),
         ({"kappa": math.nan}, "--kappa nan"),
-        ({"steps": 0}, "--schedule_steps 0"),
+        ({"schedule_steps": 0}, "--schedule_steps 0"),
         ({"max_tries": 0}, "--max_tries 0"),
     ],
 )

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from slimcae.model.config import SlimCAEConfig
-from slimcae.model.gdn import GDN_VARIANTS, GDNVariant
+from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
 from slimcae.model.slimcae import SlimCAE
 from slimcae.training import warm_start
 from slimcae.training.loss import RateDistortionLoss

@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from slimcae.errors import ConfigError, ModelError
-
-# As in slimcae.model.device and slimcae.codec, which import torch; a test compares them.
-DEVICES = ("cpu", "cuda", "auto")
-PRECISIONS = ("float32", "bfloat16")
+from slimcae.model.config import DEVICES, PRECISIONS
 
 MODEL_IN_FOLDER = "model.safetensors"
 

@@ -68,7 +68,9 @@ def _parsing(hint: Any) -> dict[str, Any]:
 
 def _help(field: "Field[Any]", text: str) -> str:
     """A field's text in the style of other help texts, with the default where that says more."""
-    text = text[0].lower() + text[1:].rstrip(".").replace("; None: ", "; default: ")
+    if "'" not in text.partition(" ")[0]:  # "Adam's" keeps its capital
+        text = text[0].lower() + text[1:]
+    text = text.rstrip(".").replace("; None: ", "; default: ")
     if field.default not in (None, False):
         text += f" (default: {field.default})"
     return text.replace("%", "%%")

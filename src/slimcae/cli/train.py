@@ -15,10 +15,8 @@ from slimcae.cli.options import (
 from slimcae.cli.settings import add_settings, given_settings
 from slimcae.cli.talk import add_talk_options, say
 from slimcae.errors import ConfigError
+from slimcae.model.config import GDN_VARIANTS
 from slimcae.training.settings import TrainSettings
-
-# As in slimcae.model.gdn, which imports torch; a test compares them.
-GDN_VARIANTS = ("switchable", "slim", "slim+")
 
 OPTIMIZATION = (
     "patchsize",

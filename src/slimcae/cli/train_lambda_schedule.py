@@ -8,7 +8,6 @@ from slimcae.cli.options import (
     MODEL_IN_FOLDER,
     add_device_option,
     add_images_option,
-    add_option,
     add_width_options,
     check_num_filters,
     wanted_widths,
@@ -22,12 +21,7 @@ from slimcae.cli.train import (
     add_lmbda_option,
     end,
 )
-from slimcae.training.settings import TrainSettings
-
-# The names, and defaults for the help, of slimcae.training.schedule.ScheduleSettings, whose module
-# imports torch; a test compares them.
-SCHEDULE_FLAGS = {"schedule_steps": "steps", "kappa": "kappa", "max_tries": "max_tries"}
-SCHEDULE_DEFAULTS = {"schedule_steps": 2000, "kappa": 0.8, "max_tries": 7}
+from slimcae.training.settings import ScheduleSettings, TrainSettings
 
 _EPILOG = """\
 Reads model.safetensors of the run folder and leaves it as it is. The result is
@@ -58,20 +52,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     add_width_options(model)
     add_lmbda_option(model, "to begin with (default: the model's)")
-    schedule = parser.add_argument_group("schedule")
-    for name, kind, metavar, text in (
-        ("schedule_steps", int, "N", "fine-tuning steps of each try"),
-        ("kappa", float, "X", "factor on the λ of all narrower widths at each try"),
-        ("max_tries", int, "N", "tries for each width"),
-    ):
-        add_option(
-            schedule,
-            f"--{name}",
-            type=kind,
-            metavar=metavar,
-            default=argparse.SUPPRESS,
-            help=f"{text} (default: {SCHEDULE_DEFAULTS[name]})",
-        )
+    add_settings(
+        parser.add_argument_group("schedule"),
+        ScheduleSettings,
+        ("schedule_steps", "kappa", "max_tries"),
+    )
     add_settings(parser.add_argument_group("optimization"), TrainSettings, OPTIMIZATION)
     running = parser.add_argument_group("running")
     add_device_option(running, "auto")
@@ -90,19 +75,18 @@ def run(args: argparse.Namespace) -> int:
 
     from slimcae.model.config import SlimCAEConfig
     from slimcae.training.run import check_same_config
-    from slimcae.training.schedule import ScheduleSettings, train_lambda_schedule
+    from slimcae.training.schedule import train_lambda_schedule
 
     config = SlimCAEConfig(have.widths)
     check_same_config(origin, config, widths, None)
     check_num_filters(args.num_filters, origin, config.num_filters)
-    given = {field: getattr(args, flag) for flag, field in SCHEDULE_FLAGS.items() if flag in args}
     stopped_by = train_lambda_schedule(
         args.checkpoint_dir,
         train_paths,
         valid_paths,
         None if args.lmbda is None else tuple(args.lmbda),
         settings,
-        ScheduleSettings(**given),
+        ScheduleSettings(**given_settings(args, ScheduleSettings)),
         args.device,
     )
     return end(stopped_by, args.checkpoint_dir)

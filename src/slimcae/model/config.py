@@ -1,12 +1,15 @@
-"""What defines a SlimCAE beside its weights: configuration, and where the weights come from."""
+"""What defines a SlimCAE beside its weights, and what it can run on. Never imports torch."""
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, get_args
 
 from slimcae.errors import ConfigError
-from slimcae.model.gdn import GDN_VARIANTS, GDNVariant
 
+GDNVariant = Literal["switchable", "slim", "slim+"]
+GDN_VARIANTS: tuple[GDNVariant, ...] = get_args(GDNVariant)
+DEVICES = ("cpu", "cuda", "auto")
+PRECISIONS = ("float32", "bfloat16")
 DEFAULT_WIDTHS = (192, 144, 96, 72, 48)
 
 

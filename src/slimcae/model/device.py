@@ -3,8 +3,7 @@
 import torch
 
 from slimcae.errors import ConfigError
-
-DEVICES = ("cpu", "cuda", "auto")
+from slimcae.model.config import DEVICES
 
 
 def resolve_device(name: str, index: int = 0) -> torch.device:

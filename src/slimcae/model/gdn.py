@@ -1,15 +1,11 @@
 """Generalized divisive normalization for several widths, in three variants."""
 
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slimcae.model.bounds import from_stored, lower_bound, to_stored
-
-GDNVariant = Literal["switchable", "slim", "slim+"]
-GDN_VARIANTS: tuple[GDNVariant, ...] = get_args(GDNVariant)
+from slimcae.model.config import GDNVariant
 
 BETA_MIN = 1e-6
 GAMMA_INIT = 0.1

@@ -110,11 +110,12 @@ def run_steps(
     """Train up to `last_step` with a progress bar; save now and then, at a stop, and at the end."""
     settings, process = trainer.settings, trainer.process
     saved_at, saved_step = time.monotonic(), -1
+    talks = process.is_main and log.isEnabledFor(logging.INFO)
     with tqdm(
         total=last_step,
         initial=trainer.step,
         unit="step",
-        disable=None if process.is_main else True,
+        disable=None if talks else True,
     ) as bar:
 
         def should_pause() -> bool:

@@ -37,37 +37,13 @@ from slimcae.training.run_folder import (
     state_errors,
 )
 from slimcae.training.schedule_plot import plot_tries
-from slimcae.training.settings import TrainSettings, check_lmbda
+from slimcae.training.settings import ScheduleSettings, TrainSettings, check_lmbda
 from slimcae.training.trainer import Trainer
 
 log = logging.getLogger("slimcae")
 
 CSV_NAME = "schedule.csv"
 PLOT_NAME = "schedule.png"
-
-
-@dataclass(frozen=True)
-class ScheduleSettings:
-    """How λ-scheduling proceeds.
-
-    Raises:
-        ConfigError: values that cannot work.
-    """
-
-    kappa: float = 0.8
-    """Factor on the λ of all narrower widths at each try."""
-    steps: int = 2000
-    """Fine-tuning steps of each try."""
-    max_tries: int = 7
-    """Tries for each width."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.kappa < 1:
-            raise ConfigError(f"--kappa {self.kappa}: give a number between 0 and 1")
-        if self.steps < 1:
-            raise ConfigError(f"--schedule_steps {self.steps}: give at least 1")
-        if self.max_tries < 1:
-            raise ConfigError(f"--max_tries {self.max_tries}: give at least 1")
 
 
 @dataclass(frozen=True)
@@ -217,7 +193,8 @@ def train_lambda_schedule(
         while (proposal := schedule.propose()) is not None:
             trainer.lmbda = proposal
             # the tries so far tell where this one ends, also when it was interrupted within
-            run_steps(trainer, len(schedule.tries) * schedule_settings.steps, run_log, stop, save)
+            end = len(schedule.tries) * schedule_settings.schedule_steps
+            run_steps(trainer, end, run_log, stop, save)
             if process.any(bool(stop), device):
                 return stop.signal or signal.SIGTERM
             entry = schedule.record(proposal, _measure(trainer, valid))

@@ -83,6 +83,30 @@ class TrainSettings:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """How λ-scheduling proceeds.
+
+    Raises:
+        ConfigError: values that cannot work.
+    """
+
+    schedule_steps: int = 2000
+    """Fine-tuning steps of each try."""
+    kappa: float = 0.8
+    """Factor on the λ of all narrower widths at each try."""
+    max_tries: int = 7
+    """Tries for each width."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.kappa < 1:
+            raise ConfigError(f"--kappa {self.kappa}: give a number between 0 and 1")
+        if self.schedule_steps < 1:
+            raise ConfigError(f"--schedule_steps {self.schedule_steps}: give at least 1")
+        if self.max_tries < 1:
+            raise ConfigError(f"--max_tries {self.max_tries}: give at least 1")
+
+
 def check_lmbda(lmbda: tuple[float, ...], widths: tuple[int, ...]) -> None:
     """One positive λ per width.
 

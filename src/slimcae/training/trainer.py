@@ -1,5 +1,6 @@
 """The optimization itself: one step, many steps, and the state that lets them go on exactly."""
 
+import copy
 import importlib.util
 import logging
 import random
@@ -10,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel
 
 from slimcae.errors import TrainingError
 from slimcae.model.device import has_native_bfloat16
@@ -50,8 +50,8 @@ class Trainer:
         self.process = process or Process()
         self.device = images.device
         self.step = 0
-        self._average = AveragedModel(model, multi_avg_fn=_ema(settings.ema_decay))
-        self._average.eval()
+        self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
+        """The model with the moving average of the weights."""
         entropy = list(model.entropy_bottlenecks.parameters())
         chosen = {id(p) for p in entropy}
         transforms = [p for p in model.parameters() if id(p) not in chosen]
@@ -66,13 +66,6 @@ class Trainer:
         self._bfloat16 = settings.precision == "bfloat16" or (
             settings.precision == "auto" and has_native_bfloat16(self.device)
         )
-
-    @property
-    def averaged(self) -> SlimCAE:
-        """The model with the moving average of the weights."""
-        model = self._average.module
-        assert isinstance(model, SlimCAE)
-        return model
 
     @property
     def lmbda(self) -> tuple[float, ...]:
@@ -142,9 +135,20 @@ class Trainer:
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
         self._optimizer.step()
-        self._average.update_parameters(self.model)
+        self._update_average()
         pixels = x.shape[0] * x.shape[2] * x.shape[3]
         stats.add(loss.detach(), norm, widths, measured, pixels)
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Moving average whose window grows with the steps until it reaches the decay's.
+
+        Not torch's AveragedModel: it counts on the device, which would stall a GPU each step.
+        """
+        n = self.step
+        weight = 1 - min(self.settings.ema_decay, (1 + n) / (10 + n)) if n else 1.0
+        average, current = self.averaged.parameters(), self.model.parameters()
+        torch._foreach_lerp_(list(average), list(current), weight)
 
     def _step_widths(self) -> tuple[int, ...]:
         widths = self.model.widths
@@ -192,7 +196,7 @@ class Trainer:
         """All that training needs to go on: weights, average, optimizer, step, λ."""
         return {
             "model": self.model.state_dict(),
-            "average": self._average.state_dict(),
+            "average": self.averaged.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "step": self.step,
             "lmbda": list(self.lmbda),
@@ -201,21 +205,10 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the state of a run; learning rates stay those of the present settings."""
         self.model.load_state_dict(state["model"])
-        self._average.load_state_dict(state["average"])
+        self.averaged.load_state_dict(state["average"])
         peaks = [group["peak"] for group in self._optimizer.param_groups]
         self._optimizer.load_state_dict(state["optimizer"])
         for group, peak in zip(self._optimizer.param_groups, peaks, strict=True):
             group["peak"] = peak
         self.step = int(state["step"])
         self.lmbda = tuple(state["lmbda"])
-
-
-def _ema(decay: float) -> Callable[..., None]:
-    """Moving average whose window grows with the steps until it reaches the decay's."""
-
-    def update(average: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-        n = int(count)
-        weight = 1 - min(decay, (1 + n) / (10 + n))
-        torch._foreach_lerp_(average, current, weight)
-
-    return update
