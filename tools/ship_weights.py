@@ -9,8 +9,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from slimcae.codec import shipped_model
-from slimcae.model.checkpoint import load_model, save_model
+from slimcae.model.checkpoint import load_model, save_model, shipped_model
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from slimcae.coding.coder import SymbolCoder
 from slimcae.errors import BitstreamError, ConfigError, ModelError
 from slimcae.images import MAX_PIXELS, Picture, read_picture
 from slimcae.model.bottleneck import MAX_SYMBOL
-from slimcae.model.checkpoint import fingerprint, load_model
+from slimcae.model.checkpoint import fingerprint, load_model, shipped_model
 from slimcae.model.config import PRECISIONS, ModelInfo
 from slimcae.model.device import resolve_device
 from slimcae.model.slimcae import DOWNSAMPLING, SlimCAE
@@ -211,11 +210,6 @@ class Codec:
             # as channels-last, which the pixels already are
             y: Tensor = self.model.g_a(padded.permute(2, 0, 1)[None].float() / 255, width)
         return y[0].float()
-
-
-def shipped_model() -> Path:
-    """The model file inside the package."""
-    return Path(str(resources.files("slimcae") / "weights" / "slimcae.safetensors"))
 
 
 def load(

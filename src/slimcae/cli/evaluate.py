@@ -66,9 +66,9 @@ def run(args: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from slimcae.codec import shipped_model
     from slimcae.evaluation import evaluate_models, format_report
     from slimcae.evaluation.report import resolve_prefix
+    from slimcae.model.checkpoint import shipped_model
 
     models = [
         _load(path, widths, args)

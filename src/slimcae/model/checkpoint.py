@@ -6,6 +6,7 @@ Saving builds the coding tables; loading never does. Layout in docs/format.md, "
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ from slimcae.model.slimcae import SlimCAE
 
 METADATA_KEY = "slimcae"
 FORMAT = 1
+
+
+def shipped_model() -> Path:
+    """The model file inside the package."""
+    return Path(str(resources.files("slimcae") / "weights" / "slimcae.safetensors"))
 
 
 def save_model(path: Path, model: SlimCAE, info: ModelInfo, *, half: bool = False) -> None:

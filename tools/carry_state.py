@@ -1,0 +1,67 @@
+"""Take a training state through a narrow door: pack it into pieces of 15 MiB, and back.
+
+    python tools/carry_state.py pack runs/NAME/state.pt FOLDER
+    python tools/carry_state.py unpack FOLDER runs/NAME/state.pt
+
+Adam's moments are rounded to bfloat16, which shrinks a state from 65 to 49 MiB: enough to go on
+well, not to go on exactly. Pieces are called state.00, state.01, …
+"""
+
+import argparse
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from slimcae.files import write_bytes
+from slimcae.training.run_folder import load_state, save_state
+
+PIECE_BYTES = 15 * 2**20
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def pack(state_path: Path, folder: Path) -> list[Path]:
+    """Write the pieces of a state; returns their paths."""
+    content = io.BytesIO()
+    torch.save(_moments_as(load_state(state_path), torch.bfloat16), content)
+    data = content.getvalue()
+    folder.mkdir(parents=True, exist_ok=True)
+    pieces = []
+    for number, start in enumerate(range(0, len(data), PIECE_BYTES)):
+        pieces.append(folder / f"state.{number:02d}")
+        write_bytes(pieces[-1], data[start : start + PIECE_BYTES])
+    return pieces
+
+
+def unpack(folder: Path, state_path: Path) -> None:
+    """Join the pieces in a folder into a state that `slimcae train` continues."""
+    data = b"".join(piece.read_bytes() for piece in sorted(folder.glob("state.[0-9][0-9]")))
+    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    state_path.parent.mkdir(parents=True, exist_ok=True)
+    save_state(state_path, _moments_as(state, torch.float32))
+
+
+def _moments_as(state: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+    for moments in state["trainer"]["optimizer"]["state"].values():
+        for name in MOMENTS:
+            moments[name] = moments[name].to(dtype)
+    return state
+
+
+def main() -> None:
+    """Pack or unpack."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("action", choices=("pack", "unpack"))
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    args = parser.parse_args()
+    if args.action == "pack":
+        for path in pack(args.source, args.target):
+            print(f"{path}: {path.stat().st_size:,} bytes")
+    else:
+        unpack(args.source, args.target)
+
+
+if __name__ == "__main__":
+    main()
