@@ -15,9 +15,9 @@ from torch import Tensor
 from slimcae import container
 from slimcae.alpha import pack_alpha, unpack_alpha
 from slimcae.coding.coder import SymbolCoder
+from slimcae.coding.tables import MAX_SYMBOL
 from slimcae.errors import BitstreamError, ConfigError, ModelError
 from slimcae.images import MAX_PIXELS, Picture, read_picture
-from slimcae.model.bottleneck import MAX_SYMBOL
 from slimcae.model.checkpoint import fingerprint, load_model, shipped_model
 from slimcae.model.config import PRECISIONS, ModelInfo
 from slimcae.model.device import resolve_device
@@ -108,7 +108,7 @@ class Codec:
         Raises:
             BitstreamError: damaged or foreign data, more than `max_pixels`, or another model's.
         """
-        contents = container.read(data)
+        contents = container.read(bytes(data))
         header = contents.header
         size = (header.image_height, header.image_width)
         if size[0] * size[1] > max_pixels:

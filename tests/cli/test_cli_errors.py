@@ -68,7 +68,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "picture missing": (["compress", "no.png"], r"no\.png.*check the path"),
     "picture is text": (["compress", "text.png"], r"text\.png cannot be read as a picture"),
     "picture cut": (["compress", "half.png"], r"half\.png cannot be read as a picture"),
-    "picture is a folder": (["compress", "images"], r"images cannot be read"),
+    "picture is a folder": (["compress", "images"], r"images is a folder: name one file"),
     # outputs
     "output exists": (["compress", "photo.png", *TINY], r"photo\.scae exists: add -y"),
     "output is the input": (

@@ -11,12 +11,12 @@ import pytest
 from command_line import environment, process, save_photo, save_tiny_model
 
 import slimcae
-from slimcae.cli import main, options
+from slimcae.cli import main, model_header, options
 from slimcae.cli.parser import ALIASES, COMMANDS, build_parser, parse
 from slimcae.cli.settings import field_docs, given_settings
 from slimcae.codec import Codec
-from slimcae.model.checkpoint import load_model
-from slimcae.training.run_folder import MODEL_NAME
+from slimcae.model.checkpoint import FORMAT, MODEL_NAME, load_model
+from slimcae.training.run_folder import STATE_NAME
 from slimcae.training.settings import TrainSettings
 
 SECONDS_TO_START = 0.3
@@ -132,8 +132,10 @@ def test_settings_that_were_not_given_are_left_to_the_dataclass() -> None:
     assert (args.switch_list, args.num_filters, args.lmbda, args.gdn) == (None,) * 4
 
 
-def test_the_name_of_the_model_repeated_here_is_that_of_the_heavy_module() -> None:
+def test_names_repeated_here_are_those_of_the_heavy_modules() -> None:
     assert options.MODEL_IN_FOLDER == MODEL_NAME
+    assert options.STATE_IN_FOLDER == STATE_NAME
+    assert model_header.FORMAT == FORMAT
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

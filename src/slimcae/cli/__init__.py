@@ -58,8 +58,8 @@ def _describe(error: Exception) -> str:
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         return f"{error.filename}: {reason}" if error.filename is not None else reason
-    if isinstance(error, MemoryError):
-        return "not enough memory"
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return "not enough memory: take a smaller picture or a narrower width"
     return (
         f"{type(error).__name__}: {error} (this should not happen: "
         "run again with SLIMCAE_DEBUG=1 and report what it prints)"

@@ -8,6 +8,8 @@ from typing import Any
 
 from slimcae.errors import ModelError
 
+FORMAT = 1
+"""As slimcae.model.checkpoint has it, which imports torch; a test compares them."""
 MAX_HEADER_BYTES = 100_000_000
 """The limit that safetensors sets itself."""
 _LENGTH_BYTES = 8
@@ -26,6 +28,7 @@ class ModelHeader:
     widths: tuple[int, ...]
     gdn: str
     lmbda: tuple[float, ...] | None
+    training: dict[str, Any]
     fingerprints: dict[str, str]
     parameters: int
     bytes: int
@@ -51,7 +54,18 @@ def read_model_header(path: Path) -> ModelHeader:
             if len(head) < _LENGTH_BYTES or length > min(MAX_HEADER_BYTES, size - _LENGTH_BYTES):
                 raise ValueError("its header is incomplete")
             tensors = json.loads(file.read(length))
+        end = max(
+            (tensor["data_offsets"][1] for name, tensor in tensors.items() if name[:2] != "__"),
+            default=0,
+        )
+        if size != _LENGTH_BYTES + length + end:
+            raise ValueError("the file is truncated")
         described = json.loads(tensors.pop("__metadata__")["slimcae"])
+        if described["format"] != FORMAT:
+            raise ModelError(
+                f"{path} has model format {described['format']!r}, this slimcae reads {FORMAT}: "
+                "install a matching version"
+            )
         return _model_header(described, tensors, size)
     except FileNotFoundError as error:
         raise ModelError(
@@ -75,6 +89,7 @@ def _model_header(described: Any, tensors: dict[str, Any], size: int) -> ModelHe
         widths=tuple(int(width) for width in described["config"]["widths"]),
         gdn=str(described["config"]["gdn"]),
         lmbda=None if lmbda is None else tuple(float(value) for value in lmbda),
+        training=dict(described["training"]),
         fingerprints={str(width): str(digits) for width, digits in fingerprints.items()},
         parameters=sum(
             math.prod(int(side) for side in tensor["shape"])

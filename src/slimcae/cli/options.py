@@ -9,6 +9,7 @@ from slimcae.errors import ConfigError, ModelError
 from slimcae.model.config import DEVICES, PRECISIONS
 
 MODEL_IN_FOLDER = "model.safetensors"
+STATE_IN_FOLDER = "state.pt"
 
 Options = argparse._ActionsContainer  # a parser or a group of its options
 

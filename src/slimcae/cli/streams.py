@@ -13,7 +13,11 @@ STREAM = "-"
 
 def default_output(source: str, suffix: str) -> str:
     """The name of the output beside the input; standard input goes to standard output."""
-    return STREAM if source == STREAM else str(Path(source).with_suffix(suffix))
+    if source == STREAM:
+        return STREAM
+    if not Path(source).name or Path(source).is_dir():
+        raise ConfigError(f"{source or 'the empty name'} is a folder: name one file")
+    return str(Path(source).with_suffix(suffix))
 
 
 def check_output(source: str, output: str, *, overwrite: bool) -> None:

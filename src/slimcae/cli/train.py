@@ -3,9 +3,14 @@
 import argparse
 import logging
 import signal
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+from slimcae.cli.model_header import read_model_header
 from slimcae.cli.options import (
+    MODEL_IN_FOLDER,
+    STATE_IN_FOLDER,
     add_device_option,
     add_images_option,
     add_option,
@@ -32,8 +37,8 @@ OPTIMIZATION = (
 RUNNING = ("precision", "compile", "cache_gb", "num_workers", "log_every", "save_minutes")
 
 _EPILOG = """\
-A folder that holds a run is continued: what it was trained with need not be repeated. Ctrl-C saves
-first. Every option may be spelt with dashes too: --last-step.
+A folder that holds a run is continued with the settings it has, except for those given. Ctrl-C
+saves first. Every option may be spelt with dashes too: --last-step.
 
 examples:
   slimcae train --train_glob photos/ --checkpoint_dir runs/first
@@ -82,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
             f"--num_filters {args.num_filters} does not say the other widths: "
             "give --switch_list too, or neither of them"
         )
-    settings = TrainSettings(**given_settings(args, TrainSettings))
+    given = given_settings(args, TrainSettings)
+    settings = TrainSettings(**{**_settings_of_run(args.checkpoint_dir), **given})
     paths = find_images(args.train_glob)
 
     from slimcae.training.run import Start, train
@@ -90,6 +96,16 @@ def run(args: argparse.Namespace) -> int:
     lmbda = None if args.lmbda is None else tuple(args.lmbda)
     start = Start(widths, args.gdn, lmbda, args.init_from, args.warm_start)
     return end(train(args.checkpoint_dir, paths, start, settings, args.device), args.checkpoint_dir)
+
+
+def _settings_of_run(folder: Path) -> dict[str, Any]:
+    """What the run in a folder was last trained with; nothing if there is none."""
+    model = folder / MODEL_IN_FOLDER
+    if not model.exists() or not (folder / STATE_IN_FOLDER).exists():
+        return {}
+    known = {field.name for field in fields(TrainSettings)}
+    stored = read_model_header(model).training
+    return {name: value for name, value in stored.items() if name in known}
 
 
 def end(stopped_by: int | None, folder: Path) -> int:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slimcae.coding.tables import MAX_SYMBOL
 from slimcae.model.bounds import lower_bound
 
 FILTERS = (3, 3, 3, 3)
@@ -19,8 +20,6 @@ INIT_SCALE = 10.0
 LIKELIHOOD_BOUND = 1e-9
 TAIL_MASS = 2.0**-21
 """Probability that a table leaves to the escape at each end."""
-MAX_SYMBOL = 2**15 - 1
-"""Symbols beyond ±MAX_SYMBOL cannot be coded."""
 
 
 class EntropyBottleneck(nn.Module):

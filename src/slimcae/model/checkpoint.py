@@ -26,6 +26,8 @@ from slimcae.model.layers import SlimmableConv2d, SlimmableConvTranspose2d
 from slimcae.model.slimcae import SlimCAE
 
 METADATA_KEY = "slimcae"
+MODEL_NAME = "model.safetensors"
+"""What a run folder calls its model."""
 FORMAT = 1
 
 
@@ -73,12 +75,16 @@ def save_model(path: Path, model: SlimCAE, info: ModelInfo, *, half: bool = Fals
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> SlimCAE:
-    """Read a model file, whatever its name: the model with tables and info, in evaluation mode.
+    """Read a model file, whatever its name, or the one of a run folder.
+
+    Returns the model with its tables and info, in evaluation mode.
 
     Raises:
         ModelError: missing, damaged, or not a model file of this program.
     """
     path = Path(path)
+    if path.is_dir():
+        path /= MODEL_NAME
     metadata, tensors = _read(path)
     try:
         config = SlimCAEConfig(tuple(metadata["config"]["widths"]), metadata["config"]["gdn"])
@@ -133,10 +139,8 @@ def fingerprint(model: SlimCAE, width: int) -> bytes:
 def _width_tensors(model: SlimCAE, width: int) -> Iterator[tuple[str, Tensor]]:
     for name, layer in model.named_modules():
         if isinstance(layer, SlimmableConv2d | SlimmableConvTranspose2d):
-            image_side = name in ("g_a.conv1", "g_s.deconv3")
             inputs = 3 if name == "g_a.conv1" else width
             outputs = 3 if name == "g_s.deconv3" else width
-            assert image_side or inputs == outputs
             weight, bias = layer.slice(inputs, outputs)
             yield f"{name}.weight", weight
             if bias is not None:

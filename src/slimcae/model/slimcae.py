@@ -112,9 +112,9 @@ class SlimCAE(nn.Module):
         Raises:
             ConfigError: a width that the model does not have.
         """
-        if width not in self.widths:
+        if not isinstance(width, int) or width not in self.widths:
             have = ", ".join(map(str, self.widths))
-            raise ConfigError(f"this model has no width {width}: choose from {have}")
+            raise ConfigError(f"this model has no width {width!r}: choose from {have}")
         bottleneck = self.entropy_bottlenecks[str(width)]
         assert isinstance(bottleneck, EntropyBottleneck)
         return bottleneck
@@ -123,7 +123,15 @@ class SlimCAE(nn.Module):
         """Run images (N, 3, H, W) in [0, 1] through the codec at one width.
 
         Training mode adds uniform noise to the latents, evaluation mode rounds them.
+
+        Raises:
+            ConfigError: a width that the model does not have, or images of another shape.
         """
+        if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % DOWNSAMPLING or x.shape[3] % DOWNSAMPLING:
+            raise ConfigError(
+                f"images of shape {tuple(x.shape)}: give (N, 3, H, W) with H and W multiples of "
+                f"{DOWNSAMPLING}"
+            )
         bottleneck = self.entropy_bottleneck(width)
         y = self.g_a(x, width)
         y_hat, likelihoods = bottleneck(y)

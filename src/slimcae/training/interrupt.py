@@ -1,9 +1,12 @@
 """Ctrl-C and SIGTERM as a request that the training loop answers between two steps."""
 
+import logging
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+log = logging.getLogger("slimcae")
 
 
 class StopRequest:
@@ -34,6 +37,7 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         self._restore()
+        log.warning("stopping after this step; a second signal stops at once")
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

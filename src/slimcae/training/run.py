@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +13,22 @@ import torch
 from tqdm import tqdm
 
 from slimcae.errors import ModelError
-from slimcae.model.checkpoint import load_model, save_model
+from slimcae.model.checkpoint import MODEL_NAME, load_model, save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig
 from slimcae.model.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import local_device, process_group
 from slimcae.training.interrupt import StopRequest
 from slimcae.training.run_folder import (
-    MODEL_NAME,
     STATE_NAME,
     RunLog,
     load_state,
+    locked,
     save_state,
     state_errors,
 )
-from slimcae.training.settings import TrainSettings, check_lmbda
+from slimcae.training.settings import TrainSettings, check_lmbda, words
+from slimcae.training.stats import StepLog
 from slimcae.training.trainer import Trainer
 from slimcae.training.warm_start import fit_entropy_models, warm_start_transforms
 
@@ -73,14 +74,17 @@ def train(
     device = local_device(device_name)
     with ExitStack() as stack:
         process = stack.enter_context(process_group(device))
-        stop = stack.enter_context(StopRequest())
         share = process.share(settings.batchsize)
+        if not folder.exists():
+            resolve(folder, start, None)  # what cannot work leaves no folder behind
+        folder.mkdir(parents=True, exist_ok=True)
+        if process.is_main:
+            stack.enter_context(locked(folder))
         state = load_state(folder / STATE_NAME) if (folder / STATE_NAME).exists() else None
         with state_errors(folder / STATE_NAME) if state is not None else nullcontext():
             config, lmbda = resolve(folder, start, state)
         torch.manual_seed(settings.seed)
         model = _initial_model(config, start if state is None else Start(), device)
-        folder.mkdir(parents=True, exist_ok=True)
         images = TrainingImages(paths, device, settings.cache_gb, settings.num_workers)
         images.report_small(settings.patchsize)
         if process.is_main:
@@ -98,14 +102,20 @@ def train(
             if start.init_from is not None and process.is_main:
                 log.info("--init_from is for new runs: this one goes on from its own state")
             log.info("resuming at step %d of %d", trainer.step, settings.last_step)
+            if trainer.step >= settings.last_step:
+                log.warning("nothing left to train: give a --last_step beyond %d", trainer.step)
         run_log = stack.enter_context(RunLog(folder, enabled=process.is_main))
         run_log.write(event="start", step=trainer.step, lmbda=list(lmbda), **settings.as_dict())
+        # from here on there is something to save when a signal comes
+        stop = stack.enter_context(StopRequest())
         run_steps(trainer, settings.last_step, run_log, stop, lambda: save_run(folder, trainer))
+        if not stop and process.is_main:
+            log.info("done: %s", folder / MODEL_NAME)
         return stop.signal
 
 
 def run_steps(
-    trainer: Trainer, last_step: int, run_log: RunLog, stop: StopRequest, save: Any
+    trainer: Trainer, last_step: int, run_log: RunLog, stop: StopRequest, save: Callable[[], None]
 ) -> None:
     """Train up to `last_step` with a progress bar; save now and then, at a stop, and at the end."""
     settings, process = trainer.settings, trainer.process
@@ -132,7 +142,7 @@ def run_steps(
             saved_at, saved_step = time.monotonic(), trainer.step
             return not process.any(bool(stop), trainer.device)
 
-        def on_log(line: Any) -> None:
+        def on_log(line: StepLog) -> None:
             run_log.step(line)
             bar.set_postfix(loss=f"{line.loss:.3f}", refresh=False)
 
@@ -182,8 +192,8 @@ def resolve(
         lmbda = tuple(state["trainer"]["lmbda"])
         if start.lmbda is not None and start.lmbda != lmbda:
             raise ModelError(
-                f"--lmbda {_words(start.lmbda)} contradicts {origin}, trained with "
-                f"{_words(lmbda)}: leave it out to continue, or take another --checkpoint_dir"
+                f"--lmbda {words(start.lmbda)} contradicts {origin}, trained with "
+                f"{words(lmbda)}: leave it out to continue, or take another --checkpoint_dir"
             )
     elif (folder / MODEL_NAME).exists() and start.init_from is None:
         raise ModelError(
@@ -214,18 +224,14 @@ def check_same_config(
     """
     if widths is not None and widths != have.widths:
         raise ModelError(
-            f"--switch_list {_words(widths)} contradicts {origin}, which has widths "
-            f"{_words(have.widths)}: leave it out, or take another model"
+            f"--switch_list {words(widths)} contradicts {origin}, which has widths "
+            f"{words(have.widths)}: leave it out, or take another model"
         )
     if gdn is not None and gdn != have.gdn:
         raise ModelError(
             f"--gdn {gdn} contradicts {origin}, which has {have.gdn}: "
             "leave it out, or take another model"
         )
-
-
-def _words(values: Sequence[float]) -> str:
-    return " ".join(f"{value:g}" for value in values)
 
 
 def _initial_model(config: SlimCAEConfig, start: Start, device: torch.device) -> SlimCAE:

@@ -18,13 +18,12 @@ from typing import Any, Self
 
 import torch
 
-from slimcae.errors import ModelError
+from slimcae.errors import ModelError, TrainingError
 from slimcae.files import atomic_path
 from slimcae.training.stats import StepLog
 
 log = logging.getLogger("slimcae")
 
-MODEL_NAME = "model.safetensors"
 SCHEDULED_NAME = "model_scheduled.safetensors"
 STATE_NAME = "state.pt"
 SCHEDULE_STATE_NAME = "schedule_state.pt"
@@ -65,6 +64,29 @@ def state_errors(path: Path) -> Iterator[None]:
         raise ModelError(
             f"{path} is not a training state of slimcae ({reason}): take another folder"
         ) from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run folder, so that no second training writes to it; ends with the process.
+
+    Raises:
+        TrainingError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(
+                f"another training is at work in {folder}: wait, stop it, "
+                "or take another --checkpoint_dir"
+            ) from None
+        yield
 
 
 class RunLog:

@@ -21,23 +21,23 @@ from torch import Tensor
 
 from slimcae.errors import ConfigError, ImageError, ModelError, TrainingError
 from slimcae.files import write_bytes
-from slimcae.model.checkpoint import load_model, save_model
+from slimcae.model.checkpoint import MODEL_NAME, load_model, save_model
 from slimcae.training.data import TrainingImages, decode
 from slimcae.training.distributed import local_device, process_group
 from slimcae.training.interrupt import StopRequest
 from slimcae.training.measure import Point, measure
 from slimcae.training.run import model_info, run_steps
 from slimcae.training.run_folder import (
-    MODEL_NAME,
     SCHEDULE_STATE_NAME,
     SCHEDULED_NAME,
     RunLog,
     load_state,
+    locked,
     save_state,
     state_errors,
 )
 from slimcae.training.schedule_plot import plot_tries
-from slimcae.training.settings import ScheduleSettings, TrainSettings, check_lmbda
+from slimcae.training.settings import ScheduleSettings, TrainSettings, check_lmbda, words
 from slimcae.training.trainer import Trainer
 
 log = logging.getLogger("slimcae")
@@ -155,7 +155,9 @@ def train_lambda_schedule(
         ConfigError: settings that contradict each other or the machine.
     """
     device = local_device(device_name)
-    settings = replace(settings, decay="none")  # nobody knows yet which step is the last
+    # nobody knows yet which step is the last: no decay, and at most so many for each width
+    steps = schedule_settings.schedule_steps * schedule_settings.max_tries
+    settings = replace(settings, decay="none", last_step=steps)
     state_path = folder / SCHEDULE_STATE_NAME
     model = load_model(folder / MODEL_NAME, device)
     first = lmbda or model.info.lmbda
@@ -165,7 +167,8 @@ def train_lambda_schedule(
     valid = _validation_images(valid_paths)
     with ExitStack() as stack:
         process = stack.enter_context(process_group(device))
-        stop = stack.enter_context(StopRequest())
+        if process.is_main:
+            stack.enter_context(locked(folder))
         images = TrainingImages(train_paths, device, settings.cache_gb, settings.num_workers)
         images.report_small(settings.patchsize)
         trainer = Trainer(model, first, settings, images, process)
@@ -178,13 +181,14 @@ def train_lambda_schedule(
             if lmbda is not None and schedule.tries[0].lmbda != lmbda:
                 raise ModelError(
                     f"{state_path} holds a stopped schedule that began with λ "
-                    f"{_words(schedule.tries[0].lmbda)}, not {_words(lmbda)}: "
+                    f"{words(schedule.tries[0].lmbda)}, not {words(lmbda)}: "
                     "give that list to continue, or delete the file to start anew"
                 )
             log.info("resuming after %d tries, at step %d", len(schedule.tries) - 1, trainer.step)
         else:
             schedule.start(_measure(trainer, valid))
         run_log = stack.enter_context(RunLog(folder, "schedule.jsonl", enabled=process.is_main))
+        stop = stack.enter_context(StopRequest())
 
         def save() -> None:
             state = {"trainer": trainer.state_dict(), "schedule": schedule.as_dict()}
@@ -205,7 +209,7 @@ def train_lambda_schedule(
             trainer.lmbda = schedule.lmbda
             save_model(folder / SCHEDULED_NAME, trainer.averaged, model_info(folder, trainer))
             state_path.unlink(missing_ok=True)
-        log.info("final λ: %s", _words(schedule.lmbda))
+            log.info("done: %s, λ %s", folder / SCHEDULED_NAME, words(schedule.lmbda))
     return None
 
 
@@ -234,7 +238,7 @@ def _report(folder: Path, entry: Try, schedule: Schedule, widths: Sequence[int])
     plot_tries(folder / PLOT_NAME, schedule.tries, widths)
     log.info(
         "width %d, try %d: λ %s, slope %.3f dB per bpp (target %.3f)",
-        widths[entry.width_index], entry.number + 1, _words(entry.lmbda), entry.slope, entry.target,
+        widths[entry.width_index], entry.number + 1, words(entry.lmbda), entry.slope, entry.target,
     )  # fmt: skip
 
 
@@ -258,7 +262,3 @@ def _csv(tries: Sequence[Try], widths: Sequence[int]) -> str:
             ]
         )
     return text.getvalue()
-
-
-def _words(values: Sequence[float]) -> str:
-    return " ".join(f"{value:g}" for value in values)

@@ -1,6 +1,7 @@
 """Everything that decides how a training run goes, checked once."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -105,6 +106,11 @@ class ScheduleSettings:
             raise ConfigError(f"--schedule_steps {self.schedule_steps}: give at least 1")
         if self.max_tries < 1:
             raise ConfigError(f"--max_tries {self.max_tries}: give at least 1")
+
+
+def words(values: Sequence[float]) -> str:
+    """A list as the command line takes it."""
+    return " ".join(f"{value:g}" for value in values)
 
 
 def check_lmbda(lmbda: tuple[float, ...], widths: tuple[int, ...]) -> None:

@@ -50,6 +50,7 @@ class Trainer:
         self.process = process or Process()
         self.device = images.device
         self.step = 0
+        self._compile_was_explained = False
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
         """The model with the moving average of the weights."""
         entropy = list(model.entropy_bottlenecks.parameters())
@@ -92,7 +93,7 @@ class Trainer:
         Raises:
             TrainingError: loss or gradients stopped being finite.
         """
-        forward = self._forward(last_step)
+        forward = self._forward()
         batches = self.images.batches(
             self.settings.patchsize,
             self.settings.batchsize,
@@ -157,7 +158,7 @@ class Trainer:
         middle = random.Random(f"{self.settings.seed} {self.step}").choice(widths[1:-1])
         return (widths[0], middle, widths[-1])
 
-    def _forward(self, last_step: int) -> Callable[..., Any]:
+    def _forward(self) -> Callable[..., Any]:
         forward: Any = self._loss
         if self.process.size > 1:
             forward = DistributedDataParallel(
@@ -165,15 +166,17 @@ class Trainer:
                 device_ids=[self.device] if self.device.type == "cuda" else None,
                 find_unused_parameters=self.settings.sandwich,
             )
-        why_not = self._why_not_compile(last_step)
-        if why_not is None:
-            return torch.compile(forward)
-        if self.process.is_main:
-            log.info("training runs without torch.compile: %s", why_not)
-        return forward  # type: ignore[no-any-return]
+        why_not = self._why_not_compile()
+        if self.process.is_main and not self._compile_was_explained:
+            self._compile_was_explained = True
+            if why_not is None:
+                log.info("compiling: the first step takes minutes, and a signal waits for its end")
+            else:
+                log.info("training runs without torch.compile: %s", why_not)
+        return torch.compile(forward) if why_not is None else forward
 
-    def _why_not_compile(self, last_step: int) -> str | None:
-        """Why a run of `last_step` steps is not compiled, or None if it is.
+    def _why_not_compile(self) -> str | None:
+        """Why the run is not compiled, or None if it is.
 
         The answer does not depend on where a run was stopped: compiled and eager steps differ
         in their last digits, and resuming shall be exact.
@@ -187,7 +190,7 @@ class Trainer:
         if (
             self.settings.compile == "auto"
             and self.device.type == "cpu"
-            and last_step < COMPILE_PAYS_AFTER
+            and self.settings.last_step < COMPILE_PAYS_AFTER
         ):
             return f"on a CPU it pays after {COMPILE_PAYS_AFTER:,} steps"
         return None

@@ -8,12 +8,14 @@ most. The synthesis transform is the transpose.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from slimcae.model.bottleneck import INIT_SCALE
+from slimcae.model.bottleneck import INIT_SCALE, EntropyBottleneck
 from slimcae.model.bounds import to_stored
 from slimcae.model.gdn import SlimmableGDN
 from slimcae.model.slimcae import SlimCAE
@@ -78,26 +80,43 @@ def fit_entropy_models(model: SlimCAE, x: Tensor, seed: int) -> None:
     """
     generator = torch.Generator(x.device).manual_seed(seed)
     for width in model.widths:
-        bottleneck = model.entropy_bottleneck(width)
         with torch.no_grad():
             y = model.g_a(x, width).float().transpose(0, 1).flatten(1)  # (C, values)
-            # a logistic distribution of scale s has the standard deviation s·π/√3
-            spread = (y.std(dim=1) * math.sqrt(3) / math.pi).clamp_min(0.05)
-            matrix = bottleneck.matrices[0]
-            slope = F.softplus(matrix) * (INIT_SCALE / spread)[:, None, None]
-            matrix.copy_(slope + torch.log(-torch.expm1(-slope)))  # the inverse of softplus
-        optimizer = torch.optim.Adam(bottleneck.parameters(), lr=1e-2)
-        for _ in range(FIT_STEPS):
-            where = torch.randint(
-                y.shape[1], (min(FIT_VALUES, y.shape[1]),), generator=generator, device=y.device
-            )
-            values = y[:, where]
-            noise = torch.rand(values.shape, generator=generator, device=y.device) - 0.5
-            likelihoods = bottleneck.likelihood((values + noise)[None, :, :, None])
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(-torch.log2(likelihoods).mean())
-            optimizer.step()
+        # thousands of tiny operations: on a busy machine threads would mostly wait for each other
+        with _one_thread():
+            _fit(model.entropy_bottleneck(width), y, generator)
+
+
+def _fit(bottleneck: EntropyBottleneck, y: Tensor, generator: torch.Generator) -> None:
+    """Fit one width's densities to its latents y (C, values)."""
+    with torch.no_grad():
+        # a logistic distribution of scale s has the standard deviation s·π/√3
+        spread = (y.std(dim=1) * math.sqrt(3) / math.pi).clamp_min(0.05)
+        matrix = bottleneck.matrices[0]
+        slope = F.softplus(matrix) * (INIT_SCALE / spread)[:, None, None]
+        matrix.copy_(slope + torch.log(-torch.expm1(-slope)))  # the inverse of softplus
+    optimizer = torch.optim.Adam(bottleneck.parameters(), lr=1e-2)
+    for _ in range(FIT_STEPS):
+        where = torch.randint(
+            y.shape[1], (min(FIT_VALUES, y.shape[1]),), generator=generator, device=y.device
+        )
+        values = y[:, where]
+        noise = torch.rand(values.shape, generator=generator, device=y.device) - 0.5
+        likelihoods = bottleneck.likelihood((values + noise)[None, :, :, None])
         optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(-torch.log2(likelihoods).mean())
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def principal_components(x: Tensor, size: int, count: int) -> Tensor:
