@@ -100,10 +100,14 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
     except FileNotFoundError as error:
         raise ImageError(f"no picture at {name}: check the path") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{name} is larger than the limit of {max_pixels:,} pixels") from error
+        raise ImageError(
+            f"{name} is larger than the limit of {max_pixels:,} pixels: make it smaller first"
+        ) from error
     except Exception as error:  # Pillow's decoders fail on damaged files in every possible way
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or repr(error)
-        raise ImageError(f"{name} cannot be read as a picture ({reason})") from error
+        raise ImageError(
+            f"{name} cannot be read as a picture ({reason}): give a file that Pillow knows"
+        ) from error
 
 
 def write_image(image: Image.Image, path: Path) -> None:
@@ -194,7 +198,8 @@ def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
         raise ImageError(f"{name} has no pixels ({width}x{height})")
     if width * height > max_pixels:
         raise ImageError(
-            f"{name} has {width}x{height} pixels, more than the limit of {max_pixels:,}"
+            f"{name} has {width}x{height} pixels, more than the limit of {max_pixels:,}: "
+            "make it smaller first"
         )
     # further pictures of an MPO file (a camera's JPEG) are previews and the like
     if getattr(image, "is_animated", False) and image.format != "MPO":

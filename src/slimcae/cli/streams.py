@@ -55,7 +55,9 @@ def read_bitstream(source: str) -> bytes:
     try:
         return Path(source).read_bytes()
     except OSError as error:
-        raise BitstreamError(f"{source} cannot be read: {error.strerror or error}") from error
+        raise BitstreamError(
+            f"{source} cannot be read: {error.strerror or error}; check the path"
+        ) from error
 
 
 @contextmanager

@@ -35,22 +35,24 @@ def unpack_chunks(data: bytes, position: int) -> Iterator[tuple[bytes, bytes]]:
     while position < len(data):
         start = position + _HEAD.size + _CRC.size
         if start > len(data):
-            raise BitstreamError("the file is truncated: the head of a chunk is incomplete")
+            raise BitstreamError("the file is truncated (copy it again) or has bytes too many")
         head = data[position : position + _HEAD.size]
         tag, length = _HEAD.unpack(head)
         if not (tag.isascii() and tag.isalpha()):
-            raise BitstreamError(f"a chunk's tag is {tag!r}, not four letters (file damaged?)")
+            raise BitstreamError(
+                f"a chunk's tag is {tag!r}, not four letters (file damaged? copy it again)"
+            )
         position = start + length
         if position > len(data):
             raise BitstreamError(
-                f"the file is truncated: chunk {tag.decode()} should have {length} bytes, "
-                f"{len(data) - start} are left"
+                f"the file is truncated (copy it again): chunk {tag.decode()} should have "
+                f"{length} bytes, {len(data) - start} are left"
             )
         payload = data[start:position]
         (checksum,) = _CRC.unpack_from(data, start - _CRC.size)
         if zlib.crc32(payload, zlib.crc32(head)) != checksum:
             raise BitstreamError(
-                f"the checksum of chunk {tag.decode()} does not match (file damaged?)"
+                f"the checksum of chunk {tag.decode()} does not match (file damaged? copy it again)"
             )
         yield tag, payload
 

@@ -77,7 +77,7 @@ def read(data: bytes) -> Contents:
             )
         chunks[tag] = payload
     if LATENTS not in chunks:
-        raise BitstreamError("the file is truncated: the latents are missing")
+        raise BitstreamError("the file is truncated (copy it again): the latents are missing")
     profile = _inflate_profile(chunks[ICC_PROFILE]) if ICC_PROFILE in chunks else None
     return Contents(header, chunks[LATENTS], chunks.get(ALPHA), profile)
 

@@ -93,17 +93,18 @@ def read_header(data: bytes) -> Header:
             f"{FORMAT_VERSION}: install a matching slimcae"
         )
     if len(data) < _FIXED.size:
-        raise BitstreamError("the file is truncated: its header is incomplete")
+        raise BitstreamError("the file is truncated (copy it again): its header is incomplete")
     _, _, flags, num_filters, height, width, step, fingerprint, length = _FIXED.unpack_from(data)
     if length > MAX_NAME_BYTES:
         raise BitstreamError(
-            f"model name of {length} characters: must be 1 to {MAX_NAME_BYTES} (file damaged?)"
+            f"model name of {length} characters: must be 1 to {MAX_NAME_BYTES} "
+            "(file damaged? copy it again)"
         )
     end = _FIXED.size + length
     if len(data) < end + _CRC.size:
-        raise BitstreamError("the file is truncated: its header is incomplete")
+        raise BitstreamError("the file is truncated (copy it again): its header is incomplete")
     if _CRC.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
-        raise BitstreamError("the header's checksum does not match (file damaged?)")
+        raise BitstreamError("the header's checksum does not match (file damaged? copy it again)")
     if flags & ~_GREY:
         raise BitstreamError(
             f"unknown header flags {flags & ~_GREY:#04x}: made by a newer slimcae?"
