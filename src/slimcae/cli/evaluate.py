@@ -15,6 +15,7 @@ from slimcae.cli.options import (
     wanted_widths,
 )
 from slimcae.cli.talk import add_talk_options, say
+from slimcae.model.config import check_same_config
 
 if TYPE_CHECKING:
     from slimcae.codec import Codec
@@ -91,7 +92,6 @@ def _load(
 ) -> "tuple[str, Codec]":
     """A codec and what the report calls it: the file, or the folder of a `model.safetensors`."""
     from slimcae import codec
-    from slimcae.training.run import check_same_config
 
     loaded = codec.load(path, device=args.device, precision=args.precision)
     check_same_config(path, loaded.model.config, widths, None)

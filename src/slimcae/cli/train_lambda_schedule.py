@@ -21,6 +21,7 @@ from slimcae.cli.train import (
     add_lmbda_option,
     end,
 )
+from slimcae.model.config import SlimCAEConfig, check_same_config
 from slimcae.training.settings import ScheduleSettings, TrainSettings
 
 _EPILOG = """\
@@ -73,8 +74,6 @@ def run(args: argparse.Namespace) -> int:
     settings = TrainSettings(**given_settings(args, TrainSettings))
     train_paths, valid_paths = find_images(args.train_glob), find_images(args.inputPath)
 
-    from slimcae.model.config import SlimCAEConfig
-    from slimcae.training.run import check_same_config
     from slimcae.training.schedule import train_lambda_schedule
 
     config = SlimCAEConfig(have.widths)

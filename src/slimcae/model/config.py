@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal, get_args
 
-from slimcae.errors import ConfigError
+from slimcae.errors import ConfigError, ModelError
 
 GDNVariant = Literal["switchable", "slim", "slim+"]
 GDN_VARIANTS: tuple[GDNVariant, ...] = get_args(GDNVariant)
@@ -64,3 +65,27 @@ class ModelInfo:
         name = self.name
         if not (1 <= len(name) <= 32 and name.isascii() and name.isprintable()):
             raise ConfigError(f"model name {name!r}: give 1 to 32 printable ASCII characters")
+
+
+def check_same_config(
+    origin: Path, have: SlimCAEConfig, widths: tuple[int, ...] | None, gdn: str | None
+) -> None:
+    """Compare what was asked for with what a file holds.
+
+    Raises:
+        ModelError: a contradiction; both sides are named.
+    """
+    if widths is not None and widths != have.widths:
+        raise ModelError(
+            f"--switch_list {_words(widths)} contradicts {origin}, which has widths "
+            f"{_words(have.widths)}: leave it out, or take another model"
+        )
+    if gdn is not None and gdn != have.gdn:
+        raise ModelError(
+            f"--gdn {gdn} contradicts {origin}, which has {have.gdn}: "
+            "leave it out, or take another model"
+        )
+
+
+def _words(widths: tuple[int, ...]) -> str:
+    return " ".join(map(str, widths))

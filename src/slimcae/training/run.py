@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from slimcae.errors import ModelError
 from slimcae.model.checkpoint import MODEL_NAME, load_model, save_model
-from slimcae.model.config import ModelInfo, SlimCAEConfig
+from slimcae.model.config import ModelInfo, SlimCAEConfig, check_same_config
 from slimcae.model.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import local_device, process_group
@@ -212,26 +212,6 @@ def resolve(
     check_same_config(origin, have, start.widths, start.gdn)
     check_lmbda(lmbda, have.widths)
     return have, lmbda
-
-
-def check_same_config(
-    origin: Path, have: SlimCAEConfig, widths: tuple[int, ...] | None, gdn: str | None
-) -> None:
-    """Compare what was asked for with what a file holds.
-
-    Raises:
-        ModelError: a contradiction; both sides are named.
-    """
-    if widths is not None and widths != have.widths:
-        raise ModelError(
-            f"--switch_list {words(widths)} contradicts {origin}, which has widths "
-            f"{words(have.widths)}: leave it out, or take another model"
-        )
-    if gdn is not None and gdn != have.gdn:
-        raise ModelError(
-            f"--gdn {gdn} contradicts {origin}, which has {have.gdn}: "
-            "leave it out, or take another model"
-        )
 
 
 def _initial_model(config: SlimCAEConfig, start: Start, device: torch.device) -> SlimCAE:
