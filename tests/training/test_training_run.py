@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import slimcae
 from slimcae.errors import ConfigError, ModelError, TrainingError
@@ -101,7 +102,12 @@ def test_a_run_folder_holds_a_usable_model_and_its_story(
         assert torch.equal(p, averaged[name]), "the file holds the moving average"
     first = json.loads((folder / "log.jsonl").read_text().splitlines()[0])
     assert first["event"] == "start"
-    assert list((folder / "tensorboard").iterdir())
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    rates = events.Scalars("bpp/8")
+    assert [event.step for event in rates] == [step for step, _ in losses(folder)]
+    tags = set(events.Tags()["scalars"])
+    assert tags >= {f"{name}/{width}" for name in ("bpp", "mse") for width in (8, 4)}
     assert not list(folder.glob("*.tmp"))
 
 

@@ -7,11 +7,10 @@ as if it had never stopped, and no loader state needs to be stored.
 import itertools
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -154,7 +153,7 @@ class TrainingImages:
         return next(self.batches(size, count, seed, start=2**40))
 
     def _decoded_by_workers(
-        self, size: int, step_draws: Any, start: int
+        self, size: int, step_draws: Callable[[int], list[Draw]], start: int
     ) -> Iterator[list[Tensor | None]]:
         first = len(self.cache)
         plan = (

@@ -151,7 +151,7 @@ def run_steps(
         save()
 
 
-def save_run(folder: Path, trainer: Trainer, **progress: Any) -> None:
+def save_run(folder: Path, trainer: Trainer) -> None:
     """Write the model (averaged weights) and the state to go on from."""
     config = trainer.model.config
     save_state(
@@ -159,7 +159,6 @@ def save_run(folder: Path, trainer: Trainer, **progress: Any) -> None:
         {
             "trainer": trainer.state_dict(),
             "config": {"widths": list(config.widths), "gdn": config.gdn},
-            **progress,
         },
     )
     save_model(folder / MODEL_NAME, trainer.averaged, model_info(folder, trainer))
