@@ -63,7 +63,7 @@ class Codec:
         self.device = resolve_device(device)
         self.precision = precision
         self.model = model.to(self.device).eval()
-        self._coder = cache(lambda width: SymbolCoder(model.tables[width]))
+        self._coder = cache(lambda width: SymbolCoder(model.tables[width][0]))
         self._fingerprint = cache(lambda width: fingerprint(model, width))
 
     @property

@@ -8,19 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimcae.coding.tables import SymbolTables, from_arrays, from_probabilities
+from slimcae.coding.tables import (
+    SymbolTables,
+    from_arrays,
+    from_channels,
+    from_probabilities,
+    to_arrays,
+)
 
 TOTAL = 2**24
 
 
 def tables(*counts: list[int], minimum: list[int] | None = None) -> SymbolTables:
     first = np.array(minimum or [0] * len(counts), np.int32)
-    return SymbolTables(first, tuple(np.array(c, np.int32) for c in counts))
+    return from_channels(first, [np.array(c, np.int32) for c in counts])
 
 
 def apportioned(masses: list[float]) -> list[int]:
-    (counts,) = from_probabilities(np.zeros(1, np.int32), [np.array(masses)]).counts
-    return [int(count) for count in counts]
+    return from_probabilities(np.zeros(1, np.int32), [np.array(masses)]).counts.tolist()
 
 
 def test_counts_are_one_each_plus_a_proportional_share() -> None:
@@ -62,7 +67,7 @@ def test_masses_beyond_one_are_scaled_down() -> None:
 
 def test_the_longest_table_is_still_exact() -> None:
     minimum, masses = np.array([-32767], np.int32), [np.full(65535, 2.0**-16)]
-    counts = from_probabilities(minimum, masses).counts[0].tolist()
+    counts = from_probabilities(minimum, masses).counts.tolist()
     assert sum(counts) == TOTAL
     assert max(counts) - min(counts) <= 1
 
@@ -106,47 +111,66 @@ def test_ideal_bits_sum_over_channels() -> None:
 def test_invalid_tables_are_refused(
     counts: list[list[int]], minimum: list[int], message: str
 ) -> None:
-    arrays = tuple(np.array(c, np.int32) for c in counts)
+    arrays = [np.array(c, np.int32) for c in counts]
     with pytest.raises(ValueError, match=message):
-        SymbolTables(np.array(minimum, np.int32), arrays)
+        from_channels(np.array(minimum, np.int32), arrays)
 
 
 def test_the_outermost_tables_are_allowed() -> None:
     tables([TOTAL - 1, 1], [TOTAL - 1, 1], minimum=[-32767, 32767])
 
 
-def test_arrays_hold_tables_one_after_the_other() -> None:
-    arrays = tables([TOTAL - 1, 1], [TOTAL - 5, 2, 3], minimum=[4, -7]).to_arrays()
+def two_steps() -> tuple[SymbolTables, SymbolTables]:
+    fine = tables([TOTAL - 1, 1], [TOTAL - 5, 2, 3], minimum=[4, -7])
+    return fine, tables([TOTAL - 2, 2], [TOTAL - 9, 9], minimum=[2, -3])
+
+
+def test_arrays_hold_step_after_step_and_channel_after_channel() -> None:
+    arrays = to_arrays(two_steps())
     assert {key: array.tolist() for key, array in arrays.items()} == {
-        "counts": [TOTAL - 1, 1, TOTAL - 5, 2, 3],
-        "minimum": [4, -7],
-        "length": [2, 3],
+        "counts": [TOTAL - 1, 1, TOTAL - 5, 2, 3, TOTAL - 2, 2, TOTAL - 9, 9],
+        "minimum": [[4, -7], [2, -3]],
+        "length": [[2, 3], [2, 2]],
     }
     assert all(array.dtype == np.int32 for array in arrays.values())
-    back = from_arrays(arrays)
-    assert [counts.tolist() for counts in back.counts] == [[TOTAL - 1, 1], [TOTAL - 5, 2, 3]]
-    assert back.minimum.tolist() == [4, -7]
+    for back, step in zip(from_arrays(arrays), two_steps(), strict=True):
+        for ours, theirs in zip(back.channels(), step.channels(), strict=True):
+            assert ours.tolist() == theirs.tolist()
+        assert back.minimum.tolist() == step.minimum.tolist()
+        assert back.sizes.tolist() == step.sizes.tolist()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"length": np.array([2, 2], np.int32)}, "do not add up to 5"),
-        ({"length": np.array([-1, 6], np.int32)}, "do not add up to 5"),
-        ({"length": np.array([5, 0], np.int32)}, "at least one symbol"),
-        ({"length": np.array([3, 2], np.int32)}, "sum to"),
-        ({"length": np.array([], np.int32)}, "do not add up"),
-        ({"minimum": np.array([0], np.int32)}, "1 first symbols for 2"),
-        ({"counts": np.array([TOTAL - 1, 1, TOTAL - 5, 2, 3.0])}, "int32"),
-        ({"minimum": np.zeros((2, 1), np.int32)}, "one-dimensional"),
+        ({"length": [[2, 3], [2, 3]]}, "do not add up to 9"),
+        ({"length": [[-1, 6], [2, 2]]}, "do not add up to 9"),
+        ({"length": [[5, 0], [2, 2]]}, "at least one symbol"),
+        ({"length": [[3, 2], [2, 2]]}, "sum to"),
+        ({"length": np.zeros((0, 2))}, "contradict"),
+        ({"length": np.zeros((0, 2)), "minimum": np.zeros((0, 2))}, "do not add up"),
+        ({"length": np.zeros((2, 0)), "minimum": np.zeros((2, 0)), "counts": []}, "0 tables"),
+        ({"length": [5, 4]}, "contradict"),
+        ({"minimum": [[0], [0]]}, "contradict"),
+        ({"minimum": [0, 0]}, "contradict"),
+        ({"counts": [[TOTAL - 1, 1]]}, "contradict"),
     ],
 )
-def test_arrays_that_are_no_tables_are_refused(change: dict[str, np.ndarray], message: str) -> None:
-    arrays = tables([TOTAL - 1, 1], [TOTAL - 5, 2, 3]).to_arrays()
+def test_arrays_that_are_no_tables_are_refused(change: dict[str, object], message: str) -> None:
+    changed = {key: np.asarray(value, np.int32) for key, value in change.items()}
     with pytest.raises(ValueError, match=message):
-        from_arrays(arrays | change)
+        from_arrays(to_arrays(two_steps()) | changed)
+
+
+def test_arrays_of_another_type_are_refused() -> None:
+    arrays = to_arrays(two_steps())
+    for key, array in arrays.items():
+        with pytest.raises(ValueError, match="int32"):
+            from_arrays(arrays | {key: array.astype(np.int64)})
+    with pytest.raises(ValueError, match="int32"):
+        SymbolTables(arrays["minimum"][0], arrays["length"][0], arrays["counts"].astype(np.int64))
 
 
 def test_missing_arrays_are_named() -> None:
     with pytest.raises(ValueError, match="lack counts, length"):
-        from_arrays({"minimum": np.zeros(1, np.int32)})
+        from_arrays({"minimum": np.zeros((1, 1), np.int32)})

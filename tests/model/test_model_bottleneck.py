@@ -18,8 +18,10 @@ def slow_logits(state: dict[str, np.ndarray], channel: int, x: np.ndarray) -> np
     return np.asarray(values[0])
 
 
-def slow_mass(state: dict[str, np.ndarray], channel: int, x: np.ndarray) -> np.ndarray:
-    lower, upper = (slow_logits(state, channel, x + side) for side in (-0.5, 0.5))
+def slow_mass(
+    state: dict[str, np.ndarray], channel: int, x: np.ndarray, length: float = 1.0
+) -> np.ndarray:
+    lower, upper = (slow_logits(state, channel, x + side * length) for side in (-0.5, 0.5))
     mirror = np.where(lower > 0, -1.0, 1.0)  # sigmoid keeps its digits below one half only
     sigmoids = (1 / (1 + np.exp(-mirror * side)) for side in (upper, lower))
     return np.asarray(np.abs(np.subtract(*sigmoids)))
@@ -109,14 +111,16 @@ def test_a_new_density_has_all_its_mass_and_is_about_ten_wide() -> None:
     np.testing.assert_allclose(bottleneck.quantile(1.0) - bottleneck.quantile(0.0), 10, rtol=0.05)
 
 
+@pytest.mark.parametrize("step", [1.0, 0.5, 1.7])
 def test_probabilities_are_the_masses_of_symbols_around_the_medians(
-    compressai: EntropyBottleneck,
+    compressai: EntropyBottleneck, step: float
 ) -> None:
-    first, masses = compressai.probabilities()
+    first, masses = compressai.probabilities(step)
     medians = compressai.medians.double().numpy()
     for channel, mass in enumerate(masses):
         symbols = first[channel] + np.arange(len(mass))
-        expected = slow_mass(state_of(compressai), channel, medians[channel] + symbols)
+        values = medians[channel] + step * symbols
+        expected = slow_mass(state_of(compressai), channel, values, step)
         np.testing.assert_allclose(mass, expected, rtol=1e-9, atol=1e-15)
         assert first[channel] <= 0 <= symbols[-1]
         assert 0 <= 1 - mass.sum() < 2.0**-19  # 2⁻²¹ is left over at each end, at most

@@ -2,6 +2,7 @@ import json
 import os
 import pickle  # noqa: TID251  # to make the files that must be refused
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from slimcae.coding.tables import from_arrays
+from slimcae.coding.tables import from_channels, to_arrays
 from slimcae.errors import ModelError
 from slimcae.model.bottleneck import EntropyBottleneck
 from slimcae.model.checkpoint import fingerprint, load_model, save_model
@@ -73,7 +74,7 @@ def test_a_round_trip_is_exact(tmp_path: Path, variant: GDNVariant) -> None:
     for name, tensor in expected.items():
         assert torch.equal(state[name], tensor), name
     for width in (6, 3, 2):
-        ours, theirs = (m.tables[width].to_arrays() for m in (loaded, model))
+        ours, theirs = (to_arrays(m.tables[width]) for m in (loaded, model))
         assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
         assert fingerprint(loaded, width) == fingerprint(model, width)
     x = torch.rand(1, 3, 32, 32)
@@ -122,16 +123,45 @@ def test_metadata_is_the_documented_json(tmp_path: Path, tiny_model: SlimCAE) ->
     save_model(tmp_path / "model", tiny_model, INFO)
     metadata, tensors = contents(tmp_path / "model")
     assert metadata == {
-        "format": 1,
+        "format": 2,
         "name": "tiny",
         "version": "7",
         "config": {"widths": [12, 8, 4], "gdn": "switchable"},
+        "steps": list(tiny_model.steps),
+        "quality": None,
         "lmbda": [10.5, 0.1, 3e-5],
         "fingerprints": {str(w): fingerprint(tiny_model, w).hex() for w in (12, 8, 4)},
         "training": {"step": 7, "cache_gb": None},
     }
     assert all(len(print_) == 16 for print_ in metadata["fingerprints"].values())
     assert tensors["tables.8.counts"].dtype == torch.int32
+    assert tensors["tables.8.length"].shape == (len(tiny_model.steps), 8)
+
+
+def test_measured_quality_comes_back(tmp_path: Path, tiny_model: SlimCAE) -> None:
+    tiny_model.steps = (1.0, 1.5)
+    quality = {12: ((1.0, 30.0), (0.7, 29.0)), 8: ((0.5, 28.0), (0.4, 27.0)), 4: ((0.2, 25.5),) * 2}
+    save_model(tmp_path / "model", tiny_model, replace(INFO, quality=quality))
+    assert contents(tmp_path / "model")[0]["quality"] == {
+        "bpp": {"12": [1.0, 0.7], "8": [0.5, 0.4], "4": [0.2, 0.2]},
+        "psnr": {"12": [30.0, 29.0], "8": [28.0, 27.0], "4": [25.5, 25.5]},
+    }
+    loaded = load_model(tmp_path / "model")
+    assert loaded.info.quality == quality
+    assert loaded.steps == (1.0, 1.5)
+
+
+def test_fitted_tables_are_kept_on_request(tmp_path: Path, tiny_model: SlimCAE) -> None:
+    tiny_model.steps = (1.0,)
+    tiny_model.update()
+    fitted = from_channels(np.zeros(4, np.int32), [np.full(2, 2**23, np.int32)] * 4)
+    tiny_model.tables[4] = (fitted,)
+    save_model(tmp_path / "kept", tiny_model, INFO, keep_tables=True)
+    (table,) = load_model(tmp_path / "kept").tables[4]
+    assert table.counts.tolist() == [2**23] * 8
+    save_model(tmp_path / "built", tiny_model, INFO)
+    (table,) = load_model(tmp_path / "built").tables[4]
+    assert table.counts.tolist() != [2**23] * 8
 
 
 def test_loading_builds_no_tables(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,8 +257,8 @@ def test_truncated_files_are_refused(saved: Path, kept: int) -> None:
 
 def test_another_format_number_is_named(saved: Path) -> None:
     metadata, tensors = contents(saved)
-    rewrite(saved, metadata | {"format": 2}, tensors)
-    assert_refused(saved, "format 2", "format 1")
+    rewrite(saved, metadata | {"format": 3}, tensors)
+    assert_refused(saved, "format 3", "format 2")
 
 
 @pytest.mark.parametrize(
@@ -286,7 +316,10 @@ def test_tables_for_other_channels_are_refused(saved: Path) -> None:
     for key in ("minimum", "length", "counts"):
         tensors[f"tables.8.{key}"] = tensors[f"tables.4.{key}"].clone()
     rewrite(saved, metadata, tensors)
-    assert_refused(saved, "damaged", "4 tables for 8 channels")
+    assert_refused(saved, "damaged", "4 channels for", "and 8 channels")
+    steps = metadata["steps"][:-1]
+    rewrite(saved, metadata | {"steps": steps}, contents(saved)[1])
+    assert_refused(saved, "damaged")
 
 
 @pytest.mark.parametrize(
@@ -304,6 +337,15 @@ def test_tables_for_other_channels_are_refused(saved: Path) -> None:
         {"lmbda": 5},
         {"lmbda": [1.0, 2.0]},
         {"training": 3},
+        {"steps": None},
+        {"steps": []},
+        {"steps": [0.5]},
+        {"steps": [1.0, 1.0]},
+        {"steps": [1.0, -2.0]},
+        {"steps": [1.0, float("nan")]},
+        {"quality": 3},
+        {"quality": {"bpp": {"12": [1.0]}, "psnr": {"12": [30.0]}}},
+        {"quality": {"bpp": dict.fromkeys(("12", "8", "4"), [1.0]), "psnr": {}}},
     ],
 )
 def test_metadata_that_cannot_be_are_refused(saved: Path, change: dict[str, Any]) -> None:
@@ -383,11 +425,13 @@ def test_fingerprints_follow_what_their_width_uses(variant: GDNVariant) -> None:
 def test_fingerprints_follow_the_tables(tiny_model: SlimCAE) -> None:
     tiny_model.update()
     before = {w: fingerprint(tiny_model, w) for w in tiny_model.widths}
-    counts = tiny_model.tables[8].counts[3]
+    counts = tiny_model.tables[8][-1].channels()[3]
     counts[0] += 1
     counts[1] -= 1
     changed = {w for w in tiny_model.widths if fingerprint(tiny_model, w) != before[w]}
     assert changed == {8}
+    tiny_model.steps = (*tiny_model.steps[:-1], 99.0)
+    assert all(fingerprint(tiny_model, w) != before[w] for w in tiny_model.widths)
 
 
 def test_fingerprints_are_the_same_on_every_machine() -> None:
@@ -396,14 +440,10 @@ def test_fingerprints_are_the_same_on_every_machine() -> None:
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.fill_(0.25 + len(name) / 64)
+    model.steps = (1.0, 0.5)
     model.update()
     for width in (2, 1):  # table counts come from exp and tanh: not part of what is pinned
-        model.tables[width] = from_arrays(
-            {
-                "minimum": np.zeros(width, np.int32),
-                "length": np.full(width, 2, np.int32),
-                "counts": np.full(2 * width, 2**23, np.int32),
-            }
-        )
+        table = from_channels(np.zeros(width, np.int32), [np.full(2, 2**23, np.int32)] * width)
+        model.tables[width] = (table, table)
         model.entropy_bottleneck(width).medians.fill_(0.5)
-    assert [fingerprint(model, w).hex() for w in (2, 1)] == ["da5ae24392be3e81", "a9ea769c0106e59b"]
+    assert [fingerprint(model, w).hex() for w in (2, 1)] == ["cb79a5f28c74b4d2", "954ee97127c7f764"]

@@ -24,7 +24,7 @@ class SymbolCoder:
     def __init__(self, tables: SymbolTables) -> None:
         self._minimum = tables.minimum.astype(np.int32)[:, None, None]
         self._escape = tables.sizes - 1
-        self._counts = tables.counts
+        self._counts = tables.channels()
 
     @cached_property
     def _models(self) -> list[Any]:

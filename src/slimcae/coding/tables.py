@@ -6,6 +6,7 @@ these integers, so that no rounding of any machine can come between them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,65 +23,75 @@ ESCAPE_BITS = 16
 
 @dataclass(frozen=True, eq=False)
 class SymbolTables:
-    """Integer probabilities of C independent channels.
+    """Integer probabilities of C independent channels, at one quantisation step.
 
     Entry i of channel c is how often of 2**24 times symbol `minimum[c] + i` is expected. The last
     entry is the escape, which stands for all other symbols.
 
     minimum: first symbol of each channel, (C,).
-    counts: C arrays of at least two entries, each entry at least 1, each array's sum 2**24.
+    sizes: entries of each channel, the escape included, at least two: (C,).
+    counts: the entries of all channels one after the other; each is at least 1, and those of a
+        channel sum to 2**24.
 
     Raises:
         ValueError: tables that are not so.
     """
 
     minimum: NDArray[np.int32]
-    counts: tuple[NDArray[np.int32], ...]
+    sizes: NDArray[np.int32]
+    counts: NDArray[np.int32]
 
     def __post_init__(self) -> None:
-        if self.minimum.shape != (len(self.counts),) or not self.counts:
-            raise ValueError(f"{self.minimum.size} first symbols for {len(self.counts)} tables")
-        sizes = self.sizes
-        if sizes.min() < 2:
+        arrays = (self.minimum, self.sizes, self.counts)
+        if any(array.dtype != np.int32 or array.ndim != 1 for array in arrays):
+            raise ValueError("the arrays of tables must be one-dimensional and int32")
+        if self.minimum.shape != self.sizes.shape or not self.sizes.size:
+            raise ValueError(f"{self.minimum.size} first symbols for {self.sizes.size} tables")
+        if self.sizes.min() < 2:
             raise ValueError("a table needs at least one symbol and the escape")
-        last = self.minimum.astype(np.int64) + sizes - 2
+        if int(self.sizes.sum(dtype=np.int64)) != self.counts.size:
+            raise ValueError(f"the lengths of the tables do not add up to {self.counts.size}")
+        last = self.minimum.astype(np.int64) + self.sizes - 2
         if self.minimum.min() < -MAX_SYMBOL or last.max() > MAX_SYMBOL:
             raise ValueError(f"a table has symbols beyond ±{MAX_SYMBOL}")
-        flat = np.concatenate(self.counts).astype(np.int64)
-        sums = np.add.reduceat(flat, np.cumsum(sizes) - sizes)
-        if flat.min() < 1 or (sums != TOTAL).any():
+        sums = np.add.reduceat(self.counts, self._starts, dtype=np.int64)
+        if self.counts.min() < 1 or (sums != TOTAL).any():
             raise ValueError(f"the counts of a table must be positive and sum to {TOTAL}")
 
     @property
-    def sizes(self) -> NDArray[np.int64]:
-        """Entries of each table, the escape included: (C,)."""
-        return np.array([len(counts) for counts in self.counts], np.int64)
+    def num_channels(self) -> int:
+        """C."""
+        return self.sizes.size
 
-    def to_arrays(self) -> dict[str, NDArray[np.int32]]:
-        """The tables as three flat arrays, for a model file: see `from_arrays`."""
-        return {
-            "counts": np.concatenate(self.counts).astype(np.int32),
-            "minimum": self.minimum.astype(np.int32),
-            "length": self.sizes.astype(np.int32),
-        }
+    @property
+    def _starts(self) -> NDArray[np.int64]:
+        """Where each channel's entries begin, (C,)."""
+        return np.cumsum(self.sizes, dtype=np.int64) - self.sizes
 
-    def ideal_bits(self, symbols: NDArray[np.int32]) -> float:
+    def channels(self) -> list[NDArray[np.int32]]:
+        """The counts of each channel, as views."""
+        return np.split(self.counts, self._starts[1:])
+
+    def ideal_bits(self, symbols: NDArray[np.signedinteger]) -> float:
         """Information content in bits of symbols (C, H, W), escapes included.
 
         Raises:
             ValueError: symbols of another number of channels.
         """
-        if symbols.ndim != 3 or len(symbols) != len(self.counts):
-            raise ValueError(f"symbols {symbols.shape} for {len(self.counts)} tables")
-        bits = 0.0
-        for plane, minimum, counts in zip(symbols, self.minimum, self.counts, strict=True):
-            escape = len(counts) - 1
-            index = plane.ravel().astype(np.int64) - int(minimum)
-            index[(index < 0) | (index > escape)] = escape
-            costs = PRECISION - np.log2(counts.astype(np.float64))
-            costs[escape] += ESCAPE_BITS
-            bits += float(np.bincount(index, minlength=len(counts)) @ costs)
-        return bits
+        if symbols.ndim != 3 or len(symbols) != self.num_channels:
+            raise ValueError(f"symbols {symbols.shape} for {self.num_channels} tables")
+        escape = (self.sizes - 1)[:, None, None].astype(np.uint32)
+        # symbols below a table wrap around to huge numbers: one comparison finds both sides
+        entries = np.subtract(symbols, self.minimum[:, None, None], dtype=np.int32).view(np.uint32)
+        index = np.minimum(entries, escape) + self._starts[:, None, None]
+        return float(self._costs[index].sum())
+
+    @cached_property
+    def _costs(self) -> NDArray[np.float64]:
+        """Bits of every entry; an escape's with the value behind it."""
+        costs: NDArray[np.float64] = PRECISION - np.log2(self.counts)
+        costs[self._starts + self.sizes - 1] += ESCAPE_BITS
+        return costs
 
 
 def from_probabilities(
@@ -98,15 +109,38 @@ def from_probabilities(
     Raises:
         ValueError: masses that are negative or not finite, symbols beyond ±32767.
     """
-    counts = tuple(_apportion(np.asarray(masses, np.float64)) for masses in probabilities)
-    return SymbolTables(np.asarray(minimum, np.int32), counts)
+    return from_channels(
+        minimum, [_apportion(np.asarray(masses, np.float64)) for masses in probabilities]
+    )
 
 
-def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> SymbolTables:
-    """Tables from a model file's arrays, checked.
+def from_channels(
+    minimum: NDArray[np.int32], channels: Sequence[NDArray[np.int32]]
+) -> SymbolTables:
+    """Tables of the counts of each channel.
 
-    counts: int32, the tables one after the other. minimum, length: int32 (C,), first symbol and
-    number of entries of each.
+    Raises:
+        ValueError: counts that are no valid tables.
+    """
+    sizes = np.array([len(counts) for counts in channels], np.int32)
+    counts = np.concatenate([*channels, np.empty(0, np.int32)])
+    return SymbolTables(np.asarray(minimum, np.int32), sizes, counts.astype(np.int32))
+
+
+def to_arrays(tables: Sequence[SymbolTables]) -> dict[str, NDArray[np.int32]]:
+    """The tables of S quantisation steps as three arrays, for a model file: see `from_arrays`."""
+    return {
+        "counts": np.concatenate([table.counts for table in tables]),
+        "minimum": np.stack([table.minimum for table in tables]),
+        "length": np.stack([table.sizes for table in tables]),
+    }
+
+
+def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> tuple[SymbolTables, ...]:
+    """The tables of each quantisation step from a model file's arrays, checked.
+
+    minimum, length: int32 (S, C), first symbol and number of entries of each table.
+    counts: int32, the entries step after step, channel after channel.
 
     Raises:
         ValueError: arrays that are missing, of another type, or no valid tables.
@@ -115,11 +149,17 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> SymbolTables:
     if missing:
         raise ValueError(f"the tables lack {', '.join(sorted(missing))}")
     counts, minimum, length = arrays["counts"], arrays["minimum"], arrays["length"]
-    if any(array.dtype != np.int32 or array.ndim != 1 for array in (counts, minimum, length)):
-        raise ValueError("the arrays of tables must be one-dimensional and int32")
-    if (length < 0).any() or int(length.sum(dtype=np.int64)) != counts.size:
-        raise ValueError(f"the lengths of the tables do not add up to {counts.size} counts")
-    return SymbolTables(minimum, tuple(np.split(counts, np.cumsum(length, dtype=np.int64)[:-1])))
+    if any(array.dtype != np.int32 for array in (counts, minimum, length)):
+        raise ValueError("the arrays of tables must be int32")
+    if counts.ndim != 1 or length.ndim != 2 or minimum.shape != length.shape:
+        raise ValueError("the arrays of tables contradict each other")
+    ends = length.sum(axis=1, dtype=np.int64).cumsum()
+    if (length < 0).any() or not ends.size or ends[-1] != counts.size:
+        raise ValueError(f"the lengths of the tables do not add up to {counts.size}")
+    return tuple(
+        SymbolTables(first, sizes, entries)
+        for first, sizes, entries in zip(minimum, length, np.split(counts, ends[:-1]), strict=True)
+    )
 
 
 def _apportion(masses: NDArray[np.float64]) -> NDArray[np.int32]:

@@ -104,26 +104,35 @@ class EntropyBottleneck(nn.Module):
         """Move the rounding's centres to the medians of the present density."""
         self.medians.copy_(self.quantile(0.0))
 
+    def tails(self) -> tuple[Tensor, Tensor]:
+        """Where the lower and the upper tail begin that tables leave to the escape: (C) each."""
+        logit = float(np.log(TAIL_MASS / (1 - TAIL_MASS)))
+        return self.quantile(logit), self.quantile(-logit)
+
     @torch.no_grad()
-    def probabilities(self) -> tuple[NDArray[np.int32], list[NDArray[np.float64]]]:
+    def probabilities(
+        self, step: float = 1.0, tails: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[NDArray[np.int32], list[NDArray[np.float64]]]:
         """First symbol and masses of the symbols of each channel, from tail to tail.
 
-        Symbol k of channel c stands for the value medians[c] + k. What the masses lack to one
-        is the probability of all symbols outside.
+        Symbol k of channel c stands for the value medians[c] + step · k, and its mass is that of
+        the interval of length `step` around it. What the masses lack to one is the probability
+        of all symbols outside. `tails` saves finding them again for every step.
         """
-        tail = float(np.log(TAIL_MASS / (1 - TAIL_MASS)))
         medians = self.medians.double()
-        first = torch.floor(self.quantile(tail) - medians).clamp(-MAX_SYMBOL, 0).int()
-        last = torch.ceil(self.quantile(-tail) - medians).clamp(0, MAX_SYMBOL).int()
+        low, high = tails or self.tails()
+        first = torch.floor((low - medians) / step).clamp(-MAX_SYMBOL, 0).int()
+        last = torch.ceil((high - medians) / step).clamp(0, MAX_SYMBOL).int()
         longest = int((last - first).max()) + 1
         symbols = first[:, None] + torch.arange(longest, device=first.device)
-        mass = self._interval_mass((medians[:, None] + symbols)[:, None, :])[:, 0].cpu().numpy()
+        values = (medians[:, None] + step * symbols.double())[:, None, :]
+        mass = self._interval_mass(values, step)[:, 0].cpu().numpy()
         sizes = (last - first + 1).tolist()
         return first.cpu().numpy(), [row[:size] for row, size in zip(mass, sizes, strict=True)]
 
-    def _interval_mass(self, values: Tensor) -> Tensor:
-        lower = self.logits_cumulative(values - 0.5)
-        upper = self.logits_cumulative(values + 0.5)
+    def _interval_mass(self, values: Tensor, length: float = 1.0) -> Tensor:
+        lower = self.logits_cumulative(values - length / 2)
+        upper = self.logits_cumulative(values + length / 2)
         # sigmoid saturates at one: mirrored into the lower tail, the difference keeps its digits
         sign = torch.where(lower + upper > 0, -1.0, 1.0).to(values.dtype)
         return (torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs()

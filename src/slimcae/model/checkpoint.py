@@ -5,6 +5,7 @@ Saving builds the coding tables; loading never does. Layout in docs/format.md, "
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save as serialize
 from torch import Tensor
 
-from slimcae.coding.tables import SymbolTables, from_arrays
+from slimcae.coding.tables import SymbolTables, from_arrays, to_arrays
 from slimcae.errors import ConfigError, ModelError
 from slimcae.files import write_bytes
 from slimcae.model.config import ModelInfo, SlimCAEConfig
@@ -28,7 +29,9 @@ from slimcae.model.slimcae import SlimCAE
 METADATA_KEY = "slimcae"
 MODEL_NAME = "model.safetensors"
 """What a run folder calls its model."""
-FORMAT = 1
+FORMAT = 2
+MAX_STEPS = 256
+"""As many as the header of a `.scae` file can number."""
 
 
 def shipped_model() -> Path:
@@ -36,42 +39,53 @@ def shipped_model() -> Path:
     return Path(str(resources.files("slimcae") / "weights" / "slimcae.safetensors"))
 
 
-def save_model(path: Path, model: SlimCAE, info: ModelInfo, *, half: bool = False) -> None:
+def save_model(
+    path: Path, model: SlimCAE, info: ModelInfo, *, half: bool = False, keep_tables: bool = False
+) -> None:
     """Write a model file, ready to code with: medians and tables are built from these weights.
 
     half: round the kernels to float16 first (in `model` too, since tables and file must agree
         on the same numbers); files are half as large.
+    keep_tables: the model's medians and tables are fitted to these very weights: leave them.
 
     Raises:
         ModelError: weights that are not finite.
         OSError: the file cannot be written.
     """
     if half:
-        with torch.no_grad():
-            for tensor in _kernels(model).values():
-                tensor.copy_(tensor.half())
+        round_to_half(model)
     broken = [name for name, t in model.state_dict().items() if not torch.isfinite(t).all()]
     if broken:
         raise ModelError(f"{path} was not written: {broken[0]} has values that are not finite")
-    model.update()
+    if not keep_tables:
+        model.update()
     half_names = set(_kernels(model)) if half else set()
     tensors = {
         name: (tensor.half() if name in half_names else tensor).cpu().contiguous()
         for name, tensor in model.state_dict().items()
     }
     for width in model.widths:
-        for key, array in model.tables[width].to_arrays().items():
-            tensors[f"tables.{width}.{key}"] = torch.from_numpy(np.ascontiguousarray(array))
+        for key, array in to_arrays(model.tables[width]).items():
+            tensors[f"tables.{width}.{key}"] = torch.from_numpy(array)
     metadata = {
         "format": FORMAT,
         "name": info.name,
         "version": info.version,
         "config": {"widths": list(model.config.widths), "gdn": model.config.gdn},
+        "steps": list(model.steps),
         "lmbda": None if info.lmbda is None else list(info.lmbda),
+        "quality": None if info.quality is None else _quality_to_json(info.quality),
         "fingerprints": {str(w): fingerprint(model, w).hex() for w in model.widths},
         "training": info.training,
     }
     write_bytes(path, serialize(tensors, metadata={METADATA_KEY: json.dumps(metadata)}))
+
+
+def round_to_half(model: SlimCAE) -> None:
+    """Round the kernels to float16, in place."""
+    with torch.no_grad():
+        for tensor in _kernels(model).values():
+            tensor.copy_(tensor.half())
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> SlimCAE:
@@ -96,8 +110,10 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> SlimCAE:
             version=str(metadata["version"]),
             lmbda=None if lmbda is None else tuple(float(value) for value in lmbda),
             training=dict(metadata["training"]),
+            quality=_quality_from_json(metadata["quality"], config.widths),
         )
         model = SlimCAE(config)
+        model.steps = _steps(metadata["steps"])
         for width in config.widths:
             prefix = f"tables.{width}."
             arrays = {
@@ -105,7 +121,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> SlimCAE:
                 for k, t in tensors.items()
                 if k.startswith(prefix)
             }
-            model.tables[width] = _tables(arrays, width)
+            model.tables[width] = _tables(arrays, width, len(model.steps))
         state = {k: t.float() for k, t in tensors.items() if not k.startswith("tables.")}
         _check_tensors(state, model)
         model.load_state_dict(state, assign=True)
@@ -128,7 +144,8 @@ def fingerprint(model: SlimCAE, width: int) -> bytes:
         name: tensor.detach().float().cpu().contiguous().numpy()
         for name, tensor in _width_tensors(model, width)
     }
-    arrays |= {f"tables.{key}": value for key, value in model.tables[width].to_arrays().items()}
+    arrays |= {f"tables.{key}": value for key, value in to_arrays(model.tables[width]).items()}
+    arrays["steps"] = np.array(model.steps, np.float32)
     for name, array in sorted(arrays.items()):
         little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         digest.update(f"{name} {little_endian.dtype.str} {array.shape}\n".encode())
@@ -161,11 +178,49 @@ def _kernels(model: SlimCAE) -> dict[str, Tensor]:
     }
 
 
-def _tables(arrays: Mapping[str, NDArray[Any]], width: int) -> SymbolTables:
+def _tables(arrays: Mapping[str, NDArray[Any]], width: int, steps: int) -> tuple[SymbolTables, ...]:
     tables = from_arrays(arrays)
-    if len(tables.counts) != width:
-        raise ValueError(f"{len(tables.counts)} tables for {width} channels")
+    if len(tables) != steps or tables[0].num_channels != width:
+        raise ValueError(
+            f"tables of {len(tables)} steps and {tables[0].num_channels} channels "
+            f"for {steps} steps and {width} channels"
+        )
     return tables
+
+
+def _steps(values: list[Any]) -> tuple[float, ...]:
+    steps = tuple(float(value) for value in values)
+    fit = all(math.isfinite(step) and step > 0 for step in steps)
+    if not (
+        fit and 1 <= len(steps) <= MAX_STEPS and steps[0] == 1 and len(set(steps)) == len(steps)
+    ):
+        raise ValueError(
+            f"quantisation steps {values}: must be positive, each once, and begin with 1"
+        )
+    return steps
+
+
+def _quality_to_json(
+    quality: dict[int, tuple[tuple[float, float], ...]],
+) -> dict[str, dict[str, list[float]]]:
+    return {
+        key: {str(width): [point[k] for point in points] for width, points in quality.items()}
+        for k, key in enumerate(("bpp", "psnr"))
+    }
+
+
+def _quality_from_json(
+    values: Any, widths: tuple[int, ...]
+) -> dict[int, tuple[tuple[float, float], ...]] | None:
+    if values is None:
+        return None
+    return {
+        width: tuple(
+            (float(bpp), float(psnr))
+            for bpp, psnr in zip(values["bpp"][str(width)], values["psnr"][str(width)], strict=True)
+        )
+        for width in widths
+    }
 
 
 def _check_tensors(found: Mapping[str, Tensor], model: SlimCAE) -> None:

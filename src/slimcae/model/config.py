@@ -12,6 +12,9 @@ GDN_VARIANTS: tuple[GDNVariant, ...] = get_args(GDNVariant)
 DEVICES = ("cpu", "cuda", "auto")
 PRECISIONS = ("float32", "bfloat16")
 DEFAULT_WIDTHS = (192, 144, 96, 72, 48)
+STEP_RATIO = 1.08
+DEFAULT_STEPS = (1.0, *(round(STEP_RATIO**j, 6) for j in range(-10, 9) if j))
+"""Quantisation steps Δ that a model has tables for, Δ = 1 (which training sees) first."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class ModelInfo:
     """λ of each width, widest first, as last trained."""
     training: dict[str, Any] = field(default_factory=dict)
     """How it was trained, for people."""
+    quality: dict[int, tuple[tuple[float, float], ...]] | None = None
+    """Mean bits per pixel and PSNR in dB of every quantisation step, for each width, on the images
+    of `slimcae fit`; None before."""
 
     def __post_init__(self) -> None:
         name = self.name

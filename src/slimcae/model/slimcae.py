@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from slimcae.coding.tables import SymbolTables, from_probabilities
 from slimcae.errors import ConfigError
 from slimcae.model.bottleneck import EntropyBottleneck
-from slimcae.model.config import ModelInfo, SlimCAEConfig
+from slimcae.model.config import DEFAULT_STEPS, ModelInfo, SlimCAEConfig
 from slimcae.model.gdn import SlimmableGDN
 from slimcae.model.layers import SlimmableConv2d, SlimmableConvTranspose2d
 
@@ -86,8 +86,10 @@ class SlimCAE(nn.Module):
     configured variant (`slimcae.model.gdn`), and each width has its own entropy bottleneck
     (`slimcae.model.bottleneck`). Image sides must be multiples of 16: the codec pads.
 
-    `tables` holds the integer coding tables of each width once `update()` has built them; a
-    model from a file has them already. `info` tells where the weights come from.
+    `steps` are the quantisation steps Δ that the latents can be coded with; between widths they
+    make the rate continuous. `tables` holds each width's integer coding tables, one per step, once
+    `update()` has built them; a model from a file has them already. `info` tells where the weights
+    come from.
     """
 
     def __init__(self, config: SlimCAEConfig | None = None) -> None:
@@ -98,7 +100,8 @@ class SlimCAE(nn.Module):
         self.entropy_bottlenecks = nn.ModuleDict(
             {str(width): EntropyBottleneck(width) for width in self.config.widths}
         )
-        self.tables: dict[int, SymbolTables] = {}
+        self.steps: tuple[float, ...] = DEFAULT_STEPS
+        self.tables: dict[int, tuple[SymbolTables, ...]] = {}
         self.info = ModelInfo()
 
     @property
@@ -146,4 +149,7 @@ class SlimCAE(nn.Module):
         for width in self.widths:
             bottleneck = self.entropy_bottleneck(width)
             bottleneck.update_medians()
-            self.tables[width] = from_probabilities(*bottleneck.probabilities())
+            tails = bottleneck.tails()
+            self.tables[width] = tuple(
+                from_probabilities(*bottleneck.probabilities(step, tails)) for step in self.steps
+            )
