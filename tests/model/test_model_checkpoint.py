@@ -345,7 +345,7 @@ def test_tables_for_other_channels_are_refused(saved: Path) -> None:
         {"steps": [1.0, float("nan")]},
         {"quality": 3},
         {"quality": {"bpp": {"12": [1.0]}, "psnr": {"12": [30.0]}}},
-        {"quality": {"bpp": dict.fromkeys(("12", "8", "4"), [1.0]), "psnr": {}}},
+        {"quality": {"bpp": {key: [1.0] for key in ("12", "8", "4")}, "psnr": {}}},
     ],
 )
 def test_metadata_that_cannot_be_are_refused(saved: Path, change: dict[str, Any]) -> None:
