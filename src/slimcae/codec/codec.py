@@ -1,74 +1,85 @@
 """Pictures to `.scae` bytes and back: where network, coder, container and pictures meet."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Collection
+from functools import cache, cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from slimcae import container
 from slimcae.alpha import pack_alpha, unpack_alpha
+from slimcae.codec.decoding import Crop, decode_pixels
+from slimcae.codec.encoding import Encoding
+from slimcae.codec.target import Target
+from slimcae.codec.tiles import latent_grid, split
+from slimcae.codec.transforms import Pixels, Symbols, Transforms, quantise
 from slimcae.coding.coder import SymbolCoder
-from slimcae.coding.tables import MAX_SYMBOL
 from slimcae.errors import BitstreamError, ConfigError, ModelError
 from slimcae.images import MAX_PIXELS, Picture, read_picture
-from slimcae.model.checkpoint import fingerprint, load_model, shipped_model
-from slimcae.model.config import PRECISIONS, ModelInfo
-from slimcae.model.device import resolve_device
+from slimcae.model.checkpoint import fingerprint
+from slimcae.model.config import ModelInfo
 from slimcae.model.slimcae import DOWNSAMPLING, SlimCAE
+from slimcae.quality import Point, QualityScale
 
-log = logging.getLogger("slimcae")
+TILE_SIDE = 1024
+"""Side of the tiles that pictures are coded and computed in, in pixels."""
 
-Pixels = NDArray[np.uint8]
-Symbols = NDArray[np.int32]
+Source = str | Path | Image.Image | Picture
+Data = bytes | bytearray | memoryview | str | Path | BinaryIO
 
 
 class Codec:
-    """Compresses pictures at any width of one model, and decompresses them.
+    """Compresses pictures at any width and rate of one model, and decompresses them.
 
     ::
 
-        picture ─ g_a ─► y ─ round(y − median) ─► symbols ─ range coder ─► bytes
-        picture ◄─ g_s ─ y_hat ◄── symbols + median ──── range decoder ◄── bytes
+        picture ─ g_a ─► y ─ round((y − median) / Δ) ─► symbols ─ range coder ─► bytes
+        picture ◄─ g_s ─ y_hat ◄── median + Δ · symbol ───── range decoder ◄──── bytes
 
     The network takes no part in entropy coding: the integer tables come from the model file,
     so that symbols decode to the same integers everywhere. Pixels decoded in float32 may differ
     by one level between machines.
 
+    A large picture is computed and coded in tiles, each with the true neighbourhood around it,
+    so that memory is bounded and no seam appears.
+
     A codec may be used from several threads at once.
     """
 
-    def __init__(self, model: SlimCAE, *, device: str = "cpu", precision: str = "float32") -> None:
+    def __init__(
+        self,
+        model: SlimCAE,
+        *,
+        device: str = "cpu",
+        precision: str = "float32",
+        tile_side: int = TILE_SIDE,
+    ) -> None:
         """Make a codec of a model that has tables.
 
         device: `cpu`, `cuda` or `auto`. precision: `float32`, or `bfloat16` for the network's
-        inner layers (faster where the processor has it; costs a little quality).
+        inner layers (faster where the processor has it; costs a little quality). tile_side: a
+        power of two from 16 on; the network's memory grows with its square.
 
         Raises:
-            ConfigError: unknown or absent device, unknown precision.
+            ConfigError: unknown or absent device, unknown precision, impossible tiles.
             ModelError: a model without tables (`update()` was never called).
         """
-        if precision not in PRECISIONS:
-            raise ConfigError(
-                f"unknown precision {precision!r}: choose from {', '.join(PRECISIONS)}"
-            )
         if set(model.tables) != set(model.widths):
             raise ModelError("the model has no coding tables: call model.update() or save it first")
-        self.device = resolve_device(device)
-        self.precision = precision
-        self.model = model.to(self.device).eval()
-        self._coder = cache(lambda width: SymbolCoder(model.tables[width][0]))
+        if not (DOWNSAMPLING <= tile_side <= 2**20 and tile_side.bit_count() == 1):
+            raise ConfigError(f"tile side {tile_side}: must be a power of two, 16 to 1,048,576")
+        self.transforms = Transforms(model, device, precision)
+        self.model = model
+        self.tile_side = tile_side
+        self._coder = cache(lambda point: SymbolCoder(model.tables[point.width][point.step]))
         self._fingerprint = cache(lambda width: fingerprint(model, width))
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The model's operating points, widest (best quality, most bits) first."""
+        """The model's widths, widest (best quality, most bits) first."""
         return self.model.widths
 
     @property
@@ -76,59 +87,114 @@ class Codec:
         """Name, version and training of the model."""
         return self.model.info
 
+    @property
+    def _side(self) -> int:
+        return self.tile_side // DOWNSAMPLING
+
     def compress(
-        self, image: str | Path | Image.Image | Picture, width: int | None = None
+        self,
+        image: Source,
+        width: int | None = None,
+        *,
+        step: int | None = None,
+        quality: float | None = None,
+        bpp: float | None = None,
+        target_size: int | None = None,
+        target_psnr: float | None = None,
+        widths: Collection[int] | None = None,
+        closest: bool = False,
+        metadata: str = "icc",
+        verify: bool = False,
     ) -> bytes:
-        """A whole `.scae` file of a picture, at one width (None: the widest).
+        """A whole `.scae` file of a picture.
+
+        Give at most one of these (default: the widest width at Δ = 1, step 0):
+
+        width: one of the model's, with `step`, an index of its quantisation steps (default 0).
+        quality: 0 to 100, along the model's rate–distortion hull on its validation images.
+        bpp: bits per pixel of the whole file, at most. target_size: bytes, at most.
+        target_psnr: dB of the decoded 8-bit RGB picture, at least.
+
+        widths: the widths that may be used, for what the decoder can afford; alone, the best
+            quality within them. closest: take the nearest point if the target is out of range.
+        metadata: `all`, `icc` (no EXIF, which can hold a position, and no XMP) or `none`.
+        verify: decode everything in memory and compare before returning.
 
         Raises:
             ImageError: the picture cannot be read.
-            ConfigError: a width that the model lacks.
+            ConfigError: choices that contradict each other, a width or step that the model lacks,
+                or a target out of range.
         """
-        picture = _picture(image)
-        width = self._known(width)
-        symbols = self.analyse(picture.pixels, width)
-        image_height, image_width, _ = picture.pixels.shape
-        header = container.Header(
-            image_height=image_height,
-            image_width=image_width,
-            grey=picture.grey,
-            num_filters=width,
-            step=0,
-            model_name=self.info.name,
-            model_fingerprint=self._fingerprint(width),
+        picture = (image if isinstance(image, Picture) else read_picture(image)).keeping(metadata)
+        target = Target(
+            width, step, quality, bpp, target_size, target_psnr, self._allowed(widths), closest
         )
-        latents = self._coder(width).encode(symbols)
         alpha = None if picture.alpha is None else pack_alpha(picture.alpha)
-        return container.write(container.Contents(header, latents, alpha, picture.icc_profile))
+        header = self._header(picture)
+        extras = (alpha, picture.icc_profile, picture.exif, picture.xmp)
+        encoding = Encoding(
+            picture.pixels,
+            picture.grey,
+            container.overhead(header(Point(self.widths[0], 0)), *extras),
+            self._side,
+            self.transforms,
+            self._coder,
+        )
+        point = target.choose(self._scale, encoding, len(self.model.steps))
+        streams = encoding.streams(point, verify=verify)
+        data = container.write(container.Contents(header(point), streams, *extras))
+        if verify:
+            self._verify(data, picture)
+        return data
 
-    def decompress(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-        """The picture of a `.scae` file, as 8-bit L, RGB, LA or RGBA.
+    def decompress(
+        self, data: Data, *, crop: Crop | None = None, max_pixels: int = MAX_PIXELS
+    ) -> Image.Image:
+        """The picture of a `.scae` file, or a part of it, as 8-bit L, RGB, LA or RGBA.
+
+        data: the file's bytes, its path, or a seekable binary file. crop: (x, y, width, height)
+        in pixels; only the tiles that it needs are read and decoded.
 
         Raises:
             BitstreamError: damaged or foreign data, more than `max_pixels`, or another model's.
+            ConfigError: a crop beyond the picture.
         """
-        contents = container.read(bytes(data))
-        header = contents.header
+        if isinstance(data, str | Path):
+            try:
+                with Path(data).open("rb") as file:
+                    return self.decompress(file, crop=crop, max_pixels=max_pixels)
+            except OSError as error:
+                raise BitstreamError(f"{data} cannot be read: {error.strerror or error}") from error
+        if isinstance(data, bytearray | memoryview):
+            data = bytes(data)
+        reader = container.Reader(data)
+        header = reader.header
         size = (header.image_height, header.image_width)
-        if size[0] * size[1] > max_pixels:
+        x, y, columns, rows = _checked_crop(crop, size)
+        if rows * columns > max_pixels:
             raise BitstreamError(
-                f"{size[1]}x{size[0]} pixels are more than the limit of {max_pixels:,}"
+                f"{columns}x{rows} pixels are more than the limit of {max_pixels:,}"
             )
         self._check_model(header)
-        grid = (-(-size[0] // DOWNSAMPLING), -(-size[1] // DOWNSAMPLING))
-        symbols = self._coder(header.num_filters).decode(
-            contents.latents, (header.num_filters, *grid)
+        if crop is None:
+            reader.verify()
+        coder = self._coder(Point(header.num_filters, header.step))
+        try:
+            pixels = decode_pixels(
+                reader, (x, y, columns, rows), coder, self.transforms, self._side
+            )
+        except ModelError as error:  # symbols that no encoder makes of a picture
+            raise BitstreamError(f"the file's symbols are no picture: {error}") from error
+        alpha = reader.alpha
+        if alpha is not None:
+            alpha = unpack_alpha(alpha, size)[y : y + rows, x : x + columns]
+        picture = Picture(
+            pixels, header.grey, alpha, reader.icc_profile, header.srgb, reader.exif, reader.xmp
         )
-        pixels = self.synthesise(symbols, size)
-        if header.grey:
-            grey = np.rint(pixels.mean(axis=2)).astype(np.uint8)
-            pixels = np.repeat(grey[:, :, None], 3, axis=2)
-        alpha = None if contents.alpha is None else unpack_alpha(contents.alpha, size)
-        return Picture(pixels, header.grey, alpha, contents.icc_profile).to_image()
+        return picture.to_image()
 
-    def analyse(self, pixels: Pixels, width: int) -> Symbols:
-        """Symbols (width, ⌈H/16⌉, ⌈W/16⌉) of an image (H, W, 3): round(y − median).
+    def analyse(self, pixels: Pixels, width: int, step: int = 0) -> Symbols:
+        """Symbols (width, ⌈H/16⌉, ⌈W/16⌉) of an image (H, W, 3): round((y − median) / Δ).
 
         The image's last row and column are repeated up to multiples of 16. Symbols beyond
         ±32767 are clipped.
@@ -136,48 +202,65 @@ class Codec:
         Raises:
             ModelError: latents that are not finite.
         """
-        medians = self.model.entropy_bottleneck(width).medians[:, None, None]
-        residual = self._latents(pixels, width) - medians
-        if not torch.isfinite(residual).all():
-            raise ModelError(f"the model's latents at width {width} are not finite")
-        symbols = torch.round(residual)
-        beyond = int((symbols.abs() > MAX_SYMBOL).sum())
-        if beyond:
-            log.info("%d symbols beyond ±%d were clipped", beyond, MAX_SYMBOL)
-        return symbols.clamp(-MAX_SYMBOL, MAX_SYMBOL).to(torch.int32).cpu().numpy()
+        grid = latent_grid((pixels.shape[0], pixels.shape[1]))
+        symbols = np.empty((width, grid.height, grid.width), np.int16)
+        for tile in split(grid, self._side):
+            residuals = self.transforms.residuals(pixels, tile, width)
+            symbols[:, *tile.slices(grid)] = quantise(residuals, self.model.steps[step])
+        return symbols
 
-    def synthesise(self, symbols: Symbols, size: tuple[int, int]) -> Pixels:
+    def synthesise(self, symbols: Symbols, size: tuple[int, int], step: int = 0) -> Pixels:
         """Image (H, W, 3) of `size` (H, W) from symbols (width, ⌈H/16⌉, ⌈W/16⌉).
 
         Raises:
             ModelError: a reconstruction that is not finite.
         """
-        medians = self.model.entropy_bottleneck(len(symbols)).medians[:, None, None]
-        with self._inference():
-            y_hat = torch.from_numpy(symbols).to(self.device).float() + medians
-            x_hat = self.model.g_s(y_hat[None])[0, :, : size[0], : size[1]].float()
-        if not torch.isfinite(x_hat).all():
-            raise ModelError(f"the reconstruction at width {len(symbols)} is not finite")
-        levels = torch.round(x_hat.clamp(0, 1) * 255).to(torch.uint8)
-        return levels.permute(1, 2, 0).contiguous().cpu().numpy()
+        return self.transforms.image(symbols, size, self.model.steps[step], self._side)
 
-    def estimated_bits(self, image: str | Path | Image.Image | Picture, width: int) -> float:
-        """What the density says the symbols cost: the sum of −log2 of their likelihoods."""
-        bottleneck = self.model.entropy_bottleneck(self._known(width))
-        with torch.inference_mode():
-            y_hat = bottleneck.quantize(self._latents(_picture(image).pixels, width)[None])
-            return float(-torch.log2(bottleneck.likelihood(y_hat)).double().sum())
+    def estimated_bits(self, image: Source, width: int) -> float:
+        """What the density says the symbols cost at Δ = 1: the sum of −log2 of likelihoods."""
+        bottleneck = self.model.entropy_bottleneck(width)
+        picture = image if isinstance(image, Picture) else read_picture(image)
+        bits = 0.0
+        for tile in split(latent_grid(picture.pixels.shape[:2]), self._side):
+            residuals = self.transforms.residuals(picture.pixels, tile, width)
+            k = torch.from_numpy(np.rint(residuals)).to(self.transforms.device)
+            with torch.inference_mode():
+                y_hat = (k + bottleneck.medians[:, None, None])[None]
+                bits -= float(torch.log2(bottleneck.likelihood(y_hat)).double().sum())
+        return bits
 
-    def _known(self, width: int | None) -> int:
-        if width is None:
-            return self.widths[0]
-        self.model.entropy_bottleneck(width)  # refuses a width that the model lacks
-        return width
+    @cached_property
+    def _scale(self) -> QualityScale:
+        return QualityScale.of_model(self.model.steps, self.widths, self.info.quality)
+
+    def _allowed(self, widths: Collection[int] | None) -> tuple[int, ...] | None:
+        if widths is None:
+            return None
+        for width in widths:
+            self.model.entropy_bottleneck(width)  # refuses a width that the model lacks
+        return tuple(width for width in self.widths if width in widths)
+
+    def _header(self, picture: Picture) -> Callable[[Point], container.Header]:
+        height, columns, _ = picture.pixels.shape
+
+        def header(point: Point) -> container.Header:
+            return container.Header(
+                image_height=height,
+                image_width=columns,
+                grey=picture.grey,
+                srgb=picture.srgb,
+                num_filters=point.width,
+                step=point.step,
+                tile_side=self.tile_side,
+                model_name=self.info.name,
+                model_fingerprint=self._fingerprint(point.width),
+            )
+
+        return header
 
     def _check_model(self, header: container.Header) -> None:
         """Refuse what another model has coded: its symbols would decode to noise."""
-        if header.step != 0:
-            raise BitstreamError(f"quantization step {header.step}: this model has step 0 only")
         needs = f"{header.model_name} width {header.num_filters} ({header.model_fingerprint.hex()})"
         if header.num_filters not in self.widths:
             have = ", ".join(map(str, self.widths))
@@ -191,54 +274,30 @@ class Codec:
                 f"the file needs model {needs}; the model here is {self.info.name} "
                 f"({have}): give the right --model"
             )
+        if header.step >= len(self.model.steps):
+            raise BitstreamError(
+                f"quantisation step {header.step}: the model has {len(self.model.steps)}"
+            )
 
-    @contextmanager
-    def _inference(self) -> Iterator[None]:
-        reduced = self.precision == "bfloat16"
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=reduced),
-        ):
-            yield
-
-    def _latents(self, pixels: Pixels, width: int) -> Tensor:
-        """Latents y (width, ⌈H/16⌉, ⌈W/16⌉), float32."""
-        height, columns, _ = pixels.shape
-        pad = ((0, -height % DOWNSAMPLING), (0, -columns % DOWNSAMPLING), (0, 0))
-        padded = torch.from_numpy(np.pad(pixels, pad, mode="edge")).to(self.device)
-        with self._inference():
-            # as channels-last, which the pixels already are
-            y: Tensor = self.model.g_a(padded.permute(2, 0, 1)[None].float() / 255, width)
-        return y[0].float()
+    def _verify(self, data: bytes, picture: Picture) -> None:
+        """Compare all that is kept exactly; the symbols were compared with their streams."""
+        restored = read_picture(self.decompress(data, max_pixels=picture.pixels.size))
+        same = (
+            restored.pixels.shape == picture.pixels.shape
+            and restored.grey == picture.grey
+            and np.array_equal(restored.alpha, picture.alpha)
+        )
+        if not same:
+            raise BitstreamError("verification failed: the decoded picture differs")
 
 
-def load(
-    model: str | Path | None = None, *, device: str = "cpu", precision: str = "float32"
-) -> Codec:
-    """A codec of a model file (None: the shipped model); see `Codec` for the options.
-
-    Raises:
-        ModelError: the file is missing, damaged or not a model.
-        ConfigError: unknown or absent device, unknown precision.
-    """
-    path = shipped_model() if model is None else Path(model)
-    return Codec(load_model(path), device=device, precision=precision)
-
-
-@cache
-def _shipped_codec() -> Codec:
-    return load()
-
-
-def compress(image: str | Path | Image.Image | Picture, width: int | None = None) -> bytes:
-    """`Codec.compress` with the shipped model, which is loaded once."""
-    return _shipped_codec().compress(image, width)
-
-
-def decompress(data: bytes) -> Image.Image:
-    """`Codec.decompress` with the shipped model, which is loaded once."""
-    return _shipped_codec().decompress(data)
-
-
-def _picture(image: str | Path | Image.Image | Picture) -> Picture:
-    return image if isinstance(image, Picture) else read_picture(image)
+def _checked_crop(crop: Crop | None, size: tuple[int, int]) -> Crop:
+    height, width = size
+    if crop is None:
+        return 0, 0, width, height
+    x, y, columns, rows = crop
+    if not (x >= 0 and y >= 0 and columns > 0 and rows > 0):
+        raise ConfigError(f"crop {x},{y},{columns},{rows}: give X,Y,WIDTH,HEIGHT from 0,0,1,1 on")
+    if x + columns > width or y + rows > height:
+        raise ConfigError(f"crop {x},{y},{columns},{rows} is not within {width}x{height} pixels")
+    return x, y, columns, rows
