@@ -4,6 +4,6 @@ encoding → transforms → tiles; decoding → transforms → tiles; codec.py h
 """
 
 from slimcae.codec.codec import TILE_SIDE, Codec
-from slimcae.codec.shipped import compress, decompress, load
+from slimcae.codec.shipped import codec_for, codec_of, compress, decompress, load
 
-__all__ = ["TILE_SIDE", "Codec", "compress", "decompress", "load"]
+__all__ = ["TILE_SIDE", "Codec", "codec_for", "codec_of", "compress", "decompress", "load"]

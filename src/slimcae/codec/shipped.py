@@ -28,12 +28,21 @@ def load(
 
 def compress(image: Source, width: int | None = None, **options: Any) -> bytes:
     """`Codec.compress` with the shipped model."""
-    return _codec(find_model(None)).compress(image, width, **options)
+    return codec_of(None).compress(image, width, **options)
 
 
 def decompress(data: Data, **options: Any) -> Image.Image:
     """`Codec.decompress` with the installed model that made the file."""
     return codec_for(container.Reader(data).header).decompress(data, **options)
+
+
+def codec_of(model: str | Path | None) -> Codec:
+    """A codec of a model as `load` takes it; it is kept for the next one.
+
+    Raises:
+        ModelError: as `load`.
+    """
+    return _codec(find_model(model))
 
 
 def codec_for(header: container.Header) -> Codec:

@@ -1,0 +1,118 @@
+"""`.scae` files in Pillow: `import slimcae.pillow`, then `Image.open` and `save` know them.
+
+>>> import slimcae.pillow
+>>> from PIL import Image
+>>> Image.open("photo.png").save("photo.scae", width=96)  # doctest: +SKIP
+>>> Image.open("photo.scae").show()  # doctest: +SKIP
+
+Opening reads the head of the file; torch is imported, and the model that made the file loaded, when
+pixels are needed. `save` takes the options of `slimcae.Codec.compress` (width, quality, bpp,
+target_size, target_psnr, closest), `model` (a name or file) and, as other formats do,
+`icc_profile`, `exif` and `xmp`. As with other formats EXIF and XMP are kept only if they are given,
+and pixels are taken as they are; an orientation in the `exif` given is applied to them.
+"""
+
+from typing import IO, Any
+
+from PIL import Image, ImageFile
+
+from slimcae.container import MAGIC, Reader
+from slimcae.errors import BitstreamError, SlimCAEError
+
+FORMAT = "SCAE"
+MIME = "image/x-scae"
+EXTENSION = ".scae"
+_CHOICES = ("width", "quality", "bpp", "target_size", "target_psnr", "closest")
+
+
+class ScaeImageFile(ImageFile.ImageFile):
+    """A `.scae` file as a Pillow image of mode L, LA, RGB or RGBA."""
+
+    format = FORMAT
+    format_description = "SlimCAE learned compression"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        try:
+            reader = Reader(self.fp)
+            self.info.update(_metadata(reader))
+        except BitstreamError as error:
+            raise SyntaxError(str(error)) from error  # what Pillow expects of a foreign file
+        header = reader.header
+        self._size = (header.image_width, header.image_height)
+        self._mode = ("L" if header.grey else "RGB") + ("A" if reader.has_alpha else "")
+        self.tile = [ImageFile._Tile(FORMAT, (0, 0, *self._size))]
+
+
+class ScaeDecoder(ImageFile.PyDecoder):
+    """Fills Pillow's pixels from a whole file."""
+
+    _pulls_fd = True
+
+    def decode(self, buffer: object) -> tuple[int, int]:
+        """Decode the file that Pillow has open; returns Pillow's "done"."""
+        from slimcae.codec import decompress
+
+        assert self.fd is not None
+        assert self.im is not None
+        try:
+            # Pillow has checked the number of pixels against its own limit
+            image = decompress(self.fd, max_pixels=self.state.xsize * self.state.ysize)
+        except SlimCAEError as error:
+            raise OSError(str(error)) from error  # as Pillow's own formats do
+        self.im.paste(image.im, (0, 0, *image.size))
+        return -1, 0
+
+
+def accept(prefix: bytes) -> bool:
+    """Whether the first bytes of a file are those of a `.scae` file."""
+    return prefix.startswith(MAGIC)
+
+
+def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    """Write a picture as Pillow asks for it.
+
+    Raises:
+        ValueError: options that contradict each other or cannot be met.
+        OSError: a picture that cannot be written.
+    """
+    from slimcae.codec import codec_of
+    from slimcae.errors import ConfigError
+    from slimcae.images import read_picture
+
+    asked: dict[str, Any] = image.encoderinfo
+    options = {name: asked[name] for name in _CHOICES if asked.get(name) is not None}
+    try:
+        picture = read_picture(_with_metadata(image, asked))
+        data = codec_of(asked.get("model")).compress(picture, metadata="all", **options)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    except SlimCAEError as error:
+        raise OSError(str(error)) from error
+    file.write(data)
+
+
+def _metadata(reader: Reader) -> dict[str, bytes]:
+    found = {"icc_profile": reader.icc_profile, "exif": reader.exif, "xmp": reader.xmp}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _with_metadata(image: Image.Image, asked: dict[str, Any]) -> Image.Image:
+    """A shallow copy that carries just the metadata that are to be written."""
+    source = Image.Image._new(image, image.im)
+    exif = asked.get("exif")
+    wanted = {
+        "icc_profile": asked.get("icc_profile", image.info.get("icc_profile")),
+        "exif": exif.tobytes() if isinstance(exif, Image.Exif) else exif,
+        "xmp": asked.get("xmp"),
+    }
+    kept = {"transparency": image.info[key] for key in ("transparency",) if key in image.info}
+    source.info = kept | {name: value for name, value in wanted.items() if value}
+    return source
+
+
+Image.register_open(FORMAT, ScaeImageFile, accept)
+Image.register_decoder(FORMAT, ScaeDecoder)
+Image.register_save(FORMAT, save)
+Image.register_extension(FORMAT, EXTENSION)
+Image.register_mime(FORMAT, MIME)

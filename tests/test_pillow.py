@@ -1,0 +1,195 @@
+"""`.scae` in Pillow: what people expect of a format's plugin."""
+
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile, UnidentifiedImageError
+from tiny_codec import make_model
+
+import slimcae.pillow
+from conftest import smooth_pixels
+from slimcae.model.checkpoint import save_model
+from slimcae.model.config import ModelInfo
+
+
+@pytest.fixture(autouse=True)
+def model(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny model is installed; nobody waits for the shipped one."""
+    monkeypatch.setenv("SLIMCAE_MODELS", str(_installed(tmp_path_factory)))
+
+
+_folder: list[Path] = []
+
+
+def _installed(factory: pytest.TempPathFactory) -> Path:
+    if not _folder:
+        _folder.append(factory.mktemp("models"))
+        save_model(_folder[0] / "tiny.safetensors", make_model(0), ModelInfo("tiny", "1"))
+    return _folder[0]
+
+
+def photo(mode: str = "RGB", size: tuple[int, int] = (40, 56)) -> Image.Image:
+    rgb = Image.fromarray(smooth_pixels(*size, seed=1))
+    if mode in ("LA", "RGBA"):
+        rgb.putalpha(Image.fromarray(smooth_pixels(*size, seed=2)[:, :, 0]))
+    return rgb.convert(mode)
+
+
+def saved(image: Image.Image, **options: object) -> bytes:
+    file = BytesIO()
+    image.save(file, "SCAE", model="tiny", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_pictures_come_back_in_their_mode(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "a.scae"
+    image = photo(mode)
+    image.save(path, model="tiny")
+    with Image.open(path) as restored:
+        assert (restored.mode, restored.size, restored.format) == (mode, image.size, "SCAE")
+        assert restored.get_format_mimetype() == "image/x-scae"
+        error = np.abs(np.asarray(restored).astype(int) - np.asarray(image))
+        assert error.mean() < 12
+        if "A" in mode:
+            assert restored.getchannel("A").tobytes() == image.getchannel("A").tobytes()
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "CMYK", "I;16", "F"])
+def test_other_modes_are_converted(mode: str) -> None:
+    image = Image.new(mode, (20, 30))
+    restored = Image.open(BytesIO(saved(image)))
+    restored.load()
+    assert restored.mode in ("L", "RGB")
+    assert restored.size == (20, 30)
+
+
+def test_options_reach_the_codec() -> None:
+    image = photo(size=(96, 96))
+    widest, narrow = saved(image), saved(image, width=4)
+    assert len(narrow) < len(widest)
+    assert len(saved(image, target_size=len(widest) - 50)) <= len(widest) - 50
+    with pytest.raises(ValueError, match="contradict"):
+        saved(image, width=4, bpp=1)
+    with pytest.raises(ValueError, match="no width 5"):
+        saved(image, width=5)
+    with pytest.raises(ValueError, match="slimcae fit"):
+        saved(image, quality=50)
+    with pytest.raises(OSError, match="no model nobody"):
+        image.save(BytesIO(), "SCAE", model="nobody")
+
+
+def test_metadata_are_kept_as_other_formats_keep_them() -> None:
+    image = photo()
+    image.info["icc_profile"] = profile = b"\0" * 16 + b"RGB " + bytes(range(200))
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    with_exif = Image.open(BytesIO(saved(image, exif=exif, xmp=b"<x/>")))
+    assert with_exif.info["icc_profile"] == profile
+    assert with_exif.getexif()[0x010E] == "a description"
+    assert with_exif.info["xmp"] == b"<x/>"
+    image.info["exif"] = exif.tobytes()
+    plain = Image.open(BytesIO(saved(image, icc_profile=None)))
+    assert set(plain.info) == set()
+
+
+def test_an_orientation_that_is_given_is_applied_one_that_is_not_is_ignored() -> None:
+    image = photo(size=(40, 56))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = Image.open(BytesIO(saved(image, exif=exif)))
+    assert turned.size == (40, 56)
+    assert turned.getexif().get(0x0112, 1) == 1
+    image.info["exif"] = exif.tobytes()
+    assert Image.open(BytesIO(saved(image))).size == image.size
+
+
+class CountingFile(BytesIO):
+    bytes_read = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        self.bytes_read += len(found)
+        return found
+
+
+def test_opening_reads_the_head_alone() -> None:
+    file = CountingFile(saved(photo(size=(300, 300))))
+    image = Image.open(file)
+    assert image.size == (300, 300)
+    assert file.bytes_read < 400 < len(file.getvalue())
+    image.load()
+    assert file.bytes_read > len(file.getvalue())
+
+
+def test_foreign_and_truncated_files_fail_as_with_any_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = saved(photo())
+    for foreign in (b"", b"\x89S\r\n", b"\x89S\r\n" + bytes(100), data[:20], b"GIF89a"):
+        with pytest.raises(UnidentifiedImageError):
+            Image.open(BytesIO(foreign))
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
+    path = tmp_path / "cut.scae"
+    path.write_bytes(data[:-1])
+    with Image.open(path) as cut:
+        assert cut.size == (56, 40)
+        with pytest.raises(OSError, match="truncated"):
+            cut.load()
+    damaged = data[:-1] + bytes([data[-1] ^ 1])
+    with pytest.raises(OSError, match="checksum"):
+        Image.open(BytesIO(damaged)).load()
+
+
+def test_a_file_of_an_unknown_model_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = saved(photo())
+    monkeypatch.setenv("SLIMCAE_MODELS", "/nowhere")
+    with pytest.raises(OSError, match="needs model tiny"):
+        Image.open(BytesIO(data)).load()
+
+
+def test_pillows_own_limit_on_pixels_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = saved(photo())
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(BytesIO(data))
+
+
+def test_files_are_closed_after_loading(tmp_path: Path) -> None:
+    path = tmp_path / "a.scae"
+    photo().save(path, model="tiny")
+    image = Image.open(path)
+    image.load()
+    assert image.fp is None or image.fp.closed  # ResourceWarning would fail the test as well
+    copy = image.copy()
+    assert copy.format is None
+    assert copy.tobytes() == image.tobytes()
+
+
+def test_verify_leaves_a_good_file_alone() -> None:
+    Image.open(BytesIO(saved(photo()))).verify()
+
+
+def test_importing_is_cheap() -> None:
+    script = (
+        "import sys, time, PIL.Image; start = time.perf_counter(); import slimcae.pillow;"
+        "print(time.perf_counter() - start); sys.exit('torch' in sys.modules)"
+    )
+    seconds = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+        )
+        seconds.append(float(done.stdout))
+    assert min(seconds) < 0.05
+
+
+def test_the_format_is_registered() -> None:
+    assert Image.registered_extensions()[".scae"] == "SCAE"
+    assert Image.MIME["SCAE"] == "image/x-scae"
+    assert slimcae.pillow.accept(b"\x89S\r\n\x02")
+    assert not slimcae.pillow.accept(b"\x89PNG")
