@@ -42,10 +42,10 @@ def measure(codec: Codec, repeats: int = 3, sizes: Sequence[tuple[int, int]] = S
     )
     return Profile(
         model=f"{codec.info.name}@{codec.info.version}",
-        device=codec.device.type,
-        precision=codec.precision,
+        device=codec.transforms.device.type,
+        precision=codec.transforms.precision,
         threads=torch.get_num_threads(),
-        machine=_machine(codec.device),
+        machine=_machine(codec.transforms.device),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         encode=encode,
         decode=decode,

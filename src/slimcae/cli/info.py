@@ -70,7 +70,7 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
     with naming(name):
         reader = container.Reader(source)
         reader.verify()
-        header, parts = reader.header, reader.chunk_sizes()
+        header, parts = reader.header, reader.sizes()
         kept = {
             "icc_bytes": len(reader.icc_profile or b""),
             "exif_bytes": len(reader.exif or b""),
@@ -85,7 +85,7 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
         "format": container.FORMAT_VERSION,
         "image_width": header.image_width,
         "image_height": header.image_height,
-        "mode": ("L" if header.grey else "RGB") + ("A" if "ALPH" in parts else ""),
+        "mode": ("L" if header.grey else "RGB") + ("A" if reader.has_alpha else ""),
         "srgb": header.srgb,
         **kept,
         "width": header.num_filters,
