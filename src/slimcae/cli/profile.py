@@ -26,8 +26,8 @@ Times real pictures of several sizes through the codec. `slimcae compress --max-
 result: run this on the machine that will decode. Times are without the start of the program.
 
 examples:
-  slimcae profile
-  slimcae profile --model runs/first -o phone.json --repeats 9
+  slimcae profile --repeats 9
+  slimcae profile --model runs/first -o phone.json
 """
 
 
