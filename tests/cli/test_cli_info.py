@@ -90,7 +90,7 @@ def test_everything_that_a_file_says(folder: Path, capsys: pytest.CaptureFixture
         "bpp": 8 * size / (56 * 40),
         "decoder_macs_per_pixel": decoder_macs(8),
         "decoder_macs": decoder_macs(8) * 48 * 64,
-        "decoder_memory": decoder_memory(head),
+        "decoder_memory_bytes": decoder_memory(head),
     }
 
 

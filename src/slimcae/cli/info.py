@@ -102,7 +102,7 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
         "parts": parts,
         "decoder_macs_per_pixel": macs,
         "decoder_macs": round(macs * padded_pixels(header)),
-        "decoder_memory": decoder_memory(header),
+        "decoder_memory_bytes": decoder_memory(header),
     }
 
 
