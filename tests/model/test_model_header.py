@@ -107,7 +107,7 @@ def test_every_truncation_and_every_byte_too_many_is_refused(place: Path) -> Non
 def test_no_flipped_bit_raises_anything_else(place: Path) -> None:
     data = forge_model(described())
     for position in range(len(data) - 80):
-        for bit in (0, 3, 7):
+        for bit in (0, 5):
             changed = data[position] ^ 1 << bit
             assert_read_or_refused(place, data[:position] + bytes([changed]) + data[position + 1 :])
 

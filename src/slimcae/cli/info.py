@@ -4,18 +4,20 @@ import argparse
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from slimcae import container
-from slimcae.cli.model_header import looks_like_safetensors, read_model_header
-from slimcae.cli.options import add_option, model_file
+from slimcae.cli.options import add_option
 from slimcae.cli.streams import STREAM, naming, read_bitstream
 from slimcae.cli.talk import add_talk_options
-from slimcae.container.chunks import pack_chunk, unpack_chunks
+from slimcae.cost import decoder_macs, decoder_memory, padded_pixels
 from slimcae.errors import BitstreamError
+from slimcae.model.header import looks_like_safetensors, read_model_header
+from slimcae.models import find_model, matching_model
 
 _EPILOG = """\
-A .scae file's checksums are verified. Files are recognised by their content.
+A .scae file's checksums are verified; nothing is decoded. The cost is that of decoding the whole
+picture: multiply-accumulates, and an estimate of the memory beside the program and the model.
 
 examples:
   slimcae info photo.scae
@@ -37,12 +39,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Describe the file."""
-    if args.input != STREAM and (Path(args.input).is_dir() or _is_model(Path(args.input))):
-        facts = _model_facts(model_file(Path(args.input)))
+    if args.input == STREAM:
+        facts = _picture_facts(args.input, read_bitstream(args.input))
+    elif Path(args.input).is_dir():
+        facts = _model_facts(find_model(Path(args.input)))
     else:
-        data = read_bitstream(args.input)
-        with naming(args.input):
-            facts = _picture_facts(args.input, data)
+        facts = _file_facts(Path(args.input))
     if args.json:
         print(json.dumps(facts))
         return 0
@@ -53,37 +55,54 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _is_model(path: Path) -> bool:
+def _file_facts(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            return looks_like_safetensors(file.read(16))
+            if not looks_like_safetensors(file.read(16)):
+                file.seek(0)
+                return _picture_facts(str(path), file)
     except OSError as error:
         raise BitstreamError(f"{path} cannot be read: {error.strerror or error}") from error
+    return _model_facts(path)
 
 
-def _picture_facts(name: str, data: bytes) -> dict[str, Any]:
-    contents = container.read(data)
-    header = contents.header
-    start = len(bytes(header))
-    chunks = {"header": start}
-    for tag, payload in unpack_chunks(data, start):
-        # with what surrounds the payload, so that the parts add up to the file
-        chunks[tag.decode()] = len(pack_chunk(tag, payload))
-    mode = ("L" if header.grey else "RGB") + ("" if contents.alpha is None else "A")
+def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
+    with naming(name):
+        reader = container.Reader(source)
+        reader.verify()
+        header, parts = reader.header, reader.sizes()
+        kept = {
+            "icc_bytes": len(reader.icc_profile or b""),
+            "exif_bytes": len(reader.exif or b""),
+            "xmp_bytes": len(reader.xmp or b""),
+        }
+    size = sum(parts.values())
+    macs = decoder_macs(header.num_filters)
+    model = matching_model(header)
     return {
         "file": name,
         "kind": "picture",
         "format": container.FORMAT_VERSION,
         "image_width": header.image_width,
         "image_height": header.image_height,
-        "mode": mode,
-        "icc_profile": contents.icc_profile is not None,
+        "mode": ("L" if header.grey else "RGB") + ("A" if reader.has_alpha else ""),
+        "srgb": header.srgb,
+        **kept,
         "width": header.num_filters,
+        "step": header.step,
+        "delta": None if model is None else dict(enumerate(model.header.steps)).get(header.step),
         "model": header.model_name,
+        "model_version": None if model is None else model.header.version,
         "fingerprint": header.model_fingerprint.hex(),
-        "bytes": len(data),
-        "bpp": 8 * len(data) / (header.image_width * header.image_height),
-        "chunks": chunks,
+        "installed": model is not None,
+        "tiles": header.num_tiles,
+        "tile_side": header.tile_side,
+        "bytes": size,
+        "bpp": 8 * size / (header.image_width * header.image_height),
+        "parts": parts,
+        "decoder_macs_per_pixel": macs,
+        "decoder_macs": round(macs * padded_pixels(header)),
+        "decoder_memory_bytes": decoder_memory(header),
     }
 
 
@@ -97,6 +116,8 @@ def _model_facts(path: Path) -> dict[str, Any]:
         "widths": list(header.widths),
         "gdn": header.gdn,
         "lambda": None if header.lmbda is None else list(header.lmbda),
+        "steps": list(header.steps),
+        "quality_scale": header.quality is not None,
         "parameters": header.parameters,
         "fingerprints": header.fingerprints,
         "bytes": header.bytes,
@@ -115,4 +136,6 @@ def _text(value: Any) -> str:
         return " ".join(f"{item:g}" for item in value)
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value >= 1000 else f"{value:.3f}"
+    return str(value)

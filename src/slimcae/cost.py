@@ -1,0 +1,208 @@
+"""What a picture costs whoever decodes it: multiply-accumulates, memory, time. Never torch."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slimcae.container import Header
+from slimcae.errors import ConfigError
+from slimcae.files import write_bytes
+from slimcae.user_folders import cache_folder
+
+DOWNSAMPLING = 16
+"""Image pixels per latent in each direction, as slimcae.model.slimcae has it."""
+WINDOW = 1024
+"""Pixels a side that the network computes at once, at most ..."""
+HALO = 32
+"""... and this many more on each side, which are thrown away."""
+
+# Peak resident bytes of `g_s` beyond the program itself: float32, inference mode, 1 and 2 threads,
+# getrusage's ru_maxrss of fresh processes, less what it was after a run on 2x2 latents; torch 2.13
+# on x86-64. The highest of both thread counts in MB, and behind it what the line below gives:
+#
+#   window       48         72         96         144        192
+#   512x512      26  (45)   28  (51)   45  (58)   56  (70)   86  (83)
+#   768x768      47  (80)   62  (95)   83 (109)  124 (137)  168 (165)
+#   1088x1088   109 (145)  151 (173)  176 (201)  202 (258)  279 (315)
+#   512x2048     91 (130)  118 (155)  144 (180)  189 (231)  250 (281)
+#
+# C per pixel are the four float32 tensors of the last GDN, at a quarter of the resolution.
+_FIXED_BYTES = 16 * 2**20
+_BYTES_PER_PIXEL = 60
+
+
+def encoder_macs(width: int) -> float:
+    """Multiply-accumulates of the analysis per image pixel: convolutions and GDN's γ products.
+
+    Exact for sides that are multiples of 16; of others, count the pixels of the padded picture.
+    """
+    conv9 = 9 * 9 * 3 * width
+    conv5 = 5 * 5 * width * width
+    gdn = width * width
+    return (conv9 + gdn) / 4**2 + (conv5 + gdn) / 8**2 + (conv5 + gdn) / 16**2
+
+
+def decoder_macs(width: int) -> float:
+    """Multiply-accumulates of the synthesis per image pixel.
+
+    The layers mirror the analysis: a transposed convolution does at each input what its
+    convolution does at each output.
+    """
+    return encoder_macs(width)
+
+
+def parameters(width: int) -> int:
+    """Numbers of both transforms that a width uses: kernels, biases, β and γ of GDN."""
+    kernels = 2 * (9 * 9 * 3 * width + 2 * 5 * 5 * width * width)
+    biases = 4 * width + 3
+    return kernels + biases + 6 * (width * width + width)
+
+
+def padded_pixels(header: Header) -> int:
+    """Pixels that the decoder computes: those of the picture with sides up to multiples of 16."""
+    return _padded(header.image_height) * _padded(header.image_width)
+
+
+def decoder_memory(header: Header) -> int:
+    """Estimate of the decoder's peak working bytes, beside the program and the model.
+
+    The network's memory for one window, 2 bytes per symbol, three 8-bit copies of the picture.
+    """
+    width = header.num_filters
+    window = math.prod(
+        min(_padded(side), WINDOW + 2 * HALO) for side in (header.image_height, header.image_width)
+    )
+    network = _FIXED_BYTES + (_BYTES_PER_PIXEL + width) * window
+    symbols = 2 * width * padded_pixels(header) // DOWNSAMPLING**2
+    return network + symbols + 3 * 3 * header.image_height * header.image_width
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds that a picture takes: a fixed part, and one for each million pixels."""
+
+    fixed: float
+    per_megapixel: float
+
+    def of(self, pixels: int) -> float:
+        """Milliseconds for a picture of so many pixels."""
+        return self.fixed + self.per_megapixel * pixels / 1e6
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How long one machine takes with one model; `slimcae profile` measures it.
+
+    model: NAME@VERSION. machine: processor and number of cores, in words. date: ISO 8601.
+    encode, decode: times of each width, without starting the program and loading the model.
+    """
+
+    model: str
+    device: str
+    precision: str
+    threads: int
+    machine: str
+    date: str
+    encode: Mapping[int, Times]
+    decode: Mapping[int, Times]
+
+    def decode_ms(self, width: int, pixels: int) -> float:
+        """Estimate of the milliseconds to decode a picture of so many pixels.
+
+        Raises:
+            ConfigError: a width that was not measured.
+        """
+        if width not in self.decode:
+            raise ConfigError(
+                f"the profile has no width {width}, only {', '.join(map(str, self.decode))}: "
+                "make one of this model with `slimcae profile`"
+            )
+        return self.decode[width].of(pixels)
+
+    def to_json(self) -> str:
+        """The text of a profile file."""
+        facts = {name: getattr(self, name) for name in (*_TEXTS, "threads")}
+        for way in _WAYS:
+            facts[way] = {str(width): vars(times) for width, times in getattr(self, way).items()}
+        return json.dumps({"format": PROFILE_FORMAT, **facts}, indent=2) + "\n"
+
+
+PROFILE_FORMAT = 1
+_TEXTS = ("model", "device", "precision", "machine", "date")
+_WAYS = ("encode", "decode")
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
+def default_profile() -> Path:
+    """Where the profile of this machine lies.
+
+    Raises:
+        ConfigError: the user has no home folder.
+    """
+    return cache_folder() / "profile.json"
+
+
+def write_profile(profile: Profile, path: Path) -> None:
+    """Write a profile file; its folder is made.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, profile.to_json().encode())
+
+
+def read_profile(path: Path | None = None) -> Profile:
+    """A profile file; None: that of this machine.
+
+    Raises:
+        ConfigError: missing, damaged, or no profile.
+    """
+    path = default_profile() if path is None else path
+    try:
+        return _profile(json.loads(path.read_bytes()))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"no profile at {path}: run `slimcae profile` on the machine that will decode"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise ConfigError(
+            f"{path} is not a profile, or a damaged one: make it again with `slimcae profile`"
+        ) from error
+
+
+def _profile(facts: Any) -> Profile:
+    texts = {name: facts[name] for name in _TEXTS}
+    threads = facts["threads"]
+    if not all(isinstance(text, str) and text.isprintable() for text in texts.values()):
+        raise ValueError("words that are not text")
+    if facts["format"] != PROFILE_FORMAT or type(threads) is not int or threads < 1:
+        raise ValueError("another format, or a strange number of threads")
+    encode, decode = ({int(w): _times(t) for w, t in facts[way].items()} for way in _WAYS)
+    if not decode or encode.keys() != decode.keys() or min(decode) < 1:
+        raise ValueError("no widths, or strange ones")
+    return Profile(**texts, threads=threads, encode=encode, decode=decode)
+
+
+def _times(value: Any) -> Times:
+    fixed, per_megapixel = value["fixed"], value["per_megapixel"]
+    for number in (fixed, per_megapixel):
+        if type(number) not in (int, float) or not 0 <= number < math.inf:
+            raise ValueError("a time that is not a number of milliseconds")
+    return Times(float(fixed), float(per_megapixel))
+
+
+def _padded(side: int) -> int:
+    return -(-side // DOWNSAMPLING) * DOWNSAMPLING

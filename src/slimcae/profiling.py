@@ -1,0 +1,102 @@
+"""How long this machine takes: real pictures through a codec, and a line through the times."""
+
+import os
+import platform
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+
+from slimcae.codec import Codec
+from slimcae.cost import Profile, Times
+from slimcae.errors import ConfigError
+from slimcae.images import Picture
+
+SIZES = ((256, 384), (512, 768), (1024, 1536))
+"""Heights and widths of the pictures, in pixels."""
+
+
+def measure(codec: Codec, repeats: int = 3, sizes: Sequence[tuple[int, int]] = SIZES) -> Profile:
+    """Time every width of a codec, in whole files; of `repeats` runs the median counts.
+
+    Raises:
+        ConfigError: fewer than one run.
+    """
+    if repeats < 1:
+        raise ConfigError(f"--repeats {repeats}: give 1 or more")
+    pictures = [texture(*size) for size in sizes]
+    pixels = [height * columns for height, columns in sizes]
+    for width in codec.widths:
+        codec.decompress(codec.compress(pictures[0], width))  # the first run also builds tables
+    # round after round, so that what else the machine does for a while hits every width alike
+    rounds = [
+        [[_round_trip_ms(codec, picture, width) for picture in pictures] for width in codec.widths]
+        for _ in range(repeats)
+    ]
+    medians = np.median(rounds, axis=0)  # of each width, picture, and way
+    encode, decode = (
+        {width: fit(pixels, medians[k, :, way].tolist()) for k, width in enumerate(codec.widths)}
+        for way in (0, 1)
+    )
+    return Profile(
+        model=f"{codec.info.name}@{codec.info.version}",
+        device=codec.transforms.device.type,
+        precision=codec.transforms.precision,
+        threads=torch.get_num_threads(),
+        machine=_machine(codec.transforms.device),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        encode=encode,
+        decode=decode,
+    )
+
+
+def texture(height: int, width: int) -> Picture:
+    """The same picture on every machine: waves of all directions and pitches, like foliage."""
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    pixels = np.full((height, width, 3), 128, np.float32)
+    for k in range(1, 9):
+        turn, pitch = 2.4 * k, 0.02 * 1.5**k
+        wave = np.sin(pitch * (np.cos(turn) * rows + np.sin(turn) * columns) + k)
+        pixels += wave[:, :, None] * np.roll([30, 20, 10], k) / k**0.5
+    return Picture(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def fit(pixels: Sequence[int], milliseconds: Sequence[float]) -> Times:
+    """The line fixed + per_megapixel · megapixels nearest to the times, in least squares.
+
+    Relative errors count, so that small pictures are met as well as large ones. Neither part is
+    negative: where the free line has one that is, the best line without it is taken.
+    """
+    weights = 1 / np.asarray(milliseconds)
+    ones, megapixels = weights, weights * np.asarray(pixels) / 1e6
+    both = np.stack([ones, megapixels], axis=1)
+    candidates = [
+        np.linalg.lstsq(both * keep, np.ones(len(pixels)), rcond=None)[0] * keep
+        for keep in np.array([(1, 1), (1, 0), (0, 1)])
+    ]
+    errors = [float(np.sum((both @ line - 1) ** 2)) for line in candidates]
+    fixed, slope = min(
+        (error, tuple(map(float, line)))
+        for error, line in zip(errors, candidates, strict=True)
+        if (line >= 0).all()
+    )[1]
+    return Times(fixed, slope)
+
+
+def _round_trip_ms(codec: Codec, picture: Picture, width: int) -> tuple[float, float]:
+    """Milliseconds to compress and to decompress."""
+    start = time.perf_counter()
+    data = codec.compress(picture, width)
+    between = time.perf_counter()
+    codec.decompress(data)
+    return 1000 * (between - start), 1000 * (time.perf_counter() - between)
+
+
+def _machine(device: torch.device) -> str:
+    processor = platform.processor() or platform.machine()
+    words = f"{processor}, {os.cpu_count()} cores, {platform.system()}"
+    if device.type == "cuda":
+        words += f", {torch.cuda.get_device_name(device)}"
+    return words

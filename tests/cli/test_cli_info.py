@@ -1,0 +1,187 @@
+"""slimcae info: everything that a file says, and what decoding it would cost."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import LMBDA, WIDTHS, call, error_line, process, save_tiny_model
+
+from model_files import save_forged
+from slimcae import container, models
+from slimcae.container import Contents, Header
+from slimcae.cost import decoder_macs, decoder_memory
+from slimcae.model.checkpoint import fingerprint, load_model, save_model
+from slimcae.model.config import ModelInfo
+
+
+def header(**changes: Any) -> Header:
+    facts: dict[str, Any] = {
+        "image_height": 40,
+        "image_width": 56,
+        "grey": False,
+        "srgb": False,
+        "num_filters": 8,
+        "step": 1,
+        "tile_side": 32,
+        "model_name": "tiny",
+        "model_fingerprint": bytes.fromhex("8899aabbccddeeff"),
+    }
+    return Header(**facts | changes)
+
+
+def save_scae(path: Path, head: Header, **kept: bytes) -> Path:
+    """A file of tiles without meaning, which is all that `info` needs."""
+    tiles = [bytes([k]) * 4 * k for k in range(head.num_tiles)]
+    path.write_bytes(container.write(Contents(head, tiles, **kept)))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Without models; the shipped one does not matter."""
+    monkeypatch.setenv("SLIMCAE_MODELS", str(tmp_path / "models"))
+    shipped = save_forged(
+        tmp_path / "main", name="main", fingerprints={"12": "aa" * 8, "8": "bb" * 8}
+    )
+    monkeypatch.setattr(models, "shipped_model", lambda: shipped)
+    (tmp_path / "models").mkdir()
+    return tmp_path
+
+
+def facts_of(path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    assert call(["info", "--json", path]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert isinstance(facts, dict)
+    return facts
+
+
+def test_everything_that_a_file_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_forged(folder / "models" / "tiny.safetensors")
+    head = header(srgb=True)
+    path = save_scae(folder / "a.scae", head, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0")
+    size = path.stat().st_size
+    facts = facts_of(path, capsys)
+    parts = facts.pop("parts")
+    assert sum(parts.values()) == size
+    assert facts == {
+        "file": str(path),
+        "kind": "picture",
+        "format": 2,
+        "image_width": 56,
+        "image_height": 40,
+        "mode": "RGB",
+        "srgb": True,
+        "icc_bytes": 0,
+        "exif_bytes": 20,
+        "xmp_bytes": 0,
+        "width": 8,
+        "step": 1,
+        "delta": 0.5,
+        "model": "tiny",
+        "model_version": "7",
+        "fingerprint": "8899aabbccddeeff",
+        "installed": True,
+        "tiles": 4,
+        "tile_side": 32,
+        "bytes": size,
+        "bpp": 8 * size / (56 * 40),
+        "decoder_macs_per_pixel": decoder_macs(8),
+        "decoder_macs": decoder_macs(8) * 48 * 64,
+        "decoder_memory_bytes": decoder_memory(head),
+    }
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "LA", "RGBA"])
+def test_mode_and_what_is_kept(folder: Path, mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = {"icc_profile": bytes(300), "xmp": b"<x/>"}
+    if "A" in mode:
+        kept["alpha"] = b"\x89PNG not looked into"
+    path = save_scae(folder / "a.scae", header(grey="L" in mode, step=0), **kept)
+    facts = facts_of(path, capsys)
+    assert facts["mode"] == mode
+    assert (facts["icc_bytes"], facts["exif_bytes"], facts["xmp_bytes"]) == (300, 0, 4)
+    assert sum(facts["parts"].values()) == path.stat().st_size
+    assert ("ALPH" in facts["parts"]) == ("A" in mode)
+    assert call(["info", path]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"{path}\n")
+    assert re.search(rf"mode +{mode}\n", text)
+    assert f"{path.stat().st_size:,}" in text
+
+
+def test_a_file_whose_model_is_not_here(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = save_scae(folder / "a.scae", header())
+    facts = facts_of(path, capsys)
+    assert (facts["installed"], facts["delta"], facts["model_version"]) == (False, None, None)
+    assert call(["info", path]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"installed +no\n", text)
+    assert re.search(r"delta +not known\n", text)
+
+
+def test_a_step_that_the_model_lacks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_forged(folder / "models" / "tiny.safetensors")
+    facts = facts_of(save_scae(folder / "a.scae", header(step=200)), capsys)
+    assert (facts["step"], facts["delta"], facts["installed"]) == (200, None, True)
+
+
+def test_damage_is_found_whatever_its_place(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save_scae(folder / "a.scae", header(), alpha=b"\x89PNG")
+    data = path.read_bytes()
+    for position in range(0, len(data), 7):
+        path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
+        assert error_line(capsys, ["info", path]).startswith(str(path))
+    path.write_bytes(data[:-1])
+    assert "truncated" in error_line(capsys, ["info", path])
+
+
+def test_standard_input(folder: Path) -> None:
+    path = save_scae(folder / "a.scae", header())
+    done = process(["info", "--json", "-"], input=path.read_bytes())
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert (facts["file"], facts["bytes"]) == ("-", path.stat().st_size)
+
+
+def test_a_model_that_says_everything(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = facts_of(save_forged(folder / "weights.pth"), capsys)
+    assert facts["steps"] == [1, 0.5, 2]
+    assert facts["quality_scale"] is True
+    assert facts_of(save_forged(folder / "b", quality=None), capsys)["quality_scale"] is False
+    assert call(["info", folder / "b"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"steps +1 0\.5 2\n", text)
+    assert re.search(r"quality scale +no\n", text)
+
+
+def test_a_model_that_was_saved_whatever_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = save_tiny_model(tmp_path / "model.safetensors")
+    renamed = tmp_path / "weights.pth"
+    renamed.write_bytes(model.read_bytes())
+    facts = facts_of(renamed, capsys)
+    loaded = load_model(model)
+    assert facts["widths"] == list(WIDTHS)
+    assert facts["lambda"] == list(LMBDA)
+    assert (facts["name"], facts["version"], facts["gdn"]) == ("tiny", "1", "switchable")
+    assert facts["parameters"] == sum(p.numel() for p in loaded.parameters())
+    assert facts["fingerprints"] == {
+        str(width): fingerprint(loaded, width).hex() for width in WIDTHS
+    }
+    assert call(["info", tmp_path]) == 0  # a run folder, as text
+    assert "12 8" in capsys.readouterr().out
+
+
+def test_a_model_that_does_not_know_its_lambda(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = save_tiny_model(tmp_path / "model.safetensors")
+    save_model(tmp_path / "a.safetensors", load_model(model), ModelInfo("anon", "1"))
+    assert call(["info", tmp_path / "a.safetensors"]) == 0
+    assert re.search(r"lambda +not known\n", capsys.readouterr().out)
