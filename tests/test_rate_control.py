@@ -77,7 +77,7 @@ places = st.floats(0, 1)
 
 
 def between(low: float, high: float, place: float) -> float:
-    return low * (high / low) ** place
+    return math.exp(math.log(low) + math.log(high / low) * place)
 
 
 @settings(max_examples=300, deadline=None)

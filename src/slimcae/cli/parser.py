@@ -16,6 +16,7 @@ COMMANDS = {
     "info": "what a .scae or model file holds",
     "train": "train a model",
     "train_lambda_schedule": "tune the rate-distortion tradeoff of each width of a trained model",
+    "fit": "fit a trained model's coding tables and quality scale to images",
     "evaluate": "measure rate, quality and time of one model, or compare two",
 }
 ALIASES = {"train_lambda_schedule": ["schedule"]}
