@@ -1,21 +1,17 @@
-"""compress, decompress and info: a picture goes to a file and comes back."""
+"""compress and decompress: a picture goes to a file and comes back."""
 
 import io
-import json
 import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import LMBDA, WIDTHS, call, error_line, process, save_photo, save_tiny_model
+from command_line import WIDTHS, call, error_line, process, save_photo, save_tiny_model
 from PIL import Image
 
 import slimcae
-from conftest import smooth_pixels
 from slimcae.codec import Codec
-from slimcae.model.checkpoint import fingerprint, load_model, save_model
-from slimcae.model.config import ModelInfo
 
 
 @pytest.fixture(scope="module")
@@ -114,64 +110,3 @@ def test_binary_is_not_written_to_a_terminal(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert "terminal" in error_line(capsys, ["compress", photo, "-o", "-", "-m", model])
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "LA", "RGBA"])
-def test_info_of_a_picture(
-    tmp_path: Path, codec: Codec, mode: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    photo = Image.fromarray(smooth_pixels(40, 56, seed=0)).convert(mode)
-    profile = b"\0" * 16 + (b"RGB " if "RGB" in mode else b"GRAY") + b"\0" * 200
-    photo.info["icc_profile"] = profile
-    path = tmp_path / "a.scae"
-    path.write_bytes(codec.compress(photo, 8))
-    assert call(["info", "--json", path]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    chunks = facts.pop("chunks")
-    assert facts == {
-        "file": str(path),
-        "kind": "picture",
-        "format": 1,
-        "image_width": 56,
-        "image_height": 40,
-        "mode": mode,
-        "icc_profile": True,
-        "width": 8,
-        "model": "tiny",
-        "fingerprint": fingerprint(codec.model, 8).hex(),
-        "bytes": path.stat().st_size,
-        "bpp": 8 * path.stat().st_size / (56 * 40),
-    }
-    assert sum(chunks.values()) == path.stat().st_size
-    assert ("ALPH" in chunks) == ("A" in mode)
-    assert call(["info", path]) == 0
-    text = capsys.readouterr().out
-    assert text.startswith(f"{path}\n")
-    assert f"{path.stat().st_size:,}" in text
-
-
-def test_info_of_a_model_whatever_its_name(
-    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    renamed = tmp_path / "weights.pth"
-    renamed.write_bytes(model.read_bytes())
-    assert call(["info", "--json", renamed]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    loaded = load_model(model)
-    assert facts["widths"] == list(WIDTHS)
-    assert facts["lambda"] == list(LMBDA)
-    assert (facts["name"], facts["version"], facts["gdn"]) == ("tiny", "1", "switchable")
-    assert facts["parameters"] == sum(p.numel() for p in loaded.parameters())
-    assert facts["fingerprints"] == {
-        str(width): fingerprint(loaded, width).hex() for width in WIDTHS
-    }
-    assert call(["info", model.parent]) == 0  # a run folder, as text
-    assert "12 8" in capsys.readouterr().out
-
-
-def test_info_of_a_model_that_does_not_know_its_lambda(
-    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    save_model(tmp_path / "a.safetensors", load_model(model), ModelInfo("anon", "1"))
-    assert call(["info", tmp_path / "a.safetensors"]) == 0
-    assert re.search(r"lambda +not known\n", capsys.readouterr().out)

@@ -92,7 +92,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "model missing": (
         ["compress", "photo.png", "-o", "x.scae", "-m", "no.safetensors"],
-        r"no model file at no\.safetensors: give a file",
+        r"no model no\.safetensors: give a file or run folder",
     ),
     "model of the port": (
         ["compress", "photo.png", "-o", "x.scae", "-m", "port.pth"],

@@ -11,11 +11,14 @@ import pytest
 from command_line import environment, process, save_photo, save_tiny_model
 
 import slimcae
-from slimcae.cli import main, model_header, options
+from slimcae.cli import main, options
 from slimcae.cli.parser import ALIASES, COMMANDS, build_parser, parse
 from slimcae.cli.settings import field_docs, given_settings
 from slimcae.codec import Codec
-from slimcae.model.checkpoint import FORMAT, MODEL_NAME, load_model
+from slimcae.container import FORMAT_VERSION
+from slimcae.cost import DOWNSAMPLING
+from slimcae.model.checkpoint import load_model
+from slimcae.model.slimcae import DOWNSAMPLING as DOWNSAMPLING_OF_NETWORK
 from slimcae.training.run_folder import STATE_NAME
 from slimcae.training.settings import TrainSettings
 
@@ -48,6 +51,7 @@ def scae(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *([command, "--help"] for command in COMMANDS),
         ["info", "SCAE"],
         ["info", "--json", "MODEL"],
+        ["models"],
     ],
     ids=" ".join,
 )
@@ -133,15 +137,14 @@ def test_settings_that_were_not_given_are_left_to_the_dataclass() -> None:
 
 
 def test_names_repeated_here_are_those_of_the_heavy_modules() -> None:
-    assert options.MODEL_IN_FOLDER == MODEL_NAME
     assert options.STATE_IN_FOLDER == STATE_NAME
-    assert model_header.FORMAT == FORMAT
+    assert DOWNSAMPLING == DOWNSAMPLING_OF_NETWORK
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-V"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith(f"slimcae {slimcae.__version__} (.scae format 1; torch 2.")
+    assert out.startswith(f"slimcae {slimcae.__version__} (.scae format {FORMAT_VERSION}; torch 2.")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from slimcae.cli.options import (
     add_option,
     add_width_options,
     check_num_filters,
-    model_file,
     wanted_widths,
 )
 from slimcae.cli.talk import add_talk_options, say
@@ -41,10 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_option(
         parser,
         "--checkpoint_paths",
-        type=Path,
         nargs="+",
         metavar="MODEL",
-        help="one or two model files or run folders (default: the model that comes with slimcae)",
+        help="one or two: NAME, NAME@VERSION, file or run folder (default: the shipped model)",
     )
     add_option(
         parser,
@@ -69,11 +67,11 @@ def run(args: argparse.Namespace) -> int:
 
     from slimcae.evaluation import evaluate_models, format_report
     from slimcae.evaluation.report import resolve_prefix
-    from slimcae.model.checkpoint import shipped_model
+    from slimcae.models import find_model
 
     models = [
         _load(path, widths, args)
-        for path in [model_file(path) for path in args.checkpoint_paths or [shipped_model()]]
+        for path in [find_model(name) for name in args.checkpoint_paths or [None]]
     ]
     curves = evaluate_models(
         models,

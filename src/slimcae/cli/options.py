@@ -7,8 +7,8 @@ from typing import Any
 
 from slimcae.errors import ConfigError, ModelError
 from slimcae.model.config import DEVICES, PRECISIONS
+from slimcae.models import find_model
 
-MODEL_IN_FOLDER = "model.safetensors"
 STATE_IN_FOLDER = "state.pt"
 
 Options = argparse._ActionsContainer  # a parser or a group of its options
@@ -65,9 +65,8 @@ def add_model_option(options: Options) -> None:
         options,
         "-m",
         "--model",
-        type=Path,
-        metavar="FILE",
-        help="model file or run folder (default: the model that comes with slimcae)",
+        metavar="MODEL",
+        help="NAME, NAME@VERSION, file or run folder (default: the one that comes with slimcae)",
     )
 
 
@@ -119,17 +118,10 @@ def check_num_filters(num_filters: int | None, origin: Path, widest: int) -> Non
         )
 
 
-def model_file(path: Path) -> Path:
-    """The model file that a path means: itself, or in a run folder `model.safetensors`.
+def model_file(name: str | Path | None) -> Path:
+    """The model file that --model names: an installed model, a file, a run folder's, the default.
 
     Raises:
-        ModelError: a folder without a model.
+        ModelError: there is none.
     """
-    if not path.is_dir():
-        return path
-    if not (path / MODEL_IN_FOLDER).is_file():
-        raise ModelError(
-            f"folder {path} holds no {MODEL_IN_FOLDER}: give a run folder of `slimcae train`, "
-            "or a model file"
-        )
-    return path / MODEL_IN_FOLDER
+    return find_model(name)

@@ -13,10 +13,12 @@ Run = Callable[[argparse.Namespace], int]
 COMMANDS = {
     "compress": "a picture to a .scae file",
     "decompress": "a .scae file to a picture",
-    "info": "what a .scae or model file holds",
+    "info": "what a .scae or model file holds, and what decoding it costs",
+    "models": "list the installed models, or install one",
+    "profile": "measure what each width of a model costs on this machine",
     "train": "train a model",
     "train_lambda_schedule": "tune the rate-distortion tradeoff of each width of a trained model",
-    "fit": "fit a trained model's coding tables and quality scale to images",
+    "fit": "fit coding tables and the quality scale of a model to images",
     "evaluate": "measure rate, quality and time of one model, or compare two",
 }
 ALIASES = {"train_lambda_schedule": ["schedule"]}

@@ -7,9 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from slimcae.cli.model_header import read_model_header
 from slimcae.cli.options import (
-    MODEL_IN_FOLDER,
     STATE_IN_FOLDER,
     add_device_option,
     add_images_option,
@@ -21,6 +19,7 @@ from slimcae.cli.settings import add_settings, given_settings
 from slimcae.cli.talk import add_talk_options, say
 from slimcae.errors import ConfigError
 from slimcae.model.config import GDN_VARIANTS
+from slimcae.model.header import MODEL_NAME, read_model_header
 from slimcae.training.settings import TrainSettings
 
 OPTIMIZATION = (
@@ -100,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _settings_of_run(folder: Path) -> dict[str, Any]:
     """What the run in a folder was last trained with; nothing if there is none."""
-    model = folder / MODEL_IN_FOLDER
+    model = folder / MODEL_NAME
     if not model.exists() or not (folder / STATE_IN_FOLDER).exists():
         return {}
     known = {field.name for field in fields(TrainSettings)}

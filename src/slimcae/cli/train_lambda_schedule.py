@@ -3,9 +3,7 @@
 import argparse
 import logging
 
-from slimcae.cli.model_header import read_model_header
 from slimcae.cli.options import (
-    MODEL_IN_FOLDER,
     add_device_option,
     add_images_option,
     add_width_options,
@@ -22,6 +20,7 @@ from slimcae.cli.train import (
     end,
 )
 from slimcae.model.config import SlimCAEConfig, check_same_config
+from slimcae.model.header import MODEL_NAME, read_model_header
 from slimcae.training.settings import ScheduleSettings, TrainSettings
 
 _EPILOG = """\
@@ -69,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     """Schedule."""
     from slimcae.images import find_images
 
-    origin = args.checkpoint_dir / MODEL_IN_FOLDER
+    origin = args.checkpoint_dir / MODEL_NAME
     widths, have = wanted_widths(args), read_model_header(origin)
     settings = TrainSettings(**given_settings(args, TrainSettings))
     train_paths, valid_paths = find_images(args.train_glob), find_images(args.inputPath)

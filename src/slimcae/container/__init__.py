@@ -1,11 +1,12 @@
-"""The `.scae` file: header, chunks and checksums (docs/format.md). Never imports torch.
+"""The `.scae` file: head, chunks, tiles and checksums (docs/format.md). Never imports torch.
 
-The interface is `Contents` (a `Header`, the coded latents, alpha, ICC profile), `read`, `write`
-and, for the first bytes of a file, `read_header`.
+The interface is `Contents` (a `Header`, the tiles' streams, alpha and metadata), `read`, `write`
+and `overhead`; `Reader` for parts of a file; `read_header` for its first bytes.
 """
 
-from slimcae.container.contents import Contents, read, write
+from slimcae.container.contents import Contents, overhead, read, write
 from slimcae.container.header import FORMAT_VERSION, MAGIC, MAX_HEADER_BYTES, Header, read_header
+from slimcae.container.reader import Reader
 
 __all__ = [
     "FORMAT_VERSION",
@@ -13,6 +14,8 @@ __all__ = [
     "MAX_HEADER_BYTES",
     "Contents",
     "Header",
+    "Reader",
+    "overhead",
     "read",
     "read_header",
     "write",

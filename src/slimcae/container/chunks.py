@@ -1,17 +1,29 @@
-"""Chunks: the tagged, checksummed pieces that follow the header of a `.scae` file.
+"""Chunks: the tagged, checksummed pieces between the head of a `.scae` file and its tiles.
 
 A capital first letter of the tag says that no picture can be had without the chunk.
 """
 
+import logging
 import struct
 import zlib
-from collections.abc import Iterator
 
 from slimcae.errors import BitstreamError
 
+log = logging.getLogger("slimcae")
+
+ALPHA = b"ALPH"
+ICC_PROFILE = b"iccp"
+EXIF = b"exif"
+XMP = b"xmpp"
+MAX_INFLATED_BYTES = 2**24
+"""No metadata in use come near; forged ones must not inflate without bound."""
+
+_NAMES = {ICC_PROFILE: "ICC profile", EXIF: "EXIF data", XMP: "XMP data"}
 # tag and length of the payload; then comes a CRC32 over these two and the payload
 _HEAD = struct.Struct("<4sI")
 _CRC = struct.Struct("<I")
+FRAME_BYTES = _HEAD.size + _CRC.size
+"""What surrounds a payload."""
 
 
 def pack_chunk(tag: bytes, payload: bytes) -> bytes:
@@ -26,37 +38,58 @@ def pack_chunk(tag: bytes, payload: bytes) -> bytes:
     return head + _CRC.pack(zlib.crc32(payload, zlib.crc32(head))) + payload
 
 
-def unpack_chunks(data: bytes, position: int) -> Iterator[tuple[bytes, bytes]]:
-    """Tags and payloads of the chunks from `position` to the end of a file, verified.
+def unpack_frame(frame: bytes) -> tuple[bytes, int]:
+    """Tag and payload length of a chunk, from its first 12 bytes; not verified.
 
     Raises:
-        BitstreamError: a chunk that is truncated or damaged.
+        BitstreamError: a frame that is incomplete, a tag that is not four letters or not known
+            though it must be.
     """
-    while position < len(data):
-        start = position + _HEAD.size + _CRC.size
-        if start > len(data):
-            raise BitstreamError("the file is truncated (copy it again) or has bytes too many")
-        head = data[position : position + _HEAD.size]
-        tag, length = _HEAD.unpack(head)
-        if not (tag.isascii() and tag.isalpha()):
-            raise BitstreamError(
-                f"a chunk's tag is {tag!r}, not four letters (file damaged? copy it again)"
-            )
-        position = start + length
-        if position > len(data):
-            raise BitstreamError(
-                f"the file is truncated (copy it again): chunk {tag.decode()} should have "
-                f"{length} bytes, {len(data) - start} are left"
-            )
-        payload = data[start:position]
-        (checksum,) = _CRC.unpack_from(data, start - _CRC.size)
-        if zlib.crc32(payload, zlib.crc32(head)) != checksum:
-            raise BitstreamError(
-                f"the checksum of chunk {tag.decode()} does not match (file damaged? copy it again)"
-            )
-        yield tag, payload
+    if len(frame) < FRAME_BYTES:
+        raise BitstreamError("the file is truncated (copy it again): a chunk is incomplete")
+    tag, length = _HEAD.unpack_from(frame)
+    if not (tag.isascii() and tag.isalpha()):
+        raise BitstreamError(
+            f"a chunk's tag is {tag!r}, not four letters (file damaged? copy it again)"
+        )
+    return tag, length
+
+
+def check_payload(frame: bytes, payload: bytes) -> None:
+    """Compare a chunk's checksum.
+
+    Raises:
+        BitstreamError: it does not match.
+    """
+    (checksum,) = _CRC.unpack_from(frame, _HEAD.size)
+    if zlib.crc32(payload, zlib.crc32(frame[: _HEAD.size])) != checksum:
+        raise BitstreamError(
+            f"the checksum of chunk {frame[:4].decode('ascii', 'replace')} does not match "
+            "(file damaged? copy it again)"
+        )
 
 
 def is_mandatory(tag: bytes) -> bool:
     """Whether a reader that does not know this tag must refuse the file."""
     return tag[:1].isupper()
+
+
+def deflate(tag: bytes, data: bytes | None) -> bytes | None:
+    """The payload of metadata; none, with a notice, for more than 16 MiB."""
+    if data and len(data) > MAX_INFLATED_BYTES:
+        log.warning("the %s of %d bytes are too large and were left out", _NAMES[tag], len(data))
+        return None
+    return zlib.compress(data, 9) if data else None
+
+
+def inflate(tag: bytes, payload: bytes) -> bytes | None:
+    """Metadata, or None with a notice: the picture is worth more than what is said about it."""
+    inflater = zlib.decompressobj()
+    try:
+        data = inflater.decompress(payload, MAX_INFLATED_BYTES)
+    except zlib.error:
+        data = b""
+    if not inflater.eof or inflater.unused_data or not data:
+        log.warning("the file's %s are damaged and were left out", _NAMES[tag])
+        return None
+    return data

@@ -1,95 +1,96 @@
-"""Whole `.scae` files: a header and the known chunks to bytes, and back."""
+"""Whole `.scae` files: a header, streams and metadata to bytes, and back."""
 
-import logging
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slimcae.container.chunks import is_mandatory, pack_chunk, unpack_chunks
-from slimcae.container.header import FORMAT_VERSION, Header, read_header
+from slimcae.container.chunks import ALPHA, EXIF, ICC_PROFILE, XMP, deflate, pack_chunk
+from slimcae.container.header import Head, Header, TileEntry, head_bytes
+from slimcae.container.reader import EXIF_PREFIX, Reader
 from slimcae.errors import BitstreamError
-
-log = logging.getLogger("slimcae")
-
-LATENTS = b"LATN"
-ALPHA = b"ALPH"
-ICC_PROFILE = b"iccp"
-MAX_ICC_BYTES = 2**24
-"""No profile in use comes near; a forged one must not inflate without bound."""
 
 
 @dataclass(frozen=True)
 class Contents:
     """Everything that a `.scae` file holds.
 
-    latents: the coded symbols.
+    tiles: the coded symbols of each tile, in raster order.
     alpha: a PNG file of mode L and of the picture's size, or None for an opaque picture.
-    icc_profile: as in other image files (not compressed), or None.
+    icc_profile, exif, xmp: as Pillow has them in `info` (not compressed), or None.
     """
 
     header: Header
-    latents: bytes
+    tiles: Sequence[bytes]
     alpha: bytes | None = None
     icc_profile: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
 
 
 def write(contents: Contents) -> bytes:
-    """The bytes of a `.scae` file. An ICC profile beyond 16 MiB is left out with a notice.
+    """The bytes of a `.scae` file. Metadata beyond 16 MiB are left out with a notice.
 
-    The latents come last: so a truncated file always lacks some of them, and the beginning of a
+    The tiles come last: so a truncated file always lacks some of them, and the beginning of a
     file tells everything but the pixels.
 
     Raises:
-        BitstreamError: latents or alpha of 4 GiB or more.
+        BitstreamError: streams or alpha of 4 GiB or more, or of another number than tiles.
     """
-    parts = [bytes(contents.header)]
-    profile = contents.icc_profile
-    if profile and len(profile) <= MAX_ICC_BYTES:
-        parts.append(pack_chunk(ICC_PROFILE, zlib.compress(profile, 9)))
-    elif profile:
-        log.warning("the ICC profile of %d bytes is too large and was left out", len(profile))
-    if contents.alpha is not None:
-        parts.append(pack_chunk(ALPHA, contents.alpha))
-    parts.append(pack_chunk(LATENTS, contents.latents))
-    return b"".join(parts)
+    header = contents.header
+    if len(contents.tiles) != header.num_tiles:
+        raise BitstreamError(f"{len(contents.tiles)} streams for {header.num_tiles} tiles")
+    if any(len(stream) >= 2**32 for stream in contents.tiles):
+        raise BitstreamError("the stream of a tile has 4 GiB or more: take smaller tiles")
+    chunks = pack_chunks(contents.alpha, contents.icc_profile, contents.exif, contents.xmp)
+    index = tuple(TileEntry(len(stream), zlib.crc32(stream)) for stream in contents.tiles)
+    return b"".join([bytes(Head(header, index, len(chunks))), *chunks, *contents.tiles])
 
 
 def read(data: bytes) -> Contents:
     """The contents of a `.scae` file, all checksums verified.
 
-    Unknown chunks that may be ignored are skipped. An ICC profile that does not inflate is left
-    out with a notice.
+    Unknown chunks that may be ignored are skipped. Metadata that do not inflate are left out
+    with a notice.
 
     Raises:
-        BitstreamError: damaged or foreign data, a format version or a mandatory chunk that is
-            not known, chunks that are repeated, missing or behind the latents.
+        BitstreamError: see `Reader`.
     """
-    header = read_header(data)
-    chunks: dict[bytes, bytes] = {}
-    for tag, payload in unpack_chunks(data, len(bytes(header))):
-        if LATENTS in chunks:
-            raise BitstreamError(f"chunk {tag.decode()} follows the latents, which must come last")
-        if tag in chunks:
-            raise BitstreamError(f"chunk {tag.decode()} appears twice")
-        if is_mandatory(tag) and tag not in (LATENTS, ALPHA):
-            raise BitstreamError(
-                f"the file needs chunk {tag.decode()}, which this slimcae (format version "
-                f"{FORMAT_VERSION}) does not know: install a newer one"
-            )
-        chunks[tag] = payload
-    if LATENTS not in chunks:
-        raise BitstreamError("the file is truncated (copy it again): the latents are missing")
-    profile = _inflate_profile(chunks[ICC_PROFILE]) if ICC_PROFILE in chunks else None
-    return Contents(header, chunks[LATENTS], chunks.get(ALPHA), profile)
+    reader = Reader(data)
+    reader.verify()
+    return Contents(
+        reader.header,
+        [reader.tile(index) for index in range(reader.header.num_tiles)],
+        reader.alpha,
+        reader.icc_profile,
+        reader.exif,
+        reader.xmp,
+    )
 
 
-def _inflate_profile(payload: bytes) -> bytes | None:
-    """The ICC profile, or None with a notice: the picture is worth more than its profile."""
-    inflater = zlib.decompressobj()
-    try:
-        profile = inflater.decompress(payload, MAX_ICC_BYTES)
-    except zlib.error:
-        profile = b""
-    if not inflater.eof or inflater.unused_data or not profile:
-        log.warning("the file's ICC profile is damaged and was left out")
-        return None
-    return profile
+def pack_chunks(
+    alpha: bytes | None, icc_profile: bytes | None, exif: bytes | None, xmp: bytes | None
+) -> list[bytes]:
+    """The chunks of a file, as far as there is something to put in.
+
+    Raises:
+        BitstreamError: alpha of 4 GiB or more.
+    """
+    payloads = {
+        ICC_PROFILE: deflate(ICC_PROFILE, icc_profile),
+        EXIF: deflate(EXIF, None if exif is None else exif.removeprefix(EXIF_PREFIX)),
+        XMP: deflate(XMP, xmp),
+        ALPHA: alpha,
+    }
+    return [pack_chunk(tag, load) for tag, load in payloads.items() if load is not None]
+
+
+def overhead(
+    header: Header,
+    alpha: bytes | None = None,
+    icc_profile: bytes | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+) -> int:
+    """Bytes of a file beside its streams."""
+    chunks = pack_chunks(alpha, icc_profile, exif, xmp)
+    return head_bytes(header) + sum(map(len, chunks))

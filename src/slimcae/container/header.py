@@ -1,4 +1,4 @@
-"""The header of a `.scae` file: what can be known before anything is decoded."""
+"""The head of a `.scae` file: what can be known before anything is decoded, and where tiles lie."""
 
 import struct
 import zlib
@@ -8,16 +8,19 @@ from slimcae.errors import BitstreamError
 
 MAGIC = b"\x89S\r\n"
 """No text (the first byte), and damaged by every conversion of line ends."""
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FINGERPRINT_BYTES = 8
-MAX_NAME_BYTES = 32
+MAX_NAME_BYTES = 24
+MIN_TILE_SIDE, MAX_TILE_SIDE = 2**4, 2**20
 
-_GREY = 0x01
-# magic, version, flags, num_filters, image height and width, step, fingerprint, length of name
-_FIXED = struct.Struct(f"<4sBBHIIB{FINGERPRINT_BYTES}sB")
+_GREY, _SRGB = 0x01, 0x02
+# magic, version, flags, num_filters, image height and width, step, tile side, number of chunks,
+# fingerprint, length of name
+_FIXED = struct.Struct(f"<4sBBHIIBBB{FINGERPRINT_BYTES}sB")
+_ENTRY = struct.Struct("<II")
 _CRC = struct.Struct("<I")
-MAX_HEADER_BYTES = _FIXED.size + MAX_NAME_BYTES + _CRC.size
-"""The first bytes of a file, this many, hold its header."""
+MAX_HEADER_BYTES = _FIXED.size + MAX_NAME_BYTES + _ENTRY.size + _CRC.size
+"""The first bytes of a file, this many, hold the whole head of a picture of one tile."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,11 @@ class Header:
 
     image_height, image_width: pixels, 1 to 2**32 - 1.
     grey: the picture has one colour channel (the network sees and makes three).
+    srgb: the picture came with an sRGB profile.
     num_filters: the width of the network that decodes it, 1 to 65535.
-    step: index of the quantisation step, 0 to 255; 0 is Δ = 1.
-    model_name: 1 to 32 printable ASCII characters.
+    step: index of the quantisation step in the model's list, 0 to 255; 0 is Δ = 1.
+    tile_side: side of the square tiles in pixels, a power of two from 16 to 2**20.
+    model_name: 1 to 24 printable ASCII characters.
     model_fingerprint: 8 bytes over every tensor and table that this width of the model uses.
 
     Raises:
@@ -38,8 +43,10 @@ class Header:
     image_height: int
     image_width: int
     grey: bool
+    srgb: bool
     num_filters: int
     step: int
+    tile_side: int
     model_name: str
     model_fingerprint: bytes
 
@@ -49,9 +56,12 @@ class Header:
             ("image width", self.image_width, 1, 2**32 - 1),
             ("number of filters", self.num_filters, 1, 2**16 - 1),
             ("quantisation step", self.step, 0, 2**8 - 1),
+            ("tile side", self.tile_side, MIN_TILE_SIDE, MAX_TILE_SIDE),
         ):
             if not lowest <= value <= highest:
                 raise BitstreamError(f"{what} {value}: must be from {lowest} to {highest}")
+        if self.tile_side.bit_count() != 1:
+            raise BitstreamError(f"tile side {self.tile_side}: must be a power of two")
         if len(self.model_fingerprint) != FINGERPRINT_BYTES:
             raise BitstreamError(
                 f"fingerprint of {len(self.model_fingerprint)} bytes: must be {FINGERPRINT_BYTES}"
@@ -62,27 +72,70 @@ class Header:
                 f"model name {name!r}: must be 1 to {MAX_NAME_BYTES} printable ASCII characters"
             )
 
+    @property
+    def tile_grid(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        return -(-self.image_height // self.tile_side), -(-self.image_width // self.tile_side)
+
+    @property
+    def num_tiles(self) -> int:
+        """Tiles of the picture."""
+        rows, columns = self.tile_grid
+        return rows * columns
+
+
+@dataclass(frozen=True)
+class TileEntry:
+    """A tile in the index: bytes of its stream, and their CRC32."""
+
+    length: int
+    checksum: int
+
+
+@dataclass(frozen=True)
+class Head:
+    """Everything before the chunks.
+
+    tiles: one entry per tile, in raster order. num_chunks: how many chunks follow.
+    """
+
+    header: Header
+    tiles: tuple[TileEntry, ...]
+    num_chunks: int
+
     def __bytes__(self) -> bytes:
-        name = self.model_name.encode("ascii")
+        header = self.header
+        name = header.model_name.encode("ascii")
         fixed = _FIXED.pack(
             MAGIC,
             FORMAT_VERSION,
-            _GREY if self.grey else 0,
-            self.num_filters,
-            self.image_height,
-            self.image_width,
-            self.step,
-            self.model_fingerprint,
+            _GREY * header.grey | _SRGB * header.srgb,
+            header.num_filters,
+            header.image_height,
+            header.image_width,
+            header.step,
+            header.tile_side.bit_length() - 1,
+            self.num_chunks,
+            header.model_fingerprint,
             len(name),
         )
-        return fixed + name + _CRC.pack(zlib.crc32(fixed + name))
+        index = b"".join(_ENTRY.pack(tile.length, tile.checksum) for tile in self.tiles)
+        head = fixed + name + index
+        return head + _CRC.pack(zlib.crc32(head))
 
 
-def read_header(data: bytes) -> Header:
-    """The header of a file, from the whole file or its first `MAX_HEADER_BYTES` bytes.
+def head_bytes(header: Header) -> int:
+    """How long the head of a file is, from magic to checksum."""
+    return _FIXED.size + len(header.model_name) + header.num_tiles * _ENTRY.size + _CRC.size
+
+
+def peek_header(data: bytes) -> tuple[Header, int]:
+    """Header and number of chunks as the first bytes of a file claim them, unverified.
+
+    Serves to find out how long the head is: a checksum covers it as a whole.
 
     Raises:
-        BitstreamError: damaged or foreign data, or a format version that is not known.
+        BitstreamError: foreign data, a format version that is not known, impossible values.
     """
     if not data.startswith(MAGIC):
         raise BitstreamError(f"not a .scae file: {_what_instead(data)}")
@@ -94,23 +147,53 @@ def read_header(data: bytes) -> Header:
         )
     if len(data) < _FIXED.size:
         raise BitstreamError("the file is truncated (copy it again): its header is incomplete")
-    _, _, flags, num_filters, height, width, step, fingerprint, length = _FIXED.unpack_from(data)
-    if length > MAX_NAME_BYTES:
-        raise BitstreamError(
-            f"model name of {length} characters: must be 1 to {MAX_NAME_BYTES} "
-            "(file damaged? copy it again)"
-        )
-    end = _FIXED.size + length
-    if len(data) < end + _CRC.size:
+    (_, _, flags, num_filters, height, width, step, tile, chunks, fingerprint, length) = (
+        _FIXED.unpack_from(data)
+    )
+    name = data[_FIXED.size : _FIXED.size + length]
+    if len(name) < length:
         raise BitstreamError("the file is truncated (copy it again): its header is incomplete")
-    if _CRC.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
+    if flags & ~(_GREY | _SRGB):
+        raise BitstreamError(f"header flags {flags:#04x}: made by a newer slimcae, or damaged?")
+    header = Header(
+        image_height=height,
+        image_width=width,
+        grey=bool(flags & _GREY),
+        srgb=bool(flags & _SRGB),
+        num_filters=num_filters,
+        step=step,
+        tile_side=2 ** min(tile, 64),
+        model_name=name.decode("ascii", "replace"),
+        model_fingerprint=fingerprint,
+    )
+    return header, chunks
+
+
+def read_head(data: bytes) -> Head:
+    """The head of a file, from its first `head_bytes` bytes or more.
+
+    Raises:
+        BitstreamError: damaged or foreign data, or a format version that is not known.
+    """
+    header, num_chunks = peek_header(data)
+    end = head_bytes(header)
+    if len(data) < end:
+        raise BitstreamError("the file is truncated (copy it again): its index is incomplete")
+    (checksum,) = _CRC.unpack_from(data, end - _CRC.size)
+    if zlib.crc32(memoryview(data)[: end - _CRC.size]) != checksum:
         raise BitstreamError("the header's checksum does not match (file damaged? copy it again)")
-    if flags & ~_GREY:
-        raise BitstreamError(
-            f"unknown header flags {flags & ~_GREY:#04x}: made by a newer slimcae?"
-        )
-    name = data[_FIXED.size : end].decode("ascii", "replace")
-    return Header(height, width, bool(flags & _GREY), num_filters, step, name, fingerprint)
+    start = _FIXED.size + len(header.model_name)
+    entries = _ENTRY.iter_unpack(memoryview(data)[start : end - _CRC.size])
+    return Head(header, tuple(TileEntry(*entry) for entry in entries), num_chunks)
+
+
+def read_header(data: bytes) -> Header:
+    """The header of a file, from the whole file or at least the head of it.
+
+    Raises:
+        BitstreamError: damaged or foreign data, or a format version that is not known.
+    """
+    return read_head(data).header
 
 
 def _what_instead(data: bytes) -> str:

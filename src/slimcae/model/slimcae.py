@@ -6,6 +6,7 @@ Image Compression", CVPR 2021, https://arxiv.org/abs/2103.15726.
 
 from typing import TypedDict
 
+import torch
 from torch import Tensor, nn
 
 from slimcae.coding.tables import SymbolTables, from_probabilities
@@ -67,7 +68,15 @@ class SynthesisTransform(nn.Module):
         width = y_hat.shape[1]
         x = self.deconv1(self.igdn1(y_hat), width)
         x = self.deconv2(self.igdn2(x), width)
-        x_hat: Tensor = self.deconv3(self.igdn3(x), 3)
+        x = self.igdn3(x)
+        if self.training:
+            return self._pixels(x)
+        # a pixel in bfloat16 would have seven or eight bits itself
+        with torch.autocast(x.device.type, enabled=False):
+            return self._pixels(x)
+
+    def _pixels(self, x: Tensor) -> Tensor:
+        x_hat: Tensor = self.deconv3(x, 3)
         return x_hat
 
 

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tiny_codec import LMBDA, WIDTHS, make_model
 
 import slimcae
 from conftest import smooth_pixels
@@ -20,21 +21,9 @@ from slimcae.images import Picture
 from slimcae.model.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig
 from slimcae.model.slimcae import SlimCAE
-from slimcae.training.warm_start import fit_entropy_models, warm_start_transforms
+from slimcae.quality import Point
 
-WIDTHS = (12, 8, 4)
-LMBDA = (2000.0, 1000.0, 500.0)
 SIZES = [(1, 1), (1, 40), (33, 1), (16, 16), (15, 17), (64, 50)]
-
-
-def make_model(seed: int) -> SlimCAE:
-    """A tiny model that codes well enough to tell a picture from noise."""
-    torch.manual_seed(seed)
-    model = SlimCAE(SlimCAEConfig(WIDTHS))
-    x = torch.stack([torch.from_numpy(smooth_pixels(64, 64, k)).permute(2, 0, 1) for k in range(4)])
-    warm_start_transforms(model, x.float() / 255, LMBDA)
-    fit_entropy_models(model, x.float() / 255, seed)
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +76,9 @@ def test_file_size_keeps_the_estimates_promise(
     image = Image.fromarray(smooth_pixels(*size, seed=4))
     estimate = codec.estimated_bits(image, width) / 8
     assert estimate > 0
-    assert abs(len(codec.compress(image, width)) - estimate) <= 0.01 * estimate + 64
+    assert (
+        abs(len(codec.compress(image, width)) - estimate) <= 0.03 * estimate + 64
+    )  # tables leave tails to the escape
 
 
 def test_wider_is_better_and_larger(codec: Codec) -> None:
@@ -150,7 +141,7 @@ def test_symbols_do_not_depend_on_threads_or_precision(codec: Codec) -> None:
         try:
             for precision in ("float32", "bfloat16"):
                 other = Codec(codec.model, precision=precision)
-                decoded = other._coder(8).decode(file.latents, shape)
+                decoded = other._coder(Point(8, 0)).decode(file.tiles[0], shape)
                 np.testing.assert_array_equal(decoded, expected)
         finally:
             torch.set_num_threads(1)
@@ -183,7 +174,7 @@ def test_symbols_beyond_the_limit_are_clipped_and_said(
     caplog.set_level("INFO", "slimcae")
     data = wild.compress(Image.fromarray(smooth_pixels(32, 32, seed=10)), 12)
     assert "clipped" in caplog.text
-    symbols = wild._coder(12).decode(container.read(data).latents, (12, 2, 2))
+    symbols = wild._coder(Point(12, 0)).decode(container.read(data).tiles[0], (12, 2, 2))
     assert np.abs(symbols).max() == 2**15 - 1
 
 

@@ -1,0 +1,151 @@
+"""One picture being compressed: its residuals, what each operating point costs, and its streams."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from slimcae.codec.tiles import latent_grid, split
+from slimcae.codec.transforms import Pixels, Residuals, Symbols, Transforms, quantise
+from slimcae.coding.coder import SymbolCoder
+from slimcae.coding.tables import MAX_SYMBOL
+from slimcae.errors import BitstreamError
+from slimcae.model.slimcae import DOWNSAMPLING
+from slimcae.quality import Point
+
+log = logging.getLogger("slimcae")
+
+STREAM_SLACK = 8
+"""A stream is at most so many bytes longer than the information content of its symbols."""
+
+Coders = Callable[[Point], SymbolCoder]
+
+
+class Encoding:
+    """A picture on its way to a file; the trial that rate control experiments with.
+
+    The network's analysis runs once per width for a picture of one tile. Of a larger picture only
+    the residuals of the width last asked for are kept (four bytes each), which bounds memory.
+
+    pixels: (H, W, 3). grey: the decoder will make the picture grey. overhead: bytes of the file
+    beside the streams. side: of the tiles, in latents.
+    """
+
+    def __init__(
+        self,
+        pixels: Pixels,
+        grey: bool,
+        overhead: int,
+        side: int,
+        transforms: Transforms,
+        coders: Coders,
+    ) -> None:
+        self._pixels = pixels
+        self._grey = grey
+        self.overhead = overhead
+        self.num_pixels = pixels.shape[0] * pixels.shape[1]
+        self._transforms = transforms
+        self._coders = coders
+        self._steps = transforms.model.steps
+        self._grid = latent_grid((pixels.shape[0], pixels.shape[1]))
+        self._side = side
+        self._tiles = list(split(self._grid, side))
+        self._residuals: dict[int, list[Residuals]] = {}
+        self._sizes: dict[Point, int] = {}
+        self._psnr: dict[Point, float] = {}
+
+    def size(self, point: Point) -> int:
+        """Bytes of the whole file at most; at least what it has less 8 bytes for every tile."""
+        if point not in self._sizes:
+            # of a large picture the residuals will not stay: measure all that may be asked for
+            steps = [point.step] if len(self._tiles) == 1 else range(len(self._steps))
+            self._sizes |= self._measure_sizes(point.width, steps)
+        return self._sizes[point]
+
+    def psnr(self, point: Point) -> float:
+        """PSNR in dB of the decoded 8-bit picture; infinite if it has no error."""
+        if point not in self._psnr:
+            self._psnr[point] = self._measure_psnr(point)
+        return self._psnr[point]
+
+    def streams(self, point: Point, *, verify: bool) -> list[bytes]:
+        """The coded tiles in raster order; the next tile's network runs beside a tile's coder.
+
+        Raises:
+            BitstreamError: with `verify`, symbols that do not come back from a stream.
+        """
+        coder = self._coders(point)
+
+        def encode(symbols: Symbols) -> bytes:
+            stream = coder.encode(symbols)
+            if verify and not np.array_equal(coder.decode(stream, symbols.shape), symbols):
+                raise BitstreamError("verification failed: the coded symbols do not come back")
+            return stream
+
+        with ThreadPoolExecutor(1) as pool:
+            pending = [pool.submit(encode, symbols) for symbols in self._symbols(point)]
+            return [stream.result() for stream in pending]
+
+    def _symbols(self, point: Point, *, keep: bool = False) -> Iterator[Symbols]:
+        step = self._steps[point.step]
+        clipped = 0
+        for residuals in self._analysed(point.width, keep=keep):
+            symbols = quantise(residuals, step)
+            clipped += int((np.abs(symbols) == MAX_SYMBOL).sum())
+            yield symbols
+        if clipped:
+            log.info("%d symbols at the limit of ±%d may be clipped", clipped, MAX_SYMBOL)
+
+    def _analysed(self, width: int, *, keep: bool) -> Iterator[Residuals]:
+        """The residuals tile by tile, computed while they are asked for, or known from before."""
+        if width in self._residuals:
+            yield from self._residuals[width]
+            return
+        if len(self._tiles) > 1:
+            self._residuals.clear()
+        found = []
+        for tile in self._tiles:
+            residuals = self._transforms.residuals(self._pixels, tile, width)
+            if keep:
+                found.append(residuals)
+            yield residuals
+        if keep:
+            self._residuals[width] = found
+
+    def _measure_sizes(self, width: int, steps: Sequence[int]) -> dict[Point, int]:
+        tables = self._transforms.model.tables[width]
+        bits = np.zeros(len(steps))
+        for residuals in self._analysed(width, keep=True):
+            bits += [
+                tables[step].ideal_bits(quantise(residuals, self._steps[step])) for step in steps
+            ]
+        slack = self.overhead + STREAM_SLACK * len(self._tiles)
+        return {
+            Point(width, step): math.ceil(value / 8) + slack
+            for step, value in zip(steps, bits, strict=True)
+        }
+
+    def _measure_psnr(self, point: Point) -> float:
+        step = self._steps[point.step]
+        symbols = np.empty((point.width, self._grid.height, self._grid.width), np.int16)
+        for tile, part in zip(self._tiles, self._symbols(point, keep=True), strict=True):
+            symbols[:, *tile.slices(self._grid)] = part
+        squares = 0
+        for tile in self._tiles:
+            decoded = self._transforms.pixels(symbols, self._grid, tile, step)
+            original = self._pixels[tile.slices(self._grid, DOWNSAMPLING)]
+            decoded = decoded[: len(original), : original.shape[1]]
+            if self._grey:
+                decoded = make_grey(decoded)
+            squares += int(((decoded.astype(np.int32) - original) ** 2).sum())
+        if not squares:
+            return math.inf
+        return 10 * math.log10(255**2 * self._pixels.size / squares)
+
+
+def make_grey(pixels: Pixels) -> Pixels:
+    """The mean of the three channels, rounded, in each of them."""
+    grey = np.rint(pixels.mean(axis=2)).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)

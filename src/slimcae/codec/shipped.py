@@ -1,0 +1,50 @@
+"""Codecs of installed models, each loaded once."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from slimcae import container
+from slimcae.codec.codec import Codec, Data, Source
+from slimcae.model.checkpoint import load_model
+from slimcae.models import find_model, model_for
+
+
+def load(
+    model: str | Path | None = None, *, device: str = "cpu", precision: str = "float32"
+) -> Codec:
+    """A codec of a model: a file, a run folder, or the name of an installed model.
+
+    None is the shipped model; see `Codec` for the options.
+
+    Raises:
+        ModelError: the model is missing, damaged or not a model.
+        ConfigError: unknown or absent device, unknown precision.
+    """
+    return Codec(load_model(find_model(model)), device=device, precision=precision)
+
+
+def compress(image: Source, width: int | None = None, **options: Any) -> bytes:
+    """`Codec.compress` with the shipped model."""
+    return _codec(find_model(None)).compress(image, width, **options)
+
+
+def decompress(data: Data, **options: Any) -> Image.Image:
+    """`Codec.decompress` with the installed model that made the file."""
+    return codec_for(container.Reader(data).header).decompress(data, **options)
+
+
+def codec_for(header: container.Header) -> Codec:
+    """A codec of the installed model that made a file; it is kept for the next one.
+
+    Raises:
+        BitstreamError: no such model is installed.
+    """
+    return _codec(model_for(header))
+
+
+@lru_cache(maxsize=4)
+def _codec(path: Path) -> Codec:
+    return load(path)

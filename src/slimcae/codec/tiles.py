@@ -1,0 +1,82 @@
+"""The geometry of tiles: rectangles of latents, and the neighbourhood that a result depends on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from slimcae.model.slimcae import DOWNSAMPLING
+
+ANALYSIS_HALO = 2
+"""Latents around a tile whose pixels its analysis sees.
+
+g_a looks 28 pixels to each side of a latent's own position (9×9 at stride 4, then 5×5 twice:
+4 + 2·4 + 2·8, a field of 57 pixels), which two latents of 16 pixels cover.
+"""
+SYNTHESIS_HALO = 2
+"""Latents around a tile that its pixels depend on: g_s reaches 1.75 latents far."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of latents: rows top … bottom − 1, columns left … right − 1."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        """Rows of latents."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Columns of latents."""
+        return self.right - self.left
+
+    def grown(self, halo: int, within: "Tile") -> "Tile":
+        """This tile with its neighbourhood, as far as that exists."""
+        return Tile(
+            max(self.top - halo, within.top),
+            max(self.left - halo, within.left),
+            min(self.bottom + halo, within.bottom),
+            min(self.right + halo, within.right),
+        )
+
+    def touches(self, other: "Tile") -> bool:
+        """Whether the two have a latent in common."""
+        common = self.grown(0, other)
+        return common.height > 0 and common.width > 0
+
+    def slices(self, origin: "Tile", scale: int = 1) -> tuple[slice, slice]:
+        """Where this tile lies in an array that begins at `origin`, of `scale` values a latent."""
+        return (
+            slice(scale * (self.top - origin.top), scale * (self.bottom - origin.top)),
+            slice(scale * (self.left - origin.left), scale * (self.right - origin.left)),
+        )
+
+
+def latent_grid(size: tuple[int, int]) -> Tile:
+    """All latents of an image of `size` (H, W) pixels: ⌈H/16⌉ rows of ⌈W/16⌉."""
+    return Tile(0, 0, -(-size[0] // DOWNSAMPLING), -(-size[1] // DOWNSAMPLING))
+
+
+def split(region: Tile, side: int) -> Iterator[Tile]:
+    """A region in tiles of the grid whose lines lie `side` latents apart, in raster order."""
+    for top in range(region.top // side * side, region.bottom, side):
+        for left in range(region.left // side * side, region.right, side):
+            yield Tile(
+                max(top, region.top),
+                max(left, region.left),
+                min(top + side, region.bottom),
+                min(left + side, region.right),
+            )
+
+
+def covering(region: Tile, grid: Tile, side: int) -> Iterator[tuple[int, Tile]]:
+    """The whole tiles of a grid that a region touches, with their numbers in raster order."""
+    columns = -(-grid.width // side)
+    for row in range(region.top // side, -(-region.bottom // side)):
+        for column in range(region.left // side, -(-region.right // side)):
+            tile = Tile(row * side, column * side, (row + 1) * side, (column + 1) * side)
+            yield row * columns + column, tile.grown(0, grid)

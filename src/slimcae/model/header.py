@@ -1,0 +1,209 @@
+"""What a model file says about itself, read without torch from the head of its safetensors.
+
+Layout in docs/format.md, "Model files".
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from slimcae.errors import ConfigError, ModelError
+from slimcae.model.config import SlimCAEConfig
+
+FORMAT = 2
+METADATA_KEY = "slimcae"
+MODEL_NAME = "model.safetensors"
+"""What a run folder calls its model."""
+MAX_NAME = 24
+"""Characters of a model's name, which every `.scae` file carries."""
+MAX_VERSION = 32
+MAX_STEPS = 256
+MAX_HEADER_BYTES = 100_000_000
+"""The limit that safetensors sets itself."""
+
+_LENGTH_BYTES = 8
+_ELEMENT_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1}
+_ELEMENT_BYTES |= {"U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1}
+_MAX_DIMENSIONS = 8
+
+Quality = dict[int, tuple[tuple[float, float], ...]]
+
+
+@dataclass(frozen=True)
+class ModelHeader:
+    """A model file's description.
+
+    steps: the quantisation steps Δ, of which the first is 1.
+    quality: for each width bits per pixel and PSNR in dB at every step, means over validation
+        images; None before `slimcae fit`.
+    fingerprints: of each width, as 16 hex digits.
+    parameters: trained numbers; tables and medians, which are made of them, do not count.
+    bytes: size of the file.
+    """
+
+    name: str
+    version: str
+    widths: tuple[int, ...]
+    gdn: str
+    lmbda: tuple[float, ...] | None
+    steps: tuple[float, ...]
+    quality: Quality | None
+    training: dict[str, Any]
+    fingerprints: dict[str, str]
+    parameters: int
+    bytes: int
+
+
+def looks_like_safetensors(head: bytes) -> bool:
+    """Whether the first 9 bytes of a file or more are those of a safetensors file."""
+    length = int.from_bytes(head[:_LENGTH_BYTES], "little")
+    return head[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{" and 2 <= length <= MAX_HEADER_BYTES
+
+
+def read_model_header(path: Path) -> ModelHeader:
+    """The description that a model file holds; of the tensors only the places are checked.
+
+    Raises:
+        ModelError: missing, damaged, or not a model file of this program.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(_LENGTH_BYTES)
+            length = int.from_bytes(head, "little")
+            if len(head) < _LENGTH_BYTES or length > min(MAX_HEADER_BYTES, size - _LENGTH_BYTES):
+                raise ValueError("its header is incomplete")
+            tensors = _object(json.loads(file.read(length)))
+        described = _object(json.loads(_object(tensors.pop("__metadata__"))[METADATA_KEY]))
+        found = described["format"]
+        if found != FORMAT or isinstance(found, bool):
+            raise ModelError(
+                f"{path} has model format {str(found)[:20]}, this slimcae reads {FORMAT}: "
+                "install a matching version"
+            )
+        _check_places(tensors, size - _LENGTH_BYTES - length)
+        return _model_header(described, tensors, size)
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"no model file at {path}: give a file that `slimcae train` wrote"
+        ) from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, ConfigError) as error:
+        raise ModelError(
+            f"{path} is not a slimcae model file, or a damaged one: "
+            "give a model.safetensors that `slimcae train` wrote"
+        ) from error
+
+
+def _check_places(tensors: Mapping[str, Any], size: int) -> None:
+    """Refuse tensors that do not fill `size` bytes without gaps, each with what its shape needs."""
+    places = []
+    for tensor in tensors.values():
+        begin, end = tensor["data_offsets"]
+        shape = _list(tensor["shape"])
+        if not 0 <= _whole(begin) <= _whole(end) <= size:
+            raise ValueError("the file is truncated")
+        # bounded first, so that forged shapes make no gigantic product
+        if len(shape) > _MAX_DIMENSIONS or any(not 0 <= _whole(side) <= size for side in shape):
+            raise ValueError("a shape that the file cannot hold")
+        if end - begin != math.prod(shape) * _ELEMENT_BYTES[tensor["dtype"]]:
+            raise ValueError("a shape that does not fit its bytes")
+        places.append((begin, end))
+    ends = [(0, 0), *sorted(places), (size, size)]
+    if any(end != begin for (_, end), (begin, _) in pairwise(ends)):
+        raise ValueError("tensors with gaps, that overlap, or of a truncated file")
+
+
+def _model_header(described: dict[str, Any], tensors: dict[str, Any], size: int) -> ModelHeader:
+    name, version = _text(described["name"]), _text(described["version"])
+    if not (1 <= len(name) <= MAX_NAME and name.isascii() and len(version) <= MAX_VERSION):
+        raise ValueError("a name or version that cannot be used")
+    config = _object(described["config"])
+    widths = SlimCAEConfig(tuple(_list(config["widths"])), config["gdn"]).widths
+    lmbda = described["lmbda"]
+    steps = tuple(_numbers(described["steps"]))
+    if not (1 <= len(steps) <= MAX_STEPS and steps[0] == 1 and min(steps) > 0):
+        raise ValueError("steps that no file can use")
+    if len(set(steps)) < len(steps):
+        raise ValueError("a step that is there twice")
+    fingerprints = _object(described["fingerprints"])
+    if fingerprints.keys() != {str(width) for width in widths}:
+        raise ValueError("fingerprints of other widths")
+    return ModelHeader(
+        name=name,
+        version=version,
+        widths=widths,
+        gdn=config["gdn"],
+        lmbda=None if lmbda is None else tuple(_numbers(lmbda, len(widths))),
+        steps=steps,
+        quality=_quality(described["quality"], widths, len(steps)),
+        training=_object(described["training"]),
+        fingerprints={str(width): _hex_digits(fingerprints[str(width)]) for width in widths},
+        parameters=sum(
+            math.prod(tensor["shape"])
+            for name, tensor in tensors.items()
+            if not name.startswith("tables.") and not name.endswith(".medians")
+        ),
+        bytes=size,
+    )
+
+
+def _quality(value: Any, widths: tuple[int, ...], num_steps: int) -> Quality | None:
+    if value is None:
+        return None
+    bpp, psnr = _object(_object(value)["bpp"]), _object(value["psnr"])
+    return {
+        width: tuple(
+            zip(
+                _numbers(bpp[str(width)], num_steps),
+                _numbers(psnr[str(width)], num_steps),
+                strict=True,
+            )
+        )
+        for width in widths
+    }
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("not a JSON object")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("not a JSON list")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not (isinstance(value, str) and value.isprintable()):
+        raise ValueError("not a line of text")
+    return value
+
+
+def _hex_digits(value: Any) -> str:
+    if len(bytes.fromhex(_text(value))) != 8 or len(value) != 16:
+        raise ValueError("not a fingerprint")
+    return str(value).lower()
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError("not a whole number")
+    return value
+
+
+def _numbers(value: Any, length: int | None = None) -> list[float]:
+    numbers = _list(value)
+    if length not in (None, len(numbers)) or any(isinstance(x, bool | str) for x in numbers):
+        raise ValueError("not as many numbers as needed")
+    found = [float(x) for x in numbers]
+    if not all(math.isfinite(x) and x >= 0 for x in found):
+        raise ValueError("numbers that are negative or not finite")
+    return found

@@ -1,0 +1,169 @@
+"""Tiles: the geometry, and that computing in tiles changes nothing but the last bits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tiny_codec import make_model
+
+from conftest import smooth_pixels
+from slimcae.codec import Codec
+from slimcae.codec.tiles import (
+    ANALYSIS_HALO,
+    SYNTHESIS_HALO,
+    Tile,
+    covering,
+    latent_grid,
+    split,
+)
+from slimcae.model.checkpoint import load_model, shipped_model
+from slimcae.model.slimcae import SlimCAE
+
+GRIDS = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(lambda s: Tile(0, 0, *s))
+
+
+def test_sizes_round_up_to_whole_latents() -> None:
+    assert latent_grid((1, 16)) == Tile(0, 0, 1, 1)
+    assert latent_grid((17, 5000)) == Tile(0, 0, 2, 313)
+
+
+@given(GRIDS, st.integers(1, 50))
+def test_tiles_cover_every_latent_once(grid: Tile, side: int) -> None:
+    covered = np.zeros((grid.height, grid.width), int)
+    tiles = list(split(grid, side))
+    for tile in tiles:
+        covered[tile.slices(grid)] += 1
+        assert tile.height <= side
+        assert tile.width <= side
+    assert (covered == 1).all()
+    assert tiles == sorted(tiles, key=lambda tile: (tile.top, tile.left))
+
+
+@given(GRIDS, st.integers(1, 20), st.data())
+def test_a_region_is_covered_by_the_tiles_that_touch_it(
+    grid: Tile, side: int, data: st.DataObject
+) -> None:
+    top = data.draw(st.integers(0, grid.height - 1))
+    left = data.draw(st.integers(0, grid.width - 1))
+    bottom = data.draw(st.integers(top + 1, grid.height))
+    right = data.draw(st.integers(left + 1, grid.width))
+    region = Tile(top, left, bottom, right)
+    expected = [(n, tile) for n, tile in enumerate(split(grid, side)) if tile.touches(region)]
+    assert list(covering(region, grid, side)) == expected
+
+
+def test_the_halos_are_what_gradients_reach(tiny_model: SlimCAE) -> None:
+    """The oracle is autograd: which pixels move a latent, which latents move a pixel."""
+    x = torch.rand(1, 3, 160, 160, requires_grad=True)
+    tiny_model.g_a(x, 12)[0, :, 5, 5].sum().backward()
+    assert x.grad is not None
+    reached = torch.nonzero(x.grad.abs().sum((0, 1, 2))).flatten()
+    # 57 pixels about the latent's position, 5 · 16
+    assert (reached.min(), reached.max()) == (80 - 28, 80 + 28)
+    assert 16 * ANALYSIS_HALO >= 28
+
+    y_hat = torch.randn(1, 12, 11, 11, requires_grad=True)
+    tiny_model.g_s(y_hat)[0, :, 80:96, 80:96].sum().backward()
+    assert y_hat.grad is not None
+    reached = torch.nonzero(y_hat.grad.abs().sum((0, 1, 2))).flatten()
+    assert reached.min() >= 5 - SYNTHESIS_HALO
+    assert reached.max() <= 5 + SYNTHESIS_HALO
+
+
+@pytest.fixture(scope="module")
+def shipped() -> SlimCAE:
+    return load_model(shipped_model())
+
+
+@pytest.fixture(scope="module")
+def tiny() -> SlimCAE:
+    model = make_model(0)
+    model.update()
+    return model
+
+
+def pictures() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (150, 170, 3), dtype=np.uint8)
+    return [smooth_pixels(300, 210, 1), noise, smooth_pixels(1, 500, 2), smooth_pixels(500, 1, 3)]
+
+
+@pytest.mark.parametrize("width", [192, 48])
+@pytest.mark.parametrize("side", [64, 128])
+def test_tiled_analysis_gives_the_same_symbols_but_for_ties(
+    shipped: SlimCAE, width: int, side: int
+) -> None:
+    total = differ = 0
+    for pixels in pictures():
+        whole = Codec(shipped, tile_side=1024).analyse(pixels, width).astype(int)
+        tiled = Codec(shipped, tile_side=side).analyse(pixels, width).astype(int)
+        assert np.abs(whole - tiled).max() <= 1
+        total += whole.size
+        differ += np.count_nonzero(whole != tiled)
+    assert differ <= 1e-4 * total
+
+
+@pytest.mark.parametrize("width", [192, 48])
+@pytest.mark.parametrize("side", [64, 128])
+def test_tiled_synthesis_differs_by_one_level_at_most(
+    shipped: SlimCAE, width: int, side: int
+) -> None:
+    for pixels in pictures():
+        symbols = Codec(shipped).analyse(pixels, width, step=3)
+        size = (pixels.shape[0], pixels.shape[1])
+        whole = Codec(shipped, tile_side=1024).synthesise(symbols, size, step=3).astype(int)
+        tiled = Codec(shipped, tile_side=side).synthesise(symbols, size, step=3).astype(int)
+        assert whole.shape == tiled.shape == pixels.shape
+        assert np.abs(whole - tiled).max() <= 1
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / ((a.astype(float) - b.astype(float)) ** 2).mean()))
+
+
+PHOTO = Path(__file__).parents[2] / "examples" / "images" / "parrots.png"
+
+
+@pytest.mark.parametrize("width", [192, 48])
+def test_reduced_precision_costs_little_and_has_no_seams(shipped: SlimCAE, width: int) -> None:
+    with Image.open(PHOTO) as image:
+        pixels = np.asarray(image)[:384, :384]
+    size, side = (384, 384), 64
+    exact = Codec(shipped)
+    symbols = exact.analyse(pixels, width)
+    reference = exact.synthesise(symbols, size)
+    whole = Codec(shipped, precision="bfloat16")
+    tiled = Codec(shipped, precision="bfloat16", tile_side=side)
+    best = psnr(reference, pixels)
+    assert psnr(tiled.synthesise(symbols, size), pixels) > best - 0.02  # the decoder alone
+    ours = tiled.synthesise(tiled.analyse(pixels, width), size)
+    theirs = whole.synthesise(whole.analyse(pixels, width), size)
+    assert psnr(ours, pixels) > best - 0.02
+    assert psnr(ours, pixels) == pytest.approx(psnr(theirs, pixels), abs=0.02)
+    error = np.abs(ours.astype(float) - reference).mean(axis=2)
+    for axis in (0, 1):
+        lines = error.mean(axis=axis)
+        borders = np.arange(side, 384, side)
+        seams = np.concatenate([lines[borders - 1], lines[borders]])
+        # no line along a border stands out from the spread of all others
+        others = np.delete(lines, [*borders, *(borders - 1)])
+        assert seams.max() <= others.max()
+        assert seams.mean() <= others.mean() + 3 * others.std() / np.sqrt(len(seams))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_change_no_pixel_by_more_than_a_level(tiny: SlimCAE, threads: int) -> None:
+    pixels = smooth_pixels(200, 180, 5)
+    codec = Codec(tiny)
+    symbols = codec.analyse(pixels, 12)
+    expected = codec.synthesise(symbols, (200, 180)).astype(int)
+    torch.set_num_threads(threads)
+    try:
+        found = Codec(tiny, tile_side=64).synthesise(symbols, (200, 180)).astype(int)
+    finally:
+        torch.set_num_threads(1)
+    assert np.abs(found - expected).max() <= 1
