@@ -1,0 +1,87 @@
+"""`slimcae fit`: tables and quality scale of a trained model, from pictures."""
+
+import argparse
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from slimcae.cli.options import (
+    add_device_option,
+    add_images_option,
+    add_model_option,
+    add_option,
+    model_file,
+)
+from slimcae.cli.streams import cannot_write, check_output
+from slimcae.cli.talk import add_talk_options, say
+
+_EPILOG = """\
+Files get a little smaller, and `slimcae compress -q` works: the model file then holds how much
+rate and quality each width and quantisation step has on average. Files made with the model as it
+was need that model.
+
+example:
+  slimcae fit --model runs/first --train_glob photos/ --inputPath valid/ -o fitted.safetensors
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.usage = "slimcae fit --train_glob IMAGES --inputPath IMAGES -o FILE [options]"
+    parser.description = "Fit a model's coding tables to images, and measure its quality scale."
+    parser.epilog = _EPILOG
+    add_model_option(parser)
+    add_images_option(parser, "--train_glob", "training")
+    add_images_option(parser, "--inputPath", "validation", also=["--input_path"])
+    add_option(
+        parser, "-o", "--output", required=True, metavar="FILE", help="model file to write"
+    )
+    add_option(parser, "-y", "--overwrite", action="store_true", help="replace an existing output")
+    add_option(
+        parser,
+        "--half",
+        action="store_true",
+        help="round the kernels to half precision first: the file is half as large",
+    )
+    add_device_option(parser, "auto")
+    add_talk_options(parser, logging.INFO)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fit."""
+    from slimcae.images import find_images
+
+    train, valid = find_images(args.train_glob), find_images(args.inputPath)
+
+    from tqdm import tqdm
+
+    from slimcae.fitting import fit
+    from slimcae.model.checkpoint import load_model, round_to_half, save_model, shipped_model
+    from slimcae.model.device import resolve_device
+
+    origin = shipped_model() if args.model is None else model_file(args.model)
+    check_output(str(origin), args.output, overwrite=args.overwrite)
+    model = load_model(origin, resolve_device(args.device))
+    if args.half:
+        round_to_half(model)
+    found = fit(model, train, valid, lambda paths, text: tqdm(paths, text, disable=None))
+    points = len(model.widths) * len(model.steps)
+    note = {
+        "training_images": len(train),
+        "validation_images": len(valid),
+        "tables_from_counts": f"{found.counted} of {points}",
+    }
+    info = replace(
+        model.info, quality=found.quality, training={**model.info.training, "fit": note}
+    )
+    try:
+        save_model(Path(args.output), model, info, half=args.half, keep_tables=True)
+    except OSError as error:
+        raise cannot_write(args.output, error) from error
+    print("width    bpp at Δ = 1    PSNR at Δ = 1    bits saved by counts, over all Δ")
+    for width in model.widths:
+        bpp, psnr = found.quality[width][0]
+        least, most = (100 * edge(found.gain[width]) for edge in (min, max))
+        print(f"{width:5}    {bpp:12.4f}    {psnr:10.2f} dB    {least:.2f} to {most:.2f} %")
+    say(f"{args.output} written: {found.counted} of {points} tables come from counts")
+    return 0

@@ -1,0 +1,70 @@
+"""`slimcae fit` from end to end on a tiny model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import call, error_line
+
+from slimcae.model.checkpoint import load_model, save_model
+from slimcae.model.config import ModelInfo
+from slimcae.model.slimcae import SlimCAE
+from slimcae.quality import QualityScale
+
+
+@pytest.fixture
+def saved(tiny_model: SlimCAE, tmp_path: Path) -> Path:
+    tiny_model.steps = (1.0, 0.5, 2.0)
+    path = tmp_path / "plain.safetensors"
+    save_model(path, tiny_model, ModelInfo("tiny", "3", (4.0, 2.0, 1.0), {"steps": 7}))
+    return path
+
+
+def options(model: Path, pictures: Path, output: Path) -> list[str | Path]:
+    return [
+        "fit", "--model", model, "--train_glob", pictures, "--inputPath", pictures,
+        "-o", output, "--device", "cpu",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_fit_writes_a_model_with_quality_and_fitted_tables(
+    saved: Path,
+    picture_folder: Path,
+    tmp_path: Path,
+    half: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "fitted.safetensors"
+    assert call([*options(saved, picture_folder, output), *(["--half"] if half else [])]) == 0
+    out, err = capsys.readouterr()
+    assert "9 of 9 tables come from counts" in err
+    assert [line.split()[0] for line in out.splitlines()[1:]] == ["12", "8", "4"]
+    before, after = load_model(saved), load_model(output)
+    assert (after.info.name, after.info.version, after.info.lmbda) == ("tiny", "3", (4.0, 2.0, 1.0))
+    assert after.info.training["steps"] == 7
+    assert after.info.training["fit"]["training_images"] == 4
+    assert after.steps == before.steps
+    assert after.info.quality is not None
+    scale = QualityScale.of_model(after.steps, after.widths, after.info.quality)
+    assert scale.point(0) != scale.point(100)
+    for width in (12, 8, 4):
+        for old, new in zip(before.tables[width], after.tables[width], strict=True):
+            assert not np.array_equal(old.counts, new.counts)
+    kernel = after.g_a.conv2.weight
+    assert bool((kernel == kernel.half().float()).all()) is half
+
+
+def test_fit_overwrites_nothing_unasked(
+    saved: Path, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "there.safetensors"
+    output.write_bytes(b"precious")
+    message = error_line(capsys, options(saved, picture_folder, output))
+    assert "there.safetensors exists: add -y" in message
+    assert output.read_bytes() == b"precious"
+    message = error_line(capsys, [*options(saved, picture_folder, saved), "-y"])
+    assert "is the input itself" in message
+    assert load_model(saved).info.quality is None
+    assert call([*options(saved, picture_folder, output), "-y"]) == 0
+    assert load_model(output).info.quality is not None

@@ -1,0 +1,163 @@
+"""Fitting tables and quality to pictures: bits and PSNR against the plain definitions."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from slimcae.coding.coder import SymbolCoder
+from slimcae.coding.tables import ESCAPE_BITS, SymbolTables
+from slimcae.errors import ImageError, ModelError, TrainingError
+from slimcae.evaluation.metrics import psnr
+from slimcae.fitting import DENSITY_WEIGHT, fit
+from slimcae.model.slimcae import SlimCAE
+
+STEPS = (1.0, 0.5, 2.0)
+
+
+@pytest.fixture
+def model(tiny_model: SlimCAE) -> SlimCAE:
+    """With latents of some size, so that there is something to count."""
+    with torch.no_grad():
+        tiny_model.g_a.conv3.weight.mul_(40)
+    tiny_model.steps = STEPS
+    return tiny_model.eval()
+
+
+@pytest.fixture
+def pictures(picture_folder: Path) -> list[Path]:
+    return sorted(picture_folder.glob("*.png"))
+
+
+def symbols_of(model: SlimCAE, path: Path, width: int, delta: float) -> np.ndarray:
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    height, columns, _ = pixels.shape
+    padded = np.pad(pixels, ((0, -height % 16), (0, -columns % 16), (0, 0)), mode="edge")
+    with torch.no_grad():
+        y = model.g_a(torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 255, width)[0]
+    medians = model.entropy_bottleneck(width).medians.numpy()
+    return np.rint((y.numpy() - medians[:, None, None]) / np.float32(delta)).astype(np.int32)
+
+
+def decoded(model: SlimCAE, symbols: np.ndarray, delta: float, path: Path) -> np.ndarray:
+    medians = model.entropy_bottleneck(len(symbols)).medians[:, None, None]
+    columns, height = Image.open(path).size
+    with torch.no_grad():
+        x_hat = model.g_s((torch.from_numpy(symbols) * delta + medians)[None])[0]
+    levels = (x_hat[:, :height, :columns].clamp(0, 1) * 255).round().to(torch.uint8)
+    return levels.permute(1, 2, 0).numpy()
+
+
+def slow_bits(tables: SymbolTables, symbols: np.ndarray) -> float:
+    bits = 0.0
+    for channel, first, plane in zip(tables.channels(), tables.minimum, symbols, strict=True):
+        for symbol in plane.ravel():
+            entry = symbol - first
+            inside = 0 <= entry < len(channel) - 1
+            bits += 24 - np.log2(channel[entry if inside else -1])
+            bits += 0 if inside else ESCAPE_BITS
+    return bits
+
+
+def test_counts_are_those_of_whole_training_pictures_beside_the_density(
+    model: SlimCAE, pictures: list[Path]
+) -> None:
+    model.update()
+    density = dict(model.tables)
+    found = fit(model, pictures, pictures)
+    # counted on the very pictures it is judged on: never worse by more than rounding
+    assert found.counted == 9
+    for width in model.widths:
+        for step, delta in enumerate(STEPS):
+            table, plain = model.tables[width][step], density[width][step]
+            symbols = [symbols_of(model, path, width, delta).reshape(width, -1) for path in pictures]
+            planes = np.concatenate(symbols, axis=1)
+            assert table.minimum.tolist() == plain.minimum.tolist()
+            for c, (channel, prior) in enumerate(
+                zip(table.channels(), plain.channels(), strict=True)
+            ):
+                names = table.minimum[c] + np.arange(len(channel) - 1)
+                counts = (planes[c][:, None] == names).sum(axis=0)
+                share = (counts + DENSITY_WEIGHT * prior[:-1] / 2**24) / (
+                    planes.shape[1] + DENSITY_WEIGHT
+                )
+                np.testing.assert_allclose(channel[:-1] / 2**24, share, atol=2e-5)
+
+
+def test_quality_and_gain_are_means_over_validation_pictures(
+    model: SlimCAE, pictures: list[Path]
+) -> None:
+    model.update()
+    density = dict(model.tables)
+    valid = pictures[2:]
+    found = fit(model, pictures[:2], valid)
+    for width in model.widths:
+        for step, delta in enumerate(STEPS):
+            symbols = [symbols_of(model, path, width, delta) for path in valid]
+            pixels = [np.asarray(Image.open(path)) for path in valid]
+            bits = [slow_bits(model.tables[width][step], s) for s in symbols]
+            plain = [slow_bits(density[width][step], s) for s in symbols]
+            bpp, quality = found.quality[width][step]
+            rates = [b / p.shape[0] / p.shape[1] for b, p in zip(bits, pixels, strict=True)]
+            assert bpp == pytest.approx(np.mean(rates), rel=1e-9)
+            images = [
+                decoded(model, s, delta, path) for s, path in zip(symbols, valid, strict=True)
+            ]
+            psnrs = [psnr(p, i) for p, i in zip(pixels, images, strict=True)]
+            assert quality == pytest.approx(np.mean(psnrs), abs=1e-3)
+            assert sum(bits) <= sum(plain) * (1 + 1e-12)
+            if found.gain[width][step] > 0:
+                assert 1 - sum(bits) / sum(plain) == pytest.approx(found.gain[width][step])
+
+
+def test_density_stays_where_counts_cost_more(
+    model: SlimCAE, tmp_path: Path, pictures: list[Path]
+) -> None:
+    model.update()
+    density = dict(model.tables)
+    Image.new("RGB", (1024, 1024), "white").save(tmp_path / "white.png")
+    found = fit(model, [tmp_path / "white.png"], pictures)
+    worse = [(w, s) for w in model.widths for s in range(len(STEPS)) if found.gain[w][s] <= 0]
+    assert worse
+    assert found.counted == 9 - len(worse)
+    for width, step in worse:
+        assert model.tables[width][step] is not density[width][step]  # built anew, and the same
+        np.testing.assert_array_equal(
+            model.tables[width][step].counts, density[width][step].counts
+        )
+
+
+def test_fitted_tables_code_what_was_never_seen(model: SlimCAE, pictures: list[Path]) -> None:
+    fit(model, pictures[:1], pictures[1:2])
+    symbols = np.random.default_rng(0).integers(-300, 300, (12, 4, 5)).astype(np.int32)
+    for tables in model.tables[12]:
+        coder = SymbolCoder(tables)
+        np.testing.assert_array_equal(coder.decode(coder.encode(symbols), (12, 4, 5)), symbols)
+
+
+def test_unreadable_training_pictures_are_left_out_and_named(
+    model: SlimCAE, pictures: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    whole = fit(model, pictures[:1], pictures[1:2])
+    partly = fit(model, [broken, pictures[0]], pictures[1:2])
+    assert partly == whole
+    assert "left out" in caplog.text and "broken.png" in caplog.text
+    with pytest.raises(TrainingError, match="none of the training images"):
+        fit(model, [broken], pictures)
+    with pytest.raises(ImageError):
+        fit(model, pictures[:1], [broken])
+    with pytest.raises(ImageError, match="no validation images"):
+        fit(model, pictures[:1], [])
+
+
+def test_models_that_give_no_finite_numbers_are_refused(
+    model: SlimCAE, pictures: list[Path]
+) -> None:
+    with torch.no_grad():
+        model.g_a.conv1.weight.fill_(float("nan"))
+    with pytest.raises(ModelError, match="latents at width 12 are not finite"):
+        fit(model, pictures[:1], pictures[:1])
