@@ -1,17 +1,23 @@
 """compress and decompress: a picture goes to a file and comes back."""
 
 import io
+import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import WIDTHS, call, error_line, process, save_photo, save_tiny_model
+from noting_codec import NotingCodec
 from PIL import Image
 
 import slimcae
+from slimcae import container, cost
+from slimcae.cli.quantities import count, size
 from slimcae.codec import Codec
+from slimcae.errors import BitstreamError
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +116,306 @@ def test_binary_is_not_written_to_a_terminal(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert "terminal" in error_line(capsys, ["compress", photo, "-o", "-", "-m", model])
+
+
+# what is asked of the codec
+
+
+@pytest.fixture
+def fake(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> NotingCodec:
+    return NotingCodec(codec).take_over(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("words", "choice"),
+    [
+        ("", {}),
+        ("-w 8", {"width": 8}),
+        ("-q 0", {"quality": 0}),
+        ("--quality 100", {"quality": 100}),
+        ("--bpp 0.25", {"bpp": 0.25}),
+        ("--target-size 200kB", {"target_size": 200_000}),
+        ("--target_size 64KiB --closest", {"target_size": 65_536, "closest": True}),
+        ("--target-psnr 37.5", {"target_psnr": 37.5}),
+        ("--metadata none", {"metadata": "none"}),
+        ("--bpp 2 --metadata all --verify", {"bpp": 2.0, "metadata": "all", "verify": True}),
+    ],
+)
+def test_the_codec_is_asked_for_what_was_chosen(
+    photo: Path, fake: NotingCodec, words: str, choice: dict[str, object]
+) -> None:
+    assert call(["compress", photo, *words.split()]) == 0
+    assert fake.asked == [choice]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-w 8 -q 50",
+        "--bpp 1 --target-size 1kB",
+        "--target-psnr 30 -w 8",
+        "-q 101",
+        "-q 1.5",
+        "-q -1",
+        "--bpp 0",
+        "--bpp nan",
+        "--target-psnr inf",
+        "--target-size 0",
+        "--target-size 10potatoes",
+        "--target-size kB",
+        "--target-size 0.0001kB",
+        "--max-decode-macs -7k",
+        "--max-decode-ms 0",
+        "--max-pixels 0",
+        "--metadata gps",
+        "-j 0",
+        "-y --skip-existing",
+    ],
+)
+def test_choices_that_make_no_sense_are_wrong_usage(
+    photo: Path, fake: NotingCodec, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["compress", photo, *words.split()]) == 2
+    assert "error: argument " in capsys.readouterr().err
+    assert fake.asked == []
+    assert not photo.with_suffix(".scae").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("200000", 200_000),
+        ("200kB", 200_000),
+        ("0.1MB", 100_000),
+        ("1.5 MiB", 1_572_864),
+        ("3k", 3_000),
+        ("12B", 12),
+        ("1GiB", 2**30),
+        ("2mb", 2_000_000),
+    ],
+)
+def test_bytes_as_people_write_them(text: str, number: int) -> None:
+    assert size(text) == number
+
+
+@pytest.mark.parametrize(("text", "number"), [("7k", 7000), ("7000", 7000), ("6.7k", 6700)])
+def test_counts_as_people_write_them(text: str, number: int) -> None:
+    assert count(text) == number
+
+
+def test_the_step_is_told_unless_it_is_one(
+    photo: Path,
+    fake: NotingCodec,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = container.read_header
+    monkeypatch.setattr(container, "read_header", lambda data: replace(read(data), step=1))
+    assert call(["compress", photo]) == 0
+    assert "  56x40  width 8 Δ 0.93  " in capsys.readouterr().err
+    assert call(["compress", photo, "-y", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["step"] == 1
+
+
+def test_nothing_is_written_if_verifying_fails(
+    photo: Path,
+    fake: NotingCodec,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def mismatch(*_: object, **choice: object) -> bytes:
+        assert choice == {"verify": True}
+        raise BitstreamError("decoding gives other symbols")
+
+    monkeypatch.setattr(fake, "compress", mismatch)
+    assert error_line(capsys, ["compress", photo, "--verify"]) == "decoding gives other symbols"
+    assert not photo.with_suffix(".scae").exists()
+
+
+def test_a_limit_on_pixels(photo: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = photo.with_suffix(".scae")
+    too_many: list[str | Path] = ["compress", photo, "-m", model, "--max-pixels", "2239"]
+    assert "56x40 pixels, more than the limit of 2,239" in error_line(capsys, too_many)
+    assert call(["compress", photo, "-m", model, "--max-pixels", "2240"]) == 0
+    capsys.readouterr()
+    back: list[str | Path] = ["decompress", small, "-m", model, "-y", "--max-pixels"]
+    assert "more than the limit of 2,000" in error_line(capsys, [*back, "2k"])
+    assert call([*back, "2.24k"]) == 0
+
+
+# what decoding may cost
+
+
+def some_profile(path: Path) -> Path:
+    """For 56x40 pixels, which are 64x48 to the decoder: 4.536 ms at width 12, 2.268 at 8."""
+    decode = {12: cost.Times(3.0, 500.0), 8: cost.Times(1.5, 250.0)}
+    profile = cost.Profile(
+        model="tiny@1",
+        device="cpu",
+        precision="float32",
+        threads=1,
+        machine="a slow one",
+        date="2026-11-25",
+        encode=decode,
+        decode=decode,
+    )
+    cost.write_profile(profile, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "choice"),
+    [
+        ("--max-decode-macs 1k", {"widths": (12, 8)}),
+        ("--max-decode-macs 265", {"widths": (12, 8)}),
+        ("--max-decode-macs 264", {"widths": (8,)}),
+        ("--max-decode-macs 264 --bpp 1", {"widths": (8,), "bpp": 1.0}),
+        ("--max-decode-macs 264 --width 8", {"width": 8}),
+        ("--max-decode-ms 4.6", {"widths": (12, 8)}),
+        ("--max-decode-ms 4.5", {"widths": (8,)}),
+        ("--max-decode-ms 4.6 --max-decode-macs 264", {"widths": (8,)}),
+        ("-q 50", {"quality": 50}),  # the profile alone only tells
+    ],
+)
+def test_a_decoder_limit_restricts_the_widths(
+    photo: Path, tmp_path: Path, fake: NotingCodec, words: str, choice: dict[str, object]
+) -> None:
+    profile = some_profile(tmp_path / "p.json")
+    assert call(["compress", photo, "--profile", profile, *words.split()]) == 0
+    assert fake.asked == [choice]
+
+
+def test_the_estimate_is_told(
+    photo: Path, tmp_path: Path, fake: NotingCodec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = some_profile(tmp_path / "p.json")
+    argv: list[str | Path] = [
+        "compress",
+        photo,
+        "-y",
+        "--max-decode-ms",
+        "1000",
+        "--profile",
+        profile,
+    ]
+    assert call(argv) == 0
+    expected = "  decoding: 0.158 kMAC per pixel, about 2.3 ms\n"
+    assert capsys.readouterr().err.endswith(expected)
+    assert call([*argv, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["decode_macs_per_pixel"] == 158.0  # 243·8/16 + 8²·(1/16 + 26/64 + 26/256)
+    assert facts["decode_ms"] == pytest.approx(2.268)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "--max-decode-macs 100",
+            "no width decodes within 0.1 kMAC per pixel: the cheapest, 8, takes 0.158 kMAC per "
+            "pixel, about 2.3 ms",
+        ),
+        (
+            "--max-decode-ms 2",
+            "no width decodes within 2 ms: the cheapest, 8, takes 0.158 kMAC per pixel, "
+            "about 2.3 ms",
+        ),
+        (
+            "--width 12 --max-decode-macs 200 --max-decode-ms 5",
+            "width 12 takes 0.264 kMAC per pixel, about 4.5 ms to decode, more than "
+            "0.2 kMAC per pixel and 5 ms: choose from 8",
+        ),
+    ],
+)
+def test_what_no_decoder_limit_allows_is_refused(
+    photo: Path,
+    tmp_path: Path,
+    fake: NotingCodec,
+    words: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    profile = some_profile(tmp_path / "p.json")
+    argv: list[str | Path] = ["compress", photo, "--profile", profile, *words.split()]
+    assert error_line(capsys, argv) == message
+    assert not photo.with_suffix(".scae").exists()
+
+
+def test_this_machine_is_measured_once(
+    photo: Path,
+    tmp_path: Path,
+    fake: NotingCodec,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = []
+
+    def measure(codec: object) -> cost.Profile:
+        measured.append(codec)
+        return cost.read_profile(some_profile(tmp_path / "measured.json"))
+
+    monkeypatch.setattr(cost, "default_profile", lambda: tmp_path / "cache" / "here.json")
+    monkeypatch.setattr("slimcae.profiling.measure", measure)
+    argv: list[str | Path] = ["compress", photo, "-y", "--max-decode-ms", "4.5"]
+    assert call(argv) == 0
+    assert "no profile of this machine yet: measuring" in capsys.readouterr().err
+    assert call(argv) == 0
+    assert "measuring" not in capsys.readouterr().err
+    assert measured == [fake]
+    assert fake.asked == [{"widths": (8,)}] * 2
+
+
+# the way back
+
+
+def test_a_crop_reads_from_the_path(photo: Path, fake: NotingCodec) -> None:
+    assert call(["compress", photo]) == 0
+    small = photo.with_suffix(".scae")
+    assert call(["decompress", small, "-m", "x", "-y", "--crop", "3,0,16,8"]) == 0
+    assert fake.asked[1:] == [{"data": small, "crop": (3, 0, 16, 8)}]
+    assert call(["decompress", small, "-m", "x", "-y", "--max-pixels", "5k"]) == 0
+    assert fake.asked[2:] == [{"data": small.read_bytes(), "max_pixels": 5000}]
+
+
+@pytest.mark.parametrize("crop", ["1,2,3", "a,b,c,d", "0,0,0,5", "-1,0,2,2", "1,2,3,4,5", ""])
+def test_crops_that_make_no_sense(crop: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["decompress", "a.scae", f"--crop={crop}"]) == 2
+    assert "give four whole numbers, X,Y,W,H" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "kind"), [([], "PNG"), (["--format", "webp"], "WEBP")])
+def test_the_format_of_the_default_name(
+    photo: Path, model: Path, words: list[str], kind: str
+) -> None:
+    small = photo.with_name("b.scae")
+    assert call(["compress", photo, "-o", small, "-m", model]) == 0
+    assert call(["decompress", small, "-m", model, *words]) == 0
+    with Image.open(photo.with_name(f"b.{kind.lower()}")) as image:
+        assert image.format == kind
+
+
+def test_each_file_is_decoded_with_the_model_it_names(
+    tmp_path: Path, photo: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    other = save_tiny_model(folder / "other.safetensors", seed=1)
+    (folder / "tiny.safetensors").write_bytes(model.read_bytes())
+    monkeypatch.setenv("SLIMCAE_MODELS", str(folder))
+    for name, used in (("a", model), ("b", other), ("c", model)):
+        assert call(["compress", photo, "-o", tmp_path / f"{name}.scae", "-m", used]) == 0
+    loaded = []
+    load = slimcae.codec.load
+
+    def noted(path: Path, **settings: str) -> Codec:
+        loaded.append(path)
+        return load(path, **settings)
+
+    monkeypatch.setattr(slimcae.codec, "load", noted)
+    small = [tmp_path / f"{name}.scae" for name in "abc"]
+    assert call(["decompress", *small, "-j", "2"]) == 0
+    assert len(loaded) == len(set(loaded)) == 2
+    for path, used in zip(small, (model, other, model), strict=True):
+        expected = load(used).decompress(path.read_bytes())
+        with Image.open(path.with_suffix(".png")) as image:
+            np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))

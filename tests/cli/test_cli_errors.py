@@ -50,6 +50,7 @@ def here(tmp_path: Path, stock: dict[str, bytes], monkeypatch: pytest.MonkeyPatc
     for name in ("run", "none", "broken", "images"):
         (tmp_path / name).mkdir()
     (tmp_path / "run" / "model.safetensors").write_bytes(stock["tiny.safetensors"])
+    (tmp_path / "shut" / "photo.scae").mkdir(parents=True)
     (tmp_path / "broken" / "a.png").write_text("no picture")
     (tmp_path / "images" / "a.png").write_bytes(stock["photo.png"])
     monkeypatch.chdir(tmp_path)
@@ -68,14 +69,71 @@ CASES: dict[str, tuple[list[str], str]] = {
     "picture missing": (["compress", "no.png"], r"no\.png.*check the path"),
     "picture is text": (["compress", "text.png"], r"text\.png cannot be read as a picture"),
     "picture cut": (["compress", "half.png"], r"half\.png cannot be read as a picture"),
-    "picture is a folder": (["compress", "images"], r"images is a folder: name one file"),
+    "picture is a folder": (
+        ["compress", "images"],
+        r"images is a folder: name one file, or add -r for all pictures in it",
+    ),
+    "pixels": (
+        ["compress", "photo.png", "-o", "x.scae", "--max-pixels", "2k", *TINY],
+        r"photo\.png has 56x40 pixels, more than the limit of 2,000",
+    ),
+    "closest to nothing": (
+        ["compress", "photo.png", "-o", "x.scae", "-q", "5", "--closest"],
+        r"--closest needs a target: --bpp, --target_size or --target_psnr",
+    ),
+    "profile missing": (
+        ["compress", "photo.png", "-o", "x.scae", "--profile", "no.json", *TINY],
+        r"no profile at no\.json: run `slimcae profile`",
+    ),
     # outputs
     "output exists": (["compress", "photo.png", *TINY], r"photo\.scae exists: add -y"),
     "output is the input": (
         ["compress", "photo.png", "-o", "./photo.png", "-y", *TINY],
         r"photo\.png is the input itself: name another file with -o",
     ),
-    "output is a folder": (["compress", "photo.png", "-o", "run", *TINY], r"run is a folder"),
+    "output is a folder": (
+        ["compress", "photo.png", "-o", "shut/", *TINY],
+        r"shut/photo\.scae is a folder: name a file",
+    ),
+    "output in a file": (
+        ["compress", "photo.png", "-o", "text.png/new/", *TINY],
+        r"folder text\.png/new cannot be created \(Not a directory\): change -o",
+    ),
+    "output folder is a file": (
+        ["compress", "photo.png", "-o", "text.png/", *TINY],
+        r"folder text\.png cannot be created \(File exists\): change -o",
+    ),
+    "name too long": (
+        ["compress", "photo.png", "-o", "x" * 300, *TINY],
+        r"x{300} cannot be written: File name too long",
+    ),
+    # several files
+    "several to one": (
+        ["compress", "photo.png", "half.png", "-o", "x.scae"],
+        r"several files cannot go to one, x\.scae: add a slash if it is a folder, x\.scae/",
+    ),
+    "folder to a file": (
+        ["compress", "-r", "images", "-o", "photo.png"],
+        r"several files cannot go to one, photo\.png",
+    ),
+    "several to standard output": (
+        ["compress", "photo.png", "half.png", "-o", "-"],
+        r"several files cannot go to standard output: name a folder, as in -o DIR/",
+    ),
+    "standard input among files": (["compress", "photo.png", "-"], r"- is standard input, which"),
+    "standard input to a folder": (["decompress", "-", "-o", "run"], r"run is a folder: name a"),
+    "objects and file on standard output": (
+        ["compress", "--json", "-"],
+        r"--json goes to standard output itself: name a file with -o",
+    ),
+    "model of several missing": (
+        ["compress", "photo.png", "half.png", "-o", "new/", "-m", "no.safetensors"],
+        r"no model no\.safetensors: give a file or run folder",
+    ),
+    "width of several missing": (
+        ["compress", "photo.png", "half.png", "-o", "run/", "-w", "9", *TINY],
+        r"no width 9: choose from 12, 8",
+    ),
     "no folder for the output": (
         ["compress", "photo.png", "-o", "no/x.scae", *TINY],
         r"no folder no to write to: create it",

@@ -24,7 +24,7 @@ from slimcae.training.settings import TrainSettings
 
 SECONDS_TO_START = 0.3
 LONGEST_HELP = 40
-LONG_HELPS = ("train", "train_lambda_schedule")  # more options than lines
+LONG_HELPS = ("compress", "train", "train_lambda_schedule")  # more options than lines
 
 
 def command_parser(command: str) -> argparse.ArgumentParser:

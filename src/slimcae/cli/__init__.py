@@ -4,16 +4,17 @@ Exit codes: 0 fine, 1 failed, 2 wrong usage, 128 + n stopped by signal n (130 fo
 Results go to stdout, everything said about them to stderr.
 """
 
+import contextlib
 import io
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 
+from slimcae.cli.batch import workers_left
+from slimcae.cli.failure import describe
 from slimcae.cli.parser import parse
 from slimcae.cli.talk import print_error, talking
-from slimcae.errors import SlimCAEError
 
 INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + 13  # SIGPIPE, which not every system has
@@ -35,9 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         return BROKEN_PIPE
     except Exception as error:
-        if os.environ.get("SLIMCAE_DEBUG"):
-            traceback.print_exc()
-        print_error(_describe(error))
+        print_error(describe(error))
         return 1
 
 
@@ -49,18 +48,9 @@ def entry_point() -> None:
     if code == BROKEN_PIPE:
         # Python flushes once more at exit, and would complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if workers_left():  # stopped early: sys.exit would wait until their pictures are done
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(code)
     sys.exit(code)
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, SlimCAEError):
-        return str(error)
-    if isinstance(error, OSError):
-        reason = error.strerror or str(error)
-        return f"{error.filename}: {reason}" if error.filename is not None else reason
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return "not enough memory: take a smaller picture or a narrower width"
-    return (
-        f"{type(error).__name__}: {error} (this should not happen: "
-        "run again with SLIMCAE_DEBUG=1 and report what it prints)"
-    )

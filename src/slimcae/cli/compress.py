@@ -1,61 +1,171 @@
-"""`slimcae compress`: a picture to a `.scae` file."""
+"""`slimcae compress`: pictures to `.scae` files."""
 
 import argparse
 import logging
 import sys
 import time
+from functools import cached_property, partial
 from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
-from slimcae.cli.options import add_model_option, add_network_options, add_option, model_file
-from slimcae.cli.streams import STREAM, check_output, default_output, write_output
+from slimcae.cli.batch import Done, Gate, run_jobs
+from slimcae.cli.decoder_limit import DecoderLimit, add_decoder_limit_options, decoder_limit
+from slimcae.cli.jobs import Job, add_file_options, plan_jobs
+from slimcae.cli.options import add_model_option, add_network_options, add_option
+from slimcae.cli.quantities import count
+from slimcae.cli.rate import add_rate_options, chosen_rate
+from slimcae.cli.streams import STREAM, write_output, write_stream
 from slimcae.cli.talk import add_talk_options
+from slimcae.errors import ConfigError
+from slimcae.files import write_bytes
+
+if TYPE_CHECKING:
+    from slimcae.codec import Codec
+    from slimcae.images import Picture
 
 _EPILOG = """\
-A narrower width makes a smaller file of lower quality, faster; `slimcae info MODEL` lists them.
+`slimcae info MODEL` lists a model's widths. An existing output is replaced only with -y.
 
 examples:
-  slimcae compress photo.png                          # photo.scae, at the best quality
-  slimcae compress photo.png -o small.scae --width 48
+  slimcae compress photo.png                            # photo.scae, at the best quality
+  slimcae compress photo.png -o small.scae --target_size 50kB
+  slimcae compress -r photos -o small/ -q 40 -j 2 --skip_existing
+  slimcae compress photo.png --max_decode_macs 7k       # the best within 7,000 MAC per pixel
   slimcae compress - < photo.png > photo.scae
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.description = "Compress a picture to a .scae file."
+    parser.usage = "slimcae compress INPUT... [-o OUTPUT] [options]"
+    parser.description = "Compress pictures to .scae files."
     parser.epilog = _EPILOG
-    parser.add_argument("input", help="picture that Pillow can read; - is standard input")
-    add_option(parser, "-o", "--output", metavar="FILE", help="default: INPUT with suffix .scae")
-    add_option(parser, "-y", "--overwrite", action="store_true", help="replace an existing output")
-    add_option(parser, "-w", "--width", type=int, help="one of the model's (default: the widest)")
-    add_model_option(parser)
-    add_network_options(parser)
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="pictures that Pillow can read, folders with -r; - is standard input",
+    )
     add_talk_options(parser, logging.WARNING)
+    add_file_options(parser.add_argument_group("files"), ".scae")
+    add_rate_options(
+        parser.add_argument_group("size and quality, one of (default: the best quality)")
+    )
+    add_decoder_limit_options(
+        parser.add_argument_group("what decoding may cost, with any of those above")
+    )
+    pictures = parser.add_argument_group("pictures and model")
+    add_option(
+        pictures,
+        "--metadata",
+        choices=("all", "icc", "none"),
+        help="what to keep (default: icc; all keeps EXIF, with its position)",
+    )
+    add_option(
+        pictures,
+        "--max_pixels",
+        type=count,
+        metavar="N",
+        help="refuse larger pictures (default: 2^28)",
+    )
+    add_option(pictures, "--verify", action="store_true", help="decode and compare before writing")
+    add_model_option(pictures)
+    add_network_options(pictures)
 
 
 def run(args: argparse.Namespace) -> int:
     """Compress."""
-    from slimcae.images import read_picture
+    compressor = _Compressor(args)
 
-    output = args.output or default_output(args.input, ".scae")
-    check_output(args.input, output, overwrite=args.overwrite)
-    # read before torch is imported: a mistyped name is found at once
-    picture = read_picture(BytesIO(sys.stdin.buffer.read()) if args.input == STREAM else args.input)
+    from slimcae.images import KINDS
 
-    from slimcae import codec
+    return run_jobs(plan_jobs(args, ".scae", KINDS), compressor, args, compressor.prepare)
 
-    model = None if args.model is None else model_file(args.model)
-    coder = codec.load(model, device=args.device, precision=args.precision)
-    width = coder.widths[0] if args.width is None else args.width
-    start = time.perf_counter()
-    data = coder.compress(picture, width)
-    seconds = time.perf_counter() - start
-    write_output(output, data)
-    if args.level < logging.ERROR:
-        height, columns, _ = picture.pixels.shape
-        print(
-            f"{args.input} -> {output}  {columns}x{height}  width {width}  {len(data):,} B  "
-            f"{8 * len(data) / (height * columns):.3f} bpp  {seconds:.2f} s",
-            file=sys.stderr,
+
+class _Compressor:
+    """Compresses the pictures of jobs, all in the same way."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._choice = chosen_rate(args)
+        if args.metadata is not None:
+            self._choice["metadata"] = args.metadata
+        if args.verify:
+            self._choice["verify"] = True
+
+    def prepare(self) -> "tuple[Codec, DecoderLimit | None]":
+        """Load what all pictures share.
+
+        Raises:
+            SlimCAEError: no such model, width or profile.
+        """
+        return self._codec, self._limit
+
+    def __call__(self, job: Job, gate: Gate) -> Done:
+        picture = self._read(job.source)  # before torch is imported: a wrong name is found at once
+        codec, limit = self.prepare()
+        size = picture.pixels.shape[:2]
+        choice = self._choice
+        if limit is not None:
+            choice = choice | limit.choose(self._args.width, codec.widths, size)
+        start = time.perf_counter()
+        data = codec.compress(picture, **choice)
+        seconds = time.perf_counter() - start
+        del picture  # not to be held while a slow disk writes
+        with gate:
+            if job.output == STREAM:
+                write_stream(data)
+            else:
+                write = partial(write_bytes, data=data)
+                write_output(job.source, job.output, write, overwrite=self._args.overwrite)
+        return self._describe(data, seconds)
+
+    @cached_property
+    def _codec(self) -> "Codec":
+        from slimcae import codec
+
+        loaded = codec.load(
+            self._args.model, device=self._args.device, precision=self._args.precision
         )
-    return 0
+        width = self._args.width
+        if width is not None and width not in loaded.widths:
+            have = ", ".join(map(str, loaded.widths))
+            raise ConfigError(f"the model has no width {width}: choose from {have}")
+        return loaded
+
+    @cached_property
+    def _limit(self) -> DecoderLimit | None:
+        return decoder_limit(self._args, self._codec)
+
+    def _read(self, source: str) -> "Picture":
+        from slimcae.images import MAX_PIXELS, read_picture
+
+        return read_picture(
+            BytesIO(sys.stdin.buffer.read()) if source == STREAM else source,
+            self._args.max_pixels or MAX_PIXELS,
+        )
+
+    def _describe(self, data: bytes, seconds: float) -> Done:
+        from slimcae.container import read_header
+
+        header = read_header(data)
+        rows, columns, width = header.image_height, header.image_width, header.num_filters
+        facts: dict[str, Any] = {
+            "bytes": len(data),
+            "bpp": 8 * len(data) / (rows * columns),
+            "width": width,
+            "step": header.step,
+            "image_width": columns,
+            "image_height": rows,
+            "seconds": seconds,
+        }
+        delta = f" Δ {self._codec.model.steps[header.step]:.3g}" if header.step else ""
+        line = (
+            f"{columns}x{rows}  width {width}{delta}  {len(data):,} B  "
+            f"{facts['bpp']:.3f} bpp  {seconds:.2f} s"
+        )
+        if self._limit is not None:
+            cost = self._limit.cost(width, (rows, columns))
+            facts |= {"decode_macs_per_pixel": cost.macs, "decode_ms": cost.ms}
+            line += f"  decoding: {cost}"
+        return Done(facts, line)

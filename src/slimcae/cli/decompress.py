@@ -1,78 +1,192 @@
-"""`slimcae decompress`: a `.scae` file to a picture."""
+"""`slimcae decompress`: `.scae` files to pictures."""
 
 import argparse
 import logging
-import sys
+import tempfile
+import threading
 import time
-from io import BytesIO
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from slimcae.cli.options import add_model_option, add_network_options, add_option, model_file
+from slimcae.cli.batch import Done, Gate, run_jobs
+from slimcae.cli.jobs import Job, add_file_options, plan_jobs
+from slimcae.cli.options import add_model_option, add_network_options, add_option
+from slimcae.cli.quantities import count
 from slimcae.cli.streams import (
     STREAM,
-    cannot_write,
-    check_output,
-    default_output,
+    cannot_read,
     naming,
     read_bitstream,
     write_output,
+    write_stream,
 )
 from slimcae.cli.talk import add_talk_options
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from slimcae.codec import Codec
+    from slimcae.container import Header
+
+FORMATS = ("png", "webp", "jpg", "jpeg", "tif", "tiff", "avif", "jp2", "bmp", "ppm")
+
 _EPILOG = """\
-The output's suffix says its format (.png, .webp, .jpg, ...); standard output gets PNG. The file
-must be decoded with the model that made it.
+The suffix of an output says its format. Each file is decoded with the model that it names.
 
 examples:
-  slimcae decompress photo.scae                       # photo.png
+  slimcae decompress photo.scae                         # photo.png
   slimcae decompress photo.scae -o back.webp -y
+  slimcae decompress big.scae -o part.png --crop 4096,2048,512,512
+  slimcae decompress -r small -o back/ --format webp -j 2
   slimcae decompress - < photo.scae > back.png
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.description = "Restore the picture of a .scae file."
+    parser.usage = "slimcae decompress INPUT... [-o OUTPUT] [options]"
+    parser.description = "Restore the pictures of .scae files."
     parser.epilog = _EPILOG
-    parser.add_argument("input", help=".scae file; - is standard input")
-    add_option(parser, "-o", "--output", metavar="FILE", help="default: INPUT with suffix .png")
-    add_option(parser, "-y", "--overwrite", action="store_true", help="replace an existing output")
-    add_model_option(parser)
-    add_network_options(parser)
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help=".scae files, folders with -r; - is standard input",
+    )
     add_talk_options(parser, logging.WARNING)
+    add_file_options(parser.add_argument_group("files"), ".png")
+    pictures = parser.add_argument_group("pictures and model")
+    add_option(
+        pictures,
+        "--format",
+        choices=FORMATS,
+        default="png",
+        metavar="KIND",
+        help="png, webp, jpg, tif, ...; if OUTPUT is no file with a suffix (png)",
+    )
+    add_option(
+        pictures,
+        "--crop",
+        type=_crop,
+        metavar="X,Y,W,H",
+        help="only W x H pixels, from column X and row Y on",
+    )
+    add_option(
+        pictures,
+        "--max_pixels",
+        type=count,
+        metavar="N",
+        help="refuse larger pictures (default: 2^28)",
+    )
+    add_model_option(pictures)
+    add_network_options(pictures)
 
 
 def run(args: argparse.Namespace) -> int:
     """Decompress."""
-    from slimcae.container import read_header
-    from slimcae.images import write_image
+    decompressor = _Decompressor(args)
+    plan = plan_jobs(args, f".{args.format}", ["scae"], "files")
+    return run_jobs(plan, decompressor, args, decompressor.prepare)
 
-    output = args.output or default_output(args.input, ".png")
-    check_output(args.input, output, overwrite=args.overwrite)
-    data = read_bitstream(args.input)
-    with naming(args.input):
-        read_header(data)  # refuses a foreign file before torch is imported
 
-    from slimcae import codec
+class _Decompressor:
+    """Decompresses the files of jobs, each with its own model unless one was named."""
 
-    model = None if args.model is None else model_file(args.model)
-    coder = codec.load(model, device=args.device, precision=args.precision)
-    start = time.perf_counter()
-    with naming(args.input):
-        image = coder.decompress(data)
-    seconds = time.perf_counter() - start
-    if output == STREAM:
-        png = BytesIO()
-        image.save(png, "PNG", icc_profile=image.info.get("icc_profile"))
-        write_output(output, png.getvalue())
-    else:
-        try:
-            write_image(image, Path(output))
-        except OSError as error:
-            raise cannot_write(output, error) from error
-    if args.level < logging.ERROR:
-        print(
-            f"{args.input} -> {output}  {image.width}x{image.height}  {seconds:.2f} s",
-            file=sys.stderr,
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._codecs: dict[str | Path, Codec] = {}
+        self._loading = threading.Lock()
+        named = {"crop": args.crop, "max_pixels": args.max_pixels}
+        self._choice = {name: value for name, value in named.items() if value is not None}
+
+    def prepare(self) -> None:
+        """Load the model that was named, if one was.
+
+        Raises:
+            ModelError: there is none.
+        """
+        if self._args.model is not None:
+            self._load(self._args.model)
+
+    def __call__(self, job: Job, gate: Gate) -> Done:
+        # of a crop, the codec reads only the tiles that it needs
+        by_path = self._args.crop is not None and job.source != STREAM
+        data = Path(job.source) if by_path else read_bitstream(job.source)
+        with naming(job.source):
+            header = _header(data)  # refuses a foreign file before torch is imported
+            codec = self._codec(header)
+            start = time.perf_counter()
+            image = codec.decompress(data, **self._choice)
+            seconds = time.perf_counter() - start
+        size = len(data) if isinstance(data, bytes) else data.stat().st_size
+        with gate:
+            self._write(image, job)
+        return _describe(header, image, size, seconds)
+
+    def _codec(self, header: "Header") -> "Codec":
+        if self._args.model is not None:
+            return self._load(self._args.model)
+        from slimcae.models import model_for
+
+        return self._load(model_for(header))
+
+    def _load(self, model: str | Path) -> "Codec":
+        from slimcae import codec
+
+        with self._loading:
+            if model not in self._codecs:
+                self._codecs[model] = codec.load(
+                    model, device=self._args.device, precision=self._args.precision
+                )
+            return self._codecs[model]
+
+    def _write(self, image: "Image", job: Job) -> None:
+        from slimcae.images import write_image
+
+        if job.output != STREAM:
+            write = partial(write_image, image)
+            write_output(job.source, job.output, write, overwrite=self._args.overwrite)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            picture = Path(folder, f"picture.{self._args.format}")
+            write_image(image, picture)
+            write_stream(picture.read_bytes())
+
+
+def _header(data: bytes | Path) -> "Header":
+    from slimcae import container
+
+    if isinstance(data, bytes):
+        return container.read_header(data)
+    try:
+        with data.open("rb") as file:
+            return container.Reader(file).header
+    except OSError as error:
+        raise cannot_read(str(data), error) from error
+
+
+def _describe(header: "Header", image: "Image", size: int, seconds: float) -> Done:
+    """Facts and line; the size in pixels is that of the crop, bytes and bpp of the whole file."""
+    facts: dict[str, Any] = {
+        "bytes": size,
+        "bpp": 8 * size / (header.image_width * header.image_height),
+        "width": header.num_filters,
+        "step": header.step,
+        "image_width": image.width,
+        "image_height": image.height,
+        "seconds": seconds,
+    }
+    return Done(facts, f"{image.width}x{image.height}  {seconds:.2f} s")
+
+
+def _crop(text: str) -> tuple[int, int, int, int]:
+    try:
+        x, y, width, height = map(int, text.split(","))
+    except ValueError:
+        x = y = width = height = -1
+    if min(x, y) < 0 or min(width, height) < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: give four whole numbers, X,Y,W,H, of which W and H are at least 1"
         )
-    return 0
+    return x, y, width, height

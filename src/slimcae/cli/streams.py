@@ -1,47 +1,13 @@
-"""Where a command reads and writes: files, or `-` for standard input and output."""
+"""Bytes and pictures from and to files, or `-` for standard input and output."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from slimcae.errors import BitstreamError, ConfigError
-from slimcae.files import write_bytes
 
 STREAM = "-"
-
-
-def default_output(source: str, suffix: str) -> str:
-    """The name of the output beside the input; standard input goes to standard output."""
-    if source == STREAM:
-        return STREAM
-    if not Path(source).name or Path(source).is_dir():
-        raise ConfigError(f"{source or 'the empty name'} is a folder: name one file")
-    return str(Path(source).with_suffix(suffix))
-
-
-def check_output(source: str, output: str, *, overwrite: bool) -> None:
-    """Refuse an output that would cost a file or cannot be written, before any work is done.
-
-    Raises:
-        ConfigError: the input itself, an existing file without leave to replace it, a folder, a
-            missing folder, or a terminal.
-    """
-    if output == STREAM:
-        if sys.stdout.isatty():
-            raise ConfigError("not written to a terminal: redirect it, or name a file with -o")
-        return
-    path = Path(output)
-    if path.is_dir():
-        raise ConfigError(f"{output} is a folder: name a file with -o")
-    if not path.parent.is_dir():
-        raise ConfigError(f"no folder {path.parent} to write to: create it, or change -o")
-    if not path.is_file():
-        return
-    if source != STREAM and Path(source).exists() and path.samefile(source):
-        raise ConfigError(f"{output} is the input itself: name another file with -o")
-    if not overwrite:
-        raise ConfigError(f"{output} exists: add -y to replace it, or name another file with -o")
 
 
 def read_bitstream(source: str) -> bytes:
@@ -55,9 +21,7 @@ def read_bitstream(source: str) -> bytes:
     try:
         return Path(source).read_bytes()
     except OSError as error:
-        raise BitstreamError(
-            f"{source} cannot be read: {error.strerror or error}; check the path"
-        ) from error
+        raise cannot_read(source, error) from error
 
 
 @contextmanager
@@ -69,20 +33,79 @@ def naming(source: str) -> Iterator[None]:
         raise BitstreamError(f"{source}: {error}") from error
 
 
-def write_output(output: str, data: bytes) -> None:
-    """Write a file, whole or not at all, or to standard output.
+def check_output(source: str, output: str, *, overwrite: bool) -> None:
+    """Refuse an output that would cost a file or cannot be written.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the input itself, an existing file without leave to replace it, a folder, or
+            a missing folder.
     """
-    if output == STREAM:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
+    path = Path(output)
+    same = path.is_file() and Path(source).exists() and path.samefile(source)
+    problem = (
+        f"{output} is the input itself: name another file with -o"
+        if same
+        else refusal(output, overwrite=overwrite) or homeless(output)
+    )
+    if problem is not None:
+        raise ConfigError(problem)
+
+
+def refusal(output: str, *, overwrite: bool) -> str | None:
+    """Why an output must not be written: a folder, or a file without leave to replace it."""
+    path = Path(output)
+    if path.is_dir():
+        return f"{output} is a folder: name a file with -o"
+    if path.is_file() and not overwrite:
+        return f"{output} exists: add -y to replace it, or name another file with -o"
+    return None
+
+
+def homeless(output: str) -> str | None:
+    """Why an output cannot be written: there is no folder for it."""
+    parent = Path(output).parent
+    return None if parent.is_dir() else f"no folder {parent} to write to: create it, or change -o"
+
+
+def write_stream(data: bytes) -> None:
+    """Write to standard output."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def write_output(
+    source: str, output: str, write: Callable[[Path], None], *, overwrite: bool
+) -> None:
+    """Let `write` make an output file; folders above it are created.
+
+    Raises:
+        ConfigError: it exists by now and `overwrite` is not given, or cannot be written.
+    """
+    make_folder(Path(output).parent)
+    check_output(source, output, overwrite=overwrite)  # again: others write files too
     try:
-        write_bytes(Path(output), data)
+        write(Path(output))
     except OSError as error:
         raise cannot_write(output, error) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it, unless it is there.
+
+    Raises:
+        ConfigError: the system refuses, or a file has that name.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"folder {folder} cannot be created ({error.strerror or error}): change -o"
+        ) from error
+
+
+def cannot_read(source: str, error: OSError) -> BitstreamError:
+    """The error for a file that the system does not let us read."""
+    return BitstreamError(f"{source} cannot be read: {error.strerror or error}; check the path")
 
 
 def cannot_write(output: str, error: OSError) -> ConfigError:

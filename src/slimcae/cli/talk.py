@@ -5,14 +5,15 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
 
-def add_talk_options(parser: argparse.ArgumentParser, level: int) -> None:
+def add_talk_options(options: argparse._ActionsContainer, level: int) -> None:
     """Options -v and --quiet around the `level` of messages that a command shows by default."""
-    parser.set_defaults(level=level)
-    group = parser.add_mutually_exclusive_group()
+    options.set_defaults(level=level)
+    group = options.add_mutually_exclusive_group()
     group.add_argument(
         "-v",
         "--verbose",
@@ -46,13 +47,19 @@ def print_error(message: str) -> None:
 
 
 def say(message: str) -> None:
-    """One line on stderr, whatever the message holds."""
-    line = f"slimcae: {' '.join(message.splitlines())}"
+    """One line on stderr that begins with our name, whatever the message holds."""
+    put_line(f"slimcae: {message}", sys.stderr)
+
+
+def put_line(text: str, file: TextIO) -> None:
+    """One line on a stream, above a progress bar if there is one."""
+    line = " ".join(text.splitlines())
     progress = sys.modules.get("tqdm")
     if progress is None:
-        print(line, file=sys.stderr, flush=True)
-    else:  # above a progress bar, if there is one
-        progress.tqdm.write(line, file=sys.stderr)
+        print(line, file=file, flush=True)
+    else:
+        progress.tqdm.write(line, file=file)
+        file.flush()
 
 
 class _Stderr(logging.Handler):

@@ -1,0 +1,200 @@
+"""Runs the jobs of a command, one after the other or in threads, and reports on each as it ends.
+
+A job that fails does not stop the others. Ctrl-C stops soon, with no output half written.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from slimcae.cli.failure import describe
+from slimcae.cli.jobs import Job, Plan
+from slimcae.cli.streams import make_folder
+from slimcae.cli.talk import print_error, put_line
+
+FACTS = ("bytes", "bpp", "width", "step", "image_width", "image_height", "seconds")
+"""What --json tells of every file beside its names and what became of it; null if it failed."""
+
+_WORKER = "slimcae-worker"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a file: `facts` for --json (all of `FACTS`, perhaps more), a line to read."""
+
+    facts: dict[str, Any]
+    line: str
+
+
+class Gate:
+    """Outputs are written inside it, so that a stop can wait for them, and only for them."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._writing = 0
+        self._shut = False
+
+    def __enter__(self) -> None:
+        with self._changed:
+            if self._shut:
+                raise KeyboardInterrupt  # ends the worker; nobody asks for its result any more
+            self._writing += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._writing -= 1
+            self._changed.notify_all()
+
+    def shut(self) -> None:
+        """Return when nothing is being written, and let nothing be written from now on."""
+        with self._changed:
+            self._shut = True
+            self._changed.wait_for(lambda: self._writing == 0)
+
+
+Work = Callable[[Job, Gate], Done]
+"""Does a job. It enters the gate before it writes."""
+
+
+def run_jobs(
+    plan: Plan, work: Work, args: argparse.Namespace, prepare: Callable[[], object]
+) -> int:
+    """Do all jobs and return the exit code: 1 if any failed.
+
+    prepare: called before the first of several jobs, for errors that would meet them all. A
+        single job comes without, so that it can find a wrong name before torch is imported.
+
+    Raises:
+        SlimCAEError: what `prepare` raises, or a folder of outputs that cannot be created.
+        KeyboardInterrupt: stopped by Ctrl-C.
+    """
+    report = _Report(plan, args)
+    todo = [job for job in plan.jobs if report.is_open(job)]
+    if not todo:
+        return report.end()
+    if plan.several:
+        prepare()
+    if plan.folder is not None:
+        make_folder(plan.folder)
+
+    gate = Gate()
+
+    def attempt(job: Job) -> Done | str:
+        try:
+            return work(job, gate)
+        except BrokenPipeError:  # standard output is closed: no fault of the file
+            raise
+        except Exception as error:
+            return describe(error)
+
+    with report.progress(len(todo)):
+        if min(args.jobs, len(todo)) == 1:
+            for job in todo:
+                report.ended(job, attempt(job))
+        else:
+            _in_threads(todo, attempt, min(args.jobs, len(todo)), gate, report)
+    return report.end()
+
+
+def workers_left() -> bool:
+    """Whether threads of a stopped batch are still at work."""
+    return any(thread.name.startswith(_WORKER) for thread in threading.enumerate())
+
+
+def _in_threads(
+    jobs: Sequence[Job],
+    attempt: Callable[[Job], Done | str],
+    count: int,
+    gate: Gate,
+    report: "_Report",
+) -> None:
+    """Do jobs in threads that share the cores; each thread has one picture in memory."""
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    import torch
+
+    cores = torch.get_num_threads()
+    pool = ThreadPoolExecutor(
+        count, _WORKER, initializer=torch.set_num_threads, initargs=(max(1, cores // count),)
+    )
+    try:
+        waiting = {pool.submit(attempt, job): job for job in jobs}
+        for future in as_completed(waiting):
+            report.ended(waiting[future], future.result())
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        gate.shut()
+        raise
+    finally:
+        torch.set_num_threads(cores)
+    pool.shutdown()
+
+
+class _Report:
+    """Says what became of each file, and counts."""
+
+    def __init__(self, plan: Plan, args: argparse.Namespace) -> None:
+        self._several = plan.several
+        self._json = args.json
+        self._quiet = args.level >= logging.ERROR
+        self._bar: Any = None
+        self._ok = self._failed = self._skipped = 0
+
+    @contextmanager
+    def progress(self, total: int) -> Iterator[None]:
+        """Show a bar on a terminal while several jobs are done."""
+        if not self._several or self._quiet or not sys.stderr.isatty():
+            yield
+            return
+        from tqdm import tqdm
+
+        with tqdm(total=total, unit="file", dynamic_ncols=True) as self._bar:
+            yield
+        self._bar = None
+
+    def is_open(self, job: Job) -> bool:
+        """Whether a job is still to be done; what is known of the others is said."""
+        if job.problem is not None:
+            self.ended(job, job.problem)
+        elif job.done:
+            self._skipped += 1
+            self._object(job, ok=True, skipped=True)
+            self._line(f"{job.output} exists: skipped")
+        return job.problem is None and not job.done
+
+    def ended(self, job: Job, result: Done | str) -> None:
+        """Report a job that was done, or whose problem this is."""
+        if isinstance(result, Done):
+            self._ok += 1
+            self._object(job, ok=True, **result.facts)
+            self._line(f"{job.source} -> {job.output}  {result.line}")
+        else:
+            self._failed += 1
+            self._object(job, ok=False, error=result)
+            named = not self._several or job.source in result
+            print_error(result if named else f"{job.source}: {result}")
+        if self._bar is not None:
+            self._bar.update()
+
+    def end(self) -> int:
+        """Say how many there were; the exit code."""
+        if self._several and not self._quiet:
+            skipped = f", {self._skipped} skipped" if self._skipped else ""
+            put_line(f"{self._ok} ok, {self._failed} failed{skipped}", sys.stderr)
+        return 1 if self._failed else 0
+
+    def _object(self, job: Job, **facts: Any) -> None:
+        if self._json:
+            about = {"input": job.source, "output": job.output or None}
+            empty = {"ok": False, "skipped": False, "error": None} | dict.fromkeys(FACTS)
+            put_line(json.dumps(about | empty | facts), sys.stdout)
+
+    def _line(self, text: str) -> None:
+        if not self._json and not self._quiet:
+            put_line(text, sys.stderr)

@@ -1,0 +1,158 @@
+"""Options that restrict what a picture may cost its decoder, in work or in time."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slimcae.cli.options import Options, add_option
+from slimcae.cli.quantities import count, positive
+from slimcae.errors import ConfigError
+
+if TYPE_CHECKING:
+    from slimcae.codec import Codec
+    from slimcae.cost import Profile
+
+log = logging.getLogger("slimcae")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a width costs the decoder of one picture.
+
+    macs: multiply-accumulates per pixel. ms: milliseconds for the picture, None without a profile.
+    """
+
+    width: int
+    macs: float
+    ms: float | None
+
+    def __str__(self) -> str:
+        time = "" if self.ms is None else f", about {self.ms:,.{0 if self.ms >= 10 else 1}f} ms"
+        return f"{self.macs / 1000:.3g} kMAC per pixel{time}"
+
+
+@dataclass(frozen=True)
+class DecoderLimit:
+    """The widths that a decoder can afford; `macs` per pixel, `ms` per picture, None: no limit."""
+
+    macs: int | None
+    ms: float | None
+    profile: "Profile | None"
+
+    def cost(self, width: int, size: tuple[int, int]) -> Cost:
+        """What a width costs for a picture of `size` (height, width)."""
+        from slimcae.cost import DOWNSAMPLING, decoder_macs
+
+        # the decoder computes whole latents
+        rows, columns = (-(-side // DOWNSAMPLING) * DOWNSAMPLING for side in size)
+        ms = None if self.profile is None else self.profile.decode_ms(width, rows * columns)
+        return Cost(width, decoder_macs(width), ms)
+
+    def within(self, widths: Sequence[int], size: tuple[int, int]) -> tuple[int, ...]:
+        """Those of `widths` that cost no more than the limits, for a picture of `size`.
+
+        Raises:
+            ConfigError: none; says what the cheapest costs.
+        """
+        costs = [self.cost(width, size) for width in widths]
+        cheap = tuple(cost.width for cost in costs if self._allows(cost))
+        if not cheap:
+            cheapest = min(costs, key=lambda cost: cost.macs)
+            raise ConfigError(
+                f"no width decodes within {self}: the cheapest, {cheapest.width}, takes {cheapest}"
+            )
+        return cheap
+
+    def choose(
+        self, width: int | None, widths: Sequence[int], size: tuple[int, int]
+    ) -> dict[str, object]:
+        """The arguments for `Codec.compress` that keep to the limits: none if `width` does.
+
+        Raises:
+            ConfigError: `width` (None: not chosen yet), or all `widths`, cost more.
+        """
+        if self.macs is None and self.ms is None:
+            return {}  # only to be told what it costs
+        cheap = self.within(widths, size)
+        if width is None:
+            return {"widths": cheap}
+        if width not in cheap:
+            raise ConfigError(
+                f"width {width} takes {self.cost(width, size)} to decode, more than {self}: "
+                f"choose from {', '.join(map(str, cheap))}"
+            )
+        return {}
+
+    def __str__(self) -> str:
+        macs = None if self.macs is None else f"{self.macs / 1000:.3g} kMAC per pixel"
+        ms = None if self.ms is None else f"{self.ms:g} ms"
+        return " and ".join(limit for limit in (macs, ms) if limit is not None)
+
+    def _allows(self, cost: Cost) -> bool:
+        return not (
+            (self.macs is not None and cost.macs > self.macs)
+            or (self.ms is not None and cost.ms is not None and cost.ms > self.ms)
+        )
+
+
+def add_decoder_limit_options(options: Options) -> None:
+    """How much work or time decoding may take."""
+    add_option(
+        options,
+        "--max_decode_macs",
+        type=count,
+        metavar="M",
+        help="multiply-accumulates per pixel, as in 7k",
+    )
+    add_option(
+        options,
+        "--max_decode_ms",
+        type=positive,
+        metavar="T",
+        help="milliseconds for the whole picture",
+    )
+    add_option(
+        options,
+        "--profile",
+        type=Path,
+        metavar="FILE",
+        help="made by `slimcae profile` where it will be decoded (default: here)",
+    )
+
+
+def decoder_limit(args: argparse.Namespace, codec: "Codec") -> DecoderLimit | None:
+    """The limit that the options ask for; without one of them, None.
+
+    Times are those of --profile, or of this machine, which is measured if it has no profile yet
+    and one is needed.
+
+    Raises:
+        ConfigError: a profile that cannot be read.
+    """
+    if args.profile is None and args.max_decode_macs is None and args.max_decode_ms is None:
+        return None
+    from slimcae import cost
+
+    if args.profile is not None:
+        profile: Profile | None = cost.read_profile(args.profile)
+    elif cost.default_profile().exists():
+        profile = cost.read_profile()
+    else:
+        profile = None if args.max_decode_ms is None else _measured(codec)
+    return DecoderLimit(args.max_decode_macs, args.max_decode_ms, profile)
+
+
+def _measured(codec: "Codec") -> "Profile":
+    from slimcae import cost, profiling
+
+    place = cost.default_profile()
+    log.warning("no profile of this machine yet: measuring how fast it decodes, for %s", place)
+    profile = profiling.measure(codec)
+    try:
+        cost.write_profile(profile, place)
+    except OSError as error:
+        log.warning("the profile was not saved in %s: %s", place, error.strerror or error)
+    return profile

@@ -1,0 +1,223 @@
+"""Which files a command reads and writes: from its inputs and -o to a list of checked jobs."""
+
+import argparse
+import os
+import sys
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from slimcae.cli.options import Options, add_option
+from slimcae.cli.streams import STREAM, cannot_write, homeless, refusal
+from slimcae.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and its output; both are paths as the user sees them, or `-`.
+
+    problem: why it cannot be done, if that is known before any work.
+    done: the output exists, and existing ones are to be skipped.
+    """
+
+    source: str
+    output: str
+    problem: str | None = None
+    done: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All jobs of a command line.
+
+    several: more than one file was named, or a folder.
+    folder: where the outputs go, if that is not beside the inputs.
+    """
+
+    jobs: tuple[Job, ...]
+    several: bool
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An input file; `place` is where its output lies under the folder of outputs."""
+
+    source: str
+    place: Path
+    problem: str | None = None
+
+
+def add_file_options(options: Options, suffix: str) -> None:
+    """Where outputs go and how many files are worked on; -r, -j and the like."""
+    add_option(
+        options,
+        "-o",
+        "--output",
+        metavar="OUTPUT",
+        help=f"file, or folder with a slash: DIR/ (default: beside INPUT, {suffix})",
+    )
+    existing = options.add_mutually_exclusive_group()
+    add_option(existing, "-y", "--overwrite", action="store_true", help="replace existing outputs")
+    add_option(
+        existing, "--skip_existing", action="store_true", help="leave out files whose output exists"
+    )
+    add_option(
+        options,
+        "-r",
+        "--recursive",
+        action="store_true",
+        help="take all files in folders, which -o DIR/ mirrors",
+    )
+    add_option(
+        options, "-j", "--jobs", type=_count, default=1, metavar="N", help="files at a time (1)"
+    )
+    add_option(options, "--json", action="store_true", help="one JSON object per file on stdout")
+
+
+def plan_jobs(
+    args: argparse.Namespace, suffix: str, kinds: Collection[str], what: str = "pictures"
+) -> Plan:
+    """The jobs of a command whose outputs end in `suffix`.
+
+    kinds: suffixes, without their dot, of the files to take from folders; what: their name.
+
+    An input that cannot be done becomes a job with a problem, so that it does not stop the
+    others. No output may be an input (links are followed), nor that of two jobs.
+
+    Raises:
+        ConfigError: a set of inputs and -o that makes no sense.
+    """
+    names: list[str] = args.inputs
+    several = len(names) > 1 or (args.recursive and _is_folder(names[0]))
+    to_folder = bool(args.output) and _names_folder(args.output)
+    _check_together(args, several, to_folder)
+    found = [item for name in names for item in _expand(name, kinds, what, args.recursive)]
+    inputs = {_identity(item.source) for item in found} - {None}
+    taken: dict[str, str] = {}
+    jobs = []
+    for item in found:
+        output = _output(item, args.output, to_folder, suffix)
+        job = Job(item.source, output, item.problem)
+        if item.problem is None and output != STREAM:
+            try:
+                problem = _danger(job, inputs) or _clash(job, taken)
+                if problem is None and args.skip_existing and Path(output).is_file():
+                    job = replace(job, done=True)
+                else:
+                    problem = problem or refusal(output, overwrite=args.overwrite)
+                    # other folders are those of inputs, or will be created
+                    if args.output and not to_folder:
+                        problem = problem or homeless(output)
+            except OSError as error:  # a name too long, a folder that may not be entered
+                problem = str(cannot_write(output, error))
+            job = replace(job, problem=problem)
+        jobs.append(job)
+    return Plan(tuple(jobs), several, Path(args.output) if to_folder else None)
+
+
+def _check_together(args: argparse.Namespace, several: bool, to_folder: bool) -> None:
+    if STREAM in args.inputs and len(args.inputs) > 1:
+        raise ConfigError("- is standard input, which goes alone: leave out the other inputs")
+    output = args.output or (STREAM if args.inputs == [STREAM] else None)
+    if output == STREAM:
+        if several:
+            raise ConfigError(
+                "several files cannot go to standard output: name a folder, as in -o DIR/"
+            )
+        if args.json:
+            raise ConfigError("--json goes to standard output itself: name a file with -o")
+        if sys.stdout.isatty():
+            raise ConfigError("not written to a terminal: redirect it, or name a file with -o")
+    elif to_folder and args.inputs == [STREAM]:
+        raise ConfigError(f"{output} is a folder: name a file with -o")
+    elif several and output and not to_folder:
+        raise ConfigError(
+            f"several files cannot go to one, {output}: add a slash if it is a folder, {output}/"
+        )
+
+
+def _expand(name: str, kinds: Collection[str], what: str, recursive: bool) -> Iterator[_Found]:
+    """The files that an input stands for."""
+    path = Path(name)
+    if name == STREAM or (name and not _is_folder(name)):
+        yield _Found(name, Path(path.name))
+        return
+    if not name or not recursive:
+        title = name or "the empty name"
+        problem = f"{title} is a folder: name one file, or add -r for all {what} in it"
+        yield _Found(name, Path(), problem)
+        return
+    suffixes = {f".{kind}" for kind in kinds}
+    closed: list[OSError] = []
+    files = [
+        Path(folder, entry)
+        for folder, _, entries in os.walk(path, onerror=closed.append)
+        for entry in entries
+        if Path(entry).suffix.lower() in suffixes and Path(folder, entry).is_file()
+    ]
+    for error in closed:
+        folder = str(error.filename)
+        yield _Found(folder, Path(), f"folder {folder} cannot be read: {error.strerror or error}")
+    if not files and not closed:
+        problem = f"no {what} in {path}: looked in it and its folders for {' '.join(kinds)}"
+        yield _Found(name, Path(), problem)
+    for file in sorted(files):
+        yield _Found(str(file), file.relative_to(path))
+
+
+def _output(item: _Found, output: str | None, to_folder: bool, suffix: str) -> str:
+    if item.problem is not None:
+        return ""
+    if output and to_folder:
+        return str(Path(output, item.place).with_suffix(suffix))
+    if output or item.source == STREAM:
+        return output or STREAM
+    return str(Path(item.source).with_suffix(suffix))
+
+
+def _clash(job: Job, taken: dict[str, str]) -> str | None:
+    """Whether an earlier job has this output; else it is noted as taken."""
+    place = os.path.normcase(Path(job.output).resolve())
+    if place in taken:
+        return (
+            f"{job.source} would go to {job.output}, as {taken[place]} does: "
+            "name another file for it with -o"
+        )
+    taken[place] = job.source
+    return None
+
+
+def _danger(job: Job, inputs: set[tuple[int, int] | None]) -> str | None:
+    """Whether writing the output would cost an input, of this job or of another."""
+    there = _identity(job.output)
+    if there is None or there not in inputs or not Path(job.output).is_file():
+        return None
+    whose = "the input itself" if there == _identity(job.source) else "another input"
+    return f"{job.output} is {whose}: name another file with -o"
+
+
+def _identity(name: str) -> tuple[int, int] | None:
+    """What is the same for all names of a file; None if there is none."""
+    try:
+        status = Path(name).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _names_folder(name: str) -> bool:
+    return name.endswith(("/", os.sep)) or _is_folder(name)
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).is_dir()
+    except OSError:  # somewhere we may not look: opening it will tell
+        return False
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1")
+    return int(text)

@@ -1,0 +1,51 @@
+"""Numbers as people type them on the command line: 7k, 200kB, 37.5."""
+
+import argparse
+import math
+from decimal import Decimal, InvalidOperation
+
+_THOUSANDS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_BYTES = {
+    **{f"{prefix}{unit}": factor for prefix, factor in _THOUSANDS.items() for unit in ("", "b")},
+    **{"kib": 2**10, "mib": 2**20, "gib": 2**30},
+}
+
+
+def count(text: str) -> int:
+    """A whole number, at least 1, perhaps in thousands (k), millions (M) or billions (G)."""
+    return _scaled(text, _THOUSANDS, "a number like 7000, 7k or 100M")
+
+
+def size(text: str) -> int:
+    """A number of bytes, at least 1, perhaps in kB = 1000, KiB = 1024, MB or MiB."""
+    return _scaled(text, _BYTES, "bytes like 200000, 200kB or 1.5MiB")
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number above 0")
+    return value
+
+
+def percentage(text: str) -> int:
+    """A whole number from 0 to 100."""
+    if not (text.isascii() and text.isdecimal() and int(text) <= 100):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 0 to 100")
+    return int(text)
+
+
+def _scaled(text: str, units: dict[str, int], wanted: str) -> int:
+    number = text.rstrip("BbGgIiKkMm")
+    factor = units.get(text[len(number) :].lower())
+    try:
+        value = Decimal(number)  # exact: 0.1MB are 100,000 bytes
+    except InvalidOperation:
+        value = Decimal(0)
+    if factor is None or not value.is_finite() or int(value * factor) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give {wanted}")
+    return int(value * factor)

@@ -1,0 +1,51 @@
+"""Options that say how large or how good a compressed picture is to be."""
+
+import argparse
+from typing import Any
+
+from slimcae.cli.options import add_option
+from slimcae.cli.quantities import percentage, positive, size
+from slimcae.errors import ConfigError
+
+_CHOICES = ("width", "quality", "bpp", "target_size", "target_psnr")
+_TARGETS = _CHOICES[2:]
+
+
+def add_rate_options(options: argparse._ArgumentGroup) -> None:
+    """Exactly what `Codec.compress` can be asked for, at most one of them."""
+    one = options.add_mutually_exclusive_group()
+    add_option(one, "-w", "--width", type=int, metavar="W", help="one of the model's, as it is")
+    add_option(
+        one, "-q", "--quality", type=percentage, metavar="Q", help="0 (smallest) to 100 (best)"
+    )
+    add_option(one, "--bpp", type=positive, metavar="B", help="at most B bits per pixel")
+    add_option(
+        one,
+        "--target_size",
+        type=size,
+        metavar="BYTES",
+        help="at most so many bytes; also as 200kB, 1.5MB, 64KiB",
+    )
+    add_option(
+        one, "--target_psnr", type=positive, metavar="DB", help="at least so many decibels of PSNR"
+    )
+    add_option(
+        options,
+        "--closest",
+        action="store_true",
+        help="if a target is out of range, come as close as can be",
+    )
+
+
+def chosen_rate(args: argparse.Namespace) -> dict[str, Any]:
+    """What was chosen, as arguments of `Codec.compress`; empty if nothing was.
+
+    Raises:
+        ConfigError: --closest without a target.
+    """
+    choice = {name: getattr(args, name) for name in _CHOICES if getattr(args, name) is not None}
+    if args.closest:
+        if choice.keys().isdisjoint(_TARGETS):
+            raise ConfigError("--closest needs a target: --bpp, --target_size or --target_psnr")
+        choice["closest"] = True
+    return choice

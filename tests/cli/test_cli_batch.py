@@ -1,0 +1,500 @@
+"""compress and decompress for many files: names, what becomes of each, threads, Ctrl-C."""
+
+import gc
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from command_line import call, environment, save_photo, save_tiny_model, tree
+from noting_codec import NotingCodec
+from PIL import Image
+
+import slimcae
+from slimcae import images
+from slimcae.codec import Codec
+from slimcae.images import Picture
+
+KEYS = {
+    *("input", "output", "ok", "skipped", "error", "bytes", "bpp"),
+    *("width", "step", "image_width", "image_height", "seconds"),
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("model") / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def codec(model: Path) -> Codec:
+    return slimcae.load(model)
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder `photos` in the current one: three pictures at three depths, and a text."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("a.png", "sub/b.JPG", "sub/deep/c.webp")):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_photo(path, (40 + seed, 56), seed)
+    Path("photos/sub/notes.txt").write_text("no picture")
+    return Path("photos")
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def objects(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(found_one.keys() == KEYS for found_one in found)
+    return sorted(found, key=lambda one: str(one["input"]))
+
+
+# where outputs go
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_a_folder_is_mirrored_and_comes_back(
+    photos: Path, model: Path, codec: Codec, jobs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tree(photos)
+    assert call(["compress", "-r", photos, "-o", "small/", "-m", model, "-j", jobs]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 4
+    assert err.splitlines()[-1] == "3 ok, 0 failed"
+    assert "photos/sub/b.JPG -> small/sub/b.scae  56x41  width 12  " in err
+    assert tree(photos) == before
+    pairs = {"a": "a.png", "sub/b": "sub/b.JPG", "sub/deep/c": "sub/deep/c.webp"}
+    assert tree(Path("small")) == {
+        f"{small}.scae": codec.compress(photos / name) for small, name in pairs.items()
+    }
+    back: list[str | Path] = ["decompress", "--recursive", "small", "-o", "back", "-m", model]
+    Path("back").mkdir()  # a folder needs no slash once it is there
+    assert call([*back, "--format", "webp", "--jobs", jobs]) == 0
+    assert tree(Path("back")).keys() == {f"{name}.webp" for name in pairs}
+    for name, data in tree(Path("small")).items():
+        with Image.open(Path("back", name).with_suffix(".webp")) as image:
+            assert image.format == "WEBP"
+            np.testing.assert_array_equal(np.asarray(image), np.asarray(codec.decompress(data)))
+
+
+def test_outputs_lie_beside_their_inputs(photos: Path, model: Path, codec: Codec) -> None:
+    assert call(["compress", "-r", photos, "photos/sub/notes.txt", "-m", model, "-j", "2"]) == 1
+    assert {name for name in tree(photos) if name.endswith(".scae")} == {
+        "a.scae",
+        "sub/b.scae",
+        "sub/deep/c.scae",
+    }
+    assert (photos / "a.scae").read_bytes() == codec.compress(photos / "a.png")
+
+
+def test_one_file_into_a_folder(photos: Path, model: Path) -> None:
+    assert call(["compress", "photos/sub/b.JPG", "-o", "new/folder/", "-m", model]) == 0
+    assert tree(Path("new")).keys() == {"folder/b.scae"}
+    assert call(["compress", "photos/sub/b.JPG", "-o", "photos", "-m", model]) == 0
+    assert (photos / "b.scae").is_file()
+
+
+def test_two_inputs_for_one_output(
+    photos: Path, model: Path, codec: Codec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_photo(photos / "a.jpg", seed=7)
+    assert call(["compress", "photos/a.png", "photos/a.jpg", "photos/a.png", "-m", model]) == 1
+    err = capsys.readouterr().err
+    assert "error: photos/a.jpg would go to photos/a.scae, as photos/a.png does" in err
+    assert "error: photos/a.png would go to photos/a.scae, as photos/a.png does" in err
+    assert err.endswith("1 ok, 2 failed\n")
+    assert (photos / "a.scae").read_bytes() == codec.compress(photos / "a.png")
+    Path("alias").symlink_to("photos")
+    argv: list[str | Path] = ["compress", "-y", "photos/a.png", "alias/a.jpg", "-m", model]
+    assert call(argv) == 1
+    assert (photos / "a.scae").read_bytes() == codec.compress(photos / "a.png")
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to], ids=["symbolic", "hard"])
+def test_no_input_is_overwritten_through_a_link(
+    photos: Path, model: Path, link: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("small").mkdir()
+    link(Path("small/a.scae"), Path("photos/sub/b.JPG").resolve())
+    link(Path("small/b.scae"), Path("photos/sub/b.JPG").resolve())
+    before = tree(photos)
+    argv: list[str | Path] = ["photos/a.png", "photos/sub/b.JPG", "-o", "small", "-y", "-m", model]
+    assert call(["compress", *argv]) == 1
+    err = capsys.readouterr().err
+    assert "small/a.scae is another input" in err
+    assert "small/b.scae is the input itself" in err
+    assert call(["compress", "photos/a.png", "-o", "small/b.scae", "-m", model]) == 1
+    assert tree(photos) == before
+    assert tree(Path("small")) == dict.fromkeys(("a.scae", "b.scae"), before["sub/b.JPG"])
+
+
+def test_existing_outputs_are_refused_skipped_or_replaced(
+    photos: Path, model: Path, codec: Codec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = photos / "sub" / "b.scae"
+    there.write_bytes(b"old")
+    argv: list[str | Path] = ["compress", "-r", photos, "-m", model]
+    assert call(argv) == 1
+    err = capsys.readouterr().err
+    assert "slimcae: error: photos/sub/b.JPG: photos/sub/b.scae exists: add -y to replace it" in err
+    assert err.endswith("2 ok, 1 failed\n")
+    (photos / "a.scae").unlink()
+    assert call([*argv, "--skip-existing"]) == 0
+    assert last_line(capsys) == "1 ok, 0 failed, 2 skipped"
+    assert there.read_bytes() == b"old"
+    assert (photos / "a.scae").read_bytes() == codec.compress(photos / "a.png")
+    assert call([*argv, "-y"]) == 0
+    assert there.read_bytes() == codec.compress(photos / "sub" / "b.JPG")
+
+
+def test_an_output_that_appears_meanwhile_is_not_replaced(
+    photos: Path,
+    codec: Codec,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = NotingCodec(codec).take_over(monkeypatch)
+    compress = fake.compress
+
+    def slow(image: Picture) -> bytes:
+        (photos / "a.scae").write_bytes(b"somebody else's")
+        return compress(image)
+
+    monkeypatch.setattr(fake, "compress", slow)
+    assert call(["compress", "photos/a.png"]) == 1
+    assert "photos/a.scae exists" in capsys.readouterr().err
+    assert (photos / "a.scae").read_bytes() == b"somebody else's"
+
+
+def test_nothing_is_loaded_when_all_is_done(
+    photos: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(["compress", "-r", photos, "-m", model]) == 0
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr(slimcae.codec, "load", refuse)
+    assert call(["compress", "-r", photos, "-o", "photos/", "--skip-existing"]) == 0
+
+
+# what is said
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_broken_files_do_not_stop_the_rest(
+    photos: Path, model: Path, jobs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "sub" / "a.png").write_bytes((photos / "a.png").read_bytes()[:100])
+    (photos / "sub" / "z.png").write_text("no picture")
+    argv: list[str | Path] = ["compress", "-r", photos, "no.png", "-o", "new/", "-m", model]
+    assert call([*argv, "-j", jobs]) == 1
+    err = capsys.readouterr().err.splitlines()
+    assert err[-1] == "3 ok, 3 failed"
+    errors = sorted(line for line in err if line.startswith("slimcae: error: "))
+    assert [line.split()[2:6] for line in errors] == [
+        ["no", "picture", "at", "no.png:"],
+        ["photos/sub/a.png", "cannot", "be", "read"],
+        ["photos/sub/z.png", "cannot", "be", "read"],
+    ]
+    assert tree(Path("new")).keys() == {"a.scae", "sub/b.scae", "sub/deep/c.scae"}
+    (Path("new") / "a.scae").write_bytes(b"\x89S\r\n")
+    capsys.readouterr()
+    assert call(["decompress", "-r", "new", "-o", "back/", "-m", model, "-j", jobs]) == 1
+    err = capsys.readouterr().err.splitlines()
+    assert err[-1] == "2 ok, 1 failed"
+    assert len([line for line in err if line.startswith("slimcae: error: new/a.scae: ")]) == 1
+    assert tree(Path("back")).keys() == {"sub/b.png", "sub/deep/c.png"}
+
+
+def test_folders_that_cannot_be_done(
+    photos: Path,
+    model: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("empty").mkdir()
+    assert call(["compress", "-r", "empty"]) == 1
+    errors, tally = capsys.readouterr().err.splitlines()
+    assert errors.startswith("slimcae: error: no pictures in empty: looked in it and its folders")
+    assert tally == "0 ok, 1 failed"
+    assert call(["decompress", "-r", photos]) == 1
+    assert "no files in photos: looked in it and its folders for scae" in capsys.readouterr().err
+    assert call(["compress", photos, "photos/a.png", "-m", model]) == 1
+    err = capsys.readouterr().err
+    assert "photos is a folder: name one file, or add -r" in err
+    assert err.endswith("1 ok, 1 failed\n")
+
+    scandir = os.scandir
+
+    def guarded(path: Any) -> Any:  # as chmod does, which does not stop root
+        if Path(path) == photos / "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    assert call(["compress", "-r", photos, "-y", "-m", model]) == 1
+    err = capsys.readouterr().err
+    assert "slimcae: error: folder photos/sub cannot be read: Permission denied\n" in err
+    assert err.endswith("1 ok, 1 failed\n")
+
+
+def test_objects_say_what_the_files_say(
+    photos: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "sub" / "z.png").write_text("no picture")
+    argv: list[str | Path] = ["--json", "-r", "-j", "2", "-m", model]
+    assert call(["compress", photos, "-o", "new/", "-w", "8", *argv]) == 1
+    done = objects(capsys)
+    assert [one["ok"] for one in done] == [True, True, True, False]
+    for seed, one in enumerate(done[:3]):
+        size = Path(one["output"]).stat().st_size
+        assert 0 < one.pop("seconds") < 60
+        assert one == {
+            "input": ["photos/a.png", "photos/sub/b.JPG", "photos/sub/deep/c.webp"][seed],
+            "output": ["new/a.scae", "new/sub/b.scae", "new/sub/deep/c.scae"][seed],
+            "ok": True,
+            "skipped": False,
+            "error": None,
+            "bytes": size,
+            "bpp": 8 * size / ((40 + seed) * 56),
+            "width": 8,
+            "step": 0,
+            "image_width": 56,
+            "image_height": 40 + seed,
+        }
+    assert "photos/sub/z.png cannot be read" in done[3]["error"]
+    assert done[3]["bytes"] is done[3]["seconds"] is None
+    assert call(["decompress", "new", *argv]) == 0
+    back = objects(capsys)
+    for there, one in zip(done, back, strict=False):
+        assert one.pop("seconds") > 0
+        names = {"input": there["output"], "output": there["output"].replace(".scae", ".png")}
+        assert one == there | names
+    assert call(["decompress", "new", "--skip-existing", *argv]) == 0
+    assert [(one["ok"], one["skipped"]) for one in objects(capsys)] == [(True, True)] * 3
+
+
+def test_an_object_for_a_single_failure(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["compress", "no.png", "--json"]) == 1
+    out, err = capsys.readouterr()
+    (one,) = map(json.loads, out.splitlines())
+    assert (one["input"], one["ok"]) == ("no.png", False)
+    assert err == f"slimcae: error: {one['error']}\n"
+
+
+def test_quiet_says_only_errors(
+    photos: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "z.png").write_text("no picture")
+    assert call(["compress", "-r", photos, "-m", model, "--quiet"]) == 1
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert err.startswith("slimcae: error: photos/z.png cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("words", "terminal", "shown"),
+    [([], True, True), ([], False, False), (["--quiet"], True, False), (["--json"], True, True)],
+)
+def test_a_bar_for_several_files_on_a_terminal(
+    photos: Path,
+    model: Path,
+    words: list[str],
+    terminal: bool,
+    shown: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    assert call(["compress", "-r", photos, "-m", model, *words]) == 0
+    err = capsys.readouterr().err
+    assert ("| 3/3 [00:0" in err and "file/s" in err) == shown
+    assert call(["compress", "photos/a.png", "-y", "-m", model, *words]) == 0
+    assert "1/1" not in capsys.readouterr().err
+
+
+# threads
+
+
+def test_no_more_pictures_in_memory_than_jobs(
+    photos: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(12):
+        save_photo(photos / f"{seed}.png", seed=seed)
+    fake = NotingCodec(codec).take_over(monkeypatch)
+    alive, most, lock = [0], [0], threading.Lock()
+    read, compress = images.read_picture, fake.compress
+
+    def change(by: int) -> None:
+        with lock:
+            alive[0] += by
+            most[0] = max(most[0], alive[0])
+
+    def counted(source: Any, max_pixels: int) -> Picture:
+        picture = read(source, max_pixels)
+        change(1)
+        weakref.finalize(picture, change, -1)
+        return picture
+
+    def slow(image: Picture) -> bytes:
+        time.sleep(0.02)
+        return compress(image)
+
+    monkeypatch.setattr(images, "read_picture", counted)
+    monkeypatch.setattr(fake, "compress", slow)
+    for jobs in (1, 3):
+        most[0] = 0
+        assert call(["compress", "-r", photos, "-y", "-j", str(jobs)]) == 0
+        gc.collect()
+        assert (alive[0], most[0]) == (0, jobs)
+
+
+def test_threads_share_one_codec_and_the_cores(
+    photos: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = NotingCodec(codec)
+    loads, threads = [], set()
+
+    def load(*_: object, **__: object) -> NotingCodec:
+        loads.append(1)
+        return fake
+
+    compress = fake.compress
+
+    def noted(image: Picture) -> bytes:
+        threads.add((threading.get_ident(), torch.get_num_threads()))
+        time.sleep(0.05)
+        return compress(image)
+
+    monkeypatch.setattr(fake, "compress", noted)
+    monkeypatch.setattr(slimcae.codec, "load", load)
+    torch.set_num_threads(4)
+    try:
+        assert call(["compress", "-r", photos, "-j", "2"]) == 0
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(1)
+    assert len(loads) == 1
+    assert len(threads) == 2
+    assert {count for _, count in threads} == {2}
+
+
+# stopping
+
+
+SLOW = """\
+import signal, sys, time
+from slimcae import codec
+from slimcae.cli import entry_point
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started us may ignore it
+load = codec.load
+
+def slow_load(*args, **settings):
+    loaded = load(*args, **settings)
+    compress, calls = loaded.compress, []
+
+    def slow(*args, **choice):
+        calls.append(1)
+        if len(calls) > 1:
+            print("waiting", flush=True)
+            for _ in range(SECONDS):
+                time.sleep(1)
+        return compress(*args, **choice)
+
+    loaded.compress = slow
+    return loaded
+
+codec.load = slow_load
+entry_point()
+"""
+
+
+def running(argv: list[str | Path], seconds: int) -> "subprocess.Popen[bytes]":
+    """A process that takes so long for every picture but the first."""
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW.replace("SECONDS", str(seconds)), *map(str, argv)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_stops_soon_and_leaves_nothing_half_done(
+    photos: Path, model: Path, codec: Codec, jobs: str
+) -> None:
+    stopped = running(["compress", "-r", photos, "-o", "new/", "-m", model, "-j", jobs], 60)
+    assert stopped.stdout is not None
+    assert stopped.stdout.readline() == b"waiting\n"
+    time.sleep(0.5)  # the first picture is written meanwhile
+    start = time.monotonic()
+    stopped.send_signal(signal.SIGINT)
+    _, err = stopped.communicate(timeout=50)
+    assert time.monotonic() - start < 10
+    assert stopped.returncode == 130
+    assert err.splitlines()[-1] == b"slimcae: error: interrupted"
+    assert b"Traceback" not in err
+    ((name, data),) = tree(Path("new")).items()  # with two threads, either picture came first
+    assert data == codec.compress(next(photos.glob(f"**/{Path(name).stem}.*")))
+
+
+def test_a_reader_of_objects_who_leaves_early_is_no_error(photos: Path, model: Path) -> None:
+    left = running(["compress", "-r", photos, "-o", "new/", "-m", model, "-j", "2", "--json"], 1)
+    assert left.stdout is not None and left.stderr is not None
+    left.stdout.close()
+    assert left.wait(60) == 128 + 13
+    assert left.stderr.read() == b""
+    left.stderr.close()
+    assert all(name.endswith(".scae") for name in tree(Path("new")))
+
+
+def test_what_is_being_written_when_stopped_is_written_whole(
+    photos: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C comes while one thread writes: that file is whole, and no other is begun."""
+    NotingCodec(codec).take_over(monkeypatch)
+    for seed in range(6):
+        save_photo(photos / f"{seed}.png", seed=seed)
+    fsync, pressed = os.fsync, threading.Lock()
+
+    def slow_fsync(number: int) -> None:
+        if pressed.acquire(blocking=False):
+            os.kill(os.getpid(), signal.SIGINT)  # as a terminal does: to the process
+        time.sleep(0.3)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", slow_fsync)
+    assert call(["compress", "-r", photos, "-o", "new/", "-j", "2"]) == 130
+    found = tree(Path("new"))
+    assert 1 <= len(found) <= 2
+    for name, data in found.items():
+        source = next(photos.glob(f"**/{Path(name).stem}.*"))
+        assert data == codec.compress(source, 8)
+    time.sleep(0.5)
+    assert tree(Path("new")) == found
+
+
+def test_standard_input_into_a_file(
+    photos: Path, model: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = (photos / "a.png").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert call(["compress", "-", "-o", "x.scae", "-m", model]) == 0
+    assert Path("x.scae").read_bytes() == codec.compress(photos / "a.png")
