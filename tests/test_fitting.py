@@ -72,7 +72,9 @@ def test_counts_are_those_of_whole_training_pictures_beside_the_density(
     for width in model.widths:
         for step, delta in enumerate(STEPS):
             table, plain = model.tables[width][step], density[width][step]
-            symbols = [symbols_of(model, path, width, delta).reshape(width, -1) for path in pictures]
+            symbols = [
+                symbols_of(model, path, width, delta).reshape(width, -1) for path in pictures
+            ]
             planes = np.concatenate(symbols, axis=1)
             assert table.minimum.tolist() == plain.minimum.tolist()
             for c, (channel, prior) in enumerate(
@@ -124,9 +126,7 @@ def test_density_stays_where_counts_cost_more(
     assert found.counted == 9 - len(worse)
     for width, step in worse:
         assert model.tables[width][step] is not density[width][step]  # built anew, and the same
-        np.testing.assert_array_equal(
-            model.tables[width][step].counts, density[width][step].counts
-        )
+        np.testing.assert_array_equal(model.tables[width][step].counts, density[width][step].counts)
 
 
 def test_fitted_tables_code_what_was_never_seen(model: SlimCAE, pictures: list[Path]) -> None:

@@ -9,7 +9,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from slimcae.model.checkpoint import load_model, save_model, shipped_model
+from slimcae.model.checkpoint import load_model, save_model
+from slimcae.models import shipped_model
 
 
 def main() -> None:

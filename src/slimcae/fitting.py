@@ -166,7 +166,7 @@ def _blended(density: SymbolTables, found: NDArray[np.int64]) -> SymbolTables:
 
 @torch.inference_mode()
 def _residual(model: SlimCAE, pixels: Pixels, width: int) -> Tensor:
-    """y − median (width, ⌈H/16⌉, ⌈W/16⌉) of pixels (H, W, 3), padded as the codec does."""
+    """Y − median (width, ⌈H/16⌉, ⌈W/16⌉) of pixels (H, W, 3), padded as the codec does."""
     height, columns, _ = pixels.shape
     pad = ((0, -height % DOWNSAMPLING), (0, -columns % DOWNSAMPLING), (0, 0))
     medians = model.entropy_bottleneck(width).medians

@@ -106,8 +106,9 @@ def _with_metadata(image: Image.Image, asked: dict[str, Any]) -> Image.Image:
         "exif": exif.tobytes() if isinstance(exif, Image.Exif) else exif,
         "xmp": asked.get("xmp"),
     }
-    kept = {"transparency": image.info[key] for key in ("transparency",) if key in image.info}
-    source.info = kept | {name: value for name, value in wanted.items() if value}
+    source.info = {name: value for name, value in wanted.items() if value}
+    if "transparency" in image.info:
+        source.info["transparency"] = image.info["transparency"]
     return source
 
 

@@ -20,8 +20,9 @@ from slimcae.codec.tiles import (
     latent_grid,
     split,
 )
-from slimcae.model.checkpoint import load_model, shipped_model
+from slimcae.model.checkpoint import load_model
 from slimcae.model.slimcae import SlimCAE
+from slimcae.models import shipped_model
 
 GRIDS = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(lambda s: Tile(0, 0, *s))
 

@@ -10,7 +10,6 @@ from slimcae.cli.options import (
     add_images_option,
     add_model_option,
     add_option,
-    model_file,
 )
 from slimcae.cli.streams import cannot_write, check_output
 from slimcae.cli.talk import add_talk_options, say
@@ -33,9 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_model_option(parser)
     add_images_option(parser, "--train_glob", "training")
     add_images_option(parser, "--inputPath", "validation", also=["--input_path"])
-    add_option(
-        parser, "-o", "--output", required=True, metavar="FILE", help="model file to write"
-    )
+    add_option(parser, "-o", "--output", required=True, metavar="FILE", help="model file to write")
     add_option(parser, "-y", "--overwrite", action="store_true", help="replace an existing output")
     add_option(
         parser,
@@ -56,10 +53,11 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from slimcae.fitting import fit
-    from slimcae.model.checkpoint import load_model, round_to_half, save_model, shipped_model
+    from slimcae.model.checkpoint import load_model, round_to_half, save_model
     from slimcae.model.device import resolve_device
+    from slimcae.models import find_model
 
-    origin = shipped_model() if args.model is None else model_file(args.model)
+    origin = find_model(args.model)
     check_output(str(origin), args.output, overwrite=args.overwrite)
     model = load_model(origin, resolve_device(args.device))
     if args.half:
@@ -71,9 +69,7 @@ def run(args: argparse.Namespace) -> int:
         "validation_images": len(valid),
         "tables_from_counts": f"{found.counted} of {points}",
     }
-    info = replace(
-        model.info, quality=found.quality, training={**model.info.training, "fit": note}
-    )
+    info = replace(model.info, quality=found.quality, training={**model.info.training, "fit": note})
     try:
         save_model(Path(args.output), model, info, half=args.half, keep_tables=True)
     except OSError as error:

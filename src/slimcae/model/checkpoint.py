@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +22,9 @@ from slimcae.errors import ConfigError, ModelError
 from slimcae.files import write_bytes
 from slimcae.model.config import ModelInfo, SlimCAEConfig
 from slimcae.model.gdn import SlimmableGDN
+from slimcae.model.header import FORMAT, MAX_STEPS, METADATA_KEY, MODEL_NAME
 from slimcae.model.layers import SlimmableConv2d, SlimmableConvTranspose2d
 from slimcae.model.slimcae import SlimCAE
-
-METADATA_KEY = "slimcae"
-MODEL_NAME = "model.safetensors"
-"""What a run folder calls its model."""
-FORMAT = 2
-MAX_STEPS = 256
-"""As many as the header of a `.scae` file can number."""
-
-
-def shipped_model() -> Path:
-    """The model file inside the package."""
-    return Path(str(resources.files("slimcae") / "weights" / "slimcae.safetensors"))
 
 
 def save_model(

@@ -57,11 +57,11 @@ class ModelInfo:
     """What a model file says about its weights.
 
     Raises:
-        ConfigError: a name that the header of a `.scae` file cannot hold.
+        ConfigError: a name that the header of a `.scae` file cannot hold, or a version like it.
     """
 
     name: str = "unnamed"
-    """1 to 32 printable ASCII characters; every file that the model codes carries it."""
+    """1 to 24 printable ASCII characters; every file that the model codes carries it."""
     version: str = "0"
     lmbda: tuple[float, ...] | None = None
     """λ of each width, widest first, as last trained."""
@@ -72,9 +72,11 @@ class ModelInfo:
     of `slimcae fit`; None before."""
 
     def __post_init__(self) -> None:
-        name = self.name
-        if not (1 <= len(name) <= 32 and name.isascii() and name.isprintable()):
-            raise ConfigError(f"model name {name!r}: give 1 to 32 printable ASCII characters")
+        for what, text, longest in (("name", self.name, 24), ("version", self.version, 32)):
+            if not (1 <= len(text) <= longest and text.isascii() and text.isprintable()):
+                raise ConfigError(
+                    f"model {what} {text!r}: give 1 to {longest} printable ASCII characters"
+                )
 
 
 def check_same_config(

@@ -13,8 +13,9 @@ import torch
 from tqdm import tqdm
 
 from slimcae.errors import ModelError
-from slimcae.model.checkpoint import MODEL_NAME, load_model, save_model
+from slimcae.model.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig, check_same_config
+from slimcae.model.header import MODEL_NAME
 from slimcae.model.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import local_device, process_group

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from slimcae.errors import ConfigError, ImageError, ModelError, TrainingError
 from slimcae.files import write_bytes
-from slimcae.model.checkpoint import MODEL_NAME, load_model, save_model
+from slimcae.model.checkpoint import load_model, save_model
+from slimcae.model.header import MODEL_NAME
 from slimcae.training.data import TrainingImages, decode
 from slimcae.training.distributed import local_device, process_group
 from slimcae.training.interrupt import StopRequest
