@@ -31,23 +31,29 @@ def pictures(picture_folder: Path) -> list[Path]:
     return sorted(picture_folder.glob("*.png"))
 
 
+def pixels_of(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def symbols_of(model: SlimCAE, path: Path, width: int, delta: float) -> np.ndarray:
-    pixels = np.asarray(Image.open(path).convert("RGB"))
+    pixels = pixels_of(path)
     height, columns, _ = pixels.shape
     padded = np.pad(pixels, ((0, -height % 16), (0, -columns % 16), (0, 0)), mode="edge")
     with torch.no_grad():
         y = model.g_a(torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 255, width)[0]
     medians = model.entropy_bottleneck(width).medians.numpy()
-    return np.rint((y.numpy() - medians[:, None, None]) / np.float32(delta)).astype(np.int32)
+    symbols = np.rint((y.numpy() - medians[:, None, None]) / np.float32(delta))
+    return np.asarray(symbols, np.int32)
 
 
 def decoded(model: SlimCAE, symbols: np.ndarray, delta: float, path: Path) -> np.ndarray:
     medians = model.entropy_bottleneck(len(symbols)).medians[:, None, None]
-    columns, height = Image.open(path).size
+    height, columns, _ = pixels_of(path).shape
     with torch.no_grad():
         x_hat = model.g_s((torch.from_numpy(symbols) * delta + medians)[None])[0]
     levels = (x_hat[:, :height, :columns].clamp(0, 1) * 255).round().to(torch.uint8)
-    return levels.permute(1, 2, 0).numpy()
+    return np.asarray(levels.permute(1, 2, 0))
 
 
 def slow_bits(tables: SymbolTables, symbols: np.ndarray) -> float:
@@ -72,7 +78,9 @@ def test_counts_are_those_of_whole_training_pictures_beside_the_density(
     for width in model.widths:
         for step, delta in enumerate(STEPS):
             table, plain = model.tables[width][step], density[width][step]
-            symbols = [symbols_of(model, path, width, delta).reshape(width, -1) for path in pictures]
+            symbols = [
+                symbols_of(model, path, width, delta).reshape(width, -1) for path in pictures
+            ]
             planes = np.concatenate(symbols, axis=1)
             assert table.minimum.tolist() == plain.minimum.tolist()
             for c, (channel, prior) in enumerate(
@@ -96,7 +104,7 @@ def test_quality_and_gain_are_means_over_validation_pictures(
     for width in model.widths:
         for step, delta in enumerate(STEPS):
             symbols = [symbols_of(model, path, width, delta) for path in valid]
-            pixels = [np.asarray(Image.open(path)) for path in valid]
+            pixels = [pixels_of(path) for path in valid]
             bits = [slow_bits(model.tables[width][step], s) for s in symbols]
             plain = [slow_bits(density[width][step], s) for s in symbols]
             bpp, quality = found.quality[width][step]
@@ -124,9 +132,7 @@ def test_density_stays_where_counts_cost_more(
     assert found.counted == 9 - len(worse)
     for width, step in worse:
         assert model.tables[width][step] is not density[width][step]  # built anew, and the same
-        np.testing.assert_array_equal(
-            model.tables[width][step].counts, density[width][step].counts
-        )
+        np.testing.assert_array_equal(model.tables[width][step].counts, density[width][step].counts)
 
 
 def test_fitted_tables_code_what_was_never_seen(model: SlimCAE, pictures: list[Path]) -> None:

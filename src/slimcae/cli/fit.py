@@ -33,9 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_model_option(parser)
     add_images_option(parser, "--train_glob", "training")
     add_images_option(parser, "--inputPath", "validation", also=["--input_path"])
-    add_option(
-        parser, "-o", "--output", required=True, metavar="FILE", help="model file to write"
-    )
+    add_option(parser, "-o", "--output", required=True, metavar="FILE", help="model file to write")
     add_option(parser, "-y", "--overwrite", action="store_true", help="replace an existing output")
     add_option(
         parser,
@@ -57,23 +55,22 @@ def run(args: argparse.Namespace) -> int:
 
     from slimcae.fitting import fit
     from slimcae.model.checkpoint import load_model, round_to_half, save_model, shipped_model
-    from slimcae.model.device import resolve_device
 
     origin = shipped_model() if args.model is None else model_file(args.model)
     check_output(str(origin), args.output, overwrite=args.overwrite)
-    model = load_model(origin, resolve_device(args.device))
+    model = load_model(origin)
     if args.half:
         round_to_half(model)
-    found = fit(model, train, valid, lambda paths, text: tqdm(paths, text, disable=None))
+    found = fit(
+        model, train, valid, args.device, lambda paths, text: tqdm(paths, text, disable=None)
+    )
     points = len(model.widths) * len(model.steps)
     note = {
         "training_images": len(train),
         "validation_images": len(valid),
         "tables_from_counts": f"{found.counted} of {points}",
     }
-    info = replace(
-        model.info, quality=found.quality, training={**model.info.training, "fit": note}
-    )
+    info = replace(model.info, quality=found.quality, training={**model.info.training, "fit": note})
     try:
         save_model(Path(args.output), model, info, half=args.half, keep_tables=True)
     except OSError as error:
