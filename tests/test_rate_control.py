@@ -75,7 +75,8 @@ def lawless(draw: st.DrawFn) -> Picture:
     )
 
 
-widths_allowed = st.none() | st.sets(st.sampled_from(WIDTHS), min_size=1)
+# what a decoder can afford, or one width; between others there may be gaps that no point fills
+widths_allowed = st.none() | st.sampled_from([*(WIDTHS[i:] for i in range(5)), (192,), (96,)])
 places = st.floats(0, 1)
 
 
@@ -87,7 +88,9 @@ def between(low: float, high: float, place: float) -> float:
 
 @settings(max_examples=300, deadline=None)
 @given(photos(), places, widths_allowed)
-def test_size_is_kept_and_used(photo: Picture, place: float, widths: set[int] | None) -> None:
+def test_size_is_kept_and_used(
+    photo: Picture, place: float, widths: tuple[int, ...] | None
+) -> None:
     ladder = SCALE.ladder(widths)
     target = math.ceil(between(photo.sizes[ladder[0]], photo.sizes[ladder[-1]], place))
     point = rate_control.for_size(photo, SCALE, target, widths=widths, overhead=64)
@@ -101,7 +104,7 @@ def test_size_is_kept_and_used(photo: Picture, place: float, widths: set[int] | 
 @settings(max_examples=300, deadline=None)
 @given(photos(), places, widths_allowed)
 def test_psnr_is_reached_and_hardly_exceeded(
-    photo: Picture, place: float, widths: set[int] | None
+    photo: Picture, place: float, widths: tuple[int, ...] | None
 ) -> None:
     ladder = SCALE.ladder(widths)
     target = between(photo.psnrs[ladder[0]], photo.psnrs[ladder[-1]], place)
