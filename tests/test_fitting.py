@@ -31,23 +31,29 @@ def pictures(picture_folder: Path) -> list[Path]:
     return sorted(picture_folder.glob("*.png"))
 
 
+def pixels_of(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def symbols_of(model: SlimCAE, path: Path, width: int, delta: float) -> np.ndarray:
-    pixels = np.asarray(Image.open(path).convert("RGB"))
+    pixels = pixels_of(path)
     height, columns, _ = pixels.shape
     padded = np.pad(pixels, ((0, -height % 16), (0, -columns % 16), (0, 0)), mode="edge")
     with torch.no_grad():
         y = model.g_a(torch.from_numpy(padded).permute(2, 0, 1)[None].float() / 255, width)[0]
     medians = model.entropy_bottleneck(width).medians.numpy()
-    return np.rint((y.numpy() - medians[:, None, None]) / np.float32(delta)).astype(np.int32)
+    symbols = np.rint((y.numpy() - medians[:, None, None]) / np.float32(delta))
+    return np.asarray(symbols, np.int32)
 
 
 def decoded(model: SlimCAE, symbols: np.ndarray, delta: float, path: Path) -> np.ndarray:
     medians = model.entropy_bottleneck(len(symbols)).medians[:, None, None]
-    columns, height = Image.open(path).size
+    height, columns, _ = pixels_of(path).shape
     with torch.no_grad():
         x_hat = model.g_s((torch.from_numpy(symbols) * delta + medians)[None])[0]
     levels = (x_hat[:, :height, :columns].clamp(0, 1) * 255).round().to(torch.uint8)
-    return levels.permute(1, 2, 0).numpy()
+    return np.asarray(levels.permute(1, 2, 0))
 
 
 def slow_bits(tables: SymbolTables, symbols: np.ndarray) -> float:
@@ -98,7 +104,7 @@ def test_quality_and_gain_are_means_over_validation_pictures(
     for width in model.widths:
         for step, delta in enumerate(STEPS):
             symbols = [symbols_of(model, path, width, delta) for path in valid]
-            pixels = [np.asarray(Image.open(path)) for path in valid]
+            pixels = [pixels_of(path) for path in valid]
             bits = [slow_bits(model.tables[width][step], s) for s in symbols]
             plain = [slow_bits(density[width][step], s) for s in symbols]
             bpp, quality = found.quality[width][step]

@@ -13,25 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from slimcae.coding.tables import MAX_SYMBOL, TOTAL, SymbolTables, from_probabilities
-from slimcae.errors import ImageError, ModelError, TrainingError
+from slimcae.codec.tiles import latent_grid, split
+from slimcae.codec.transforms import Pixels, Symbols, Transforms, quantise
+from slimcae.coding.tables import TOTAL, SymbolTables, from_probabilities
+from slimcae.errors import ImageError, TrainingError
 from slimcae.images import read_picture
-from slimcae.model.slimcae import DOWNSAMPLING, SlimCAE
+from slimcae.model.slimcae import SlimCAE
 
 log = logging.getLogger("slimcae")
 
-Pixels = NDArray[np.uint8]
-Symbols = NDArray[np.int32]
 Tables = dict[int, tuple[SymbolTables, ...]]
 Progress = Callable[[Sequence[Path], str], Iterable[Path]]
 
 DENSITY_WEIGHT = 256.0
 """How many latents of each channel the density counts for beside those that are counted. With the
 300,000 and more of a training set anything up to 1,000 gives the same bits within 0.02 %."""
+TILE = 64
+"""Latents in a row and a column that the network sees at once: bounds its memory."""
 SMALLEST_MSE = 1e-10
 """Of pixels in [0, 1]: a picture decoded without any error has 100 dB."""
 
@@ -58,35 +58,38 @@ def fit(
     model: SlimCAE,
     train: Sequence[Path],
     valid: Sequence[Path],
+    device: str = "cpu",
     progress: Progress = lambda paths, _: paths,
 ) -> Fit:
     """Fit a model's tables, in place, and measure its points.
 
-    train, valid: image files. `progress(paths, text)` may show how far it is. Runs in float32 on
-    the model's device; takes about half a second for each training picture of 768×512.
+    train, valid: image files. device: where the network runs, in float32. `progress(paths, text)`
+        may show how far it is.
 
     Raises:
         TrainingError: no training picture can be read.
         ImageError: a validation picture cannot be read.
         ModelError: latents or pictures that are not finite.
+        ConfigError: an unknown or absent device.
     """
-    model.eval()
     model.update()
     density = dict(model.tables)
-    counts = _counted(model, _readable(progress(train, "training images")))
+    transforms = Transforms(model, device, "float32")
+    counts = _counted(transforms, _readable(progress(train, "training images")))
     bits: dict[tuple[int, int], list[tuple[float, float]]] = {}
     psnr: dict[tuple[int, int], list[float]] = {}
     sizes = []
     for path in progress(valid, "validation images"):
         pixels = read_picture(path).pixels
-        sizes.append(pixels.shape[0] * pixels.shape[1])
+        size = pixels.shape[:2]
+        sizes.append(size[0] * size[1])
         for width in model.widths:
-            residual = _residual(model, pixels, width)
+            residuals = transforms.residuals(pixels, latent_grid(size), width)
             for step, delta in enumerate(model.steps):
-                symbols = _symbols(residual, delta)
-                costs = (table[width][step].ideal_bits(symbols) for table in (density, counts))
-                bits.setdefault((width, step), []).append((next(costs), next(costs)))
-                decoded = _synthesise(model, symbols, delta, pixels.shape)
+                symbols = quantise(residuals, delta)
+                costs = [tables[width][step].ideal_bits(symbols) for tables in (density, counts)]
+                bits.setdefault((width, step), []).append((costs[0], costs[1]))
+                decoded = transforms.image(symbols, size, delta, TILE)
                 psnr.setdefault((width, step), []).append(_psnr(pixels, decoded))
     if not sizes:
         raise ImageError("no validation images: give at least one")
@@ -118,12 +121,13 @@ def _readable(paths: Iterable[Path]) -> Iterator[Pixels]:
             log.warning("left out: %s", error)
 
 
-def _counted(model: SlimCAE, pictures: Iterable[Pixels]) -> Tables:
+def _counted(transforms: Transforms, pictures: Iterable[Pixels]) -> Tables:
     """Tables of (count + α·density) / (N + α), with the symbols that the density's tables have.
 
     Whole pictures are counted, not crops: near the border of what the network sees latents are
     distributed otherwise, and a crop's share of them is several times that of a picture.
     """
+    model = transforms.model
     found = {
         (width, step): np.zeros(table.counts.size, np.int64)
         for width, tables in model.tables.items()
@@ -132,11 +136,12 @@ def _counted(model: SlimCAE, pictures: Iterable[Pixels]) -> Tables:
     any_picture = False
     for pixels in pictures:
         any_picture = True
-        for width, tables in model.tables.items():
-            residual = _residual(model, pixels, width)
-            for step, table in enumerate(tables):
-                symbols = _symbols(residual, model.steps[step])
-                found[width, step] += _histogram(table, symbols)
+        for tile in split(latent_grid(pixels.shape[:2]), TILE):
+            for width, tables in model.tables.items():
+                residuals = transforms.residuals(pixels, tile, width)
+                for step, table in enumerate(tables):
+                    symbols = quantise(residuals, model.steps[step])
+                    found[width, step] += _histogram(table, symbols)
     if not any_picture:
         raise TrainingError("none of the training images can be read")
     return {
@@ -164,41 +169,6 @@ def _blended(density: SymbolTables, found: NDArray[np.int64]) -> SymbolTables:
     )
 
 
-@torch.inference_mode()
-def _residual(model: SlimCAE, pixels: Pixels, width: int) -> Tensor:
-    """Y − median (width, ⌈H/16⌉, ⌈W/16⌉) of pixels (H, W, 3), padded as the codec does."""
-    height, columns, _ = pixels.shape
-    pad = ((0, -height % DOWNSAMPLING), (0, -columns % DOWNSAMPLING), (0, 0))
-    medians = model.entropy_bottleneck(width).medians
-    x = torch.from_numpy(np.pad(pixels, pad, mode="edge")).to(medians.device)
-    y = model.g_a(x.permute(2, 0, 1)[None].float() / 255, width)[0]
-    residual: Tensor = y - medians[:, None, None]
-    if not torch.isfinite(residual).all():
-        raise ModelError(f"the model's latents at width {width} are not finite: train it again")
-    return residual
-
-
-def _symbols(residual: Tensor, delta: float) -> Symbols:
-    symbols = torch.round(residual / delta).clamp(-MAX_SYMBOL, MAX_SYMBOL)
-    return symbols.to(torch.int32).cpu().numpy()
-
-
-@torch.inference_mode()
-def _synthesise(
-    model: SlimCAE, symbols: Symbols, delta: float, shape: tuple[int, ...]
-) -> NDArray[np.float32]:
-    """What symbols decode to: whole levels 0 … 255, (H, W, 3)."""
-    medians = model.entropy_bottleneck(len(symbols)).medians[:, None, None]
-    y_hat = torch.from_numpy(symbols).to(medians.device) * delta + medians
-    x_hat = model.g_s(y_hat[None])[0, :, : shape[0], : shape[1]]
-    if not torch.isfinite(x_hat).all():
-        raise ModelError(
-            f"the reconstruction at width {len(symbols)} is not finite: train the model again"
-        )
-    levels: NDArray[np.float32] = torch.round(x_hat.clamp(0, 1) * 255).cpu().numpy()
-    return levels.transpose(1, 2, 0)
-
-
-def _psnr(pixels: Pixels, decoded: NDArray[np.float32]) -> float:
-    mse = float(np.mean(np.square(decoded - pixels, dtype=np.float64))) / 255**2
-    return -10 * math.log10(max(mse, SMALLEST_MSE))
+def _psnr(pixels: Pixels, decoded: Pixels) -> float:
+    squares = np.square(decoded.astype(np.int32) - pixels).sum(dtype=np.int64)
+    return -10 * math.log10(max(float(squares) / pixels.size / 255**2, SMALLEST_MSE))

@@ -93,6 +93,9 @@ def for_psnr(
 ) -> Point:
     """The smallest point found whose PSNR is at least `min_psnr` dB and at most 0.5 dB more.
 
+    It has more than that only where no step of the widths around the target has less, as between
+    widths far apart when those in between are not allowed.
+
     widths: those that may be chosen (None: all). The range of PSNR is that from the cheapest to
     the best point of the ladder.
     closest: for a target out of range the nearest end of the range, which may be worse.

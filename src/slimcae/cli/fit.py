@@ -54,15 +54,16 @@ def run(args: argparse.Namespace) -> int:
 
     from slimcae.fitting import fit
     from slimcae.model.checkpoint import load_model, round_to_half, save_model
-    from slimcae.model.device import resolve_device
     from slimcae.models import find_model
 
     origin = find_model(args.model)
     check_output(str(origin), args.output, overwrite=args.overwrite)
-    model = load_model(origin, resolve_device(args.device))
+    model = load_model(origin)
     if args.half:
         round_to_half(model)
-    found = fit(model, train, valid, lambda paths, text: tqdm(paths, text, disable=None))
+    found = fit(
+        model, train, valid, args.device, lambda paths, text: tqdm(paths, text, disable=None)
+    )
     points = len(model.widths) * len(model.steps)
     note = {
         "training_images": len(train),
