@@ -68,3 +68,16 @@ def test_fit_overwrites_nothing_unasked(
     assert load_model(saved).info.quality is None
     assert call([*options(saved, picture_folder, output), "-y"]) == 0
     assert load_model(output).info.quality is not None
+
+
+def test_fit_can_name_the_model(
+    saved: Path, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "named.safetensors"
+    words = options(saved, picture_folder, output)
+    assert call([*words, "--name", "mine", "--model-version", "2.1"]) == 0
+    info = load_model(output).info
+    assert (info.name, info.version) == ("mine", "2.1")
+    capsys.readouterr()
+    message = error_line(capsys, [*words, "-y", "--name", "n" * 25])
+    assert "give 1 to 24" in message

@@ -57,7 +57,7 @@ def test_help_examples_parse(command: str) -> None:
 
 
 def test_python_blocks_are_python() -> None:
-    assert len(blocks("python")) == 2
+    assert len(blocks("python")) == 3
     for block in blocks("python"):
         compile(block, "README.md", "exec")
 

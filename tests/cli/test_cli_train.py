@@ -94,7 +94,7 @@ def test_seed_evaluate_reads_as_meant(command: str) -> None:
     assert args.inputPath == "/path/of/test_dataset/"
     models = ["the_pretrain_model.pth", "the_finetuned_model.pth"]
     count = 1 if command is SEED_EVALUATE_ONE else 2
-    assert [path.name for path in args.checkpoint_paths] == models[:count]
+    assert [Path(name).name for name in args.checkpoint_paths] == models[:count]
     assert args.report_path == "/path/for/saving/results"
 
 

@@ -19,8 +19,10 @@ Files get a little smaller, and `slimcae compress -q` works: the model file then
 rate and quality each width and quantisation step has on average. Files made with the model as it
 was need that model.
 
-example:
+examples:
   slimcae fit --model runs/first --train_glob photos/ --inputPath valid/ -o fitted.safetensors
+  slimcae fit -m runs/first --train_glob photos/ --inputPath valid/ -o mine.safetensors \\
+      --half --name mine --model_version 2
 """
 
 
@@ -40,6 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="round the kernels to half precision first: the file is half as large",
     )
+    add_option(parser, "--name", help="of the model, for its files and `slimcae models`")
+    add_option(parser, "--model_version", metavar="VERSION", help="of the model")
     add_device_option(parser, "auto")
     add_talk_options(parser, logging.INFO)
 
@@ -59,6 +63,11 @@ def run(args: argparse.Namespace) -> int:
     origin = find_model(args.model)
     check_output(str(origin), args.output, overwrite=args.overwrite)
     model = load_model(origin)
+    info = replace(
+        model.info,
+        name=args.name or model.info.name,
+        version=args.model_version or model.info.version,
+    )
     if args.half:
         round_to_half(model)
     found = fit(
@@ -70,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         "validation_images": len(valid),
         "tables_from_counts": f"{found.counted} of {points}",
     }
-    info = replace(model.info, quality=found.quality, training={**model.info.training, "fit": note})
+    info = replace(info, quality=found.quality, training={**info.training, "fit": note})
     try:
         save_model(Path(args.output), model, info, half=args.half, keep_tables=True)
     except OSError as error:

@@ -7,7 +7,6 @@ from typing import Any
 
 from slimcae.errors import ConfigError, ModelError
 from slimcae.model.config import DEVICES, PRECISIONS
-from slimcae.models import find_model
 
 STATE_IN_FOLDER = "state.pt"
 
@@ -116,12 +115,3 @@ def check_num_filters(num_filters: int | None, origin: Path, widest: int) -> Non
             f"--num_filters {num_filters} contradicts {origin}, which has {widest}: "
             "leave it out, or take another model"
         )
-
-
-def model_file(name: str | Path | None) -> Path:
-    """The model file that --model names: an installed model, a file, a run folder's, the default.
-
-    Raises:
-        ModelError: there is none.
-    """
-    return find_model(name)

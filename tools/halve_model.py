@@ -1,0 +1,26 @@
+"""Write a model file anew with its kernels in float16: half as large, to carry or to ship.
+
+    python tools/halve_model.py runs/NAME/model.safetensors half.safetensors
+
+Needs no more than training does. `slimcae fit --half` does the same, and fits the tables.
+"""
+
+import argparse
+from pathlib import Path
+
+from slimcae.model.checkpoint import load_model, save_model
+
+
+def main() -> None:
+    """Read, round, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("output", type=Path)
+    args = parser.parse_args()
+    model = load_model(args.model)
+    save_model(args.output, model, model.info, half=True)
+    print(f"{args.output}: {args.output.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()
