@@ -25,7 +25,8 @@ def tables(*counts: list[int], minimum: list[int] | None = None) -> SymbolTables
 
 
 def apportioned(masses: list[float]) -> list[int]:
-    return from_probabilities(np.zeros(1, np.int32), [np.array(masses)]).counts.tolist()
+    counts = from_probabilities(np.zeros(1, np.int32), [np.array(masses)]).counts
+    return [int(count) for count in counts]
 
 
 def test_counts_are_one_each_plus_a_proportional_share() -> None:

@@ -140,7 +140,11 @@ def test_metadata_is_the_documented_json(tmp_path: Path, tiny_model: SlimCAE) ->
 
 def test_measured_quality_comes_back(tmp_path: Path, tiny_model: SlimCAE) -> None:
     tiny_model.steps = (1.0, 1.5)
-    quality = {12: ((1.0, 30.0), (0.7, 29.0)), 8: ((0.5, 28.0), (0.4, 27.0)), 4: ((0.2, 25.5),) * 2}
+    quality: dict[int, tuple[tuple[float, float], ...]] = {
+        12: ((1.0, 30.0), (0.7, 29.0)),
+        8: ((0.5, 28.0), (0.4, 27.0)),
+        4: ((0.2, 25.5),) * 2,
+    }
     save_model(tmp_path / "model", tiny_model, replace(INFO, quality=quality))
     assert contents(tmp_path / "model")[0]["quality"] == {
         "bpp": {"12": [1.0, 0.7], "8": [0.5, 0.4], "4": [0.2, 0.2]},

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Collection
 from functools import cache, cached_property
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image
 
 from slimcae import container
-from slimcae.alpha import pack_alpha, unpack_alpha
-from slimcae.codec.decoding import Crop, decode_pixels
+from slimcae.alpha import pack_alpha
+from slimcae.codec.decoding import Crop, decode_picture
 from slimcae.codec.encoding import Encoding
+from slimcae.codec.sources import Data, opened
 from slimcae.codec.target import Target
 from slimcae.codec.tiles import latent_grid, split
 from slimcae.codec.transforms import Pixels, Symbols, Transforms, quantise
@@ -28,7 +28,6 @@ TILE_SIDE = 1024
 """Side of the tiles that pictures are coded and computed in, in pixels."""
 
 Source = str | Path | Image.Image | Picture
-Data = bytes | bytearray | memoryview | str | Path | BinaryIO
 
 
 class Codec:
@@ -159,38 +158,11 @@ class Codec:
             BitstreamError: damaged or foreign data, more than `max_pixels`, or another model's.
             ConfigError: a crop beyond the picture.
         """
-        if isinstance(data, str | Path):
-            try:
-                with Path(data).open("rb") as file:
-                    return self.decompress(file, crop=crop, max_pixels=max_pixels)
-            except OSError as error:
-                raise BitstreamError(f"{data} cannot be read: {error.strerror or error}") from error
-        if isinstance(data, bytearray | memoryview):
-            data = bytes(data)
-        reader = container.Reader(data)
-        header = reader.header
-        size = (header.image_height, header.image_width)
-        x, y, columns, rows = _checked_crop(crop, size)
-        if rows * columns > max_pixels:
-            raise BitstreamError(
-                f"{columns}x{rows} pixels are more than the limit of {max_pixels:,}"
-            )
-        self._check_model(header)
-        if crop is None:
-            reader.verify()
-        coder = self._coder(Point(header.num_filters, header.step))
-        try:
-            pixels = decode_pixels(
-                reader, (x, y, columns, rows), coder, self.transforms, self._side
-            )
-        except ModelError as error:  # symbols that no encoder makes of a picture
-            raise BitstreamError(f"the file's symbols are no picture: {error}") from error
-        alpha = reader.alpha
-        if alpha is not None:
-            alpha = unpack_alpha(alpha, size)[y : y + rows, x : x + columns]
-        picture = Picture(
-            pixels, header.grey, alpha, reader.icc_profile, header.srgb, reader.exif, reader.xmp
-        )
+        with opened(data) as reader:
+            header = reader.header
+            self._check_model(header)
+            coder = self._coder(Point(header.num_filters, header.step))
+            picture = decode_picture(reader, crop, max_pixels, coder, self.transforms, self._side)
         return picture.to_image()
 
     def analyse(self, pixels: Pixels, width: int, step: int = 0) -> Symbols:
@@ -285,19 +257,13 @@ class Codec:
         same = (
             restored.pixels.shape == picture.pixels.shape
             and restored.grey == picture.grey
-            and np.array_equal(restored.alpha, picture.alpha)
+            and _equal(restored.alpha, picture.alpha)
         )
         if not same:
             raise BitstreamError("verification failed: the decoded picture differs")
 
 
-def _checked_crop(crop: Crop | None, size: tuple[int, int]) -> Crop:
-    height, width = size
-    if crop is None:
-        return 0, 0, width, height
-    x, y, columns, rows = crop
-    if not (x >= 0 and y >= 0 and columns > 0 and rows > 0):
-        raise ConfigError(f"crop {x},{y},{columns},{rows}: give X,Y,WIDTH,HEIGHT from 0,0,1,1 on")
-    if x + columns > width or y + rows > height:
-        raise ConfigError(f"crop {x},{y},{columns},{rows} is not within {width}x{height} pixels")
-    return x, y, columns, rows
+def _equal(first: Pixels | None, second: Pixels | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    return np.array_equal(first, second)

@@ -1,4 +1,4 @@
-"""From the streams of a file to pixels: only the tiles that a region needs."""
+"""From a file to its picture, or a part of it: only the tiles that this needs."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -6,27 +6,59 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from slimcae.alpha import unpack_alpha
 from slimcae.codec.encoding import make_grey
 from slimcae.codec.tiles import SYNTHESIS_HALO, Tile, covering, latent_grid, split
 from slimcae.codec.transforms import Pixels, Symbols, Transforms
 from slimcae.coding.coder import SymbolCoder
 from slimcae.container import Reader
+from slimcae.errors import BitstreamError, ConfigError, ModelError
+from slimcae.images import Picture
 from slimcae.model.slimcae import DOWNSAMPLING
 
 Crop = tuple[int, int, int, int]
 """x, y, width, height in pixels."""
 
 
-def decode_symbols(reader: Reader, region: Tile, coder: SymbolCoder) -> Symbols:
-    """The symbols (width, region.height, region.width) of a region of a file's latents.
+def decode_picture(
+    reader: Reader,
+    crop: Crop | None,
+    max_pixels: int,
+    coder: SymbolCoder,
+    transforms: Transforms,
+    side: int,
+) -> Picture:
+    """The picture of a file, or a part of it; all checksums of a whole picture are verified.
+
+    coder: with the tables of the file's width and step. side: see `decode_pixels`.
 
     Raises:
-        BitstreamError: damaged streams.
+        BitstreamError: damaged data, or more than `max_pixels`.
+        ConfigError: a crop beyond the picture.
     """
-    with _decoding(reader, region, coder) as (symbols, pending):
-        for _, stream in pending:
-            stream.result()
-        return symbols
+    header = reader.header
+    size = (header.image_height, header.image_width)
+    x, y, columns, rows = part = _checked(crop, size)
+    if rows * columns > max_pixels:
+        raise BitstreamError(f"{columns}x{rows} pixels are more than the limit of {max_pixels:,}")
+    if crop is None:
+        reader.verify()
+    try:
+        pixels = decode_pixels(reader, part, coder, transforms, side)
+    except ModelError as error:  # symbols that no encoder makes of a picture
+        raise BitstreamError(f"the file's symbols are no picture: {error}") from error
+    alpha = None
+    if reader.alpha is not None:
+        alpha = unpack_alpha(reader.alpha, size)[y : y + rows, x : x + columns]
+    return Picture(
+        pixels,
+        grey=header.grey,
+        alpha=alpha,
+        icc_profile=reader.icc_profile,
+        srgb=header.srgb,
+        exif=reader.exif,
+        xmp=reader.xmp,
+    )
 
 
 def decode_pixels(
@@ -101,3 +133,15 @@ def _computed(wanted: Tile, side: int) -> list[Tile]:
     if wanted.height <= side and wanted.width <= side:
         return [wanted]
     return list(split(wanted, side))
+
+
+def _checked(crop: Crop | None, size: tuple[int, int]) -> Crop:
+    height, width = size
+    if crop is None:
+        return 0, 0, width, height
+    x, y, columns, rows = crop
+    if not (x >= 0 and y >= 0 and columns > 0 and rows > 0):
+        raise ConfigError(f"crop {x},{y},{columns},{rows}: give X,Y,WIDTH,HEIGHT from 0,0,1,1 on")
+    if x + columns > width or y + rows > height:
+        raise ConfigError(f"crop {x},{y},{columns},{rows} is not within {width}x{height} pixels")
+    return crop

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from slimcae.codec.tiles import latent_grid, split
+from slimcae.codec.tiles import SYNTHESIS_HALO, latent_grid, split
 from slimcae.codec.transforms import Pixels, Residuals, Symbols, Transforms, quantise
 from slimcae.coding.coder import SymbolCoder
 from slimcae.coding.tables import MAX_SYMBOL
@@ -20,6 +20,9 @@ log = logging.getLogger("slimcae")
 STREAM_SLACK = 8
 """A stream is at most so many bytes longer than the information content of its symbols."""
 
+KEPT_WIDTHS = 2
+"""Of how many widths the residuals of a picture of several tiles are kept."""
+
 Coders = Callable[[Point], SymbolCoder]
 
 
@@ -27,7 +30,8 @@ class Encoding:
     """A picture on its way to a file; the trial that rate control experiments with.
 
     The network's analysis runs once per width for a picture of one tile. Of a larger picture only
-    the residuals of the width last asked for are kept (four bytes each), which bounds memory.
+    the residuals of the two widths last used are kept, which bounds memory: they take less than
+    twice what the 8-bit picture does. A search goes back and forth between two widths at most.
 
     pixels: (H, W, 3). grey: the decoder will make the picture grey. overhead: bytes of the file
     beside the streams. side: of the tiles, in latents.
@@ -52,7 +56,7 @@ class Encoding:
         self._grid = latent_grid((pixels.shape[0], pixels.shape[1]))
         self._side = side
         self._tiles = list(split(self._grid, side))
-        self._residuals: dict[int, list[Residuals]] = {}
+        self._residuals: dict[int, Residuals] = {}  # the width last used comes last
         self._sizes: dict[Point, int] = {}
         self._psnr: dict[Point, float] = {}
 
@@ -88,11 +92,10 @@ class Encoding:
             pending = [pool.submit(encode, symbols) for symbols in self._symbols(point)]
             return [stream.result() for stream in pending]
 
-    def _symbols(self, point: Point, *, keep: bool = False) -> Iterator[Symbols]:
-        step = self._steps[point.step]
+    def _symbols(self, point: Point) -> Iterator[Symbols]:
         clipped = 0
-        for residuals in self._analysed(point.width, keep=keep):
-            symbols = quantise(residuals, step)
+        for residuals in self._analysed(point.width, keep=False):
+            symbols = quantise(residuals, self._steps[point.step])
             clipped += int((np.abs(symbols) == MAX_SYMBOL).sum())
             yield symbols
         if clipped:
@@ -100,19 +103,27 @@ class Encoding:
 
     def _analysed(self, width: int, *, keep: bool) -> Iterator[Residuals]:
         """The residuals tile by tile, computed while they are asked for, or known from before."""
-        if width in self._residuals:
-            yield from self._residuals[width]
-            return
-        if len(self._tiles) > 1:
-            self._residuals.clear()
-        found = []
+        known = self._residuals.get(width)
+        if known is None and keep:
+            known = self._kept(width)
         for tile in self._tiles:
-            residuals = self._transforms.residuals(self._pixels, tile, width)
-            if keep:
-                found.append(residuals)
-            yield residuals
-        if keep:
-            self._residuals[width] = found
+            if known is None:
+                yield self._transforms.residuals(self._pixels, tile, width)
+            else:
+                yield known[:, *tile.slices(self._grid)]
+
+    def _kept(self, width: int) -> Residuals:
+        """The residuals of the whole picture (width, h, w), which stay until others need room."""
+        residuals = self._residuals.pop(width, None)
+        if residuals is None:
+            while len(self._tiles) > 1 and len(self._residuals) >= KEPT_WIDTHS:
+                del self._residuals[next(iter(self._residuals))]
+            residuals = np.empty((width, self._grid.height, self._grid.width), np.float32)
+            for tile in self._tiles:
+                part = self._transforms.residuals(self._pixels, tile, width)
+                residuals[:, *tile.slices(self._grid)] = part
+        self._residuals[width] = residuals
+        return residuals
 
     def _measure_sizes(self, width: int, steps: Sequence[int]) -> dict[Point, int]:
         tables = self._transforms.model.tables[width]
@@ -129,12 +140,12 @@ class Encoding:
 
     def _measure_psnr(self, point: Point) -> float:
         step = self._steps[point.step]
-        symbols = np.empty((point.width, self._grid.height, self._grid.width), np.int16)
-        for tile, part in zip(self._tiles, self._symbols(point, keep=True), strict=True):
-            symbols[:, *tile.slices(self._grid)] = part
+        residuals = self._kept(point.width)
         squares = 0
         for tile in self._tiles:
-            decoded = self._transforms.pixels(symbols, self._grid, tile, step)
+            window = tile.grown(SYNTHESIS_HALO, self._grid)
+            symbols = quantise(residuals[:, *window.slices(self._grid)], step)
+            decoded = self._transforms.pixels(symbols, window, tile, step)
             original = self._pixels[tile.slices(self._grid, DOWNSAMPLING)]
             decoded = decoded[: len(original), : original.shape[1]]
             if self._grey:

@@ -7,7 +7,8 @@ from typing import Any
 from PIL import Image
 
 from slimcae import container
-from slimcae.codec.codec import Codec, Data, Source
+from slimcae.codec.codec import Codec, Source
+from slimcae.codec.sources import Data, opened
 from slimcae.model.checkpoint import load_model
 from slimcae.models import find_model, model_for
 
@@ -33,7 +34,8 @@ def compress(image: Source, width: int | None = None, **options: Any) -> bytes:
 
 def decompress(data: Data, **options: Any) -> Image.Image:
     """`Codec.decompress` with the installed model that made the file."""
-    return codec_for(container.Reader(data).header).decompress(data, **options)
+    with opened(data) as reader:
+        return codec_for(reader.header).decompress(reader, **options)
 
 
 def codec_of(model: str | Path | None) -> Codec:

@@ -101,4 +101,5 @@ class Transforms:
 def quantise(residuals: Residuals, step: float) -> Symbols:
     """Symbols round((y − median) / Δ), clipped to ±32767."""
     symbols = np.rint(residuals / np.float32(step))
-    return np.clip(symbols, -MAX_SYMBOL, MAX_SYMBOL).astype(np.int16)
+    clipped: Symbols = np.clip(symbols, -MAX_SYMBOL, MAX_SYMBOL).astype(np.int16)
+    return clipped
