@@ -45,18 +45,16 @@ def channels(
     stored_alpha = None if alpha is None else _as_stored(alpha, orientation)
     for box in _boxes(image.size):
         part = _crop(image, box)
+        place = slice(box[1], box[3]), slice(box[0], box[2])
         if deep:
             values = np.asarray(part)
             levels = _reduced(values, full)[:, :, None]
-            opacity = np.where(values == key, 0, 255)
         else:
             levels = np.asarray(part if part.mode == mode else part.convert(mode))
             levels = levels.reshape(*levels.shape[:2], len(mode))
-            opacity = levels[:, :, -1]
-        place = slice(box[1], box[3]), slice(box[0], box[2])
         stored_pixels[place] = levels[:, :, : 1 if grey else 3]  # one grey fills three channels
         if stored_alpha is not None:
-            stored_alpha[place] = opacity
+            stored_alpha[place] = np.where(values == key, 0, 255) if deep else levels[:, :, -1]
     return pixels, alpha, grey
 
 

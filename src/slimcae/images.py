@@ -11,6 +11,7 @@ import glob
 import logging
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,7 @@ from PIL import Image
 from slimcae.errors import ConfigError, ImageError
 from slimcae.image_depth import is_deep
 from slimcae.image_pixels import channels, image_of, pillow_limit
+from slimcae.image_rescue import BarePicture, without_metadata
 from slimcae.image_writing import write_image
 from slimcae.metadata import (
     METADATA,
@@ -108,12 +110,17 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS, *, upright: bool 
     try:
         if isinstance(source, Image.Image):
             return _convert(source, name, max_pixels, upright)
-        with ExitStack() as stack:
-            with pillow_limit(max_pixels):
-                image = stack.enter_context(Image.open(source))
-                if image.format == "TIFF" and image.width * image.height <= max_pixels:
-                    image.load()  # the one format that asks for Pillow's limit again to load
-            return _convert(image, name, max_pixels, upright)
+        try:
+            return _read(source, name, max_pixels, upright)
+        except (ImageError, Image.DecompressionBombError):
+            raise
+        except Exception:  # perhaps it was not the pixels that Pillow could not read
+            bare = _bare(source)
+            if bare is None:
+                raise
+            picture = _read(BytesIO(bare.data), name, max_pixels, upright, bare.exif)
+            log.warning("%s has metadata that cannot be read: left out", name)
+            return picture
     except ImageError:
         raise
     except FileNotFoundError as error:
@@ -127,6 +134,33 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS, *, upright: bool 
         raise ImageError(
             f"{name} cannot be read as a picture ({reason}): give a file that Pillow knows"
         ) from error
+
+
+def _read(
+    source: str | Path | BinaryIO,
+    name: str,
+    max_pixels: int,
+    upright: bool,
+    exif: bytes | None = None,
+) -> Picture:
+    with ExitStack() as stack:
+        with pillow_limit(max_pixels):
+            image = stack.enter_context(Image.open(source))
+            if exif is not None:
+                image.info["exif"] = exif
+            if image.format == "TIFF" and image.width * image.height <= max_pixels:
+                image.load()  # the one format that asks for Pillow's limit again to load
+        return _convert(image, name, max_pixels, upright)
+
+
+def _bare(source: str | Path | BinaryIO) -> BarePicture | None:
+    try:
+        if isinstance(source, str | Path):
+            with Path(source).open("rb") as file:
+                return without_metadata(file)
+        return without_metadata(source)
+    except (OSError, ValueError):  # a missing file, a stream that cannot go back or was closed
+        return None
 
 
 def find_images(path_or_glob: str) -> list[Path]:
@@ -179,13 +213,13 @@ def _convert(image: Image.Image, name: str, max_pixels: int, upright: bool) -> P
     exif, xmp = exif_of(image), _xmp_of(image)
     orientation = _orientation(exif, xmp) if upright else 1
     pixels, alpha, grey = channels(image, name, orientation)
-    profile = _fitting_profile(image.info.get("icc_profile"), grey, name)
-    srgb = profile is not None and is_srgb(profile)
+    profile = image.info.get("icc_profile")
+    srgb = isinstance(profile, bytes) and is_srgb(profile)
     return Picture(
         pixels,
         grey,
         alpha,
-        None if srgb else profile,
+        None if srgb else _fitting_profile(profile, grey, name),
         srgb,
         _undamaged(exif and upright_exif(exif), exif, "EXIF", name),
         _undamaged(xmp and upright_xmp(xmp), xmp, "XMP", name),
