@@ -5,25 +5,30 @@ import logging
 import struct
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageCms
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
-from slimcae.errors import ImageError
-from slimcae.images import Picture, find_images, read_picture, write_image
+from profiles import DISPLAY_P3, matrix_profile
+from slimcae.errors import ConfigError, ImageError
+from slimcae.images import Picture, find_images, read_picture
+from slimcae.metadata import srgb_profile
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
 GREY = RGB[:, :, 0].copy()
 ALPHA = 255 - RGB[:, :, 1]
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+WIDE = matrix_profile(DISPLAY_P3)
 
 
 def profile_for(space: bytes) -> bytes:
     """A profile that says it is for another colour space."""
-    return SRGB[:16] + space + SRGB[20:]
+    return WIDE[:16] + space + WIDE[20:]
 
 
 def saved(tmp_path: Path, image: Image.Image, name: str, **options: Any) -> Path:
@@ -227,16 +232,249 @@ def test_orientation_is_applied(tmp_path: Path, orientation: int, suffix: str) -
     assert_picture(read_picture(path), seen)
 
 
-def test_damaged_exif_does_not_cost_the_picture(tmp_path: Path) -> None:
-    path = saved(tmp_path, Image.fromarray(RGB), "a.png", exif=b"Exif\0\0no TIFF header at all")
-    assert_picture(read_picture(path), RGB)
+def random_image(mode: str, size: tuple[int, int], seed: int = 0) -> Image.Image:
+    """Every bit of a mode's pixels is random; palettes have colours and, of P, opacities."""
+    rng = np.random.default_rng(seed)
+    width, height = size
+    if mode == "F":
+        return Image.fromarray(rng.uniform(-10, 300, (height, width)).astype(np.float32))
+    if mode == "I":
+        return Image.fromarray(rng.integers(-100, 70000, (height, width), np.int32))
+    if mode == "1":
+        return Image.fromarray(rng.integers(0, 2, (height, width), np.uint8) == 1)
+    count = 2 if mode.startswith("I;16") else Image.getmodebands(mode)
+    image = Image.frombytes(mode, size, rng.bytes(width * height * count))
+    if mode in ("P", "PA"):
+        image.putpalette(rng.bytes(768))
+    if mode == "P":
+        image.info["transparency"] = rng.bytes(256)
+    return image
+
+
+MODES = {
+    **dict.fromkeys(["1", "L"], "L"),
+    **dict.fromkeys(["LA", "La"], "LA"),
+    **dict.fromkeys(["RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"], "RGB"),
+    **dict.fromkeys(["P", "PA", "RGBA", "RGBa"], "RGBA"),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [(7, 5), (1100, 1001)])  # one box and several
+def test_every_mode_is_converted_as_pillow_does(mode: str, size: tuple[int, int]) -> None:
+    image = random_image(mode, size)
+    picture = read_picture(image)
+    expected = np.asarray(image.convert(MODES[mode]))
+    expected = expected.reshape(*expected.shape[:2], -1)
+    alpha = expected[:, :, -1] if MODES[mode].endswith("A") else None
+    colours = expected[:, :, :3] if MODES[mode].startswith("RGB") else three(expected[:, :, 0])
+    assert_picture(picture, colours, grey=MODES[mode].startswith("L"), alpha=alpha)
+
+
+@pytest.mark.parametrize("mode", ["I", "I;16", "I;16B", "I;16L", "F"])
+@pytest.mark.parametrize("size", [(7, 5), (1100, 1001)])
+def test_every_deep_mode_is_reduced(mode: str, size: tuple[int, int]) -> None:
+    image = random_image(mode, size)
+    values = np.asarray(image).astype(float)
+    full = 255 if mode == "F" else 65535
+    expected = np.clip(np.rint(values * 255 / full), 0, 255)
+    assert_picture(read_picture(image), three(expected), grey=True)
+
+
+def test_all_modes_of_pillow_are_among_these() -> None:
+    tested = {*MODES, "I", "I;16", "I;16B", "I;16L", "F"}
+    assert set(Image.MODES) - {"I;16N"} <= tested
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "LA", "I;16"])
+def test_pictures_of_several_boxes_are_turned_as_pillow_does(mode: str, orientation: int) -> None:
+    image = random_image(mode, (1100, 1001))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    image.info["exif"] = exif.tobytes()
+    plain = read_picture(ImageOps.exif_transpose(image))
+    picture = read_picture(image)
+    assert_picture(picture, plain.pixels, grey=plain.grey, alpha=plain.alpha)
+    as_it_is = read_picture(image, upright=False)
+    assert as_it_is.pixels.shape == (1001, 1100, 3)
+    image.info.clear()
+    np.testing.assert_array_equal(as_it_is.pixels, read_picture(image).pixels)
+    assert as_it_is.exif == picture.exif  # which asks for no turn
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (1, 2**21), (2**21, 1)])
+@pytest.mark.parametrize("mode", ["RGB", "LA"])
+def test_thin_and_tiny_pictures_come_back(mode: str, size: tuple[int, int]) -> None:
+    image = random_image(mode, size)
+    assert read_picture(image).to_image().tobytes() == image.tobytes()
+
+
+def test_what_is_said_about_a_picture_is_kept(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Artist] = "somebody"
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.MakerNote: b"their own"}
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a b="c"/></x:xmpmeta>'
+    for suffix in ("png", "jpg", "webp", "tif", "avif"):
+        told: dict[str, Any] = {"exif": exif, "xmp": xmp, "icc_profile": WIDE}
+        if suffix == "png":
+            told["pnginfo"] = PngImagePlugin.PngInfo()
+            told["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
+        if suffix == "tif":
+            exif[700] = xmp
+        picture = read_picture(saved(tmp_path, Image.fromarray(RGB), f"a.{suffix}", **told))
+        assert picture.pixels.shape == (6, 4, 3)
+        assert (picture.icc_profile, picture.srgb, picture.xmp) == (WIDE, False, xmp)
+        image = picture.to_image()
+        assert (image.info["xmp"], image.info["icc_profile"]) == (xmp, WIDE)
+        found = image.getexif()
+        assert found.get(ExifTags.Base.Orientation, 1) == 1
+        assert found[ExifTags.Base.Artist] == "somebody"
+        assert found.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.MakerNote] == b"their own"
+
+
+def test_exif_as_imagemagick_writes_it_into_png_is_kept(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Artist] = "somebody"
+    data = exif.tobytes()
+    told = PngImagePlugin.PngInfo()
+    told.add_text("Raw profile type exif", f"\nexif\n{len(data):8}\n{data.hex()}\n", zip=True)
+    path = saved(tmp_path, Image.fromarray(RGB), "a.png", pnginfo=told)
+    with Image.open(path) as image:
+        assert ImageOps.exif_transpose(image).size == (4, 6)
+    picture = read_picture(path)
+    assert picture.pixels.shape == (6, 4, 3)
+    assert picture.to_image().getexif()[ExifTags.Base.Artist] == "somebody"
+
+
+def test_an_orientation_in_xmp_is_applied_if_exif_has_none(tmp_path: Path) -> None:
+    told = PngImagePlugin.PngInfo()
+    told.add_itxt("XML:com.adobe.xmp", '<a tiff:Orientation="6"/>')
+    path = saved(tmp_path, Image.fromarray(RGB), "a.png", pnginfo=told)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    picture = read_picture(path)
+    assert_picture(picture, expected)
+    assert picture.xmp == b'<a tiff:Orientation="1"/>'
+
+
+def test_tiff_keeps_the_tags_that_say_nothing_about_its_storage(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "somebody"
+    path = saved(tmp_path, Image.fromarray(RGB), "a.tif", exif=exif, compression="tiff_lzw")
+    assert dict(read_picture(path).to_image().getexif()) == {ExifTags.Base.Artist: "somebody"}
+    assert read_picture(saved(tmp_path, Image.fromarray(RGB), "b.tif")).exif is None
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])
+def test_an_srgb_profile_becomes_a_flag(
+    tmp_path: Path, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = Image.fromarray(RGB).convert(mode)
+    path = saved(tmp_path, image, "a.png", icc_profile=matrix_profile(name="sRGB, more or less"))
+    picture = read_picture(path)
+    assert (picture.icc_profile, picture.srgb) == (None, True)
+    # a profile for colours says nothing about a grey image, and would be invalid there
+    expected = None if mode == "L" else srgb_profile()
+    assert picture.to_image().info.get("icc_profile") == expected
+    assert notices(caplog) == []
+
+
+def test_what_shall_not_be_kept_is_left_out() -> None:
+    everything = Picture(RGB, False, ALPHA, WIDE, False, b"Exif\0\0...", b"<x/>")
+    assert everything.keeping("all") == everything
+    with_profile = everything.keeping("icc")
+    assert (with_profile.icc_profile, with_profile.exif, with_profile.xmp) == (WIDE, None, None)
+    assert with_profile.pixels is RGB and with_profile.alpha is ALPHA
+    assert everything.keeping("none").icc_profile is None
+    assert set(everything.keeping("none").to_image().info) == set()
+    assert Picture(RGB, srgb=True).keeping("icc").srgb
+    assert not Picture(RGB, srgb=True).keeping("none").srgb
+    with pytest.raises(ConfigError, match="metadata 'ALL': choose all, icc, none"):
+        everything.keeping("ALL")
+
+
+def test_damaged_metadata_do_not_cost_the_picture(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = PngImagePlugin.PngInfo()
+    told.add(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0\xff\xff")
+    exif = b"Exif\0\0no TIFF header at all"
+    path = saved(tmp_path, Image.fromarray(RGB), "a.png", exif=exif, pnginfo=told)
+    picture = read_picture(path)
+    assert_picture(picture, RGB)
+    assert (picture.exif, picture.xmp) == (None, None)
+    assert f"{path} has damaged EXIF data, which are left out" in notices(caplog)
+
+
+def jpeg_with(image: Image.Image, exif: bytes, xmp: bytes, icc: bytes) -> bytes:
+    segments = (
+        (0xE1, b"Exif\0\0" + exif),
+        (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp),
+        (0xE2, b"ICC_PROFILE\0\1\1" + icc),
+    )
+    file = io.BytesIO()
+    image.save(file, "JPEG")
+    said = b"".join(struct.pack(">BBH", 255, m, len(d) + 2) + d for m, d in segments)
+    return file.getvalue()[:2] + said + file.getvalue()[2:]
+
+
+def png_with(image: Image.Image, exif: bytes, xmp: bytes, icc: bytes) -> bytes:
+    told = PngImagePlugin.PngInfo()
+    told.add(b"iCCP", b"icc\0\0" + zlib.compress(icc))
+    told.add(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    told.add(b"eXIf", exif)
+    file = io.BytesIO()
+    image.save(file, "PNG", pnginfo=told)
+    return file.getvalue()
+
+
+def webp_with(image: Image.Image, exif: bytes, xmp: bytes, icc: bytes) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "WEBP", lossless=True, exif=exif, xmp=xmp, icc_profile=icc)
+    return file.getvalue()
+
+
+def some_exif() -> bytes:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.XResolution] = 72.0
+    exif[ExifTags.Base.ResolutionUnit] = 2
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.MakerNote: b"their own"}
+    return exif.tobytes()[6:]
+
+
+def damaged(data: bytes) -> st.SearchStrategy[bytes]:
+    """Any bytes, or these with some changed or cut off."""
+    place = st.integers(0, len(data))
+    changed = st.builds(lambda at, by: data[:at] + by + data[at + len(by) :], place, st.binary())
+    return st.binary() | place.map(lambda end: data[:end]) | changed
+
+
+@pytest.mark.parametrize("make", [png_with, jpeg_with, webp_with])
+@given(damaged(some_exif()), damaged(b'<a tiff:Orientation="6"/>'), damaged(WIDE[:500]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_bytes_in_exif_xmp_and_profile_cost_the_picture(
+    make: Callable[[Image.Image, bytes, bytes, bytes], bytes], exif: bytes, xmp: bytes, icc: bytes
+) -> None:
+    image = Image.fromarray(RGB)
+    picture = read_picture(io.BytesIO(make(image, exif, xmp, icc)))
+    plain = read_picture(io.BytesIO(make(image, b"", b"", b""))).pixels
+    possible = [np.rot90(plain, turns) for turns in range(4)]
+    possible += [pixels.transpose(1, 0, 2) for pixels in possible]
+    assert any(np.array_equal(picture.pixels, pixels) for pixels in possible)
+    again = read_picture(picture.to_image())
+    np.testing.assert_array_equal(again.pixels, picture.pixels)
+    assert (again.exif, again.xmp) == (picture.exif, picture.xmp)
 
 
 def test_an_image_that_is_handed_in_stays_as_it_is(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     image = Image.fromarray(np.dstack([RGB, ALPHA])).convert("PA")
-    image.info |= {"exif": exif.tobytes(), "icc_profile": SRGB}
+    image.info |= {"exif": exif.tobytes(), "icc_profile": WIDE}
     before = (image.mode, image.size, dict(image.info), image.tobytes())
     picture = read_picture(image)
     assert picture.pixels.shape == (6, 4, 3)
@@ -324,36 +562,6 @@ def test_truncated_pictures_are_named(tmp_path: Path, suffix: str) -> None:
         with pytest.raises(ImageError, match=f"a.{suffix} cannot be read as a picture") as caught:
             read_picture(path)
         assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("suffix", ["png", "tiff", "bmp", "ppm", "webp"])
-def test_lossless_formats_are_written_exactly(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"a.{suffix}"
-    write_image(Picture(RGB).to_image(), path)
-    np.testing.assert_array_equal(read_picture(path).pixels, RGB)
-
-
-@pytest.mark.parametrize("suffix", ["png", "jpg", "JPEG", "webp", "tif", "avif"])
-def test_profiles_are_written(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"a.{suffix}"
-    write_image(Picture(RGB, icc_profile=SRGB).to_image(), path)
-    assert read_picture(path).icc_profile == SRGB
-
-
-def test_what_cannot_be_written_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
-    image = Picture(RGB, alpha=ALPHA).to_image()
-    with pytest.raises(ImageError, match=r"called '\.xyz': use \.png"):
-        write_image(image, tmp_path / "a.xyz")
-    with pytest.raises(ImageError, match="called 'noname'"):
-        write_image(image, tmp_path / "noname")
-    old = tmp_path / "a.jpg"
-    old.write_bytes(b"old")
-    with pytest.raises(ImageError, match=r"a\.jpg cannot be written as JPEG .*RGBA.*use \.png"):
-        write_image(image, old)
-    with pytest.raises(FileNotFoundError):
-        write_image(image, tmp_path / "missing" / "a.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
-    assert old.read_bytes() == b"old"
 
 
 @pytest.fixture

@@ -1,27 +1,41 @@
 """Pictures: files and Pillow images to 8-bit arrays and back, and finding image files.
 
-What a picture keeps: grey stays grey, alpha and an ICC profile that fits the colours are kept,
-EXIF orientation is applied to the pixels (so that width and height are what people see). Palettes
-and other colour models become RGB; more than 8 bits per channel are reduced and only the first
-frame of an animation is taken, both with a notice.
+What a picture keeps: grey stays grey, alpha, an ICC profile that fits the colours, EXIF and XMP
+are kept. An orientation is applied to the pixels (so that width and height are what people see),
+and those that are kept ask for no turn. Palettes and other colour models become RGB; more than
+8 bits per channel are reduced and only the first frame of an animation is taken, both with a
+notice.
 """
 
 import glob
 import logging
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 
-from slimcae.errors import ImageError
-from slimcae.files import write_bytes
+from slimcae.errors import ConfigError, ImageError
+from slimcae.image_depth import is_deep
+from slimcae.image_pixels import channels, image_of, pillow_limit
+from slimcae.image_rescue import BarePicture, without_metadata
+from slimcae.image_writing import write_image
+from slimcae.metadata import (
+    METADATA,
+    exif_of,
+    exif_orientation,
+    is_srgb,
+    srgb_profile,
+    upright_exif,
+    upright_xmp,
+    xmp_orientation,
+)
+
+__all__ = ["KINDS", "MAX_PIXELS", "Picture", "find_images", "read_picture", "write_image"]
 
 log = logging.getLogger("slimcae")
 
@@ -33,54 +47,61 @@ KINDS = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "ppm", "pgm", "gif"
 
 Source = str | Path | BinaryIO | Image.Image
 
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What turns the pixels upright for each value of EXIF's orientation tag."""
-
-_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    # the picture has lost enough already
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"lossless": True},
-    "AVIF": {"quality": 95},
-}
-
 
 @dataclass(frozen=True)
 class Picture:
-    """An 8-bit picture.
+    """An 8-bit picture and what its file says about it.
 
     pixels: (H, W, 3), uint8, RGB; three equal channels if the picture is grey.
     grey: the picture has no colour.
     alpha: (H, W), uint8, or None if it is opaque.
     icc_profile: what the colours mean, or None for sRGB.
+    srgb: the file said so with a profile; then `icc_profile` is None.
+    exif: EXIF data with the usual prefix, orientation 1 or none. xmp: an XMP packet in UTF-8.
     """
 
     pixels: NDArray[np.uint8]
     grey: bool = False
     alpha: NDArray[np.uint8] | None = None
     icc_profile: bytes | None = None
+    srgb: bool = False
+    exif: bytes | None = None
+    xmp: bytes | None = None
+
+    def keeping(self, metadata: str) -> "Picture":
+        """The picture with `all` metadata, with its `icc` profile alone, or with `none`.
+
+        Raises:
+            ConfigError: another word.
+        """
+        if metadata not in METADATA:
+            raise ConfigError(f"metadata {metadata!r}: choose {', '.join(METADATA)}")
+        if metadata == "all":
+            return self
+        without = replace(self, exif=None, xmp=None)
+        return without if metadata == "icc" else replace(without, icc_profile=None, srgb=False)
 
     def to_image(self) -> Image.Image:
-        """A Pillow image of mode L, LA, RGB or RGBA; the ICC profile is in its info."""
-        image = Image.fromarray(self.pixels[:, :, 0] if self.grey else self.pixels)
-        if self.alpha is not None:
-            image.putalpha(Image.fromarray(self.alpha))
-        if self.icc_profile is not None:
-            image.info["icc_profile"] = self.icc_profile
+        """A Pillow image of mode L, LA, RGB or RGBA, with profile, EXIF and XMP in its info.
+
+        A grey picture cannot have the profile of sRGB, which is for colours; none says the same.
+        """
+        image = image_of(self.pixels, self.alpha, self.grey)
+        found = {
+            "icc_profile": srgb_profile() if self.srgb and not self.grey else self.icc_profile,
+            "exif": self.exif,
+            "xmp": self.xmp,
+        }
+        image.info |= {name: value for name, value in found.items() if value is not None}
         return image
 
 
-def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_picture(source: Source, max_pixels: int = MAX_PIXELS, *, upright: bool = True) -> Picture:
     """Read a picture from a file, a stream, or a Pillow image (which stays as it is).
 
     `max_pixels` takes the place of Pillow's own limit, without setting that for anybody else.
+    upright: False takes the pixels as they are, whatever orientation EXIF and XMP ask for (of a
+    TIFF file Pillow itself turns them).
 
     Raises:
         ImageError: missing, not a picture that Pillow can read, truncated, or too large.
@@ -88,13 +109,18 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
     name = _name(source)
     try:
         if isinstance(source, Image.Image):
-            return _convert(source, name, max_pixels)
-        with ExitStack() as stack:
-            with _pillow_limit(max_pixels):
-                image = stack.enter_context(Image.open(source))
-                if image.format == "TIFF" and image.width * image.height <= max_pixels:
-                    image.load()  # the one format that asks for Pillow's limit again to load
-            return _convert(image, name, max_pixels)
+            return _convert(source, name, max_pixels, upright)
+        try:
+            return _read(source, name, max_pixels, upright)
+        except (ImageError, Image.DecompressionBombError):
+            raise
+        except Exception:  # perhaps it was not the pixels that Pillow could not read
+            bare = _bare(source)
+            if bare is None:
+                raise
+            picture = _read(BytesIO(bare.data), name, max_pixels, upright, bare.exif)
+            log.warning("%s has metadata that cannot be read: left out", name)
+            return picture
     except ImageError:
         raise
     except FileNotFoundError as error:
@@ -110,24 +136,31 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
         ) from error
 
 
-def write_image(image: Image.Image, path: Path) -> None:
-    """Write a picture in the format of the path's suffix, whole or not at all.
+def _read(
+    source: str | Path | BinaryIO,
+    name: str,
+    max_pixels: int,
+    upright: bool,
+    exif: bytes | None = None,
+) -> Picture:
+    with ExitStack() as stack:
+        with pillow_limit(max_pixels):
+            image = stack.enter_context(Image.open(source))
+            if exif is not None:
+                image.info["exif"] = exif
+            if image.format == "TIFF" and image.width * image.height <= max_pixels:
+                image.load()  # the one format that asks for Pillow's limit again to load
+        return _convert(image, name, max_pixels, upright)
 
-    Raises:
-        ImageError: a suffix that Pillow cannot write, or a mode that the format does not have.
-        OSError: the folder is missing or cannot be written.
-    """
-    suffix = path.suffix.lower()
-    kind = Image.registered_extensions().get(suffix)
-    if kind is None or kind.upper() not in Image.SAVE:
-        raise ImageError(f"cannot write pictures called {suffix or path.name!r}: use .png, say")
-    content = BytesIO()
-    options = _SAVE_OPTIONS.get(kind, {})
+
+def _bare(source: str | Path | BinaryIO) -> BarePicture | None:
     try:
-        image.save(content, kind, icc_profile=image.info.get("icc_profile"), **options)
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{path} cannot be written as {kind} ({error}): use .png") from error
-    write_bytes(path, content.getvalue())
+        if isinstance(source, str | Path):
+            with Path(source).open("rb") as file:
+                return without_metadata(file)
+        return without_metadata(source)
+    except (OSError, ValueError):  # a missing file, a stream that cannot go back or was closed
+        return None
 
 
 def find_images(path_or_glob: str) -> list[Path]:
@@ -156,43 +189,13 @@ def find_images(path_or_glob: str) -> list[Path]:
     return sorted(found)
 
 
-class _HardLimit(int):
-    """A number for Pillow's MAX_IMAGE_PIXELS that raises above itself.
-
-    Pillow raises above `2 * MAX_IMAGE_PIXELS` only, and warns before; a warning would be a second
-    line on stderr beside our error, and filters of warnings cannot be set for one thread.
-    """
-
-    def __rmul__(self, other: int) -> int:
-        return int(self)
-
-
-_PILLOW_LIMIT_LOCK = threading.Lock()
-
-
-@contextmanager
-def _pillow_limit(max_pixels: int) -> Iterator[None]:
-    """Lets Pillow open up to `max_pixels`; for the moment of opening, which decodes nothing.
-
-    Pillow knows only a global limit. It is never lowered here, so that no other thread fails.
-    """
-    with _PILLOW_LIMIT_LOCK:
-        limit = Image.MAX_IMAGE_PIXELS
-        if limit is not None:
-            Image.MAX_IMAGE_PIXELS = _HardLimit(max(max_pixels, 2 * limit))
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
 def _name(source: Source) -> str:
     if isinstance(source, str | Path):
         return str(source)
     return str(getattr(source, "filename", "") or getattr(source, "name", "") or "the picture")
 
 
-def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
+def _convert(image: Image.Image, name: str, max_pixels: int, upright: bool) -> Picture:
     width, height = image.size
     if width < 1 or height < 1:
         raise ImageError(f"{name} has no pixels ({width}x{height})")
@@ -204,51 +207,42 @@ def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
     # further pictures of an MPO file (a camera's JPEG) are previews and the like
     if getattr(image, "is_animated", False) and image.format != "MPO":
         log.warning("%s has several frames: only the first one is taken", name)
-    deep = any(";16" in str(tile) for tile in getattr(image, "tile", ()))
-    image.load()
-    profile = image.info.get("icc_profile")
-    orientation = _orientation(image)
-    if orientation in _UPRIGHT:
-        image = image.transpose(_UPRIGHT[orientation])
-    if image.mode.startswith(("I", "F")):
-        deep = True
-        image = _eight_bits(image, name)
-    if deep:
+    if is_deep(image):
         log.warning("%s has more than 8 bits per channel: reduced to 8", name)
-    grey = image.mode in ("1", "L", "LA", "La")
-    has_alpha = image.has_transparency_data
-    array = np.array(image.convert(("L" if grey else "RGB") + ("A" if has_alpha else "")))
-    channels = array.reshape(*array.shape[:2], -1)
-    alpha = channels[:, :, -1].copy() if has_alpha else None
-    colours = channels[:, :, :1].repeat(3, axis=2) if grey else channels[:, :, :3]
-    return Picture(np.ascontiguousarray(colours), grey, alpha, _fitting(profile, grey, name))
+    image.load()
+    exif, xmp = exif_of(image), _xmp_of(image)
+    orientation = _orientation(exif, xmp) if upright else 1
+    pixels, alpha, grey = channels(image, name, orientation)
+    profile = image.info.get("icc_profile")
+    srgb = isinstance(profile, bytes) and is_srgb(profile)
+    return Picture(
+        pixels,
+        grey,
+        alpha,
+        None if srgb else _fitting_profile(profile, grey, name),
+        srgb,
+        _undamaged(exif and upright_exif(exif), exif, "EXIF", name),
+        _undamaged(xmp and upright_xmp(xmp), xmp, "XMP", name),
+    )
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # EXIF data that cannot be read must not cost the picture
-        return 1
+def _xmp_of(image: Image.Image) -> bytes | None:
+    xmp = image.info.get("xmp")
+    return xmp if isinstance(xmp, bytes) and xmp else None
 
 
-def _eight_bits(image: Image.Image, name: str) -> Image.Image:
-    """Greys of 16 bits, or floats from 0 to 1 or (if any is above 1) to 255, as mode L.
-
-    Mode I is what Pillow makes of 16-bit greys in some formats, so it counts as such.
-    """
-    values = np.asarray(image)
-    if not np.isfinite(values).all():
-        raise ImageError(f"{name} has values that are not finite")
-    full = 2**16 - 1 if image.mode != "F" else 1 if values.max() <= 1 else 255
-    levels = np.rint(np.clip(values / full, 0, 1) * 255).astype(np.uint8)
-    reduced = Image.fromarray(levels)
-    key = image.info.get("transparency")
-    if isinstance(key, int):  # the grey that means transparent
-        reduced.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
-    return reduced
+def _orientation(exif: bytes | None, xmp: bytes | None) -> int:
+    """EXIF's, else XMP's; as Pillow does."""
+    return (exif and exif_orientation(exif)) or (xmp and xmp_orientation(xmp)) or 1
 
 
-def _fitting(profile: object, grey: bool, name: str) -> bytes | None:
+def _undamaged(cleaned: bytes | None, found: bytes | None, kind: str, name: str) -> bytes | None:
+    if found and not cleaned:
+        log.warning("%s has damaged %s data, which are left out", name, kind)
+    return cleaned or None
+
+
+def _fitting_profile(profile: object, grey: bool, name: str) -> bytes | None:
     """The ICC profile if it describes the pixels as they are now: grey or RGB."""
     if not isinstance(profile, bytes) or not profile:
         return None

@@ -1,0 +1,54 @@
+"""Whether a file has more than 8 bits per channel: Pillow reduces colours without a word."""
+
+from collections.abc import Iterable
+
+from PIL import ExifTags, Image
+
+_HEAD_BYTES = 2**16
+_SOC_SIZ = b"\xff\x4f\xff\x51"
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether pixels have more than 8 bits per channel, as far as it can be known.
+
+    image: as it was opened; once it is loaded, only its mode and its tags tell.
+    """
+    if image.mode.startswith(("I", "F")):
+        return True
+    for tile in getattr(image, "tile", ()):
+        if ";16" in str(tile):  # Pillow's name of what it unpacks
+            return True
+        codec, arguments = tile[0], tile[3]
+        if codec in ("ppm", "ppm_plain") and isinstance(arguments, tuple) and arguments[1] > 255:
+            return True
+    return _most_bits(image) > 8
+
+
+def _most_bits(image: Image.Image) -> int:
+    """Bits of the deepest channel by the file's own words, or 0 if it is not known."""
+    try:
+        if hasattr(image, "tag_v2"):
+            bits = image.tag_v2.get(ExifTags.Base.BitsPerSample, 0)
+            return max(bits) if isinstance(bits, Iterable) else int(bits)
+        if image.format == "JPEG2000":
+            return _jpeg_2000_bits(_head(image))
+    except Exception:  # files of any bytes, or closed ones
+        pass
+    return 0
+
+
+def _head(image: Image.Image) -> bytes:
+    file = image.fp  # type: ignore[attr-defined]
+    position = file.tell()
+    file.seek(0)
+    head: bytes = file.read(_HEAD_BYTES)
+    file.seek(position)
+    return head
+
+
+def _jpeg_2000_bits(head: bytes) -> int:
+    """From the marker SIZ of the codestream (ITU-T T.800, A.5.1): depth − 1 of each channel."""
+    start = head.index(_SOC_SIZ) + 40
+    channels = int.from_bytes(head[start : start + 2], "big")
+    depths = head[start + 2 : start + 2 + 3 * channels : 3]
+    return max((depth & 0x7F) + 1 for depth in depths)

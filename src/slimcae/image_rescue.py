@@ -1,0 +1,66 @@
+"""JPEG and PNG files whose metadata stop Pillow: the same pictures without them."""
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_JFIF, _APP1, _ADOBE, _LAST_APP, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
+_SCAN = 0xDA
+
+
+@dataclass(frozen=True)
+class BarePicture:
+    """A file that holds what its pixels need, and nothing that is said about them.
+
+    exif: EXIF data that the file had, as they stood there; they may ask for a turn.
+    """
+
+    data: bytes
+    exif: bytes | None
+
+
+def without_metadata(file: BinaryIO) -> BarePicture | None:
+    """A picture file without its metadata, or None if it is neither JPEG nor PNG."""
+    file.seek(0)
+    start = file.read(len(_PNG))
+    if start.startswith(_JPEG):
+        return _bare_jpeg(start + file.read())
+    return _bare_png(start + file.read()) if start == _PNG else None
+
+
+def _bare_jpeg(data: bytes) -> BarePicture:
+    """Without application segments and comments, but for those that tell the colour model.
+
+    Source: ITU-T T.81, B.1.1; each segment is FF, marker, length (2 bytes, with these), content.
+    """
+    kept, exif, position = [data[:2]], None, 2
+    while position + 4 <= len(data):
+        marker = data[position + 1]
+        if marker == 0xFF:  # one of any number before a marker
+            position += 1
+            continue
+        end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        segment = data[position:end]
+        if data[position] != 0xFF or marker == _SCAN:
+            break
+        if marker == _APP1 and segment[4:].startswith(b"Exif\0") and exif is None:
+            exif = segment[4:]
+        spoken = marker == _COMMENT or (_JFIF < marker <= _LAST_APP and marker != _ADOBE)
+        if not spoken:
+            kept.append(segment)
+        position = end
+    return BarePicture(b"".join([*kept, data[position:]]), exif)
+
+
+def _bare_png(data: bytes) -> BarePicture:
+    """With the chunks that every reader must know, and transparency (ISO/IEC 15948, 5.4)."""
+    kept, exif, position = [_PNG], None, len(_PNG)
+    while position + 12 <= len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        tag, chunk = data[position + 4 : position + 8], data[position:end]
+        if tag == b"eXIf":
+            exif = chunk[8:-4]
+        if tag[:1].isupper() or tag == b"tRNS":
+            kept.append(chunk)
+        position = end
+    return BarePicture(b"".join(kept), exif)

@@ -1,0 +1,119 @@
+"""Pictures to files, with what the format can hold of their metadata."""
+
+import logging
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from slimcae.errors import ImageError
+from slimcae.files import atomic_path
+from slimcae.metadata import descriptive
+
+log = logging.getLogger("slimcae")
+
+_NAMES = {"icc_profile": "ICC profile", "exif": "EXIF data", "xmp": "XMP data"}
+_XMP_TAG = 700
+
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    # the picture has lost enough already
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+    "AVIF": {"quality": 95},
+}
+
+
+def write_image(image: Image.Image, path: Path) -> None:
+    """Write a picture in the format of the path's suffix, whole or not at all.
+
+    ICC profile, EXIF and XMP are taken from the image's `info`; what the format cannot hold is
+    left out with a notice.
+
+    Raises:
+        ImageError: a suffix that Pillow cannot write, or a mode that the format does not have.
+        OSError: the folder is missing or cannot be written.
+    """
+    suffix = path.suffix.lower()
+    kind = Image.registered_extensions().get(suffix)
+    if kind is None or kind.upper() not in Image.SAVE:
+        raise ImageError(f"cannot write pictures called {suffix or path.name!r}: use .png, say")
+    metadata = _metadata(image)
+    kept = _what_fits(kind, metadata)
+    if kept.keys() != metadata.keys():
+        missing = [_NAMES[name] for name in metadata if name not in kept]
+        log.warning("%s: %s cannot hold the %s: left out", path, kind, " and ".join(missing))
+    options = _SAVE_OPTIONS.get(kind, {}) | _options(kind, kept)
+    if suffix in (".j2k", ".j2c", ".jpc"):
+        options["no_jp2"] = True
+    with atomic_path(path) as place:
+        try:
+            if place == path:  # a device or pipe, in which Pillow cannot seek
+                content = BytesIO()
+                image.save(content, kind, **options)
+                place.write_bytes(content.getbuffer())
+            else:
+                with place.open("w+b") as file:
+                    image.save(file, kind, **options)
+        except Exception as error:  # encoders fail in many ways on modes and sizes
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk is full, say
+            raise ImageError(f"{path} cannot be written as {kind} ({error}): use .png") from error
+
+
+def _metadata(image: Image.Image) -> dict[str, bytes]:
+    found = {name: image.info.get(name) for name in _NAMES}
+    return {name: value for name, value in found.items() if isinstance(value, bytes) and value}
+
+
+def _what_fits(kind: str, metadata: dict[str, bytes]) -> dict[str, bytes]:
+    if _fits(kind, metadata):
+        return metadata
+    kept: dict[str, bytes] = {}
+    for name, value in metadata.items():
+        if _fits(kind, kept | {name: value}):
+            kept[name] = value
+    return kept
+
+
+def _fits(kind: str, metadata: dict[str, bytes]) -> bool:
+    """Whether a picture of one pixel comes back with these metadata.
+
+    Formats limit them in many ways, and each release of Pillow supports others.
+    """
+    if not metadata:
+        return True
+    sample = BytesIO()
+    try:
+        Image.new("RGB", (1, 1)).save(sample, kind, **_options(kind, metadata))
+        with Image.open(sample) as written:
+            written.load()
+            return (
+                written.info.get("icc_profile") == metadata.get("icc_profile")
+                and written.info.get("xmp") == metadata.get("xmp")
+                and ("exif" not in metadata or len(written.getexif()) > 0)
+            )
+    except Exception:  # metadata of any bytes
+        return False
+
+
+def _options(kind: str, metadata: dict[str, bytes]) -> dict[str, Any]:
+    """What Pillow is to be told: also of what is not there, lest it look in `info` itself."""
+    exif, xmp = metadata.get("exif", b""), metadata.get("xmp", b"")
+    options: dict[str, Any] = {
+        "icc_profile": metadata.get("icc_profile"),
+        "exif": exif,
+        "xmp": xmp,
+    }
+    if kind == "PNG" and xmp:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
+    if kind == "TIFF":
+        tags = Image.Exif()
+        tags.load(exif)
+        tags = descriptive(tags)
+        if xmp:
+            tags[_XMP_TAG] = xmp
+        options["exif"] = tags
+    return options
