@@ -204,8 +204,8 @@ def test_symbols_of_other_integer_types_and_layouts_are_the_same() -> None:
     for other in (np.int32, np.int64, ">i2"):
         assert coder.encode(SYMBOLS.astype(other)) == expected
     unsigned = coder.encode(abs(SYMBOLS))
-    for other in (np.uint8, np.uint16, np.uint64):
-        assert coder.encode(abs(SYMBOLS).astype(other)) == unsigned
+    for another in (np.uint8, np.uint16, np.uint64):
+        assert coder.encode(abs(SYMBOLS).astype(another)) == unsigned
     assert coder.encode(np.asfortranarray(SYMBOLS)) == expected
     assert coder.encode(SYMBOLS[:, ::-1][:, ::-1]) == expected
 
@@ -228,7 +228,7 @@ def test_encoding_leaves_the_symbols_alone() -> None:
     ],
 )
 def test_symbols_beyond_the_limit_are_refused(symbol: int, dtype: type) -> None:
-    symbols = np.abs(SYMBOLS).astype(dtype)
+    symbols: np.ndarray = np.abs(SYMBOLS).astype(dtype)
     symbols[1, 2, 3] = symbol
     with pytest.raises(ValueError, match="±32767"):
         SymbolCoder(TABLES).encode(symbols)

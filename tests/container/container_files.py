@@ -73,3 +73,13 @@ def forged(
         ]
     )
     return b"".join([head, number(zlib.crc32(head), 4), *chunks, *tiles])
+
+
+ALPHA_CHUNK = chunk(b"ALPH", b"alpha as PNG")
+CHUNKS = (
+    chunk(b"iccp", zlib.compress(PROFILE, 9)),
+    chunk(b"exif", zlib.compress(EXIF.removeprefix(b"Exif\0\0"), 9)),
+    chunk(b"xmpp", zlib.compress(XMP, 9)),
+    ALPHA_CHUNK,
+)
+"""Those of `FULL`, in the order in which they are written."""

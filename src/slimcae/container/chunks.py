@@ -76,7 +76,9 @@ def check_payload(frame: bytes, payload: bytes) -> None:
 def deflate(tag: bytes, data: bytes | None) -> bytes | None:
     """The payload of metadata; none, with a notice, for more than 16 MiB."""
     if data and len(data) > MAX_INFLATED_BYTES:
-        log.warning("the %s of %d bytes are too large and were left out", _NAMES[tag], len(data))
+        log.warning(
+            "left out, beyond %d bytes: %s (%d)", MAX_INFLATED_BYTES, _NAMES[tag], len(data)
+        )
         return None
     return zlib.compress(data, 9) if data else None
 
@@ -90,6 +92,6 @@ def inflate(tag: bytes, payload: bytes) -> bytes | None:
         data = b""
     whole = inflater.eof and not inflater.unused_data
     if not (whole and 0 < len(data) <= MAX_INFLATED_BYTES):
-        log.warning("the file's %s are damaged and were left out", _NAMES[tag])
+        log.warning("left out, damaged: the file's %s", _NAMES[tag])
         return None
     return data
