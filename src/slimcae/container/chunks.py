@@ -7,6 +7,7 @@ import logging
 import struct
 import zlib
 
+from slimcae.container.header import FORMAT_VERSION
 from slimcae.errors import BitstreamError
 
 log = logging.getLogger("slimcae")
@@ -15,6 +16,7 @@ ALPHA = b"ALPH"
 ICC_PROFILE = b"iccp"
 EXIF = b"exif"
 XMP = b"xmpp"
+KNOWN = frozenset({ALPHA, ICC_PROFILE, EXIF, XMP})
 MAX_INFLATED_BYTES = 2**24
 """No metadata in use come near; forged ones must not inflate without bound."""
 
@@ -42,15 +44,17 @@ def unpack_frame(frame: bytes) -> tuple[bytes, int]:
     """Tag and payload length of a chunk, from its first 12 bytes; not verified.
 
     Raises:
-        BitstreamError: a frame that is incomplete, a tag that is not four letters or not known
-            though it must be.
+        BitstreamError: a tag that is not four letters, or that is not known though it must be.
     """
-    if len(frame) < FRAME_BYTES:
-        raise BitstreamError("the file is truncated (copy it again): a chunk is incomplete")
     tag, length = _HEAD.unpack_from(frame)
     if not (tag.isascii() and tag.isalpha()):
         raise BitstreamError(
             f"a chunk's tag is {tag!r}, not four letters (file damaged? copy it again)"
+        )
+    if tag[:1].isupper() and tag != ALPHA:
+        raise BitstreamError(
+            f"the file needs chunk {tag.decode()}, of its kind this slimcae (format version "
+            f"{FORMAT_VERSION}) knows {ALPHA.decode()} only: install a newer one"
         )
     return tag, length
 
@@ -64,20 +68,17 @@ def check_payload(frame: bytes, payload: bytes) -> None:
     (checksum,) = _CRC.unpack_from(frame, _HEAD.size)
     if zlib.crc32(payload, zlib.crc32(frame[: _HEAD.size])) != checksum:
         raise BitstreamError(
-            f"the checksum of chunk {frame[:4].decode('ascii', 'replace')} does not match "
+            f"the checksum of chunk {frame[:4].decode()} does not match "
             "(file damaged? copy it again)"
         )
-
-
-def is_mandatory(tag: bytes) -> bool:
-    """Whether a reader that does not know this tag must refuse the file."""
-    return tag[:1].isupper()
 
 
 def deflate(tag: bytes, data: bytes | None) -> bytes | None:
     """The payload of metadata; none, with a notice, for more than 16 MiB."""
     if data and len(data) > MAX_INFLATED_BYTES:
-        log.warning("the %s of %d bytes are too large and were left out", _NAMES[tag], len(data))
+        log.warning(
+            "left out, beyond %d bytes: %s (%d)", MAX_INFLATED_BYTES, _NAMES[tag], len(data)
+        )
         return None
     return zlib.compress(data, 9) if data else None
 
@@ -86,10 +87,11 @@ def inflate(tag: bytes, payload: bytes) -> bytes | None:
     """Metadata, or None with a notice: the picture is worth more than what is said about it."""
     inflater = zlib.decompressobj()
     try:
-        data = inflater.decompress(payload, MAX_INFLATED_BYTES)
+        data = inflater.decompress(payload, MAX_INFLATED_BYTES + 1)
     except zlib.error:
         data = b""
-    if not inflater.eof or inflater.unused_data or not data:
-        log.warning("the file's %s are damaged and were left out", _NAMES[tag])
+    whole = inflater.eof and not inflater.unused_data
+    if not (whole and 0 < len(data) <= MAX_INFLATED_BYTES):
+        log.warning("left out, damaged: the file's %s", _NAMES[tag])
         return None
     return data

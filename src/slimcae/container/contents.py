@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slimcae.container.chunks import ALPHA, EXIF, ICC_PROFILE, XMP, deflate, pack_chunk
-from slimcae.container.header import Head, Header, TileEntry, head_bytes
+from slimcae.container.header import Head, Header, head_bytes
 from slimcae.container.reader import EXIF_PREFIX, Reader
 from slimcae.errors import BitstreamError
 
@@ -16,7 +16,8 @@ class Contents:
 
     tiles: the coded symbols of each tile, in raster order.
     alpha: a PNG file of mode L and of the picture's size, or None for an opaque picture.
-    icc_profile, exif, xmp: as Pillow has them in `info` (not compressed), or None.
+    icc_profile, exif, xmp: as Pillow has them in `info` (not compressed), or None, which is also
+        what becomes of empty ones. EXIF data may lack the prefix that `Reader.exif` gives them.
     """
 
     header: Header
@@ -42,8 +43,10 @@ def write(contents: Contents) -> bytes:
     if any(len(stream) >= 2**32 for stream in contents.tiles):
         raise BitstreamError("the stream of a tile has 4 GiB or more: take smaller tiles")
     chunks = pack_chunks(contents.alpha, contents.icc_profile, contents.exif, contents.xmp)
-    index = tuple(TileEntry(len(stream), zlib.crc32(stream)) for stream in contents.tiles)
-    return b"".join([bytes(Head(header, index, len(chunks))), *chunks, *contents.tiles])
+    lengths = list(map(len, contents.tiles))
+    checksums = list(map(zlib.crc32, contents.tiles))
+    head = Head(header, lengths, checksums, len(chunks))
+    return b"".join([bytes(head), *chunks, *contents.tiles])
 
 
 def read(data: bytes) -> Contents:
@@ -59,7 +62,7 @@ def read(data: bytes) -> Contents:
     reader.verify()
     return Contents(
         reader.header,
-        [reader.tile(index) for index in range(reader.header.num_tiles)],
+        tuple(reader.tile(index) for index in range(reader.header.num_tiles)),
         reader.alpha,
         reader.icc_profile,
         reader.exif,

@@ -1,7 +1,10 @@
 """The head of a `.scae` file: what can be known before anything is decoded, and where tiles lie."""
 
 import struct
+import sys
 import zlib
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slimcae.errors import BitstreamError
@@ -12,14 +15,15 @@ FORMAT_VERSION = 2
 FINGERPRINT_BYTES = 8
 MAX_NAME_BYTES = 24
 MIN_TILE_SIDE, MAX_TILE_SIDE = 2**4, 2**20
+ENTRY_BYTES = 8
+"""Of a tile in the index: length of its stream and CRC32 of the stream."""
 
 _GREY, _SRGB = 0x01, 0x02
 # magic, version, flags, num_filters, image height and width, step, tile side, number of chunks,
 # fingerprint, length of name
 _FIXED = struct.Struct(f"<4sBBHIIBBB{FINGERPRINT_BYTES}sB")
-_ENTRY = struct.Struct("<II")
 _CRC = struct.Struct("<I")
-MAX_HEADER_BYTES = _FIXED.size + MAX_NAME_BYTES + _ENTRY.size + _CRC.size
+MAX_HEADER_BYTES = _FIXED.size + MAX_NAME_BYTES + ENTRY_BYTES + _CRC.size
 """The first bytes of a file, this many, hold the whole head of a picture of one tile."""
 
 
@@ -85,22 +89,16 @@ class Header:
 
 
 @dataclass(frozen=True)
-class TileEntry:
-    """A tile in the index: bytes of its stream, and their CRC32."""
-
-    length: int
-    checksum: int
-
-
-@dataclass(frozen=True)
 class Head:
     """Everything before the chunks.
 
-    tiles: one entry per tile, in raster order. num_chunks: how many chunks follow.
+    lengths, checksums: bytes and CRC32 of each tile's stream, in raster order.
+    num_chunks: how many chunks follow.
     """
 
     header: Header
-    tiles: tuple[TileEntry, ...]
+    lengths: Sequence[int]
+    checksums: Sequence[int]
     num_chunks: int
 
     def __bytes__(self) -> bytes:
@@ -119,14 +117,15 @@ class Head:
             header.model_fingerprint,
             len(name),
         )
-        index = b"".join(_ENTRY.pack(tile.length, tile.checksum) for tile in self.tiles)
-        head = fixed + name + index
+        pairs = zip(self.lengths, self.checksums, strict=True)
+        index = array("I", [number for pair in pairs for number in pair])
+        head = fixed + name + _little_endian(index).tobytes()
         return head + _CRC.pack(zlib.crc32(head))
 
 
 def head_bytes(header: Header) -> int:
     """How long the head of a file is, from magic to checksum."""
-    return _FIXED.size + len(header.model_name) + header.num_tiles * _ENTRY.size + _CRC.size
+    return _FIXED.size + len(header.model_name) + header.num_tiles * ENTRY_BYTES + _CRC.size
 
 
 def peek_header(data: bytes) -> tuple[Header, int]:
@@ -147,14 +146,16 @@ def peek_header(data: bytes) -> tuple[Header, int]:
         )
     if len(data) < _FIXED.size:
         raise BitstreamError("the file is truncated (copy it again): its header is incomplete")
-    (_, _, flags, num_filters, height, width, step, tile, chunks, fingerprint, length) = (
+    (_, _, flags, num_filters, height, width, step, exponent, chunks, fingerprint, length) = (
         _FIXED.unpack_from(data)
     )
+    if flags & ~(_GREY | _SRGB):
+        raise BitstreamError(f"header flags {flags:#04x}: made by a newer slimcae, or damaged?")
+    if length > MAX_NAME_BYTES:
+        raise BitstreamError(f"model name of {length} bytes: must be 1 to {MAX_NAME_BYTES}")
     name = data[_FIXED.size : _FIXED.size + length]
     if len(name) < length:
         raise BitstreamError("the file is truncated (copy it again): its header is incomplete")
-    if flags & ~(_GREY | _SRGB):
-        raise BitstreamError(f"header flags {flags:#04x}: made by a newer slimcae, or damaged?")
     header = Header(
         image_height=height,
         image_width=width,
@@ -162,7 +163,7 @@ def peek_header(data: bytes) -> tuple[Header, int]:
         srgb=bool(flags & _SRGB),
         num_filters=num_filters,
         step=step,
-        tile_side=2 ** min(tile, 64),
+        tile_side=2**exponent,
         model_name=name.decode("ascii", "replace"),
         model_fingerprint=fingerprint,
     )
@@ -176,15 +177,17 @@ def read_head(data: bytes) -> Head:
         BitstreamError: damaged or foreign data, or a format version that is not known.
     """
     header, num_chunks = peek_header(data)
-    end = head_bytes(header)
-    if len(data) < end:
+    end = head_bytes(header) - _CRC.size
+    if len(data) < end + _CRC.size:
         raise BitstreamError("the file is truncated (copy it again): its index is incomplete")
-    (checksum,) = _CRC.unpack_from(data, end - _CRC.size)
-    if zlib.crc32(memoryview(data)[: end - _CRC.size]) != checksum:
+    (checksum,) = _CRC.unpack_from(data, end)
+    checked = memoryview(data)[:end]
+    if zlib.crc32(checked) != checksum:
         raise BitstreamError("the header's checksum does not match (file damaged? copy it again)")
-    start = _FIXED.size + len(header.model_name)
-    entries = _ENTRY.iter_unpack(memoryview(data)[start : end - _CRC.size])
-    return Head(header, tuple(TileEntry(*entry) for entry in entries), num_chunks)
+    index = array("I")  # four bytes an entry, whatever the file claims: no objects
+    index.frombytes(checked[end - header.num_tiles * ENTRY_BYTES :])
+    _little_endian(index)
+    return Head(header, index[::2], index[1::2], num_chunks)
 
 
 def read_header(data: bytes) -> Header:
@@ -194,6 +197,13 @@ def read_header(data: bytes) -> Header:
         BitstreamError: damaged or foreign data, or a format version that is not known.
     """
     return read_head(data).header
+
+
+def _little_endian(numbers: "array[int]") -> "array[int]":
+    """Swap the bytes of numbers, in place, on machines of the other kind."""
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def _what_instead(data: bytes) -> str:

@@ -2,8 +2,10 @@
 
 import os
 import zlib
+from array import array
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import accumulate
 from typing import BinaryIO
 
 from slimcae.container.chunks import (
@@ -11,20 +13,13 @@ from slimcae.container.chunks import (
     EXIF,
     FRAME_BYTES,
     ICC_PROFILE,
+    KNOWN,
     XMP,
     check_payload,
     inflate,
-    is_mandatory,
     unpack_frame,
 )
-from slimcae.container.header import (
-    FORMAT_VERSION,
-    MAX_HEADER_BYTES,
-    Head,
-    head_bytes,
-    peek_header,
-    read_head,
-)
+from slimcae.container.header import MAX_HEADER_BYTES, Head, head_bytes, peek_header, read_head
 from slimcae.errors import BitstreamError
 
 EXIF_PREFIX = b"Exif\0\0"
@@ -41,33 +36,31 @@ class _Chunk:
 class Reader:
     """A `.scae` file, of which at first only the head and the frames of the chunks are read.
 
-    header: of the file. Tiles and chunks are read and verified when they are asked for;
-    `verify` does so with all of them. Nothing is read, and no memory taken, by a length that the
-    file does not have.
+    header: of the file. Tiles and chunks are read and verified when they are asked for, so a
+    truncated file can still say what it is; `verify` finds everything. Nothing is read, and no
+    memory taken, by a length that the file does not have. Not for several threads at once.
 
     Raises (here and from every method):
         BitstreamError: damaged, truncated or foreign data, a format version or a mandatory chunk
-            that is not known, repeated chunks.
+            that is not known, repeated chunks, a file that is not seekable.
     """
 
     def __init__(self, source: bytes | BinaryIO) -> None:
-        """Read from bytes, or from a seekable file, whatever its position."""
+        """Read from bytes, or from a seekable file, from its beginning whatever its position."""
         self._file = BytesIO(source) if isinstance(source, bytes) else source
-        self._size = self._file.seek(0, os.SEEK_END)
+        self._size = _size(self._file)
         self._head = self._read_head()
         self.header = self._head.header
-        self._chunks, position = self._read_frames(head_bytes(self.header))
-        self._tiles: list[int] = []
-        for tile in self._head.tiles:
-            self._tiles.append(position)
-            position += tile.length
-        self._end = position
+        self._chunks, start = self._read_frames(head_bytes(self.header))
+        # where each tile begins, and where the last one ends
+        self._starts = array("Q", accumulate(self._head.lengths, initial=start))
 
     def tile(self, index: int) -> bytes:
         """The stream of one tile, numbered in raster order."""
-        entry = self._head.tiles[index]
-        stream = self._read(self._tiles[index], entry.length, f"tile {index}")
-        if zlib.crc32(stream) != entry.checksum:
+        if not 0 <= index < self.header.num_tiles:
+            raise IndexError(f"tile {index} of {self.header.num_tiles}")
+        stream = self._read(self._starts[index], self._head.lengths[index], f"tile {index}")
+        if zlib.crc32(stream) != self._head.checksums[index]:
             raise BitstreamError(
                 f"the checksum of tile {index} does not match (file damaged? copy it again)"
             )
@@ -81,7 +74,7 @@ class Reader:
     @property
     def alpha(self) -> bytes | None:
         """A PNG file of the alpha channel, or None for an opaque picture."""
-        return self._payload(ALPHA) if ALPHA in self._chunks else None
+        return self._payload(ALPHA)
 
     @property
     def icc_profile(self) -> bytes | None:
@@ -100,12 +93,19 @@ class Reader:
         return self._metadata(XMP)
 
     def verify(self) -> None:
-        """Compare every checksum of the file, and its length."""
-        if self._end != self._size:
-            raise self._wrong_length()
+        """Compare the file's length and every checksum; holds one tile or chunk at a time."""
+        end = self._starts[-1]
+        if self._size < end:
+            raise BitstreamError(
+                f"the file is truncated (copy it again): it has {self._size:,} of {end:,} bytes"
+            )
+        if self._size > end:
+            raise BitstreamError(
+                f"{self._size - end:,} bytes follow the picture (file damaged? copy it again)"
+            )
         for tag in self._chunks:
-            self._payload(tag)
-        for index in range(len(self._tiles)):
+            self._verified(tag)
+        for index in range(self.header.num_tiles):
             self.tile(index)
 
     def sizes(self) -> dict[str, int]:
@@ -113,45 +113,48 @@ class Reader:
         parts = {"header": head_bytes(self.header)}
         for tag, chunk in self._chunks.items():
             parts[tag.decode()] = FRAME_BYTES + chunk.length
-        return parts | {"tiles": sum(tile.length for tile in self._head.tiles)}
+        return parts | {"tiles": sum(self._head.lengths)}
 
     def _read_head(self) -> Head:
         start = self._read(0, min(MAX_HEADER_BYTES, self._size), "header")
         header, _ = peek_header(start)
-        length = head_bytes(header)
-        if length > self._size:
+        missing = head_bytes(header) - len(start)
+        if missing > self._size - len(start):
             raise BitstreamError(
-                f"the file is truncated (copy it again): {self._size} bytes cannot hold "
-                f"{header.num_tiles} tiles of {header.image_width}x{header.image_height} pixels"
+                f"the file is truncated or damaged (copy it again): {self._size:,} bytes cannot "
+                f"hold {header.num_tiles:,} tiles of {header.image_width}x{header.image_height} "
+                "pixels"
             )
-        if length > len(start):
-            start = self._read(0, length, "header")
-        return read_head(start)
+        return read_head(start + self._read(len(start), max(missing, 0), "header"))
 
     def _read_frames(self, position: int) -> tuple[dict[bytes, _Chunk], int]:
         chunks: dict[bytes, _Chunk] = {}
-        for _ in range(self._head.num_chunks):
-            frame = self._read(position, FRAME_BYTES, "chunk")
+        for number in range(self._head.num_chunks):
+            frame = self._read(position, FRAME_BYTES, f"chunk {number}")
             tag, length = unpack_frame(frame)
             if tag in chunks:
                 raise BitstreamError(f"chunk {tag.decode()} appears twice")
-            if is_mandatory(tag) and tag != ALPHA:
-                raise BitstreamError(
-                    f"the file needs chunk {tag.decode()}, which this slimcae (format version "
-                    f"{FORMAT_VERSION}) does not know: install a newer one"
-                )
             chunks[tag] = _Chunk(frame, position + FRAME_BYTES, length)
             position += FRAME_BYTES + length
         return chunks, position
 
-    def _payload(self, tag: bytes) -> bytes:
+    def _payload(self, tag: bytes) -> bytes | None:
+        if tag in self._chunks:
+            return self._verified(tag)
+        # a damaged tag must not pass for a chunk that is not there
+        for unknown in self._chunks.keys() - KNOWN:
+            self._verified(unknown)
+        return None
+
+    def _verified(self, tag: bytes) -> bytes:
         chunk = self._chunks[tag]
         payload = self._read(chunk.start, chunk.length, f"chunk {tag.decode()}")
         check_payload(chunk.frame, payload)
         return payload
 
     def _metadata(self, tag: bytes) -> bytes | None:
-        return inflate(tag, self._payload(tag)) if tag in self._chunks else None
+        payload = self._payload(tag)
+        return None if payload is None else inflate(tag, payload)
 
     def _read(self, position: int, length: int, what: str) -> bytes:
         if position + length > self._size:
@@ -160,17 +163,20 @@ class Reader:
                 f"{position + length:,}, the file has {self._size:,}"
             )
         self._file.seek(position)
-        data = self._file.read(length)
-        if len(data) < length:
-            raise BitstreamError(f"the file became shorter while it was read ({what})")
-        return data
+        parts = []
+        while length:
+            parts.append(self._file.read(length))  # unbuffered files may give less
+            if not parts[-1]:
+                raise BitstreamError(f"the file became shorter while it was read ({what})")
+            length -= len(parts[-1])
+        return b"".join(parts)
 
-    def _wrong_length(self) -> BitstreamError:
-        if self._size < self._end:
-            return BitstreamError(
-                f"the file is truncated (copy it again): it has {self._size:,} of {self._end:,} "
-                "bytes"
-            )
-        return BitstreamError(
-            f"{self._size - self._end:,} bytes follow the picture (file damaged? copy it again)"
-        )
+
+def _size(file: BinaryIO) -> int:
+    try:
+        file.seek(0, os.SEEK_END)
+    except OSError as error:  # a pipe or a socket
+        raise BitstreamError(
+            "the file is not seekable (a pipe?): read all of it and give its bytes"
+        ) from error
+    return file.tell()

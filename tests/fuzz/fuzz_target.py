@@ -1,0 +1,213 @@
+"""What must hold for any bytes that are given to the container and the coder.
+
+Without atheris: `fuzz_container.py` feeds it, `test_fuzz_corpus.py` replays what is in `corpus`.
+"""
+
+import zlib
+from io import BytesIO
+
+import numpy as np
+
+from slimcae import container
+from slimcae.coding.coder import SymbolCoder, longest_stream
+from slimcae.coding.tables import SymbolTables, from_channels
+from slimcae.container import Contents, Header, Reader
+from slimcae.errors import BitstreamError
+
+MAX_SYMBOLS = 4096
+"""Tiles of more are not decoded: the fuzzer should try many files, not large ones."""
+TOTAL = 2**24
+COUNTS = [
+    [2**22, 2**23, 2**21, 2**21],
+    [TOTAL - 1, 1],
+    [1, 2, 3, 2**8, 2**16, 2**23, TOTAL - 2**23 - 2**16 - 2**8 - 7, 1],
+    [1, TOTAL - 1],
+]
+
+
+def tables(num_filters: int) -> SymbolTables:
+    """Tables of this many channels: four kinds, again and again."""
+    kinds = [COUNTS[channel % len(COUNTS)] for channel in range(num_filters)]
+    minimum = np.array([-1 - channel % 3 for channel in range(num_filters)], np.int32)
+    return from_channels(minimum, [np.array(counts, np.int32) for counts in kinds])
+
+
+def check(data: bytes) -> bool:
+    """Try bytes as they are, and with all checksums made right; whether they were read as they are.
+
+    Raises:
+        AssertionError: something that must hold does not.
+        Exception: whatever but `BitstreamError` the package lets out.
+    """
+    as_it_is = check_file(data)
+    check_file(resealed(data))
+    check_stream(data, (3, 2, 3))
+    return as_it_is
+
+
+def check_file(data: bytes) -> bool:
+    """Whether a file can be read. If so, its parts and what is written of it must agree."""
+    try:
+        reader = Reader(BytesIO(data))
+        reader.verify()
+    except BitstreamError:
+        assert refused(data)
+        return False
+    contents = container.read(data)
+    header = contents.header
+    assert header == reader.header == container.read_header(data)
+    assert tuple(map(reader.tile, range(header.num_tiles))) == contents.tiles
+    extras = (reader.alpha, reader.icc_profile, reader.exif, reader.xmp)
+    assert extras == (contents.alpha, contents.icc_profile, contents.exif, contents.xmp)
+    sizes = reader.sizes()
+    assert sum(sizes.values()) == len(data)
+
+    # Header, streams, alpha and metadata always come back from what is written of them, to the
+    # same bytes. The file itself need not be the same bytes: its chunks may be unknown ones, in
+    # another order, or deflated in another way. Without them it must.
+    written = container.write(contents)
+    assert container.read(written) == contents
+    assert container.write(container.read(written)) == written
+    assert container.overhead(header, *extras) == len(written) - sizes["tiles"]
+    if sizes.keys() <= {"header", "ALPH", "tiles"}:
+        assert written == data
+    check_streams(contents)
+    return True
+
+
+def refused(data: bytes) -> bool:
+    try:
+        container.read(data)
+    except BitstreamError:
+        return True
+    return False
+
+
+def check_streams(contents: Contents) -> None:
+    """Decode the tiles of a file, at most so many symbols."""
+    header = contents.header
+    side = header.tile_side // 16
+    rows, columns = -(-header.image_height // 16), -(-header.image_width // 16)
+    if header.num_filters * rows * columns > MAX_SYMBOLS:
+        return
+    places = [(top, left) for top in range(0, rows, side) for left in range(0, columns, side)]
+    for (top, left), stream in zip(places, contents.tiles, strict=True):
+        shape = (header.num_filters, min(side, rows - top), min(side, columns - left))
+        check_stream(stream, shape)
+
+
+def check_stream(stream: bytes, shape: tuple[int, int, int]) -> None:
+    """Decode bytes; symbols that come out are such, and come back from what encodes them.
+
+    The stream itself need not be what `encode` makes of them: the last word has some freedom, and
+    an escape may stand before a value that the table has.
+    """
+    model = tables(shape[0])
+    coder = SymbolCoder(model)
+    try:
+        symbols = coder.decode(stream, shape)
+    except BitstreamError:
+        return
+    assert symbols.shape == shape
+    assert symbols.dtype == np.int16
+    assert symbols.min() > -32768
+    encoded = coder.encode(symbols)
+    assert (coder.decode(encoded, shape) == symbols).all()
+    bits = model.ideal_bits(symbols)
+    assert bits < 8 * len(encoded)
+    assert len(encoded) <= longest_stream(bits, symbols.size)
+
+
+def resealed(data: bytes) -> bytes:
+    """With right checksums, as far as there are places for them: else no fuzzer gets past them."""
+    sealed = bytearray(data)
+    if len(data) < 28:
+        return data
+    exponent, num_chunks, name_length = data[17], data[18], data[27]
+    height, width = number(data[8:12]), number(data[12:16])
+    sealed[:5] = b"\x89S\r\n\x02"
+    index = 28 + name_length
+    num_tiles = -(-height // 2**exponent) * -(-width // 2**exponent)
+    at = end = index + 8 * num_tiles
+    if len(data) < end + 4:
+        return bytes(sealed)
+    at += 4
+    for _ in range(num_chunks):
+        length = number(data[at + 4 : at + 8])
+        if len(data) < at + 12 + length:
+            break
+        checked = data[at : at + 8] + data[at + 12 : at + 12 + length]
+        sealed[at + 8 : at + 12] = checksum(checked)
+        at += 12 + length
+    for entry in range(index, end, 8):
+        length = number(data[entry : entry + 4])
+        sealed[entry + 4 : entry + 8] = checksum(data[at : at + length])
+        at += length
+    sealed[end : end + 4] = checksum(sealed[:end])
+    return bytes(sealed)
+
+
+def number(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+def checksum(data: bytes | bytearray) -> bytes:
+    return zlib.crc32(data).to_bytes(4, "little")
+
+
+def seeds() -> dict[str, bytes]:
+    """Small files of every kind to start from, by name; those named `read-…` are valid."""
+    rng = np.random.default_rng(0)
+
+    def file(
+        height: int, width: int, num_filters: int = 3, side: int = 16, **extras: bytes
+    ) -> bytes:
+        header = Header(
+            height,
+            width,
+            False,
+            True,
+            num_filters,
+            1,
+            side,
+            "fuzz",
+            b"\x01\x02\x03\x04\x05\x06\x07\x08",
+        )
+        coder = SymbolCoder(tables(num_filters))
+        tiles = []
+        for top in range(0, height, side):
+            for left in range(0, width, side):
+                rows, columns = min(side, height - top), min(side, width - left)
+                shape = (num_filters, -(-rows // 16), -(-columns // 16))
+                tiles.append(coder.encode(np.rint(rng.laplace(0, 3, shape)).astype(np.int16)))
+        return container.write(Contents(header, tiles, **extras))
+
+    def with_chunk(data: bytes, tag: bytes, payload: bytes) -> bytes:
+        """A file of one tile and no chunks, with this one."""
+        end = 28 + data[27] + 8 + 4
+        changed = bytearray(data[:end])
+        changed[18] = 1
+        frame = tag + len(payload).to_bytes(4, "little") + bytes(4)
+        return resealed(bytes(changed) + frame + payload + data[end:])
+
+    one = file(20, 33, side=64)
+    bomb = zlib.compress(bytes(2**17), 9)
+    return {
+        "read-one-tile": one,
+        "read-six-tiles": file(20, 33),
+        "read-alpha": file(1, 1, alpha=b"\x89PNG\r\n\x1a\n"),
+        "read-metadata": file(5, 40, 1, icc_profile=b"profile", exif=b"II*\0", xmp=b"<x/>"),
+        "read-many-filters": file(16, 16, 17),
+        "read-unknown-chunk": with_chunk(one, b"note", b"of 2040"),
+        "read-nested": with_chunk(one, b"ALPH", one),
+        "read-bomb": with_chunk(one, b"iccp", bomb),
+        "read-damaged-exif": with_chunk(one, b"exif", b"not deflated"),
+        "refused-mandatory-chunk": with_chunk(one, b"Note", b"of 2040"),
+        "refused-truncated": one[:-3],
+        "refused-followed": one + one,
+        "refused-version": one[:4] + b"\x03" + one[5:],
+        "refused-wild-size": resealed(one[:8] + b"\xff" * 8 + one[16:]),
+        "refused-wild-length": resealed(one[:32] + b"\xff" * 4 + one[36:]),
+        "refused-magic": one[:4],
+        "refused-nothing": b"",
+    }
