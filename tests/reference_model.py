@@ -69,7 +69,7 @@ class Model:
         minimum = self.tensors[f"tables.{width}.minimum"]
         length = self.tensors[f"tables.{width}.length"]
         counts = iter(self.tensors[f"tables.{width}.counts"].numbers)
-        found = []
+        found: list[Table] = []
         for place in product(range(step + 1), range(width)):
             entries = [next(counts) for _ in range(length.at(*place))]
             found.append((minimum.at(*place), entries))

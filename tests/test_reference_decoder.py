@@ -383,3 +383,16 @@ def test_models_of_every_variant_are_what_the_document_says(
         fast_pixels = codec.synthesise(symbols, (17, 33), step)
         assert fast_pixels.std() > 10  # else any two of them were alike
         assert np.abs(pixels - fast_pixels).max() <= 1
+
+
+def test_pixels_depend_on_two_latents_around_them_and_no_more() -> None:
+    """docs/format.md, "Parts of a picture": a loud latent reaches so far and is heard there."""
+    codec = Codec(load_model(TESTS / "data" / "golden" / "tiny.safetensors"))
+    quiet = np.zeros((4, 11, 11), np.int16)
+    expected = codec.synthesise(quiet, (176, 176))
+    loud = quiet.copy()
+    loud[:, 5, 5] = 30000
+    changed = (codec.synthesise(loud, (176, 176)) != expected).any(axis=2)
+    rows, columns = (np.unique(places // 16 - 5).tolist() for places in np.nonzero(changed))
+    # it is the second latent behind the pixels of -2, and the first before those of 1
+    assert rows == columns == [-2, -1, 0, 1]
