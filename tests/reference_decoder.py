@@ -56,11 +56,7 @@ class RangeDecoder:
 
 
 def decode_symbols(data: bytes, tables: Sequence[Table], height: int, width: int) -> list[Plane]:
-    """docs/format.md, "Symbols": all planes, channel by channel."""
-    if height * width == 0:
-        if data:
-            raise DamagedError("data for no symbols")
-        return [[[] for _ in range(height)] for _ in tables]
+    """docs/format.md, "Symbols": the planes of one tile, channel by channel."""
     if not data:
         raise DamagedError("no data")
     decoder = RangeDecoder(data)
@@ -88,57 +84,119 @@ class File:
     height: int
     width: int
     grey: bool
+    srgb: bool
     step: int
+    tile_side: int
     fingerprint: bytes
     model_name: str
     chunks: dict[str, bytes]
+    """As stored, known or not."""
+    tiles: list[bytes]
 
 
 def decode_file(data: bytes) -> File:
-    """docs/format.md, "File", "Header" and "Chunks"."""
+    """docs/format.md, "File", "Head" and "Chunks"; every checksum verified."""
     if data[:4] != bytes([0x89, 0x53, 0x0D, 0x0A]):
         raise DamagedError("magic")
-    if data[4:5] != b"\x01":
+    if data[4:5] != b"\x02":
         raise DamagedError("version")
-    if len(data) < 26 or len(data) < 26 + data[25] + 4:
+    if len(data) < 28 or len(data) < 28 + data[27]:
         raise DamagedError("short header")
-    end = 26 + data[25]
-    if number(data[end : end + 4]) != zlib.crc32(data[:end]):
-        raise DamagedError("checksum of the header")
-    name = data[26:end].decode("ascii")
+    flags, exponent, num_chunks = data[5], data[17], data[18]
+    name = data[28 : 28 + data[27]]
+    if flags > 3 or not 4 <= exponent <= 20:
+        raise DamagedError("flags or tiles")
+    if not 1 <= len(name) <= 24 or any(not 0x20 <= byte <= 0x7E for byte in name):
+        raise DamagedError("name")
     file = File(
         num_filters=number(data[6:8]),
         height=number(data[8:12]),
         width=number(data[12:16]),
-        grey=data[5] == 1,
+        grey=flags & 1 == 1,
+        srgb=flags & 2 == 2,
         step=data[16],
-        fingerprint=data[17:25],
-        model_name=name,
+        tile_side=2**exponent,
+        fingerprint=data[19:27],
+        model_name=name.decode("ascii"),
         chunks={},
+        tiles=[],
     )
-    sizes_fit = file.num_filters and file.height and file.width and 1 <= len(name) <= 32
-    if data[5] > 1 or not sizes_fit or not name.isprintable():
-        raise DamagedError("header")
-    at = end + 4
-    while "LATN" not in file.chunks:
-        head = data[at : at + 12]
-        if len(head) < 12:
-            raise DamagedError("short chunk head")
-        length = number(head[4:8])
-        payload = data[at + 12 : at + 12 + length]
-        if len(payload) < length or number(head[8:]) != zlib.crc32(head[:8] + payload):
-            raise DamagedError("chunk")
-        tag = head[:4].decode("ascii")
-        if not tag.isalpha() or tag in file.chunks:
-            raise DamagedError("tag")
-        if tag[0].isupper() and tag not in ("LATN", "ALPH"):
-            raise DamagedError("unknown mandatory chunk")
-        file.chunks[tag] = payload
-        at += 12 + length
+    if not (file.num_filters and file.height and file.width):
+        raise DamagedError("size")
+    index = 28 + len(name)
+    num_tiles = ceil(file.height, file.tile_side) * ceil(file.width, file.tile_side)
+    at = index + 8 * num_tiles
+    if len(data) < at + 4 or number(data[at : at + 4]) != zlib.crc32(data[:at]):
+        raise DamagedError("index, or checksum of the head")
+    at += 4
+    for _ in range(num_chunks):
+        at = decode_chunk(data, at, file.chunks)
+    for entry in range(index, index + 8 * num_tiles, 8):
+        length, checksum = number(data[entry : entry + 4]), number(data[entry + 4 : entry + 8])
+        stream = data[at : at + length]
+        if len(stream) < length or zlib.crc32(stream) != checksum:
+            raise DamagedError("stream of a tile")
+        file.tiles.append(stream)
+        at += length
     if at != len(data):
-        raise DamagedError("data after the latents")
+        raise DamagedError("data behind the last tile")
     return file
+
+
+def decode_chunk(data: bytes, at: int, chunks: dict[str, bytes]) -> int:
+    """Put the chunk at this place into `chunks`; returns where it ends."""
+    head = data[at : at + 12]
+    if len(head) < 12:
+        raise DamagedError("short chunk head")
+    length = number(head[4:8])
+    payload = data[at + 12 : at + 12 + length]
+    if len(payload) < length or number(head[8:]) != zlib.crc32(head[:8] + payload):
+        raise DamagedError("chunk")
+    if any(not (0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A) for byte in head[:4]):
+        raise DamagedError("tag")
+    tag = head[:4].decode("ascii")
+    if tag in chunks:
+        raise DamagedError("tag twice")
+    if tag[0].isupper() and tag != "ALPH":
+        raise DamagedError("unknown mandatory chunk")
+    chunks[tag] = payload
+    return at + 12 + length
+
+
+def metadata(file: File, tag: str) -> bytes | None:
+    """What a chunk of metadata holds, or None if it is not there or not as it must be."""
+    if tag not in file.chunks:
+        return None
+    inflater = zlib.decompressobj()
+    try:
+        found = inflater.decompress(file.chunks[tag], 2**24)
+    except zlib.error:
+        return None
+    whole = inflater.eof and not inflater.unused_data
+    return found if found and whole else None
+
+
+def decode_planes(file: File, tables: Sequence[Table]) -> list[Plane]:
+    """docs/format.md, "Tiles": the symbols of the whole picture, channel by channel."""
+    rows, columns, side = ceil(file.height, 16), ceil(file.width, 16), file.tile_side // 16
+    if len(tables) != file.num_filters:
+        raise DamagedError("tables of another width")
+    planes = [[[0] * columns for _ in range(rows)] for _ in tables]
+    streams = iter(file.tiles)
+    for top in range(0, rows, side):
+        for left in range(0, columns, side):
+            height, width = min(side, rows - top), min(side, columns - left)
+            tile = decode_symbols(next(streams), tables, height, width)
+            for plane, part in zip(planes, tile, strict=True):
+                for row in range(height):
+                    plane[top + row][left : left + width] = part[row]
+    return planes
 
 
 def number(data: bytes) -> int:
     return int.from_bytes(data, "little")
+
+
+def ceil(value: int, unit: int) -> int:
+    """⌈value / unit⌉."""
+    return (value + unit - 1) // unit

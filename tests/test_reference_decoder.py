@@ -1,19 +1,46 @@
-"""The fast coder and container against the slow decoder written from docs/format.md."""
+"""The fast decoder against the slow ones written from docs/format.md.
+
+Both must take the same files and refuse the same, with one exception that the document names: the
+fast coder cannot see how far beyond a stream's end it has read, so it may accept more streams.
+"""
 
 import re
+import zlib
 from pathlib import Path
 
 import constriction
 import numpy as np
 import pytest
-from hypothesis import given, settings
+import torch
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reference_decoder import DamagedError, RangeDecoder, decode_file, decode_symbols
+from reference_decoder import (
+    DamagedError,
+    File,
+    RangeDecoder,
+    Table,
+    decode_file,
+    decode_planes,
+    decode_symbols,
+    metadata,
+)
+from reference_model import Model
 from slimcae import container
+from slimcae.codec import Codec
+from slimcae.codec.decoding import decode_symbols as decode_symbols_fast
+from slimcae.codec.tiles import latent_grid
 from slimcae.coding.coder import SymbolCoder
-from slimcae.coding.tables import TOTAL, SymbolTables
+from slimcae.coding.tables import TOTAL, SymbolTables, from_channels
+from slimcae.container.header import Head, TileEntry
 from slimcae.errors import BitstreamError
+from slimcae.model.checkpoint import fingerprint, load_model, save_model
+from slimcae.model.config import GDNVariant, ModelInfo, SlimCAEConfig
+from slimcae.model.slimcae import SlimCAE
+
+TESTS = Path(__file__).parent
+DOCUMENT = TESTS.parent / "docs" / "format.md"
+GOLDEN_FILES = sorted((TESTS / "data" / "golden" / "scae").glob("*.scae"))
 
 
 def random_counts(rng: np.random.Generator, size: int, concentration: float) -> np.ndarray:
@@ -27,7 +54,7 @@ def random_counts(rng: np.random.Generator, size: int, concentration: float) -> 
 def slow(data: bytes, tables: SymbolTables, shape: tuple[int, int, int]) -> np.ndarray:
     pairs = [
         (int(first), counts.tolist())
-        for first, counts in zip(tables.minimum, tables.counts, strict=True)
+        for first, counts in zip(tables.minimum, tables.channels(), strict=True)
     ]
     return np.array(decode_symbols(data, pairs, *shape[1:]), np.int32).reshape(shape)
 
@@ -37,7 +64,7 @@ def slow(data: bytes, tables: SymbolTables, shape: tuple[int, int, int]) -> np.n
 def test_constriction_uses_exactly_our_table(size: int, concentration: float) -> None:
     """Words crafted to fall just below and just onto every boundary between two symbols."""
     counts = random_counts(np.random.default_rng(size), size, concentration)
-    tables = SymbolTables(np.zeros(1, np.int32), (counts,))
+    tables = from_channels(np.zeros(1, np.int32), (counts,))
     coder = SymbolCoder(tables)
     scale = (2**64 - 1) >> 24
     for entry, boundary in enumerate(np.cumsum(counts.astype(np.int64))[:-1].tolist()):
@@ -55,8 +82,8 @@ def test_constriction_uses_exactly_our_table(size: int, concentration: float) ->
 @given(
     seed=st.integers(0, 2**32 - 1),
     channels=st.integers(1, 4),
-    height=st.integers(0, 6),
-    width=st.integers(0, 6),
+    height=st.integers(1, 6),
+    width=st.integers(1, 6),
     size=st.sampled_from([2, 3, 40, 900]),
     concentration=st.sampled_from([0.01, 0.3, 10.0]),
     spread=st.sampled_from([2, 60, 32767]),
@@ -73,7 +100,7 @@ def test_both_decoders_agree(
     rng = np.random.default_rng(seed)
     counts = tuple(random_counts(rng, size, concentration) for _ in range(channels))
     minimum = rng.integers(-spread, 1, channels).clip(-32767, 32767 - size + 2).astype(np.int32)
-    tables = SymbolTables(minimum, counts)
+    tables = from_channels(minimum, counts)
     shape = (channels, height, width)
     symbols = rng.integers(-spread, spread + 1, shape).astype(np.int32)
     coder = SymbolCoder(tables)
@@ -86,7 +113,7 @@ def test_both_decoders_agree(
 def test_both_decoders_agree_on_long_runs_that_cost_almost_nothing(symbol: int) -> None:
     """Words come rarely, carries may wait long, and the end is decided by few bits."""
     counts = np.array([TOTAL - 3, 2, 1], np.int32)
-    tables = SymbolTables(np.zeros(1, np.int32), (counts,))
+    tables = from_channels(np.zeros(1, np.int32), (counts,))
     symbols = np.zeros((1, 100, 150), np.int32)
     symbols[0, 50, 60] = symbol
     coder = SymbolCoder(tables)
@@ -99,7 +126,7 @@ def test_both_decoders_agree_on_long_runs_that_cost_almost_nothing(symbol: int) 
 def test_both_decoders_agree_on_the_last_quantile_of_every_table() -> None:
     """The top of the range, where carries run through words of ones."""
     counts = np.array([1, TOTAL - 2, 1], np.int32)
-    tables = SymbolTables(np.zeros(1, np.int32), (counts,))
+    tables = from_channels(np.zeros(1, np.int32), (counts,))
     symbols = np.ones((1, 40, 40), np.int32)
     symbols[0, ::7, ::3] = 5  # escapes
     coder = SymbolCoder(tables)
@@ -116,7 +143,7 @@ def test_both_decoders_agree_on_arbitrary_bytes(data: bytes, seed: int) -> None:
     The fast one cannot see how far beyond the end it has read, so it may accept more.
     """
     rng = np.random.default_rng(seed)
-    tables = SymbolTables(
+    tables = from_channels(
         np.array([-3, 0], np.int32),
         (random_counts(rng, 8, 0.5), random_counts(rng, 2, 5.0)),
     )
@@ -134,71 +161,238 @@ def test_both_decoders_agree_on_arbitrary_bytes(data: bytes, seed: int) -> None:
             np.testing.assert_array_equal(symbols, reference)
 
 
-@settings(max_examples=50, deadline=None)
-@given(
-    height=st.integers(1, 2**32 - 1),
-    width=st.integers(1, 2**32 - 1),
+headers = st.builds(
+    container.Header,
+    image_height=st.integers(1, 200),
+    image_width=st.integers(1, 200),
+    grey=st.booleans(),
+    srgb=st.booleans(),
     num_filters=st.integers(1, 2**16 - 1),
     step=st.integers(0, 255),
-    grey=st.booleans(),
-    name=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=32),
-    fingerprint=st.binary(min_size=8, max_size=8),
-    latents=st.binary(max_size=50),
-    alpha=st.none() | st.binary(max_size=50),
-    profile=st.none() | st.binary(min_size=1, max_size=50),
+    tile_side=st.sampled_from([2**t for t in range(4, 21)]),
+    model_name=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=24),
+    model_fingerprint=st.binary(min_size=8, max_size=8),
 )
-def test_both_readers_agree_on_files(
-    height: int,
-    width: int,
-    num_filters: int,
-    step: int,
-    grey: bool,
-    name: str,
-    fingerprint: bytes,
-    latents: bytes,
-    alpha: bytes | None,
-    profile: bytes | None,
-) -> None:
-    header = container.Header(
-        image_height=height,
-        image_width=width,
-        grey=grey,
-        num_filters=num_filters,
-        step=step,
-        model_name=name,
-        model_fingerprint=fingerprint,
-    )
-    contents = container.Contents(header, latents, alpha, profile)
+payloads = st.none() | st.binary(min_size=1, max_size=30)
+
+
+@st.composite
+def files(draw: st.DrawFn) -> container.Contents:
+    """Any contents, with streams that need not decode."""
+    header = draw(headers)
+    streams = st.lists(st.binary(max_size=9), min_size=header.num_tiles, max_size=header.num_tiles)
+    metadata = [draw(payloads) for _ in range(3)]
+    return container.Contents(header, draw(streams), draw(payloads), *metadata)
+
+
+def assert_same(file: File, contents: container.Contents) -> None:
+    header = contents.header
+    assert (file.height, file.width) == (header.image_height, header.image_width)
+    assert (file.grey, file.srgb) == (header.grey, header.srgb)
+    assert (file.num_filters, file.step) == (header.num_filters, header.step)
+    assert (file.tile_side, file.model_name) == (header.tile_side, header.model_name)
+    assert file.fingerprint == header.model_fingerprint
+    assert file.tiles == list(contents.tiles)
+    assert file.chunks.get("ALPH") == contents.alpha
+    assert metadata(file, "iccp") == contents.icc_profile
+    assert metadata(file, "xmpp") == contents.xmp
+    exif = metadata(file, "exif")
+    assert contents.exif == (None if exif is None else b"Exif\0\0" + exif)
+
+
+def assert_both_agree(data: bytes) -> bool:
+    """Whether both readers accept the data; both must, with the same result, or neither."""
+    try:
+        file = decode_file(data)
+    except DamagedError:
+        with pytest.raises(BitstreamError):
+            container.read(data)
+        return False
+    assert_same(file, container.read(data))
+    return True
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(files())
+def test_both_readers_agree_on_files(contents: container.Contents) -> None:
     data = container.write(contents)
-    assert container.read(data) == contents
-    assert container.read_header(data[: container.MAX_HEADER_BYTES]) == header
-    file = decode_file(data)
-    assert (file.height, file.width, file.grey) == (height, width, grey)
-    assert (file.num_filters, file.step, file.model_name) == (num_filters, step, name)
-    assert file.fingerprint == fingerprint
-    assert file.chunks["LATN"] == latents
-    assert file.chunks.get("ALPH") == alpha
-    assert ("iccp" in file.chunks) == (profile is not None)
+    assert_same(decode_file(data), contents if contents.exif is None else container.read(data))
+    assert_both_agree(data)
 
 
-def test_the_example_of_the_document() -> None:
-    document = Path(__file__).parents[1] / "docs" / "format.md"
-    example = document.read_text(encoding="utf-8").split("## Example")[1]
-    data = bytes.fromhex("".join(re.findall(r"^    ([0-9a-f ]+)$", example, re.MULTILINE)))
-    tables = SymbolTables(
-        np.array([-1, 3], np.int32),
-        (
-            np.array([4194304, 8388608, 2097152, 2097152], np.int32),
-            np.array([16777215, 1], np.int32),
-        ),
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(files(), st.data())
+def test_both_readers_agree_on_damaged_files(
+    contents: container.Contents, data: st.DataObject
+) -> None:
+    """Bytes that are changed, cut out or put in, with the head's checksum made to fit or not."""
+    damaged = bytearray(container.write(contents))
+    for _ in range(data.draw(st.integers(1, 3), "changes")):
+        start = data.draw(st.integers(0, len(damaged)), "start")
+        end = min(start + data.draw(st.integers(0, 4), "length"), len(damaged))
+        damaged[start:end] = data.draw(st.binary(max_size=4), "instead")
+    if data.draw(st.booleans(), "sealed"):
+        seal(damaged)
+    assert_both_agree(bytes(damaged))
+
+
+def seal(damaged: bytearray) -> None:
+    """Make the head's checksum fit, as a forger would, if there is a head."""
+    if len(damaged) < 28 or not 4 <= damaged[17] <= 20:
+        return
+    height, width = (int.from_bytes(damaged[at : at + 4], "little") for at in (8, 12))
+    side = 2 ** damaged[17]
+    end = 28 + damaged[27] + 8 * (-(-height // side) * -(-width // side))
+    if end + 4 <= len(damaged):
+        damaged[end : end + 4] = zlib.crc32(damaged[:end]).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("path", GOLDEN_FILES, ids=lambda path: path.stem)
+def test_both_readers_refuse_every_truncation_and_every_flipped_bit(path: Path) -> None:
+    data = path.read_bytes()
+    assert assert_both_agree(data)
+    for length in range(len(data)):
+        assert not assert_both_agree(data[:length])
+    for position in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[position // 8] ^= 1 << position % 8
+        assert not assert_both_agree(bytes(damaged))
+
+
+@pytest.mark.parametrize("path", GOLDEN_FILES, ids=lambda path: path.stem)
+def test_both_readers_agree_on_every_byte_of_a_forged_head(path: Path) -> None:
+    """Each byte of the head set to many values, with a checksum that fits."""
+    data = path.read_bytes()
+    accepted = 0
+    for position in range(28 + data[27] + 8):
+        for value in (0, 1, 2, 3, 4, 5, 10, 20, 21, 24, 25, 31, 126, 127, 128, 255):
+            forged = bytearray(data)
+            forged[position] = value
+            seal(forged)
+            accepted += assert_both_agree(bytes(forged))
+    assert accepted  # another step or name, say, is no damage to the container
+
+
+def chunk(tag: bytes, payload: bytes) -> bytes:
+    head = tag + len(payload).to_bytes(4, "little")
+    return head + zlib.crc32(head + payload).to_bytes(4, "little") + payload
+
+
+@pytest.mark.parametrize(
+    ("chunks", "accepted"),
+    [
+        ([], True),
+        ([chunk(b"note", b"hi")], True),
+        ([chunk(b"note", b"hi"), chunk(b"nOTE", b"hi")], True),
+        ([chunk(b"note", b"hi"), chunk(b"note", b"hi")], False),
+        ([chunk(b"Note", b"hi")], False),
+        ([chunk(b"ALPH", b"")], True),  # for the container: it is no PNG file
+        ([chunk(b"ALPH", b""), chunk(b"ALPH", b"")], False),
+        ([chunk(b"no e", b"")], False),
+        ([chunk(b"n0te", b"")], False),
+        ([chunk(b"n\xf6te"[:4], b"")], False),
+        ([chunk(b"n[te", b"")], False),
+        ([chunk(b"iccp", b"no zlib"), chunk(b"exif", b""), chunk(b"xmpp", b"\x78")], True),
+        ([chunk(b"iccp", zlib.compress(b"")), chunk(b"xmpp", zlib.compress(b"a") + b"a")], True),
+        ([chunk(b"iccp", zlib.compress(bytes(2**24)))], True),
+        ([chunk(b"xmpp", zlib.compress(bytes(2**24 + 1)))], True),
+    ],
+)
+def test_both_readers_agree_on_forged_chunks(chunks: list[bytes], accepted: bool) -> None:
+    header = container.Header(5, 5, False, False, 2, 0, 16, "m", bytes(8))
+    head = Head(header, (TileEntry(4, zlib.crc32(b"abcd")),), len(chunks))
+    assert assert_both_agree(bytes(head) + b"".join(chunks) + b"abcd") == accepted
+
+
+def examples() -> tuple[list[Table], list[tuple[str, bytes, list[list[list[int]]]]]]:
+    """From the document: tables, and of each example name, bytes and symbols."""
+    text = DOCUMENT.read_text(encoding="utf-8").split("## Examples")[1].split("## Changes")[0]
+    introduction, *parts = text.replace("−", "-").split("### ")
+    tables: list[Table] = [
+        (int(first), [int(count) for count in counts.split(",")])
+        for first, counts in re.findall(r"^\| \d \| (-?\d+) \| ([\d, ]+) \|$", introduction, re.M)
+    ]
+    found = []
+    for part in parts:
+        data = bytes.fromhex("".join(re.findall(r"^    ([0-9a-f ]+)$", part, re.M)))
+        rows = re.findall(r"^\| \d \| ([-\d, ]+) \| ([-\d, ]+) \|$", part, re.M)
+        planes = [[[int(k) for k in row.split(",")] for row in channel] for channel in rows]
+        found.append((part.partition("\n")[0], data, planes))
+    return tables, found
+
+
+def test_both_decoders_agree_on_the_examples_of_the_document() -> None:
+    tables, found = examples()
+    fast = from_channels(
+        np.array([first for first, _ in tables], np.int32),
+        [np.array(counts, np.int32) for _, counts in tables],
     )
-    symbols = np.array([[[-1, 0, 1], [0, 2, -900]], [[3, 3, 3], [3, 4, 3]]], np.int32)
-    file = decode_file(data)
-    assert (file.height, file.width, file.num_filters, file.model_name) == (20, 33, 2, "example")
-    np.testing.assert_array_equal(slow(file.chunks["LATN"], tables, symbols.shape), symbols)
-    contents = container.read(data)
-    assert contents.header.model_fingerprint == bytes.fromhex("0011223344556677")
-    np.testing.assert_array_equal(
-        SymbolCoder(tables).decode(contents.latents, symbols.shape), symbols
+    assert [name for name, _, _ in found] == ["One tile", "Four tiles"]
+    for _, data, planes in found:
+        assert assert_both_agree(data)
+        assert decode_planes(decode_file(data), tables) == planes
+        reader = container.Reader(data)
+        grid = latent_grid((reader.header.image_height, reader.header.image_width))
+        np.testing.assert_array_equal(
+            decode_symbols_fast(reader, grid, SymbolCoder(fast)), np.array(planes)
+        )
+        assert reader.header.model_fingerprint == bytes.fromhex("0011223344556677")
+
+
+def test_what_the_document_says_of_its_examples() -> None:
+    _, ((_, one, _), (_, four, _)) = examples()
+    assert container.write(container.read(one)) == one
+    first, second = decode_file(one), decode_file(four)
+    assert (first.height, first.width, first.step, first.tile_side) == (20, 33, 0, 1024)
+    assert (second.height, second.width, second.step, second.tile_side) == (20, 30, 5, 16)
+    assert (second.grey, second.srgb, second.chunks) == (True, True, {"note": b"hi"})
+    streams = [stream.hex().upper() for stream in second.tiles]
+    assert (
+        re.findall(r"`([0-9A-F]{8,})`", DOCUMENT.read_text("utf-8").split("### Four")[1]) == streams
     )
-    assert container.write(contents) == data
+
+
+@pytest.mark.parametrize("variant", ["switchable", "slim", "slim+"])
+def test_models_of_every_variant_are_what_the_document_says(
+    variant: GDNVariant, tmp_path: Path
+) -> None:
+    """Tables, fingerprints and pixels, by the pure-Python reader of models."""
+    torch.manual_seed(0)
+    model = SlimCAE(SlimCAEConfig((6, 4, 2), variant))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.rand_like(parameter))
+        model.g_s.igdn2.owner(6).beta[1] = 0.0  # below its bound
+        model.g_s.igdn2.owner(6).gamma[1] = -1.0
+        model.g_s.deconv3.weight.mul_(0.2)
+    model.steps = (1.0, 0.45, 1.3)
+    save_model(tmp_path / "model.safetensors", model, ModelInfo(), half=True)
+    codec = Codec(load_model(tmp_path))
+    slow_model = Model((tmp_path / "model.safetensors").read_bytes())
+    rng = np.random.default_rng(0)
+    for step, width in enumerate(codec.widths):
+        assert slow_model.fingerprint(width) == fingerprint(codec.model, width)
+        tables = codec.model.tables[width][step]
+        expected = [
+            (int(first), counts.tolist())
+            for first, counts in zip(tables.minimum, tables.channels(), strict=True)
+        ]
+        assert slow_model.tables(width, step) == expected
+        symbols = rng.integers(-3, 4, (width, 2, 3)).astype(np.int16)
+        pixels = np.array(slow_model.pixels(symbols.tolist(), step, 17, 33, grey=False))
+        fast_pixels = codec.synthesise(symbols, (17, 33), step)
+        assert fast_pixels.std() > 10  # else any two of them were alike
+        assert np.abs(pixels - fast_pixels).max() <= 1
+
+
+def test_pixels_depend_on_two_latents_around_them_and_no_more() -> None:
+    """docs/format.md, "Parts of a picture": a loud latent reaches so far and is heard there."""
+    codec = Codec(load_model(TESTS / "data" / "golden" / "tiny.safetensors"))
+    quiet = np.zeros((4, 11, 11), np.int16)
+    expected = codec.synthesise(quiet, (176, 176))
+    loud = quiet.copy()
+    loud[:, 5, 5] = 30000
+    changed = (codec.synthesise(loud, (176, 176)) != expected).any(axis=2)
+    rows, columns = (np.unique(places // 16 - 5).tolist() for places in np.nonzero(changed))
+    # it is the second latent behind the pixels of -2, and the first before those of 1
+    assert rows == columns == [-2, -1, 0, 1]

@@ -1,0 +1,196 @@
+"""A slow reader of model files and decoder of pixels, written from docs/format.md alone.
+
+It shares nothing with the package: no numpy, no torch, no safetensors, only Python's numbers
+(which have 53 bits, so that its pixels are better than those of float32).
+"""
+
+import hashlib
+import json
+import math
+import struct
+from dataclasses import dataclass
+from itertools import product
+from operator import mul
+from typing import Any
+
+from reference_decoder import Plane, Table
+
+Numbers = list[float]
+EPSILON = 2.0**-36
+CONVOLUTIONS = {
+    "g_a.conv1": 1, "g_a.conv2": 2, "g_a.conv3": 2,
+    "g_s.deconv1": 2, "g_s.deconv2": 2, "g_s.deconv3": 1,
+}  # fmt: skip
+"""How many dimensions of the kernel are cut to the width."""
+
+
+@dataclass
+class Tensor:
+    """Numbers of any shape, the last index running fastest."""
+
+    shape: tuple[int, ...]
+    numbers: list[Any]
+
+    def cut(self, *sides: int) -> "Tensor":
+        """The first `sides` rows, columns … of it; all of the dimensions that are not named."""
+        sides += self.shape[len(sides) :]
+        numbers = self.numbers
+        # one dimension after the other: of each block of `whole` keep the first `kept`
+        for axis in range(len(sides)):
+            block = math.prod(self.shape[axis + 1 :])
+            whole, kept = self.shape[axis] * block, sides[axis] * block
+            outer = math.prod(sides[:axis])
+            pieces = [numbers[start * whole : start * whole + kept] for start in range(outer)]
+            numbers = [value for piece in pieces for value in piece]
+        return Tensor(sides, numbers)
+
+    def at(self, *index: int) -> Any:
+        place = 0
+        for position, side in zip(index, self.shape, strict=True):
+            place = place * side + position
+        return self.numbers[place]
+
+
+class Model:
+    """docs/format.md, "Model files"."""
+
+    def __init__(self, data: bytes) -> None:
+        start = 8 + int.from_bytes(data[:8], "little")
+        entries = json.loads(data[8:start])
+        self.described = json.loads(entries.pop("__metadata__")["slimcae"])
+        self.tensors = {}
+        for name, entry in entries.items():
+            begin, end = entry["data_offsets"]
+            kind = {"F32": "f", "F16": "e", "I32": "i"}[entry["dtype"]]
+            numbers = struct.iter_unpack(f"<{kind}", data[start + begin : start + end])
+            self.tensors[name] = Tensor(tuple(entry["shape"]), [value for (value,) in numbers])
+
+    def tables(self, width: int, step: int) -> list[Table]:
+        minimum = self.tensors[f"tables.{width}.minimum"]
+        length = self.tensors[f"tables.{width}.length"]
+        counts = iter(self.tensors[f"tables.{width}.counts"].numbers)
+        found: list[Table] = []
+        for place in product(range(step + 1), range(width)):
+            entries = [next(counts) for _ in range(length.at(*place))]
+            found.append((minimum.at(*place), entries))
+        return found[step * width :]
+
+    def fingerprint(self, width: int) -> bytes:
+        """docs/format.md, "Fingerprint"."""
+        arrays = self._arrays(width)
+        digest = hashlib.sha256()
+        for name in sorted(arrays):
+            kind = "i" if name.startswith("tables.") else "f"
+            tensor = arrays[name]
+            digest.update(f"{name} <{kind}4 {tensor.shape}\n".encode("ascii"))
+            digest.update(struct.pack(f"<{len(tensor.numbers)}{kind}", *tensor.numbers))
+        return digest.digest()[:8]
+
+    def _arrays(self, width: int) -> dict[str, Tensor]:
+        tensors, steps = self.tensors, self.described["steps"]
+        arrays = {"steps": Tensor((len(steps),), steps)}
+        for key in ("minimum", "length", "counts"):
+            arrays[f"tables.{key}"] = tensors[f"tables.{width}.{key}"]
+        prefix = f"entropy_bottlenecks.{width}."
+        for name, tensor in tensors.items():
+            if name.startswith(prefix):
+                arrays["entropy_bottleneck." + name.removeprefix(prefix)] = tensor
+        for name, sliced in CONVOLUTIONS.items():
+            arrays[f"{name}.weight"] = tensors[f"{name}.weight"].cut(*[width] * sliced)
+        for name in ("g_a.conv1", "g_a.conv2", "g_s.deconv1", "g_s.deconv2"):
+            arrays[f"{name}.bias"] = tensors[f"{name}.bias"].cut(width)
+        arrays["g_s.deconv3.bias"] = tensors["g_s.deconv3.bias"]
+        for layer in ("g_a.gdn1", "g_a.gdn2", "g_a.gdn3", "g_s.igdn1", "g_s.igdn2", "g_s.igdn3"):
+            owner = f"{layer}.norms.{self._owner(width)}"
+            arrays[f"{layer}.beta"] = tensors[f"{owner}.beta"].cut(width)
+            arrays[f"{layer}.gamma"] = tensors[f"{owner}.gamma"].cut(width, width)
+            if self.described["config"]["gdn"] == "slim+":
+                k = self.described["config"]["widths"].index(width)
+                for key in ("beta_scale", "beta_bias", "gamma_scale", "gamma_bias"):
+                    number = tensors[f"{layer}.{key}"].numbers[k]
+                    arrays[f"{layer}.{key}"] = Tensor((), [number])
+        return arrays
+
+    def _owner(self, width: int) -> int:
+        """Under which width the β and γ of a width are stored."""
+        config = self.described["config"]
+        return width if config["gdn"] == "switchable" else int(config["widths"][0])
+
+    def pixels(
+        self, planes: list[Plane], step: int, height: int, width: int, grey: bool
+    ) -> list[list[tuple[int, ...]]]:
+        """docs/format.md, "Pixels": rows of (red, green, blue), or of one grey."""
+        x_hat = self.synthesise(planes, step)
+        levels = [
+            [[round(min(max(value, 0), 1) * 255) for value in row[:width]] for row in plane]
+            for plane in x_hat
+        ]
+        rows = [list(zip(*(plane[y] for plane in levels), strict=True)) for y in range(height)]
+        return [[(round(sum(p) / 3),) for p in row] for row in rows] if grey else rows
+
+    def synthesise(self, planes: list[Plane], step: int) -> list[list[Numbers]]:
+        """x_hat: three planes of 16 pixels for each latent, in each direction."""
+        width = len(planes)
+        (delta,) = struct.unpack("<f", struct.pack("<f", self.described["steps"][step]))
+        medians = self.tensors[f"entropy_bottlenecks.{width}.medians"].numbers
+        x = [
+            [[median + delta * k for k in row] for row in plane]
+            for median, plane in zip(medians, planes, strict=True)
+        ]
+        for number, stride in ((1, 2), (2, 2), (3, 4)):
+            x = self._normalised(f"g_s.igdn{number}", x)
+            kernel = self.tensors[f"g_s.deconv{number}.weight"]
+            bias = self.tensors[f"g_s.deconv{number}.bias"].numbers
+            x = transposed(x, kernel, bias[: 3 if number == 3 else width], stride)
+        return x
+
+    def _normalised(self, layer: str, x: list[list[Numbers]]) -> list[list[Numbers]]:
+        beta, gamma = self.norm(layer, len(x))
+        height, width, channels = len(x[0]), len(x[0][0]), range(len(x))
+        out = [[[0.0] * width for _ in range(height)] for _ in channels]
+        for row, column in product(range(height), range(width)):
+            squares = [plane[row][column] ** 2 for plane in x]
+            for i in channels:
+                norm = beta[i] + sum(map(mul, gamma[i], squares))
+                out[i][row][column] = x[i][row][column] * math.sqrt(norm)
+        return out
+
+    def norm(self, layer: str, width: int) -> tuple[Numbers, list[Numbers]]:
+        """β and rows of γ of a layer at a width."""
+        owner = f"{layer}.norms.{self._owner(width)}"
+        stored = self.tensors[f"{owner}.gamma"].cut(width, width)
+        beta = [value(v, 1e-6) for v in self.tensors[f"{owner}.beta"].numbers[:width]]
+        gamma = [[value(stored.at(i, j), 0) for j in range(width)] for i in range(width)]
+        if self.described["config"]["gdn"] == "slim+":
+            k = self.described["config"]["widths"].index(width)
+            scalars = {
+                key: value(self.tensors[f"{layer}.{key}"].numbers[k], 0)
+                for key in ("beta_scale", "beta_bias", "gamma_scale", "gamma_bias")
+            }
+            beta = [max(scalars["beta_scale"] * b + scalars["beta_bias"], 1e-6) for b in beta]
+            gamma = [
+                [scalars["gamma_scale"] * g + scalars["gamma_bias"] for g in row] for row in gamma
+            ]
+        return beta, gamma
+
+
+def value(stored: float, minimum: float) -> float:
+    """docs/format.md: the value of a number that is stored as a root."""
+    return float(max(stored, math.sqrt(minimum + EPSILON)) ** 2 - EPSILON)
+
+
+def transposed(
+    x: list[list[Numbers]], kernel: Tensor, bias: Numbers, stride: int
+) -> list[list[Numbers]]:
+    """docs/format.md: a transposed convolution."""
+    side = kernel.shape[2]
+    height, width = len(x[0]), len(x[0][0])
+    out = [[[b] * (stride * width) for _ in range(stride * height)] for b in bias]
+    for c, plane in enumerate(x):
+        for o, u, v in product(range(len(bias)), range(side), range(side)):
+            weight = kernel.at(c, o, u, v)
+            for i, j in product(range(height), range(width)):
+                row, column = stride * i + u - side // 2, stride * j + v - side // 2
+                if 0 <= row < stride * height and 0 <= column < stride * width:
+                    out[o][row][column] += weight * plane[i][j]
+    return out
