@@ -15,11 +15,10 @@ from reference_decoder import File, decode_file, decode_planes, metadata
 from reference_model import Model
 from slimcae import container
 from slimcae.codec import Codec
-from slimcae.codec.decoding import decode_symbols
-from slimcae.codec.tiles import latent_grid
 from slimcae.coding.coder import SymbolCoder
-from slimcae.model.checkpoint import load_model, shipped_model
+from slimcae.model.checkpoint import load_model
 from slimcae.model.header import read_model_header
+from slimcae.models import shipped_model
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 MODEL = GOLDEN / "tiny.safetensors"
@@ -65,10 +64,7 @@ def digest(symbols: np.ndarray) -> str:
 
 
 def decoded_symbols(codec: Codec, data: bytes) -> np.ndarray:
-    reader = container.Reader(data)
-    header = reader.header
-    coder = SymbolCoder(codec.model.tables[header.num_filters][header.step])
-    return decode_symbols(reader, latent_grid((header.image_height, header.image_width)), coder)
+    return codec.read_symbols(data)
 
 
 def tiles_of(symbols: np.ndarray, side: int) -> list[np.ndarray]:

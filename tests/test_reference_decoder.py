@@ -29,10 +29,9 @@ from reference_model import Model
 from slimcae import container
 from slimcae.codec import Codec
 from slimcae.codec.decoding import decode_symbols as decode_symbols_fast
-from slimcae.codec.tiles import latent_grid
 from slimcae.coding.coder import SymbolCoder
 from slimcae.coding.tables import TOTAL, SymbolTables, from_channels
-from slimcae.container.header import Head, TileEntry
+from slimcae.container.header import Head
 from slimcae.errors import BitstreamError
 from slimcae.model.checkpoint import fingerprint, load_model, save_model
 from slimcae.model.config import GDNVariant, ModelInfo, SlimCAEConfig
@@ -300,7 +299,7 @@ def chunk(tag: bytes, payload: bytes) -> bytes:
 )
 def test_both_readers_agree_on_forged_chunks(chunks: list[bytes], accepted: bool) -> None:
     header = container.Header(5, 5, False, False, 2, 0, 16, "m", bytes(8))
-    head = Head(header, (TileEntry(4, zlib.crc32(b"abcd")),), len(chunks))
+    head = Head(header, [4], [zlib.crc32(b"abcd")], len(chunks))
     assert assert_both_agree(bytes(head) + b"".join(chunks) + b"abcd") == accepted
 
 
@@ -332,9 +331,8 @@ def test_both_decoders_agree_on_the_examples_of_the_document() -> None:
         assert assert_both_agree(data)
         assert decode_planes(decode_file(data), tables) == planes
         reader = container.Reader(data)
-        grid = latent_grid((reader.header.image_height, reader.header.image_width))
         np.testing.assert_array_equal(
-            decode_symbols_fast(reader, grid, SymbolCoder(fast)), np.array(planes)
+            decode_symbols_fast(reader, SymbolCoder(fast)), np.array(planes)
         )
         assert reader.header.model_fingerprint == bytes.fromhex("0011223344556677")
 

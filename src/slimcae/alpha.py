@@ -1,6 +1,7 @@
 """The alpha channel of a `.scae` file: lossless, as a PNG file."""
 
 import struct
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 
@@ -15,6 +16,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">II5B")
 _DEFLATE_RATIO = 1032
 """Deflate codes at most 258 bytes in 2 bits."""
+_PIECE = 2**20
 
 
 def pack_alpha(alpha: NDArray[np.uint8]) -> bytes:
@@ -27,8 +29,7 @@ def pack_alpha(alpha: NDArray[np.uint8]) -> bytes:
 def unpack_alpha(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
     """The alpha channel (H, W) of a file whose picture has `size` (H, W).
 
-    Nothing is allocated before the file was seen to be of that size and long enough for it. Only
-    the chunks that hold pixels are decoded.
+    Nothing is allocated before the file was seen to hold a picture of that size.
 
     Raises:
         BitstreamError: not a PNG file of opaque 8-bit greys of that size, or a damaged one.
@@ -36,21 +37,33 @@ def unpack_alpha(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
     if not data.startswith(_PNG):
         raise BitstreamError("the alpha channel is not a PNG file")
     chunks = list(_chunks(data))
-    if [tag for tag, _ in chunks[:1]] != [b"IHDR"] or len(chunks[0][1]) != _HEADER.size + 12:
-        raise BitstreamError("the alpha channel is damaged: its PNG file has no header")
-    width, height, *kind = _HEADER.unpack_from(chunks[0][1], 8)
-    if (height, width) != size:
+    tags = [tag for tag, _ in chunks]
+    if tags != [b"IHDR", *[b"IDAT"] * (len(tags) - 2), b"IEND"]:
+        raise BitstreamError("the alpha channel is not a plain PNG file, or a damaged one")
+    header, *streams, _ = (body for _, body in chunks)
+    if header != _HEADER.pack(size[1], size[0], 8, 0, 0, 0, 0):
         raise BitstreamError(
-            f"the alpha channel has {width}x{height} pixels, the picture {size[1]}x{size[0]}"
+            f"the alpha channel is not a picture of {size[1]}x{size[0]} 8-bit greys"
         )
-    if kind[:2] != [8, 0] or {b"tRNS", b"acTL"} & {tag for tag, _ in chunks}:
-        raise BitstreamError("the alpha channel is not one picture of opaque 8-bit greys")
-    pixels = [chunk for tag, chunk in chunks if tag in (b"IHDR", b"IDAT", b"IEND")]
-    if height * width > _DEFLATE_RATIO * sum(map(len, pixels)):
-        raise BitstreamError(
-            f"the alpha channel is damaged: {len(data):,} bytes cannot hold {width}x{height} greys"
-        )
-    return _decode(_PNG + b"".join(pixels), height * width)
+    if not _fill(streams, size[0] * (size[1] + 1)):
+        raise BitstreamError("the alpha channel has not as many samples as the picture")
+    return _decode(data, size[0] * size[1])
+
+
+def _fill(streams: list[memoryview], num_bytes: int) -> bool:
+    """Whether the parts of a zlib stream inflate to just so many bytes; keeps none of them."""
+    if num_bytes > _DEFLATE_RATIO * sum(map(len, streams)):
+        return False
+    inflater = zlib.decompressobj()
+    try:
+        for stream in streams:
+            pending: bytes | memoryview = stream
+            while pending and num_bytes >= 0 and not inflater.eof:
+                num_bytes -= len(inflater.decompress(pending, _PIECE))
+                pending = inflater.unconsumed_tail
+    except zlib.error:
+        return False
+    return inflater.eof and num_bytes == 0
 
 
 def _decode(png: bytes, num_pixels: int) -> NDArray[np.uint8]:
@@ -64,15 +77,15 @@ def _decode(png: bytes, num_pixels: int) -> NDArray[np.uint8]:
         raise BitstreamError(f"the alpha channel is damaged: {error}") from error
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Tags and whole chunks of a PNG file (ISO/IEC 15948, 5.3), as far as they are complete."""
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Tags and contents of the chunks of a PNG file (ISO/IEC 15948, 5.3), up to its very end."""
     position = len(_PNG)
-    while position + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, position)
-        chunk = data[position : position + 12 + length]
-        if len(chunk) < 12 + length:
+    while position < len(data):
+        if position + 12 > len(data):
+            yield b"", memoryview(b"")  # something that is no chunk
             return
-        yield chunk[4:8], chunk
-        position += len(chunk)
-        if chunk[4:8] == b"IEND":
-            return
+        length, tag = struct.unpack_from(">I4s", data, position)
+        yield tag, memoryview(data)[position + 8 : position + 8 + length]
+        position += 12 + length
+    if position > len(data):
+        yield b"", memoryview(b"")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from slimcae import container
 from slimcae.alpha import pack_alpha
-from slimcae.codec.decoding import Crop, decode_picture
+from slimcae.codec.decoding import Crop, decode_picture, decode_symbols
 from slimcae.codec.encoding import Encoding
 from slimcae.codec.sources import Data, opened
 from slimcae.codec.target import Target
@@ -161,9 +161,20 @@ class Codec:
         with opened(data) as reader:
             header = reader.header
             self._check_model(header)
-            coder = self._coder(Point(header.num_filters, header.step))
+            coder = self._coder(_point(header))
             picture = decode_picture(reader, crop, max_pixels, coder, self.transforms, self._side)
         return picture.to_image()
+
+    def read_symbols(self, data: Data) -> Symbols:
+        """The symbols (width, ⌈H/16⌉, ⌈W/16⌉) that a file holds, without running the network.
+
+        Raises:
+            BitstreamError: damaged or foreign data, or another model's.
+        """
+        with opened(data) as reader:
+            self._check_model(reader.header)
+            reader.verify()
+            return decode_symbols(reader, self._coder(_point(reader.header)))
 
     def analyse(self, pixels: Pixels, width: int, step: int = 0) -> Symbols:
         """Symbols (width, ⌈H/16⌉, ⌈W/16⌉) of an image (H, W, 3): round((y − median) / Δ).
@@ -261,6 +272,10 @@ class Codec:
         )
         if not same:
             raise BitstreamError("verification failed: the decoded picture differs")
+
+
+def _point(header: container.Header) -> Point:
+    return Point(header.num_filters, header.step)
 
 
 def _equal(first: Pixels | None, second: Pixels | None) -> bool:

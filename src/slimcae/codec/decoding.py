@@ -61,6 +61,20 @@ def decode_picture(
     )
 
 
+def decode_symbols(reader: Reader, coder: SymbolCoder) -> Symbols:
+    """The symbols (width, ⌈H/16⌉, ⌈W/16⌉) of a whole file.
+
+    Raises:
+        BitstreamError: damaged streams.
+    """
+    header = reader.header
+    region = latent_grid((header.image_height, header.image_width))
+    with _decoding(reader, region, coder) as (symbols, pending):
+        for _, stream in pending:
+            stream.result()
+    return symbols
+
+
 def decode_pixels(
     reader: Reader, crop: Crop, coder: SymbolCoder, transforms: Transforms, side: int
 ) -> Pixels:
