@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import accumulate
-from typing import BinaryIO
+from typing import IO
 
 from slimcae.container.chunks import (
     ALPHA,
@@ -45,9 +45,9 @@ class Reader:
             that is not known, repeated chunks, a file that is not seekable.
     """
 
-    def __init__(self, source: bytes | BinaryIO) -> None:
+    def __init__(self, source: bytes | IO[bytes]) -> None:
         """Read from bytes, or from a seekable file, from its beginning whatever its position."""
-        self._file = BytesIO(source) if isinstance(source, bytes) else source
+        self._file: IO[bytes] = BytesIO(source) if isinstance(source, bytes) else source
         self._size = _size(self._file)
         self._head = self._read_head()
         self.header = self._head.header
@@ -172,7 +172,7 @@ class Reader:
         return b"".join(parts)
 
 
-def _size(file: BinaryIO) -> int:
+def _size(file: IO[bytes]) -> int:
     try:
         file.seek(0, os.SEEK_END)
     except OSError as error:  # a pipe or a socket
