@@ -47,7 +47,7 @@ class Reader:
 
     def __init__(self, source: bytes | IO[bytes]) -> None:
         """Read from bytes, or from a seekable file, from its beginning whatever its position."""
-        self._file = BytesIO(source) if isinstance(source, bytes) else source
+        self._file: IO[bytes] = BytesIO(source) if isinstance(source, bytes) else source
         self._size = _size(self._file)
         self._head = self._read_head()
         self.header = self._head.header
