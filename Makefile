@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # holds small builds for Linux, where the default brings CUDA; without it any other build will do
 CPU_BUILDS := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
 
-.PHONY: demo test check
+.PHONY: demo test check fuzz
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -19,6 +19,13 @@ check: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# coverage-guided, on Linux: one minute of damaged files for container and coder
+fuzz: $(READY)
+	$(INSTALL) atheris
+	@mkdir -p .fuzz
+	$(BIN)/python tests/fuzz/fuzz_container.py .fuzz tests/fuzz/corpus -max_total_time=60 \
+		-max_len=2048 -timeout=10 -rss_limit_mb=2048 -artifact_prefix=.fuzz/
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13, say")'

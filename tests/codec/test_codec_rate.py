@@ -86,14 +86,10 @@ def test_a_size_is_never_exceeded_and_nearly_used(
     pixels = smooth_pixels(160, 200, seed)
     low = len(used.compress(Picture(pixels), target_size=1, closest=True))
     high = len(used.compress(Picture(pixels), target_size=10**9, closest=True))
-    target = math.ceil(low + 16 + place * (high - low - 16))
-    try:
-        size = len(used.compress(Picture(pixels), target_size=target))
-    except ConfigError:
-        assert target > high - 16  # estimates are a few bytes more than files
-        return
+    target = math.ceil(low + place * (high - low))
+    size = len(used.compress(Picture(pixels), target_size=target))
     assert size <= target
-    assert size >= 0.85 * target  # photos are closer: this model and its pictures are tiny
+    assert size >= 0.75 * target  # photos are closer: this model and its pictures are tiny
     assert len(used.compress(Picture(pixels), bpp=8 * target / pixels[..., 0].size)) <= target
 
 
@@ -160,7 +156,7 @@ def test_the_network_runs_once_per_width(codec: Codec, analyses: Counter[int]) -
     image = Picture(smooth_pixels(160, 200, 5))
     for choice in ({"target_size": 900}, {"target_psnr": 33.0}, {"width": 8}):
         analyses.clear()
-        codec.compress(image, **choice)  # type: ignore[arg-type]
+        codec.compress(image, **choice)
         assert analyses
         assert max(analyses.values()) == 1
 
@@ -176,6 +172,17 @@ def test_of_a_tiled_picture_the_chosen_width_may_be_analysed_again(
     for width, tiles in analyses.items():
         assert tiles % 12 == 0
         assert tiles <= (24 if width == chosen else 12)
+
+
+@settings(max_examples=10, deadline=None)
+@given(target=st.integers(900, 2500))
+def test_a_tiled_picture_keeps_its_size_too(codec: Codec, target: int) -> None:
+    tiled = Codec(codec.model, tile_side=64)
+    image = Picture(smooth_pixels(160, 200, 6))
+    size = len(tiled.compress(image, target_size=target, closest=True))
+    low, high = (len(tiled.compress(image, target_size=t, closest=True)) for t in (1, 10**9))
+    assert size <= max(target, low)
+    assert size >= min(0.75 * target, high)
 
 
 def test_tiled_and_whole_pictures_come_to_the_same_point(codec: Codec) -> None:
