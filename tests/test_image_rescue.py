@@ -1,4 +1,4 @@
-"""JPEG and PNG files whose metadata stop Pillow: the pictures are read all the same."""
+"""JPEG, PNG and AVIF files whose metadata stop Pillow: the pictures are read all the same."""
 
 import io
 import logging
@@ -43,10 +43,21 @@ def png(image: Image.Image, tag: bytes, content: bytes) -> bytes:
     return file.getvalue()
 
 
+def avif_of_a_damaged_exif() -> bytes:
+    exif = Image.Exif()
+    exif[0x013B] = "somebody"
+    file = io.BytesIO()
+    Image.fromarray(RGB).save(file, "AVIF", exif=exif.tobytes())
+    tiff = exif.tobytes()[6:]
+    assert file.getvalue().count(tiff) == 1
+    return file.getvalue().replace(tiff, b"XX" + tiff[2:])
+
+
 HOSTILE = {
     "EXIF": jpeg(Image.fromarray(RGB), segment(0xE1, b"Exif\0\0" + EXIF)),
     "ICC profile": jpeg(Image.fromarray(RGB), segment(0xE2, b"ICC_PROFILE\0")),
     "large text": png(Image.fromarray(RGB), b"zTXt", b"a\0\0" + zlib.compress(bytes(2**21))),
+    "AVIF": avif_of_a_damaged_exif(),
 }
 
 
@@ -57,8 +68,9 @@ def test_metadata_that_stop_pillow_do_not_cost_the_picture(
     data = HOSTILE[what]
     with pytest.raises((OSError, ValueError)), Image.open(io.BytesIO(data)) as image:
         image.load()
-    plain = png(Image.fromarray(RGB), b"", b"") if what.startswith("large") else None
-    expected = read_picture(io.BytesIO(plain or jpeg(Image.fromarray(RGB)))).pixels
+    with io.BytesIO() as file:
+        Image.fromarray(RGB).save(file, {"large text": "PNG", "AVIF": "AVIF"}.get(what, "JPEG"))
+        expected = read_picture(file).pixels
     path = tmp_path / "a.picture"
     path.write_bytes(data)
     for source in (path, str(path), io.BytesIO(data)):
@@ -118,7 +130,10 @@ def test_streams_that_cannot_go_back_are_no_new_error() -> None:
         read_picture(Pipe(b"no picture"))
 
 
-@given(st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b""]), st.binary(max_size=100))
+@given(
+    st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\0\0\0\x20ftyp", b""]),
+    st.binary(max_size=100),
+)
 def test_any_bytes_are_taken_apart(start: bytes, data: bytes) -> None:
     bare = without_metadata(io.BytesIO(start + data))
     if start:
