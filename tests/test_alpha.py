@@ -40,6 +40,7 @@ def saved(image: Image.Image, **options: object) -> bytes:
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+@settings(deadline=None)
 def test_alpha_comes_back(alpha: np.ndarray) -> None:
     packed = pack_alpha(alpha)
     np.testing.assert_array_equal(unpack_alpha(packed, alpha.shape), alpha)
@@ -156,7 +157,7 @@ PACKED = pack_alpha(ALPHA)
         st.binary(max_size=40),
     )
 )
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_no_bytes_end_in_another_error(data: bytes) -> None:
     try:
         alpha = unpack_alpha(data, (4, 6))

@@ -141,7 +141,9 @@ def test_metadata_of_other_types_are_ignored(tmp_path: Path) -> None:
     st.binary(max_size=60),
     st.binary(max_size=60) | st.integers(0, 600).map(lambda end: PROFILE[:end]),
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 def test_no_bytes_of_metadata_stop_writing(
     tmp_path: Path, suffix: str, exif: bytes, xmp: bytes, icc: bytes
 ) -> None:
