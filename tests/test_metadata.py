@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageOps, _util
 
@@ -97,6 +97,7 @@ def test_profiles_differ_by_a_level_at_most_from_their_picture_in_srgb() -> None
 
 
 @given(st.binary(max_size=300) | st.tuples(st.integers(0, 500), st.binary(max_size=8)))
+@settings(deadline=None)
 def test_a_profile_of_any_bytes_is_at_worst_not_srgb(change: bytes | tuple[int, bytes]) -> None:
     profile = matrix_profile(curve=1.8)
     if isinstance(change, tuple):
@@ -145,8 +146,7 @@ def test_threads_agree_on_what_is_srgb() -> None:
 def test_the_srgb_profile_is_always_the_same_and_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     profile = srgb_profile()
     assert profile is not None and is_srgb(profile)
-    made = ImageCms.ImageCmsProfile(BytesIO(profile)).profile
-    assert made.creation_date is not None and made.creation_date.year == 2000
+    assert struct.unpack_from(">6H", profile, 24) == (2000, 1, 1, 0, 0, 0)  # ICC.1:2022, 7.2.8
     later = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     later[24:36] = struct.pack(">6H", 2031, 1, 2, 3, 4, 5)
     monkeypatch.setattr(ImageCms.ImageCmsProfile, "tobytes", lambda self: bytes(later))
@@ -246,6 +246,7 @@ ENTRIES = st.lists(
 
 @given(st.binary(max_size=100), ENTRIES, st.sampled_from("<>"), st.integers(0, 60))
 @example(b"", [(ORIENTATION, 3, 1, 6), (ORIENTATION, 5, 1, 8)], "<", 0)
+@settings(deadline=None)
 def test_whatever_exif_holds_afterwards_it_asks_for_no_turn(
     noise: bytes, entries: list[tuple[int, int, int, int]], order: str, cut: int
 ) -> None:
@@ -322,6 +323,7 @@ def test_pillow_finds_the_same_orientation_in_xmp(inner: str) -> None:
 
 
 @given(st.binary(max_size=200) | st.text("<>/:=\"' tiff:Orientation123&#;x\0").map(str.encode))
+@settings(deadline=None)
 def test_xmp_of_any_bytes_asks_for_no_turn_afterwards(xmp: bytes) -> None:
     xmp_orientation(xmp)
     upright = upright_xmp(xmp)

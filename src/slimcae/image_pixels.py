@@ -15,7 +15,7 @@ from PIL import Image
 
 from slimcae.errors import ImageError
 
-_BOX_PIXELS = 2**20
+_BOX_PIXELS = 2**18
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom, as in Pillow."""
 
@@ -84,7 +84,7 @@ def greys(image: Image.Image) -> NDArray[np.uint8]:
 def _boxes(size: tuple[int, int]) -> Iterator[Box]:
     """Boxes that cover an image, neither of them with many pixels."""
     width, height = size
-    columns = min(width, _BOX_PIXELS // min(height, 1024))
+    columns = min(width, _BOX_PIXELS // min(height, 512))
     rows = min(height, _BOX_PIXELS // columns)
     for top in range(0, height, rows):
         for left in range(0, width, columns):

@@ -110,10 +110,14 @@ def _options(kind: str, metadata: dict[str, bytes]) -> dict[str, Any]:
         options["pnginfo"] = PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
     if kind == "TIFF":
-        tags = Image.Exif()
-        tags.load(exif)
-        tags = descriptive(tags)
+        tags = _loaded(descriptive(_loaded(exif)).tobytes() if exif else b"")
         if xmp:
             tags[_XMP_TAG] = xmp
         options["exif"] = tags
     return options
+
+
+def _loaded(exif: bytes) -> Image.Exif:
+    tags = Image.Exif()
+    tags.load(exif)
+    return tags

@@ -118,9 +118,9 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS, *, upright: bool 
             bare = _bare(source)
             if bare is None:
                 raise
-            picture = _read(BytesIO(bare.data), name, max_pixels, upright, bare.exif)
-            log.warning("%s has metadata that cannot be read: left out", name)
-            return picture
+        picture = _read(BytesIO(bare.data), name, max_pixels, upright, bare.exif)
+        log.warning("%s has metadata that cannot be read: left out", name)
+        return picture
     except ImageError:
         raise
     except FileNotFoundError as error:

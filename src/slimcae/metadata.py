@@ -19,8 +19,8 @@ EXIF_PREFIX = b"Exif\0\0"
 """What stands before EXIF data in JPEG files and in Pillow's `info`."""
 
 _ORIENTATION = ExifTags.Base.Orientation
-_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
-"""TIFF's types of whole numbers that fit into an entry, as struct's characters."""
+_INTEGERS = {3: "H", 4: "I", 8: "h", 9: "i"}
+"""TIFF's types that Pillow reads as whole numbers, as struct's characters; 3 is the right one."""
 
 _DESCRIPTIVE = (
     *(269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316),  # document to host computer
@@ -30,11 +30,11 @@ _DESCRIPTIVE = (
 """The tags of a TIFF file that speak of the picture and not of how it is stored."""
 
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
-# numbers, plain or as character references; the bounds keep the time linear for hostile packets
-_NUMBER = rb"\s{0,8}(?:[0-9]|&#x?[0-9a-fA-F]{1,4};){1,8}\s{0,8}"
-_XMP_NUMBERS = (
-    re.compile(rb"(:Orientation\s{0,8}=\s{0,8}[\"'])" + _NUMBER + rb"([\"'])"),
-    re.compile(rb"(:Orientation(?:\s[^<>]{0,256})?>)" + _NUMBER + rb"(</)"),
+# as an attribute or an element, plain or as character references, and also where the packet is
+# damaged behind it; the bounds keep the time linear for hostile packets
+_XMP_NUMBER = re.compile(
+    rb"(:Orientation(?:\s{0,8}=\s{0,8}[\"']|(?:\s[^<>]{0,256})?>))"
+    rb"\s{0,8}(?:[0-9]|&#x?[0-9a-fA-F]{1,4};){1,8}\s{0,8}"
 )
 
 MAX_SRGB_BYTES = 2**18
@@ -170,9 +170,7 @@ def upright_xmp(xmp: bytes) -> bytes | None:
         return None
     if not xmp or b"\0" in xmp:
         return None
-    for pattern in _XMP_NUMBERS:
-        xmp = pattern.sub(rb"\g<1>1\2", xmp)
-    return xmp
+    return _XMP_NUMBER.sub(rb"\g<1>1", xmp)
 
 
 def _without_prefix(exif: bytes) -> bytes:

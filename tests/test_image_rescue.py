@@ -1,0 +1,141 @@
+"""JPEG, PNG and AVIF files whose metadata stop Pillow: the pictures are read all the same."""
+
+import io
+import logging
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from slimcae.errors import ImageError
+from slimcae.image_rescue import without_metadata
+from slimcae.images import read_picture
+
+RGB = np.arange(16 * 24 * 3, dtype=np.uint8).reshape(16, 24, 3)
+
+# orientation 6 and a resolution in letters, at which Pillow stumbles
+EXIF = bytes.fromhex(
+    "4d4d002a00000008 0003 0112 0003 00000001 00060000 011a 0002 00000001 00000000"
+    "0128 0003 00000001 00020000 00000000"
+)
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def jpeg(image: Image.Image, *said: bytes) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG")
+    return file.getvalue()[:2] + b"".join(said) + file.getvalue()[2:]
+
+
+def png(image: Image.Image, tag: bytes, content: bytes) -> bytes:
+    told = PngImagePlugin.PngInfo()
+    told.add(tag, content)
+    file = io.BytesIO()
+    image.save(file, "PNG", pnginfo=told)
+    return file.getvalue()
+
+
+def avif_of_a_damaged_exif() -> bytes:
+    exif = Image.Exif()
+    exif[0x013B] = "somebody"
+    file = io.BytesIO()
+    Image.fromarray(RGB).save(file, "AVIF", exif=exif.tobytes())
+    tiff = exif.tobytes()[6:]
+    assert file.getvalue().count(tiff) == 1
+    return file.getvalue().replace(tiff, b"XX" + tiff[2:])
+
+
+HOSTILE = {
+    "EXIF": jpeg(Image.fromarray(RGB), segment(0xE1, b"Exif\0\0" + EXIF)),
+    "ICC profile": jpeg(Image.fromarray(RGB), segment(0xE2, b"ICC_PROFILE\0")),
+    "large text": png(Image.fromarray(RGB), b"zTXt", b"a\0\0" + zlib.compress(bytes(2**21))),
+    "AVIF": avif_of_a_damaged_exif(),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_metadata_that_stop_pillow_do_not_cost_the_picture(
+    tmp_path: Path, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = HOSTILE[what]
+    with pytest.raises((OSError, ValueError)), Image.open(io.BytesIO(data)) as image:
+        image.load()
+    with io.BytesIO() as file:
+        Image.fromarray(RGB).save(file, {"large text": "PNG", "AVIF": "AVIF"}.get(what, "JPEG"))
+        expected = read_picture(file).pixels
+    path = tmp_path / "a.picture"
+    path.write_bytes(data)
+    for source in (path, str(path), io.BytesIO(data)):
+        caplog.clear()
+        picture = read_picture(source)
+        turned = np.rot90(expected, -1) if what == "EXIF" else expected
+        np.testing.assert_array_equal(picture.pixels, turned)
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
+        assert caplog.messages[0].endswith("has metadata that cannot be read: left out")
+        as_it_is = read_picture(source, upright=False)
+        np.testing.assert_array_equal(as_it_is.pixels, expected)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_bare_jpeg_has_the_same_pixels(mode: str) -> None:
+    image = Image.fromarray(RGB).convert(mode)
+    said = [segment(0xE1, b"Exif\0\0" + EXIF), segment(0xE1, b"other"), segment(0xFE, b"comment")]
+    data = jpeg(image, *said, segment(0xE2, b"x" * 100), b"\xff\xff")  # and bytes to fill up
+    bare = without_metadata(io.BytesIO(data))
+    assert bare is not None and bare.exif == b"Exif\0\0" + EXIF
+    assert bare.data == jpeg(image)
+    with Image.open(io.BytesIO(bare.data)) as first, Image.open(io.BytesIO(jpeg(image))) as second:
+        assert first.mode == mode
+        assert first.tobytes() == second.tobytes()
+
+
+def test_a_bare_png_keeps_palette_and_transparency() -> None:
+    image = Image.fromarray(RGB).convert("P")
+    file = io.BytesIO()
+    told = PngImagePlugin.PngInfo()
+    told.add_text("a", "b")
+    image.save(file, "PNG", transparency=bytes([0, 100]), pnginfo=told, exif=b"Exif\0\0some")
+    bare = without_metadata(file)
+    assert bare is not None and bare.exif == b"some"
+    assert b"tEXt" not in bare.data and b"eXIf" not in bare.data
+    np.testing.assert_array_equal(
+        read_picture(io.BytesIO(bare.data)).alpha, read_picture(file).alpha
+    )
+
+
+def test_pixels_that_are_damaged_are_still_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(HOSTILE["EXIF"][:500])
+    with pytest.raises(ImageError, match=r"a\.jpg cannot be read as a picture"):
+        read_picture(path)
+
+
+def test_streams_that_cannot_go_back_are_no_new_error() -> None:
+    class Pipe(io.BytesIO):
+        def seek(self, position: int, whence: int = 0, /) -> int:
+            raise io.UnsupportedOperation("seek")
+
+    np.testing.assert_array_equal(
+        read_picture(Pipe(png(Image.fromarray(RGB), b"", b""))).pixels, RGB
+    )
+    with pytest.raises(ImageError, match="cannot identify"):
+        read_picture(Pipe(b"no picture"))
+
+
+@given(
+    st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\0\0\0\x20ftyp", b""]),
+    st.binary(max_size=100),
+)
+@settings(deadline=None)
+def test_any_bytes_are_taken_apart(start: bytes, data: bytes) -> None:
+    bare = without_metadata(io.BytesIO(start + data))
+    if start:
+        assert bare is not None and len(bare.data) <= len(start + data) + 2

@@ -1,0 +1,199 @@
+"""Writing pictures: whole or not at all, with what the format can hold of their metadata."""
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from profiles import DISPLAY_P3, matrix_profile
+from slimcae.errors import ImageError
+from slimcae.images import Picture, read_picture, write_image
+
+RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
+ALPHA = 255 - RGB[:, :, 1]
+PROFILE = matrix_profile(DISPLAY_P3)
+XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><a b="é"/></x:xmpmeta>'.encode()
+HOLDING = ["png", "jpg", "JPEG", "webp", "tif", "avif"]
+
+
+def some_exif(**more: bytes) -> bytes:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 1
+    exif[ExifTags.Base.Artist] = "somebody"
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.MakerNote: more.get("notes", b"their own")}
+    exif[ExifTags.IFD.GPSInfo] = {ExifTags.GPS.GPSLatitude: (48.0, 8.0, 1.0)}
+    return exif.tobytes()
+
+
+def notices(caplog: pytest.LogCaptureFixture) -> list[str]:
+    assert all(record.name == "slimcae" for record in caplog.records)
+    assert all(record.levelno == logging.WARNING for record in caplog.records)
+    return [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff", "bmp", "ppm", "webp"])
+def test_lossless_formats_are_written_exactly(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    write_image(Picture(RGB).to_image(), path)
+    np.testing.assert_array_equal(read_picture(path).pixels, RGB)
+
+
+@pytest.mark.parametrize("suffix", HOLDING)
+def test_profile_exif_and_xmp_are_written(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    whole = Picture(RGB, icc_profile=PROFILE, exif=some_exif(), xmp=XMP)
+    write_image(whole.to_image(), path)
+    with Image.open(path) as image:  # as Pillow alone sees them
+        assert image.info["icc_profile"] == PROFILE
+        assert image.info["xmp"] == XMP
+        exif = image.getexif()
+        assert exif[ExifTags.Base.Artist] == "somebody"
+        assert exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.MakerNote] == b"their own"
+        assert exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitude] == (48, 8, 1)
+    picture = read_picture(path)
+    assert (picture.icc_profile, picture.srgb, picture.xmp) == (PROFILE, False, XMP)
+    assert picture.to_image().getexif()[ExifTags.Base.Artist] == "somebody"
+    assert notices(caplog) == []
+
+
+@pytest.mark.parametrize("suffix", HOLDING)
+def test_an_srgb_picture_stays_one(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    write_image(Picture(RGB, srgb=True).to_image(), path)
+    assert read_picture(path).srgb
+
+
+@pytest.mark.parametrize("suffix", HOLDING)
+def test_nothing_is_written_that_was_not_there(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    write_image(Picture(RGB, exif=some_exif(), xmp=XMP, srgb=True).keeping("none").to_image(), path)
+    with Image.open(path) as image:
+        assert not {"icc_profile", "exif", "xmp"} & set(image.info)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [("bmp", "BMP"), ("ppm", "PPM"), ("jp2", "JPEG2000"), ("j2k", "JPEG2000")]
+)
+def test_what_a_format_cannot_hold_is_left_out_with_one_notice(
+    tmp_path: Path, suffix: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    whole = Picture(RGB, icc_profile=PROFILE, exif=some_exif(), xmp=XMP)
+    write_image(whole.to_image(), path)
+    assert read_picture(path).pixels.shape == RGB.shape
+    assert notices(caplog) == [
+        f"{path}: {kind} cannot hold the ICC profile and EXIF data and XMP data: left out"
+    ]
+
+
+def test_what_is_too_large_is_left_out_with_one_notice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    large = some_exif(notes=bytes(70_000))
+    jpeg, png = tmp_path / "a.jpg", tmp_path / "a.png"
+    write_image(Picture(RGB, icc_profile=PROFILE, exif=large, xmp=XMP).to_image(), jpeg)
+    picture = read_picture(jpeg)
+    assert (picture.icc_profile, picture.exif, picture.xmp) == (PROFILE, None, XMP)
+    profile = PROFILE + bytes(2**21)  # Pillow does not read such a PNG file again
+    write_image(Picture(RGB, icc_profile=profile, exif=large, xmp=XMP).to_image(), png)
+    picture = read_picture(png)
+    assert (picture.icc_profile, picture.exif, picture.xmp) == (None, large, XMP)
+    assert notices(caplog) == [
+        f"{jpeg}: JPEG cannot hold the EXIF data: left out",
+        f"{png}: PNG cannot hold the ICC profile: left out",
+    ]
+
+
+@pytest.mark.parametrize("endian", ["<", ">"])
+def test_exif_of_a_camera_does_not_contradict_a_tiff_file(tmp_path: Path, endian: str) -> None:
+    exif = Image.Exif()
+    exif.endian = endian
+    for tag in (256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 322, 338, 339):
+        exif[tag] = 77
+    exif[ExifTags.Base.Artist] = "somebody"
+    path = tmp_path / "a.tif"
+    write_image(Picture(RGB, alpha=ALPHA, exif=exif.tobytes()).to_image(), path)
+    picture = read_picture(path)
+    np.testing.assert_array_equal(picture.pixels, RGB)
+    np.testing.assert_array_equal(picture.alpha, ALPHA)
+    assert picture.to_image().getexif()[ExifTags.Base.Artist] == "somebody"
+
+
+def test_metadata_of_other_types_are_ignored(tmp_path: Path) -> None:
+    image = Image.fromarray(RGB)
+    image.info |= {"exif": "no bytes", "xmp": 5, "icc_profile": ("a", "b"), "dpi": "?"}
+    path = tmp_path / "a.png"
+    write_image(image, path)
+    np.testing.assert_array_equal(read_picture(path).pixels, RGB)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "avif"])
+@given(
+    st.binary(max_size=60) | st.integers(0, 200).map(lambda end: some_exif()[:end]),
+    st.binary(max_size=60),
+    st.binary(max_size=60) | st.integers(0, 600).map(lambda end: PROFILE[:end]),
+)
+@settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_no_bytes_of_metadata_stop_writing(
+    tmp_path: Path, suffix: str, exif: bytes, xmp: bytes, icc: bytes
+) -> None:
+    plain, path = tmp_path / f"plain.{suffix}", tmp_path / f"a.{suffix}"
+    if not plain.exists():
+        write_image(Picture(RGB).to_image(), plain)
+    write_image(Picture(RGB, exif=exif, xmp=xmp, icc_profile=icc).to_image(), path)
+    np.testing.assert_array_equal(read_picture(path).pixels, read_picture(plain).pixels)
+
+
+def test_raw_codestreams_of_jpeg_2000_are_written(tmp_path: Path) -> None:
+    for suffix, start in (("j2k", b"\xff\x4f\xff\x51"), ("jp2", b"\0\0\0\x0cjP  ")):
+        path = tmp_path / f"a.{suffix}"
+        write_image(Picture(RGB).to_image(), path)
+        assert path.read_bytes().startswith(start)
+
+
+def test_what_cannot_be_written_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+    image = Picture(RGB, alpha=ALPHA).to_image()
+    with pytest.raises(ImageError, match=r"called '\.xyz': use \.png"):
+        write_image(image, tmp_path / "a.xyz")
+    with pytest.raises(ImageError, match="called 'noname'"):
+        write_image(image, tmp_path / "noname")
+    old = tmp_path / "a.jpg"
+    old.write_bytes(b"old")
+    with pytest.raises(ImageError, match=r"a\.jpg cannot be written as JPEG .*RGBA.*use \.png"):
+        write_image(image, old)
+    with pytest.raises(ImageError, match=r"a\.webp cannot be written as WEBP"):
+        write_image(Image.new("L", (20_000, 1)), tmp_path / "a.webp")
+    with pytest.raises(FileNotFoundError):
+        write_image(image, tmp_path / "missing" / "a.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+    assert old.read_bytes() == b"old"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_no_fault_of_the_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        write_image(Picture(RGB).to_image(), path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize("suffix", ["png", "tif", "jp2"])
+def test_pictures_are_written_into_pipes(tmp_path: Path, suffix: str) -> None:
+    pipe, copy = tmp_path / f"pipe.{suffix}", tmp_path / f"copy.{suffix}"
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: copy.write_bytes(pipe.read_bytes()))
+    reader.start()
+    write_image(Picture(RGB).to_image(), pipe)
+    reader.join()
+    assert read_picture(copy).pixels.shape == RGB.shape
