@@ -16,7 +16,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">II5B")
 _DEFLATE_RATIO = 1032
 """Deflate codes at most 258 bytes in 2 bits."""
-_PIECE = 2**20
+_PIECE = 2**16
 
 
 def pack_alpha(alpha: NDArray[np.uint8]) -> bytes:

@@ -50,6 +50,15 @@ class StalledFile(io.BytesIO):
         return None  # type: ignore[return-value]
 
 
+class BrokenFile(io.BytesIO):
+    """On a disk that fails behind the head."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() > 0:
+            raise OSError(5, "Input/output error")
+        return super().read(size)
+
+
 def check_all(reader: Reader) -> None:
     """Compare every part with `FULL`, the last tile first."""
     assert reader.header == HEADER
@@ -182,6 +191,11 @@ def test_a_file_that_shrinks_meanwhile_is_a_bitstream_error() -> None:
         reader.tile(5)
     with pytest.raises(BitstreamError, match="became shorter while it was read"):
         Reader(StalledFile(DATA))
+
+
+def test_a_disk_that_fails_is_a_bitstream_error() -> None:
+    with pytest.raises(BitstreamError, match=r"cannot be read .*Input/output error"):
+        Reader(BrokenFile(DATA))
 
 
 def test_a_truncated_file_still_gives_what_it_has() -> None:

@@ -162,13 +162,18 @@ class Reader:
                 f"the file is truncated (copy it again): {what} should end at byte "
                 f"{position + length:,}, the file has {self._size:,}"
             )
-        self._file.seek(position)
         parts = []
-        while length:
-            parts.append(self._file.read(length))  # unbuffered files may give less
-            if not parts[-1]:
-                raise BitstreamError(f"the file became shorter while it was read ({what})")
-            length -= len(parts[-1])
+        try:
+            self._file.seek(position)
+            while length:
+                parts.append(self._file.read(length))  # unbuffered files may give less
+                if not parts[-1]:
+                    raise BitstreamError(f"the file became shorter while it was read ({what})")
+                length -= len(parts[-1])
+        except OSError as error:
+            raise BitstreamError(
+                f"the file cannot be read ({what}): {error.strerror or error}"
+            ) from error
         return b"".join(parts)
 
 
