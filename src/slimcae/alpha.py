@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from slimcae.errors import BitstreamError
-from slimcae.image_pixels import greys, pillow_limit
+from slimcae.images.pixels import greys, pillow_limit
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">II5B")

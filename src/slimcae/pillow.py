@@ -94,6 +94,10 @@ def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
 
 def _metadata(reader: Reader) -> dict[str, bytes]:
     found = {"icc_profile": reader.icc_profile, "exif": reader.exif, "xmp": reader.xmp}
+    if reader.header.srgb and not reader.header.grey:
+        from slimcae.images import srgb_profile
+
+        found["icc_profile"] = srgb_profile()
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from slimcae.errors import ImageError
 from slimcae.files import atomic_path
-from slimcae.metadata import descriptive
+from slimcae.images.metadata import descriptive
 
 log = logging.getLogger("slimcae")
 

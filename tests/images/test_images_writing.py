@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
-
 from profiles import DISPLAY_P3, matrix_profile
+
 from slimcae.errors import ImageError
 from slimcae.images import Picture, read_picture, write_image
 

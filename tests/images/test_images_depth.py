@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slimcae.image_depth import is_deep
 from slimcae.images import read_picture
+from slimcae.images.depth import is_deep
 
 VALUES = np.array([[[0, 128, 257], [32768, 65535, 300]]], np.uint16)
 REDUCED = VALUES >> 8  # as Pillow does with colours

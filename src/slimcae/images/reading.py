@@ -1,107 +1,39 @@
-"""Pictures: files and Pillow images to 8-bit arrays and back, and finding image files.
+"""Reading pictures from files, streams and Pillow images."""
 
-What a picture keeps: grey stays grey, alpha, an ICC profile that fits the colours, EXIF and XMP
-are kept. An orientation is applied to the pixels (so that width and height are what people see),
-and those that are kept ask for no turn. Palettes and other colour models become RGB; more than
-8 bits per channel are reduced and only the first frame of an animation is taken, both with a
-notice.
-"""
-
-import glob
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from slimcae.errors import ConfigError, ImageError
-from slimcae.image_depth import is_deep
-from slimcae.image_pixels import channels, image_of, pillow_limit
-from slimcae.image_rescue import BarePicture, without_metadata
-from slimcae.image_writing import write_image
-from slimcae.metadata import (
-    METADATA,
+from slimcae.errors import ImageError
+from slimcae.images.depth import is_deep
+from slimcae.images.metadata import (
     exif_of,
     exif_orientation,
     is_srgb,
-    srgb_profile,
     upright_exif,
     upright_xmp,
     xmp_orientation,
 )
-
-__all__ = ["KINDS", "MAX_PIXELS", "Picture", "find_images", "read_picture", "write_image"]
+from slimcae.images.picture import Picture
+from slimcae.images.pixels import channels, pillow_limit
+from slimcae.images.rescue import BarePicture, without_metadata
 
 log = logging.getLogger("slimcae")
 
 MAX_PIXELS = 2**28
 """Larger pictures are refused unless a caller says otherwise."""
 
-KINDS = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "ppm", "pgm", "gif", "avif", "jp2")
-"""Suffixes of the files that are taken for images in a folder."""
-
 Source = str | Path | BinaryIO | Image.Image
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An 8-bit picture and what its file says about it.
-
-    pixels: (H, W, 3), uint8, RGB; three equal channels if the picture is grey.
-    grey: the picture has no colour.
-    alpha: (H, W), uint8, or None if it is opaque.
-    icc_profile: what the colours mean, or None for sRGB.
-    srgb: the file said so with a profile; then `icc_profile` is None.
-    exif: EXIF data with the usual prefix, orientation 1 or none. xmp: an XMP packet in UTF-8.
-    """
-
-    pixels: NDArray[np.uint8]
-    grey: bool = False
-    alpha: NDArray[np.uint8] | None = None
-    icc_profile: bytes | None = None
-    srgb: bool = False
-    exif: bytes | None = None
-    xmp: bytes | None = None
-
-    def keeping(self, metadata: str) -> "Picture":
-        """The picture with `all` metadata, with its `icc` profile alone, or with `none`.
-
-        Raises:
-            ConfigError: another word.
-        """
-        if metadata not in METADATA:
-            raise ConfigError(f"metadata {metadata!r}: choose {', '.join(METADATA)}")
-        if metadata == "all":
-            return self
-        without = replace(self, exif=None, xmp=None)
-        return without if metadata == "icc" else replace(without, icc_profile=None, srgb=False)
-
-    def to_image(self) -> Image.Image:
-        """A Pillow image of mode L, LA, RGB or RGBA, with profile, EXIF and XMP in its info.
-
-        A grey picture cannot have the profile of sRGB, which is for colours; none says the same.
-        """
-        image = image_of(self.pixels, self.alpha, self.grey)
-        found = {
-            "icc_profile": srgb_profile() if self.srgb and not self.grey else self.icc_profile,
-            "exif": self.exif,
-            "xmp": self.xmp,
-        }
-        image.info |= {name: value for name, value in found.items() if value is not None}
-        return image
-
-
-def read_picture(source: Source, max_pixels: int = MAX_PIXELS, *, upright: bool = True) -> Picture:
+def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a picture from a file, a stream, or a Pillow image (which stays as it is).
 
     `max_pixels` takes the place of Pillow's own limit, without setting that for anybody else.
-    upright: False takes the pixels as they are, whatever orientation EXIF and XMP ask for (of a
-    TIFF file Pillow itself turns them).
 
     Raises:
         ImageError: missing, not a picture that Pillow can read, truncated, or too large.
@@ -109,16 +41,16 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS, *, upright: bool 
     name = _name(source)
     try:
         if isinstance(source, Image.Image):
-            return _convert(source, name, max_pixels, upright)
+            return _convert(source, name, max_pixels)
         try:
-            return _read(source, name, max_pixels, upright)
+            return _read(source, name, max_pixels)
         except (ImageError, Image.DecompressionBombError):
             raise
         except Exception:  # perhaps it was not the pixels that Pillow could not read
             bare = _bare(source)
             if bare is None:
                 raise
-        picture = _read(BytesIO(bare.data), name, max_pixels, upright, bare.exif)
+        picture = _read(BytesIO(bare.data), name, max_pixels, bare.exif)
         log.warning("%s has metadata that cannot be read: left out", name)
         return picture
     except ImageError:
@@ -137,11 +69,7 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS, *, upright: bool 
 
 
 def _read(
-    source: str | Path | BinaryIO,
-    name: str,
-    max_pixels: int,
-    upright: bool,
-    exif: bytes | None = None,
+    source: str | Path | BinaryIO, name: str, max_pixels: int, exif: bytes | None = None
 ) -> Picture:
     with ExitStack() as stack:
         with pillow_limit(max_pixels):
@@ -150,7 +78,7 @@ def _read(
                 image.info["exif"] = exif
             if image.format == "TIFF" and image.width * image.height <= max_pixels:
                 image.load()  # the one format that asks for Pillow's limit again to load
-        return _convert(image, name, max_pixels, upright)
+        return _convert(image, name, max_pixels)
 
 
 def _bare(source: str | Path | BinaryIO) -> BarePicture | None:
@@ -163,39 +91,13 @@ def _bare(source: str | Path | BinaryIO) -> BarePicture | None:
         return None
 
 
-def find_images(path_or_glob: str) -> list[Path]:
-    """The image files of a folder (searched recursively), of a glob pattern, or one file; sorted.
-
-    Raises:
-        ImageError: nothing found.
-    """
-    path = Path(path_or_glob)
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        suffixes = {f".{kind}" for kind in KINDS}
-        found = [p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file()]
-        if not found:
-            raise ImageError(
-                f"no images in {path}: looked in it and its folders for {' '.join(KINDS)}"
-            )
-        return sorted(found)
-    matches = [Path(name) for name in glob.glob(path_or_glob, recursive=True)]  # noqa: PTH207
-    found = [match for match in matches if match.is_file()]
-    if not found:
-        raise ImageError(
-            f"no images at {path_or_glob!r}: give a file, a folder, or a pattern like 'dir/*.png'"
-        )
-    return sorted(found)
-
-
 def _name(source: Source) -> str:
     if isinstance(source, str | Path):
         return str(source)
     return str(getattr(source, "filename", "") or getattr(source, "name", "") or "the picture")
 
 
-def _convert(image: Image.Image, name: str, max_pixels: int, upright: bool) -> Picture:
+def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
     width, height = image.size
     if width < 1 or height < 1:
         raise ImageError(f"{name} has no pixels ({width}x{height})")
@@ -211,7 +113,7 @@ def _convert(image: Image.Image, name: str, max_pixels: int, upright: bool) -> P
         log.warning("%s has more than 8 bits per channel: reduced to 8", name)
     image.load()
     exif, xmp = exif_of(image), _xmp_of(image)
-    orientation = _orientation(exif, xmp) if upright else 1
+    orientation = _orientation(exif, xmp)
     pixels, alpha, grey = channels(image, name, orientation)
     profile = image.info.get("icc_profile")
     srgb = isinstance(profile, bytes) and is_srgb(profile)

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageOps, _util
-
 from profiles import ADOBE_RGB, DISPLAY_P3, SRGB, matrix_profile, srgb_curve
-from slimcae import metadata
-from slimcae.metadata import (
+
+from slimcae.images import metadata
+from slimcae.images.metadata import (
     EXIF_PREFIX,
     MAX_SRGB_BYTES,
     exif_orientation,

@@ -1,0 +1,25 @@
+"""Pictures: files and Pillow images to 8-bit arrays and back, and finding image files.
+
+What a picture keeps: grey stays grey, alpha, an ICC profile that fits the colours, EXIF and XMP
+are kept. An orientation is applied to the pixels (so that width and height are what people see),
+and those that are kept ask for no turn. Palettes and other colour models become RGB; more than
+8 bits per channel are reduced and only the first frame of an animation is taken, both with a
+notice.
+"""
+
+from slimcae.images.finding import KINDS, find_images
+from slimcae.images.metadata import METADATA, srgb_profile
+from slimcae.images.picture import Picture
+from slimcae.images.reading import MAX_PIXELS, read_picture
+from slimcae.images.writing import write_image
+
+__all__ = [
+    "KINDS",
+    "MAX_PIXELS",
+    "METADATA",
+    "Picture",
+    "find_images",
+    "read_picture",
+    "srgb_profile",
+    "write_image",
+]
