@@ -160,6 +160,43 @@ def test_noise_of_any_size_round_trips(
     )
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 90),
+    columns=st.integers(1, 90),
+    mode=st.sampled_from(["L", "LA", "RGB", "RGBA"]),
+    width=st.sampled_from(WIDTHS),
+    step=st.integers(0, 30),
+    side=st.sampled_from([16, 64, 1024]),
+    seed=st.integers(0, 99),
+)
+def test_any_picture_comes_back_at_any_point(
+    codec: Codec,
+    height: int,
+    columns: int,
+    mode: str,
+    width: int,
+    step: int,
+    side: int,
+    seed: int,
+) -> None:
+    used = Codec(codec.model, tile_side=side)
+    rgba = np.dstack([smooth_pixels(height, columns, seed), smooth_pixels(height, columns, 7)])
+    image = Image.fromarray(rgba[..., :4]).convert(mode)
+    data = used.compress(image, width, step=step, verify=True)
+    restored = codec.decompress(data)
+    assert (restored.mode, restored.size) == (image.mode, image.size)
+    if "A" in mode:
+        assert restored.getchannel("A").tobytes() == image.getchannel("A").tobytes()
+    pixels = np.asarray(image.convert("RGB"))
+    symbols = used.analyse(pixels, width, step)
+    np.testing.assert_array_equal(codec.read_symbols(data), symbols)
+    expected = codec.synthesise(symbols, (height, columns), step).astype(int)
+    if mode in ("L", "LA"):
+        expected = np.rint(expected.mean(axis=2, keepdims=True)).repeat(3, axis=2)
+    assert np.abs(np.asarray(restored.convert("RGB")) - expected).max() <= 1
+
+
 def test_symbols_beyond_the_limit_are_clipped_and_said(
     codec: Codec, caplog: pytest.LogCaptureFixture
 ) -> None:
