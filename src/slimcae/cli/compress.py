@@ -27,7 +27,7 @@ _EPILOG = """\
 `slimcae info MODEL` lists a model's widths. An existing output is replaced only with -y.
 
 examples:
-  slimcae compress photo.png                            # photo.scae, at the best quality
+  slimcae compress photo.png                            # photo.scae, at the widest width
   slimcae compress photo.png -o small.scae --target_size 50kB
   slimcae compress -r photos -o small/ -q 40 -j 2 --skip_existing
   slimcae compress photo.png --max_decode_macs 7k       # the best within 7,000 MAC per pixel
@@ -49,7 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_talk_options(parser, logging.WARNING)
     add_file_options(parser.add_argument_group("files"), ".scae")
     add_rate_options(
-        parser.add_argument_group("size and quality, one of (default: the best quality)")
+        parser.add_argument_group(
+            "size and quality, one of (default: the widest width; with a limit, -q 100)"
+        )
     )
     add_decoder_limit_options(
         parser.add_argument_group("what decoding may cost, with any of those above")

@@ -79,7 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="refuse larger pictures (default: 2^28)",
     )
-    add_model_option(pictures)
+    add_model_option(pictures, "the one that made the file")
     add_network_options(pictures)
 
 

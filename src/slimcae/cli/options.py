@@ -58,14 +58,14 @@ def add_device_option(options: Options, default: str) -> None:
     )
 
 
-def add_model_option(options: Options) -> None:
-    """Which model codes."""
+def add_model_option(options: Options, default: str = "that of slimcae itself") -> None:
+    """Which model codes; `default` says in words which one does if none is given."""
     add_option(
         options,
         "-m",
         "--model",
         metavar="MODEL",
-        help="NAME, NAME@VERSION, file or run folder (default: the one that comes with slimcae)",
+        help=f"NAME, NAME@VERSION, file or run folder (default: {default})",
     )
 
 
