@@ -173,7 +173,7 @@ def test_missing_metadata_are_refused(place: Path, key: str) -> None:
 
 @pytest.mark.parametrize("number", [1, 3, 10**30])
 def test_another_format_is_named(place: Path, number: int) -> None:
-    assert_refused(place, forge_model(described(format=number)), str(number)[:20], "reads 2")
+    assert_refused(place, forge_model(described(format=number)), str(number)[:20], "reads format 2")
 
 
 @pytest.mark.parametrize(

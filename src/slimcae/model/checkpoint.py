@@ -5,24 +5,23 @@ Saving builds the coding tables; loading never does. Layout in docs/format.md, "
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
+import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save as serialize
 from torch import Tensor
 
 from slimcae.coding.tables import SymbolTables, from_arrays, to_arrays
-from slimcae.errors import ConfigError, ModelError
+from slimcae.errors import ModelError
 from slimcae.files import write_bytes
 from slimcae.model.config import ModelInfo, SlimCAEConfig
 from slimcae.model.gdn import SlimmableGDN
-from slimcae.model.header import FORMAT, MAX_STEPS, METADATA_KEY, MODEL_NAME
+from slimcae.model.header import FORMAT, METADATA_KEY, MODEL_NAME, Quality, read_model_header
 from slimcae.model.layers import SlimmableConv2d, SlimmableConvTranspose2d
 from slimcae.model.slimcae import SlimCAE
 
@@ -66,7 +65,8 @@ def save_model(
         "fingerprints": {str(w): fingerprint(model, w).hex() for w in model.widths},
         "training": info.training,
     }
-    write_bytes(path, serialize(tensors, metadata={METADATA_KEY: json.dumps(metadata)}))
+    content = safetensors.torch.save(tensors, metadata={METADATA_KEY: json.dumps(metadata)})
+    write_bytes(path, content)
 
 
 def round_to_half(model: SlimCAE) -> None:
@@ -87,35 +87,29 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> SlimCAE:
     path = Path(path)
     if path.is_dir():
         path /= MODEL_NAME
-    metadata, tensors = _read(path)
+    header = read_model_header(path)
+    model = SlimCAE(SlimCAEConfig(header.widths, header.gdn))
+    model.info = ModelInfo(
+        header.name, header.version, header.lmbda, header.training, header.quality
+    )
+    model.steps = header.steps
     try:
-        config = SlimCAEConfig(tuple(metadata["config"]["widths"]), metadata["config"]["gdn"])
-        lmbda = metadata["lmbda"]
-        if lmbda is not None and len(lmbda) != len(config.widths):
-            raise ValueError(f"{len(lmbda)} λ for {len(config.widths)} widths")
-        model_info = ModelInfo(
-            name=str(metadata["name"]),
-            version=str(metadata["version"]),
-            lmbda=None if lmbda is None else tuple(float(value) for value in lmbda),
-            training=dict(metadata["training"]),
-            quality=_quality_from_json(metadata["quality"], config.widths),
-        )
-        model = SlimCAE(config)
-        model.steps = _steps(metadata["steps"])
-        for width in config.widths:
+        tensors = safetensors.torch.load_file(path)
+        for width in model.widths:
             prefix = f"tables.{width}."
             arrays = {
-                k.removeprefix(prefix): t.numpy()
-                for k, t in tensors.items()
-                if k.startswith(prefix)
+                name.removeprefix(prefix): tensors.pop(name).numpy()
+                for name in list(tensors)
+                if name.startswith(prefix)
             }
             model.tables[width] = _tables(arrays, width, len(model.steps))
-        state = {k: t.float() for k, t in tensors.items() if not k.startswith("tables.")}
+        state = {name: tensor.float() for name, tensor in tensors.items()}
         _check_tensors(state, model)
         model.load_state_dict(state, assign=True)
-        model.info = model_info
-        _check_fingerprints(model, metadata["fingerprints"])
-    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
+        _check_fingerprints(model, header.fingerprints)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (safetensors.SafetensorError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(f"{path} is a damaged model file: {reason}") from error
     return model.to(device).eval()
@@ -176,38 +170,10 @@ def _tables(arrays: Mapping[str, NDArray[Any]], width: int, steps: int) -> tuple
     return tables
 
 
-def _steps(values: list[Any]) -> tuple[float, ...]:
-    steps = tuple(float(value) for value in values)
-    fit = all(math.isfinite(step) and step > 0 for step in steps)
-    if not (
-        fit and 1 <= len(steps) <= MAX_STEPS and steps[0] == 1 and len(set(steps)) == len(steps)
-    ):
-        raise ValueError(
-            f"quantisation steps {values}: must be positive, each once, and begin with 1"
-        )
-    return steps
-
-
-def _quality_to_json(
-    quality: dict[int, tuple[tuple[float, float], ...]],
-) -> dict[str, dict[str, list[float]]]:
+def _quality_to_json(quality: Quality) -> dict[str, dict[str, list[float]]]:
     return {
         key: {str(width): [point[k] for point in points] for width, points in quality.items()}
         for k, key in enumerate(("bpp", "psnr"))
-    }
-
-
-def _quality_from_json(
-    values: Any, widths: tuple[int, ...]
-) -> dict[int, tuple[tuple[float, float], ...]] | None:
-    if values is None:
-        return None
-    return {
-        width: tuple(
-            (float(bpp), float(psnr))
-            for bpp, psnr in zip(values["bpp"][str(width)], values["psnr"][str(width)], strict=True)
-        )
-        for width in widths
     }
 
 
@@ -228,40 +194,3 @@ def _check_fingerprints(model: SlimCAE, expected: Mapping[str, str]) -> None:
     for width in model.widths:
         if fingerprint(model, width).hex() != expected[str(width)]:
             raise ValueError(f"the fingerprint of width {width} does not match its tensors")
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    if not path.is_file():
-        raise ModelError(f"no model file at {path}: give a file that `slimcae train` wrote")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {})[METADATA_KEY])
-            version = metadata["format"]
-            if version != FORMAT:
-                raise ModelError(
-                    f"{path} has model format {version!r}, this slimcae reads format {FORMAT}: "
-                    "install a matching version"
-                )
-            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (
-        safetensors.SafetensorError, KeyError, TypeError, ValueError, RecursionError
-    ) as error:  # fmt: skip
-        raise ModelError(
-            f"{path} is not a slimcae model file ({_kind(path)}): "
-            "give a model.safetensors that `slimcae train` wrote"
-        ) from error
-
-
-def _kind(path: Path) -> str:
-    """What a foreign file seems to be, in words."""
-    with path.open("rb") as file:
-        head = file.read(64)
-    if not head:
-        return "it is empty"
-    if head.startswith((b"PK", b"\x80")):
-        return "it looks like a PyTorch pickle, which slimcae never loads"
-    if head.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer, not the file itself"
-    return "it is damaged, or of another program"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from slimcae.errors import ConfigError, ModelError
-from slimcae.model.config import SlimCAEConfig
+from slimcae.model.config import GDNVariant, SlimCAEConfig
 
 FORMAT = 2
 METADATA_KEY = "slimcae"
@@ -26,6 +26,7 @@ MAX_HEADER_BYTES = 100_000_000
 """The limit that safetensors sets itself."""
 
 _LENGTH_BYTES = 8
+_HEAD_BYTES = 64
 _ELEMENT_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1}
 _ELEMENT_BYTES |= {"U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1}
 _MAX_DIMENSIONS = 8
@@ -48,7 +49,7 @@ class ModelHeader:
     name: str
     version: str
     widths: tuple[int, ...]
-    gdn: str
+    gdn: GDNVariant
     lmbda: tuple[float, ...] | None
     steps: tuple[float, ...]
     quality: Quality | None
@@ -70,11 +71,13 @@ def read_model_header(path: Path) -> ModelHeader:
     Raises:
         ModelError: missing, damaged, or not a model file of this program.
     """
+    head = b""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(_LENGTH_BYTES)
-            length = int.from_bytes(head, "little")
+            head = file.read(_HEAD_BYTES)
+            file.seek(_LENGTH_BYTES)
+            length = int.from_bytes(head[:_LENGTH_BYTES], "little")
             if len(head) < _LENGTH_BYTES or length > min(MAX_HEADER_BYTES, size - _LENGTH_BYTES):
                 raise ValueError("its header is incomplete")
             tensors = _object(json.loads(file.read(length)))
@@ -82,7 +85,7 @@ def read_model_header(path: Path) -> ModelHeader:
         found = described["format"]
         if found != FORMAT or isinstance(found, bool):
             raise ModelError(
-                f"{path} has model format {str(found)[:20]}, this slimcae reads {FORMAT}: "
+                f"{path} has model format {str(found)[:20]}, this slimcae reads format {FORMAT}: "
                 "install a matching version"
             )
         _check_places(tensors, size - _LENGTH_BYTES - length)
@@ -95,9 +98,20 @@ def read_model_header(path: Path) -> ModelHeader:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, ConfigError) as error:
         raise ModelError(
-            f"{path} is not a slimcae model file, or a damaged one: "
+            f"{path} is not a slimcae model file ({_kind(head)}): "
             "give a model.safetensors that `slimcae train` wrote"
         ) from error
+
+
+def _kind(head: bytes) -> str:
+    """What a foreign file seems to be, in words, from its first bytes."""
+    if not head:
+        return "it is empty"
+    if head.startswith((b"PK", b"\x80")):
+        return "it looks like a PyTorch pickle, which slimcae never loads"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, not the file itself"
+    return "it is damaged, or of another program"
 
 
 def _check_places(tensors: Mapping[str, Any], size: int) -> None:
