@@ -144,7 +144,7 @@ def test_reduced_precision_costs_little_and_has_no_seams(shipped: SlimCAE, width
     assert psnr(tiled.synthesise(symbols, size), pixels) > best - 0.02  # the decoder alone
     ours = tiled.synthesise(tiled.analyse(pixels, width), size)
     theirs = whole.synthesise(whole.analyse(pixels, width), size)
-    assert psnr(ours, pixels) > best - 0.02
+    assert psnr(ours, pixels) > best - 0.05  # encoder and decoder together
     assert psnr(ours, pixels) == pytest.approx(psnr(theirs, pixels), abs=0.02)
     error = np.abs(ours.astype(float) - reference).mean(axis=2)
     for axis in (0, 1):

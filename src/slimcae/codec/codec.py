@@ -59,7 +59,8 @@ class Codec:
         """Make a codec of a model that has tables.
 
         device: `cpu`, `cuda` or `auto`. precision: `float32`, or `bfloat16` for the network's
-        inner layers (faster where the processor has it; costs a little quality). tile_side: a
+        inner layers (faster where the processor has it; costs up to 0.01 dB when decoding,
+        0.03 dB at the widest width when encoding and decoding). tile_side: a
         power of two from 16 on; the network's memory grows with its square.
 
         Raises:

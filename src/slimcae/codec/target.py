@@ -72,7 +72,7 @@ class Target:
 
     def _fixed(self, have: tuple[int, ...], steps: int) -> Point:
         width = have[0] if self.width is None else self.width
-        if isinstance(width, bool) or width not in have:
+        if type(width) is not int or width not in have:
             names = ", ".join(map(str, have))
             raise ConfigError(f"this model has no width {width!r}: choose from {names}")
         if self.widths is not None and width not in self.widths:
