@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import tracemalloc
 import zlib
 
@@ -170,3 +171,18 @@ def test_no_bytes_end_in_another_error(data: bytes) -> None:
         assert "\n" not in str(error)
     else:
         assert alpha.shape == (4, 6) and alpha.dtype == np.uint8
+
+
+def test_a_million_empty_chunks_cost_no_minutes() -> None:
+    rows = b"".join(b"\0" + row.tobytes() for row in ALPHA)
+    data = png((4, 6), rows, 8, 0, chunk(b"IDAT", b"") * 200_000)
+    start = time.process_time()
+    np.testing.assert_array_equal(unpack_alpha(data, (4, 6)), ALPHA)
+    assert time.process_time() - start < 5
+
+
+def test_a_chunk_with_a_wrong_checksum_is_damage() -> None:
+    damaged = bytearray(pack_alpha(ALPHA))
+    damaged[-14] ^= 1  # in the checksum of the last IDAT
+    with pytest.raises(BitstreamError, match="damaged"):
+        unpack_alpha(bytes(damaged), (4, 6))

@@ -281,11 +281,17 @@ def test_files_in_files_are_only_bytes() -> None:
 
 def test_a_large_index_takes_no_more_memory_than_the_file() -> None:
     """Many tiles without a byte: the index is all there is, and it is not made into objects."""
-    data = forged(height=2**12, width=2**12, tiles=[b""] * 2**16)
+    data = forged(height=2**11, width=2**11, tiles=[b""] * 2**14)
     tracemalloc.start()
     reader = Reader(data)
     reader.verify()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert reader.header.num_tiles == 2**16
+    assert reader.header.num_tiles == 2**14
     assert peak < 5 * len(data)
+
+
+def test_more_tiles_than_a_reader_takes_are_refused() -> None:
+    """Each costs work and memory even if it is empty."""
+    with pytest.raises(BitstreamError, match=r"16,512 tiles .* at most 16,384"):
+        Reader(forged(height=2**11, width=2**11 + 16, tiles=[b""] * (2**14 + 2**7)))

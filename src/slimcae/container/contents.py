@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slimcae.container.chunks import ALPHA, EXIF, ICC_PROFILE, XMP, deflate, pack_chunk
-from slimcae.container.header import Head, Header, head_bytes
+from slimcae.container.header import Head, Header, check_tiles, head_bytes
 from slimcae.container.reader import EXIF_PREFIX, Reader
 from slimcae.errors import BitstreamError
 
@@ -35,9 +35,11 @@ def write(contents: Contents) -> bytes:
     file tells everything but the pixels.
 
     Raises:
-        BitstreamError: streams or alpha of 4 GiB or more, or of another number than tiles.
+        BitstreamError: streams or alpha of 4 GiB or more, or of another number than tiles, or of
+            more tiles than a reader takes.
     """
     header = contents.header
+    check_tiles(header)
     if len(contents.tiles) != header.num_tiles:
         raise BitstreamError(f"{len(contents.tiles)} streams for {header.num_tiles} tiles")
     if any(len(stream) >= 2**32 for stream in contents.tiles):

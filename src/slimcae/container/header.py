@@ -15,6 +15,8 @@ FORMAT_VERSION = 2
 FINGERPRINT_BYTES = 8
 MAX_NAME_BYTES = 24
 MIN_TILE_SIDE, MAX_TILE_SIDE = 2**4, 2**20
+MAX_TILES = 2**14
+"""Each costs a reader work and memory, whatever is in it."""
 ENTRY_BYTES = 8
 """Of a tile in the index: length of its stream and CRC32 of the stream."""
 
@@ -121,6 +123,19 @@ class Head:
         index = array("I", [number for pair in pairs for number in pair])
         head = fixed + name + _little_endian(index).tobytes()
         return head + _CRC.pack(zlib.crc32(head))
+
+
+def check_tiles(header: Header) -> None:
+    """Refuse a picture in too many tiles.
+
+    Raises:
+        BitstreamError: more than `MAX_TILES`.
+    """
+    if header.num_tiles > MAX_TILES:
+        raise BitstreamError(
+            f"{header.num_tiles:,} tiles of {header.tile_side} pixels: a file has at most "
+            f"{MAX_TILES:,}, take larger tiles"
+        )
 
 
 def head_bytes(header: Header) -> int:

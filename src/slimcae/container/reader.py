@@ -19,7 +19,14 @@ from slimcae.container.chunks import (
     inflate,
     unpack_frame,
 )
-from slimcae.container.header import MAX_HEADER_BYTES, Head, head_bytes, peek_header, read_head
+from slimcae.container.header import (
+    MAX_HEADER_BYTES,
+    Head,
+    check_tiles,
+    head_bytes,
+    peek_header,
+    read_head,
+)
 from slimcae.errors import BitstreamError
 
 EXIF_PREFIX = b"Exif\0\0"
@@ -125,6 +132,7 @@ class Reader:
                 f"hold {header.num_tiles:,} tiles of {header.image_width}x{header.image_height} "
                 "pixels"
             )
+        check_tiles(header)
         return read_head(start + self._read(len(start), max(missing, 0), "header"))
 
     def _read_frames(self, position: int) -> tuple[dict[bytes, _Chunk], int]:
