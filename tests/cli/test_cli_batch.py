@@ -22,6 +22,7 @@ from PIL import Image
 
 import slimcae
 from slimcae import images
+from slimcae.cli.streams import write_stream
 from slimcae.codec import Codec
 from slimcae.images import Picture
 
@@ -498,3 +499,21 @@ def test_standard_input_into_a_file(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     assert call(["compress", "-", "-o", "x.scae", "-m", model]) == 0
     assert Path("x.scae").read_bytes() == codec.compress(photos / "a.png")
+
+
+def test_an_unbuffered_output_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with PYTHONUNBUFFERED=1, where one write may take a part only."""
+    written = bytearray()
+
+    class Unbuffered(io.RawIOBase):
+        def write(self, data: object) -> int:
+            part = bytes(data)[:7]  # type: ignore[call-overload]
+            written.extend(part)
+            return len(part)
+
+    class Output:
+        buffer = Unbuffered()
+
+    monkeypatch.setattr(sys, "stdout", Output())
+    write_stream(bytes(range(100)))
+    assert bytes(written) == bytes(range(100))

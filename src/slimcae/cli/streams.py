@@ -68,8 +68,10 @@ def homeless(output: str) -> str | None:
 
 
 def write_stream(data: bytes) -> None:
-    """Write to standard output."""
-    sys.stdout.buffer.write(data)
+    """Write to standard output, all of it: with PYTHONUNBUFFERED one call may write a part."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[sys.stdout.buffer.write(rest) :]
     sys.stdout.buffer.flush()
 
 
