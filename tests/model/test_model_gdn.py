@@ -118,8 +118,8 @@ def test_stays_finite_when_training_drives_every_parameter_to_its_bound(
     assert torch.isfinite(x.grad).all()
 
 
-def test_squares_are_taken_in_float32_also_under_autocast() -> None:
-    layer = randomized("switchable")
+def test_autocast_does_not_touch_evaluation() -> None:
+    layer = randomized("switchable").eval()
     x = torch.randn(1, 5, 4, 4)
     with torch.autocast("cpu", torch.bfloat16):
         y = layer(x)
@@ -128,6 +128,24 @@ def test_squares_are_taken_in_float32_also_under_autocast() -> None:
     big = torch.full((1, 1, 1, 1), 300.0, dtype=torch.float16)  # 300² is infinite in float16
     out = gdn(big, torch.ones(1), torch.ones(1, 1), inverse=False)
     torch.testing.assert_close(out.item(), 300 / math.sqrt(1 + 300**2))
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_training_under_autocast_sums_squares_in_bfloat16(inverse: bool) -> None:
+    layer = randomized("switchable", inverse)
+    # squares beyond float16's range, and a value that bfloat16 alone would round
+    x = torch.cat([torch.randn(2, 5, 8, 8), 300 + torch.rand(2, 5, 8, 8)]).requires_grad_()
+    found = {}
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            y = layer(x)
+        gradients = torch.autograd.grad(y.square().mean(), [x, *layer.norms["5"].parameters()])
+        found[enabled] = [y.detach(), *gradients]
+    assert found[True][0].dtype == torch.float32
+    assert not torch.equal(found[True][0], found[False][0])
+    for half, full in zip(found[True], found[False], strict=True):
+        # rounding is by up to 2⁻⁹; gradients are differences
+        assert (half - full).norm() < 2**-7 * full.norm()
 
 
 def test_inverse_undoes_on_what_it_normalizes_by() -> None:

@@ -13,6 +13,7 @@ from slimcae.errors import ConfigError, TrainingError
 from slimcae.model.config import SlimCAEConfig
 from slimcae.model.gdn import SlimmableGDN
 from slimcae.model.slimcae import SlimCAE
+from slimcae.training import soap
 from slimcae.training import trainer as trainer_module
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import Process
@@ -90,14 +91,14 @@ def test_gradients_are_clipped_together(
 ) -> None:
     norms = []
     trainer = make(picture_folder, replace(SETTINGS, clip_norm=0.25))
-    step: Callable[[], Any] = trainer._optimizer.step
+    step: Callable[[], Any] = trainer._adam.step
 
     def watched() -> None:
         grads = [p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None]
         norms.append(torch.cat(grads).norm().item())
         step()
 
-    monkeypatch.setattr(trainer._optimizer, "step", watched)
+    monkeypatch.setattr(trainer._adam, "step", watched)
     lines = logged(trainer, 3)
     assert norms == pytest.approx([0.25] * 3, rel=1e-4)
     assert all(line.grad_norm > 0.25 for line in lines)  # the log tells the norm before
@@ -197,10 +198,18 @@ def test_a_pause_may_end_the_run(picture_folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [SETTINGS, replace(SETTINGS, sandwich=True, precision="bfloat16", ema_decay=0.5)],
-    ids=["all widths", "sandwich bf16"],
+    [
+        SETTINGS,
+        replace(SETTINGS, sandwich=True, precision="bfloat16", ema_decay=0.5),
+        replace(SETTINGS, optimizer="soap"),
+        replace(SETTINGS, optimizer="soap", sandwich=True, precision="bfloat16"),
+    ],
+    ids=["all widths", "sandwich bf16", "soap", "soap sandwich bf16"],
 )
-def test_state_brings_back_everything(picture_folder: Path, settings: TrainSettings) -> None:
+def test_state_brings_back_everything(
+    picture_folder: Path, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soap, "REFRESH_EVERY", 2)  # before and after the stop
     widths = (7, 5, 4, 3)
     whole = make(picture_folder, settings, widths)
     expected = [line.loss for line in logged(whole, 6)]
@@ -224,6 +233,32 @@ def test_a_resumed_run_takes_the_learning_rate_it_is_given(picture_folder: Path)
     second.load_state_dict(first.state_dict())
     (line,) = logged(second, 4)
     assert line.learning_rate == pytest.approx(7e-5)
+
+
+@pytest.mark.parametrize(("first", "second"), [("adam", "soap"), ("soap", "adam")])
+def test_a_run_keeps_its_optimizer(picture_folder: Path, first: Any, second: Any) -> None:
+    state = make(picture_folder, replace(SETTINGS, optimizer=first)).state_dict()
+    with pytest.raises(ConfigError, match=f"--optimizer {second}.*leave it out to continue"):
+        make(picture_folder, replace(SETTINGS, optimizer=second)).load_state_dict(state)
+
+
+def test_soap_trains_the_kernels_and_adam_the_rest(picture_folder: Path) -> None:
+    settings = replace(
+        SETTINGS, optimizer="soap", learning_rate=1e-4, entropy_learning_rate=4e-4, decay="none"
+    )
+    trainer = make(picture_folder, replace(settings, warmup_steps=0))
+    before = weights(trainer.model)
+    logged(trainer, 1)
+    # SOAP's first step only finds the bases, Adam's is the learning rate
+    for name, value in weights(trainer.model).items():
+        moved = (value - before[name]).abs().max().item()
+        rate = 0.0 if value.ndim == 4 else 4e-4 if "entropy" in name else 1e-4
+        assert moved == pytest.approx(rate, rel=0.02) or moved == 0, name
+    logged(trainer, 2)
+    for name, value in weights(trainer.model).items():
+        if value.ndim == 4:  # every coordinate in the bases moves by the learning rate at most
+            moved = (value - before[name]).square().mean().sqrt().item()
+            assert 0 < moved <= 1e-4 * 1.001, name
 
 
 def test_lmbda_can_be_changed_between_runs(picture_folder: Path) -> None:

@@ -25,6 +25,7 @@ from slimcae.training.settings import TrainSettings
 OPTIMIZATION = (
     "patchsize",
     "batchsize",
+    "optimizer",
     "learning_rate",
     "entropy_learning_rate",
     "warmup_steps",

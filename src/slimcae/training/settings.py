@@ -22,10 +22,12 @@ class TrainSettings:
     """Crops per step, over all processes together."""
     last_step: int = 1_000_000
     """Training ends after this many steps."""
+    optimizer: Literal["adam", "soap"] = "adam"
+    """Of the convolution kernels; everything else is Adam's."""
     learning_rate: float = 3e-4
-    """Adam's, for transforms and normalization, after warm-up."""
+    """Of transforms and normalization, after warm-up."""
     entropy_learning_rate: float = 1e-3
-    """Adam's, for the entropy bottlenecks."""
+    """Of the entropy bottlenecks."""
     warmup_steps: int = 100
     """Steps over which the learning rates rise linearly from zero."""
     decay: Literal["cosine", "step", "none"] = "cosine"

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from slimcae.errors import TrainingError
+from slimcae.errors import ConfigError, TrainingError
 from slimcae.model.device import has_native_bfloat16
 from slimcae.model.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import Process
 from slimcae.training.loss import RateDistortionLoss
 from slimcae.training.settings import TrainSettings
+from slimcae.training.soap import Soap
 from slimcae.training.stats import Stats, StepLog
 
 log = logging.getLogger("slimcae")
@@ -30,8 +31,8 @@ COMPILE_PAYS_AFTER = 5000
 class Trainer:
     """Trains a model for given λ values, step by step.
 
-    Holds the raw weights (`model`), their moving average (`averaged`), the optimizer and the
-    step number. All randomness of a step follows from the seed and the step's number.
+    Holds the raw weights (`model`), their moving average (`averaged`), the optimizers
+    and the step number. All randomness of a step follows from the seed and the step's number.
     """
 
     def __init__(
@@ -53,20 +54,31 @@ class Trainer:
         self._compile_was_explained = False
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
         """The model with the moving average of the weights."""
+        self._loss = RateDistortionLoss(model, lmbda).to(self.device)
+        self._bfloat16 = settings.precision == "bfloat16" or (
+            settings.precision == "auto" and has_native_bfloat16(self.device)
+        )
         entropy = list(model.entropy_bottlenecks.parameters())
         chosen = {id(p) for p in entropy}
         transforms = [p for p in model.parameters() if id(p) not in chosen]
-        self._optimizer = torch.optim.Adam(
+        self._soap: Soap | None = None
+        if settings.optimizer == "soap":
+            kernels = [p for p in transforms if p.ndim == 4]
+            transforms = [p for p in transforms if p.ndim != 4]
+            group = {"params": kernels, "peak": settings.learning_rate}
+            self._soap = Soap([group], settings.learning_rate, half=self._bfloat16)
+        self._adam = torch.optim.Adam(
             [
                 {"params": transforms, "peak": settings.learning_rate},
                 {"params": entropy, "peak": settings.entropy_learning_rate},
             ],
             fused=True,
         )
-        self._loss = RateDistortionLoss(model, lmbda).to(self.device)
-        self._bfloat16 = settings.precision == "bfloat16" or (
-            settings.precision == "auto" and has_native_bfloat16(self.device)
-        )
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        """All groups of parameters, the transforms' first."""
+        return self._adam.param_groups + (self._soap.param_groups if self._soap else [])
 
     @property
     def lmbda(self) -> tuple[float, ...]:
@@ -108,7 +120,7 @@ class Trainer:
             self.step += 1
             pause = should_pause()
             if pause or self.step % self.settings.log_every == 0 or self.step == last_step:
-                line = stats.take(self.step, self._optimizer.param_groups[0]["lr"])
+                line = stats.take(self.step, self._groups[0]["lr"])
                 if not line.is_finite:
                     raise TrainingError(
                         f"loss or gradients are not finite near step {self.step} "
@@ -128,14 +140,16 @@ class Trainer:
         widths = self._step_widths()
         x = batch.float().div_(255).contiguous(memory_format=torch.channels_last)
         factor = settings.rate_factor(self.step)
-        for group in self._optimizer.param_groups:
+        for group in self._groups:
             group["lr"] = group["peak"] * factor
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
             loss, measured = forward(x, widths)
-        self._optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
-        self._optimizer.step()
+        self._adam.step()
+        if self._soap is not None:
+            self._soap.step()
         self._update_average()
         pixels = x.shape[0] * x.shape[2] * x.shape[3]
         stats.add(loss.detach(), norm, widths, measured, pixels)
@@ -200,18 +214,30 @@ class Trainer:
         return {
             "model": self.model.state_dict(),
             "average": self.averaged.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self._adam.state_dict(),
+            "soap": None if self._soap is None else self._soap.state_dict(),
             "step": self.step,
             "lmbda": list(self.lmbda),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the state of a run; learning rates stay those of the present settings."""
+        """Take up the state of a run; learning rates stay those of the present settings.
+
+        Raises:
+            ConfigError: another optimizer than the run's.
+        """
+        if (state.get("soap") is None) != (self._soap is None):
+            raise ConfigError(
+                f"--optimizer {self.settings.optimizer}: this run has another one's state; leave "
+                "it out to continue, or begin anew with --init_from"
+            )
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["average"])
-        peaks = [group["peak"] for group in self._optimizer.param_groups]
-        self._optimizer.load_state_dict(state["optimizer"])
-        for group, peak in zip(self._optimizer.param_groups, peaks, strict=True):
+        peaks = [group["peak"] for group in self._groups]
+        self._adam.load_state_dict(state["optimizer"])
+        if self._soap is not None:
+            self._soap.load_state_dict(state["soap"])
+        for group, peak in zip(self._groups, peaks, strict=True):
             group["peak"] = peak
         self.step = int(state["step"])
         self.lmbda = tuple(state["lmbda"])
