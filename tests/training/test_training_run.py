@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -248,6 +249,28 @@ def test_no_usable_picture_is_an_error(tmp_path: Path) -> None:
         train(tmp_path / "run", [tmp_path / "bad.png"], START, SETTINGS, "cpu")
 
 
+def test_the_decoder_s_stage_begins_with_a_trained_model(
+    tmp_path: Path, picture_folder: Path
+) -> None:
+    settings, paths = replace(SETTINGS, stage="decoder"), sorted(picture_folder.iterdir())
+    with pytest.raises(ConfigError, match="--stage decoder: give a trained model"):
+        train(tmp_path / "run", paths, START, settings, "cpu")
+    assert not (tmp_path / "run").exists()
+    train(tmp_path / "first", paths, START, SETTINGS, "cpu")
+    first = tmp_path / "first" / "model.safetensors"
+    train(tmp_path / "run", paths, Start(init_from=first), settings, "cpu")
+    assert train(tmp_path / "run", paths, Start(), replace(settings, last_step=7), "cpu") is None
+    before, after = load_model(first), load_model(tmp_path / "run")
+    assert before.info.lmbda == after.info.lmbda
+    for (name, old), new in zip(
+        before.state_dict().items(), after.state_dict().values(), strict=True
+    ):
+        assert torch.equal(old, new) == (not name.startswith("g_s.")), name
+    for width, tables in before.tables.items():  # the same bits
+        for one, other in zip(tables, after.tables[width], strict=True):
+            assert np.array_equal(one.counts, other.counts)
+
+
 def test_an_absent_device_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for name in ("cuda", "tpu"):
@@ -390,11 +413,12 @@ def test_signals_save_and_end_a_process_with_workers(
         os.killpg(process.pid, 0)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "soap"])
 def test_two_processes_train_as_one(
-    tmp_path: Path, picture_folder: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, picture_folder: Path, monkeypatch: pytest.MonkeyPatch, optimizer: Any
 ) -> None:
     """With the same noise everywhere, sharing a batch changes no more than the last digits."""
-    settings = replace(SETTINGS, last_step=4, batchsize=4, precision="float32")
+    settings = replace(SETTINGS, last_step=4, batchsize=4, precision="float32", optimizer=optimizer)
     arguments, folder = script(tmp_path, settings)
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     done = subprocess.run(
@@ -414,8 +438,10 @@ def test_two_processes_train_as_one(
             if "medians" in name:  # brought up to date where the model is saved
                 continue
             assert torch.equal(first[part][name], second[part][name]), name
-            # four steps of Adam at 3e-4 and 1e-3 move each weight by up to 4e-3
-            torch.testing.assert_close(first[part][name], tensor, rtol=1e-4, atol=2e-4)
+            # four steps of Adam at 3e-4 and 1e-3 move each weight by up to 4e-3; SOAP scales up
+            # what is nearly nothing, also last digits, in directions that the loss does not see
+            atol = 2e-4 if optimizer == "adam" or tensor.ndim != 4 else 2e-3
+            torch.testing.assert_close(first[part][name], tensor, rtol=1e-4, atol=atol)
     assert load_model(folder / "model.safetensors").info.version == "4"
     for (step, shared), (same_step, alone) in zip(
         losses(folder), losses(tmp_path / "one"), strict=True

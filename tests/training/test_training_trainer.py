@@ -203,8 +203,9 @@ def test_a_pause_may_end_the_run(picture_folder: Path) -> None:
         replace(SETTINGS, sandwich=True, precision="bfloat16", ema_decay=0.5),
         replace(SETTINGS, optimizer="soap"),
         replace(SETTINGS, optimizer="soap", sandwich=True, precision="bfloat16"),
+        replace(SETTINGS, stage="decoder", precision="bfloat16"),
     ],
-    ids=["all widths", "sandwich bf16", "soap", "soap sandwich bf16"],
+    ids=["all widths", "sandwich bf16", "soap", "soap sandwich bf16", "decoder bf16"],
 )
 def test_state_brings_back_everything(
     picture_folder: Path, settings: TrainSettings, monkeypatch: pytest.MonkeyPatch
@@ -235,11 +236,57 @@ def test_a_resumed_run_takes_the_learning_rate_it_is_given(picture_folder: Path)
     assert line.learning_rate == pytest.approx(7e-5)
 
 
-@pytest.mark.parametrize(("first", "second"), [("adam", "soap"), ("soap", "adam")])
-def test_a_run_keeps_its_optimizer(picture_folder: Path, first: Any, second: Any) -> None:
-    state = make(picture_folder, replace(SETTINGS, optimizer=first)).state_dict()
-    with pytest.raises(ConfigError, match=f"--optimizer {second}.*leave it out to continue"):
-        make(picture_folder, replace(SETTINGS, optimizer=second)).load_state_dict(state)
+@pytest.mark.parametrize(
+    "other", [replace(SETTINGS, optimizer="soap"), replace(SETTINGS, stage="decoder")]
+)
+def test_a_run_keeps_its_optimizer_and_stage(picture_folder: Path, other: TrainSettings) -> None:
+    for first, second in ((SETTINGS, other), (other, SETTINGS)):
+        state = make(picture_folder, first).state_dict()
+        said = f"--optimizer {second.optimizer} --stage {second.stage}: this run was begun with"
+        with pytest.raises(ConfigError, match=f"{said} {first.optimizer} and {first.stage}"):
+            make(picture_folder, second).load_state_dict(state)
+
+
+def test_a_state_of_before_there_were_stages_is_taken_up(picture_folder: Path) -> None:
+    state = make(picture_folder).state_dict()
+    del state["kind"], state["soap"]
+    make(picture_folder).load_state_dict(state)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "soap"])
+def test_the_decoder_s_stage_lowers_the_error_of_rounded_latents_alone(
+    picture_folder: Path, optimizer: Any
+) -> None:
+    settings = replace(
+        SETTINGS, stage="decoder", optimizer=optimizer, learning_rate=2e-3, last_step=40
+    )
+    trainer = make(picture_folder, settings)
+    trainer.model.update()  # medians, as a model from a file has them
+    before = weights(trainer.model)
+    x = trainer.images.sample(32, 8, seed=7).float() / 255
+
+    def errors() -> list[float]:
+        """As the codec has them, with rounded latents."""
+        trainer.model.eval()
+        with torch.no_grad():
+            outputs = [trainer.model(x, width) for width in trainer.model.widths]
+        return [float((out["x_hat"] - x).square().mean()) for out in outputs]
+
+    at_first = errors()
+    lines = logged(trainer, 40)
+    for first, last in zip(at_first, errors(), strict=True):
+        assert last < 0.9 * first
+    for model in (trainer.model, trainer.averaged):
+        for name, value in weights(model).items():
+            assert torch.equal(value, before[name]) == (not name.startswith("g_s.")), name
+    # no noise: the log tells the rate of the rounded latents, and error times λ
+    assert lines[0].loss == pytest.approx(
+        sum(
+            lmbda * mse + bpp
+            for lmbda, (bpp, mse) in zip(trainer.lmbda, lines[0].widths.values(), strict=True)
+        ),
+        rel=1e-5,
+    )
 
 
 def test_soap_trains_the_kernels_and_adam_the_rest(picture_folder: Path) -> None:

@@ -70,7 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="begin at random instead of as a block transform",
     )
     optimization = parser.add_argument_group("optimization")
-    add_settings(optimization, TrainSettings, ("last_step", "decay", *OPTIMIZATION))
+    add_settings(optimization, TrainSettings, ("last_step", "decay", "stage", *OPTIMIZATION))
     running = parser.add_argument_group("running")
     add_device_option(running, "auto")
     add_settings(running, TrainSettings, RUNNING)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from slimcae.errors import ModelError
+from slimcae.errors import ConfigError, ModelError
 from slimcae.model.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig, check_same_config
 from slimcae.model.header import MODEL_NAME
@@ -76,6 +76,9 @@ def train(
     with ExitStack() as stack:
         process = stack.enter_context(process_group(device))
         share = process.share(settings.batchsize)
+        untrained = start.init_from is None and not (folder / STATE_NAME).exists()
+        if untrained and settings.stage == "decoder":
+            raise ConfigError("--stage decoder: give a trained model with --init_from")
         if not folder.exists():
             resolve(folder, start, None)  # what cannot work leaves no folder behind
         folder.mkdir(parents=True, exist_ok=True)

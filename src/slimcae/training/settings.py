@@ -36,6 +36,8 @@ class TrainSettings:
     """Largest norm of the gradient of all parameters together."""
     ema_decay: float = 0.999
     """Of the exponential moving average of the weights, which is what a model file holds."""
+    stage: Literal["all", "decoder"] = "all"
+    """decoder: g_s alone, on latents rounded as files hold them; what makes the bits is frozen."""
     sandwich: bool = False
     """Train widest, narrowest and one width between at each step instead of all."""
     seed: int = 0

@@ -31,8 +31,8 @@ class Soap(torch.optim.Optimizer):
     Kernels of one shape go through every operation together, nothing is read back from the
     device, and all state is in `state_dict()`: under the first kernel of each shape.
 
-    half: whether to multiply in bfloat16, for processors where that is fast. Averages, bases and
-    kernels stay in float32.
+    half: whether to turn into the bases and back in bfloat16, which on a CPU saves half of a
+    step's time. Covariances stay in float32: their eigenvalues span six powers of ten.
     """
 
     def __init__(self, params: Iterable[Any], lr: float, *, half: bool = False) -> None:
@@ -103,7 +103,7 @@ class Soap(torch.optim.Optimizer):
             rows = x.flatten(1, -2).transpose(1, 2)
         else:
             rows = x.movedim(side, 1).flatten(2)
-        return self._product(rows, rows.transpose(1, 2))
+        return torch.bmm(rows, rows.transpose(1, 2))
 
     def _turn(self, x: Tensor, bases: list[Tensor]) -> Tensor:
         """Coordinates of x (count, a, …) in the bases (count, n, n) of its sides."""

@@ -61,6 +61,10 @@ class Trainer:
         entropy = list(model.entropy_bottlenecks.parameters())
         chosen = {id(p) for p in entropy}
         transforms = [p for p in model.parameters() if id(p) not in chosen]
+        if settings.stage == "decoder":
+            self.model.requires_grad_(False)
+            self.model.g_s.requires_grad_(True)
+            transforms = list(model.g_s.parameters())
         self._soap: Soap | None = None
         if settings.optimizer == "soap":
             kernels = [p for p in transforms if p.ndim == 4]
@@ -74,6 +78,11 @@ class Trainer:
             ],
             fused=True,
         )
+
+    @property
+    def _kind(self) -> list[str]:
+        """What a state must have in common with this run."""
+        return [self.settings.optimizer, self.settings.stage]
 
     @property
     def _groups(self) -> list[dict[str, Any]]:
@@ -114,6 +123,10 @@ class Trainer:
             part=self.process.share(self.settings.batchsize),
         )
         self.model.train()
+        if self.settings.stage == "decoder":
+            # rounding instead of noise, and as exact as the codec is before it
+            self.model.g_a.eval()
+            self.model.entropy_bottlenecks.eval()
         stats = Stats(self.model.widths, self.device)
         while self.step < last_step:
             self._train_step(forward, next(batches), stats)
@@ -216,6 +229,7 @@ class Trainer:
             "average": self.averaged.state_dict(),
             "optimizer": self._adam.state_dict(),
             "soap": None if self._soap is None else self._soap.state_dict(),
+            "kind": self._kind,
             "step": self.step,
             "lmbda": list(self.lmbda),
         }
@@ -224,12 +238,14 @@ class Trainer:
         """Take up the state of a run; learning rates stay those of the present settings.
 
         Raises:
-            ConfigError: another optimizer than the run's.
+            ConfigError: another optimizer or stage than the run's.
         """
-        if (state.get("soap") is None) != (self._soap is None):
+        kind = state.get("kind", ["adam", "all"])
+        if kind != self._kind:
             raise ConfigError(
-                f"--optimizer {self.settings.optimizer}: this run has another one's state; leave "
-                "it out to continue, or begin anew with --init_from"
+                f"--optimizer {self.settings.optimizer} --stage {self.settings.stage}: this run "
+                f"was begun with {' and '.join(kind)}; leave them out to continue, or take another "
+                "--checkpoint_dir, with --init_from to begin with this run's weights"
             )
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["average"])
