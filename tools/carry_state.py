@@ -3,8 +3,8 @@
     python tools/carry_state.py pack runs/NAME/state.pt FOLDER
     python tools/carry_state.py unpack FOLDER runs/NAME/state.pt
 
-Adam's moments are rounded to bfloat16, which shrinks a state from 65 to 49 MiB: enough to go on
-well, not to go on exactly. Pieces are called state.00, state.01, …
+The optimizers' moments are rounded to bfloat16, which shrinks a state from 65 to 49 MiB: enough to
+go on well, not to go on exactly. Pieces are called state.00, state.01, …
 """
 
 import argparse
@@ -18,7 +18,8 @@ from slimcae.files import write_bytes
 from slimcae.training.run_folder import load_state, save_state
 
 PIECE_BYTES = 15 * 2**20
-MOMENTS = ("exp_avg", "exp_avg_sq")
+MOMENTS = ("exp_avg", "exp_avg_sq", "mean", "square")
+"""Adam's and SOAP's; bases and covariances of the latter stay as they are."""
 
 
 def pack(state_path: Path, folder: Path) -> list[Path]:
@@ -43,9 +44,10 @@ def unpack(folder: Path, state_path: Path) -> None:
 
 
 def _moments_as(state: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
-    for moments in state["trainer"]["optimizer"]["state"].values():
-        for name in MOMENTS:
-            moments[name] = moments[name].to(dtype)
+    for name in ("optimizer", "soap"):
+        for found in (state["trainer"].get(name) or {"state": {}})["state"].values():
+            for moment in found.keys() & set(MOMENTS):
+                found[moment] = found[moment].to(dtype)
     return state
 
 
