@@ -70,7 +70,9 @@ class Trainer:
             kernels = [p for p in transforms if p.ndim == 4]
             transforms = [p for p in transforms if p.ndim != 4]
             group = {"params": kernels, "peak": settings.learning_rate}
-            self._soap = Soap([group], settings.learning_rate, half=self._bfloat16)
+            # a GPU does these products in no time, also exactly
+            half = self._bfloat16 and self.device.type == "cpu"
+            self._soap = Soap([group], settings.learning_rate, half=half)
         self._adam = torch.optim.Adam(
             [
                 {"params": transforms, "peak": settings.learning_rate},

@@ -1,0 +1,67 @@
+#!/bin/sh
+# The recipe of the weights that ship, from start to finish:
+#
+#     recipes/train.sh TRAIN VALID RUNS
+#
+# TRAIN, VALID: folders of photos. RUNS: where the run folders go. The same command continues where
+# it was stopped (Ctrl-C, SIGTERM, `timeout -s TERM`): each stage saves, and goes on exactly.
+#
+#   1. all     λ equal for all widths, from the transform warm start
+#   2. lambda  λ-scheduling on VALID: the λ of each width          (left out if TRIES is 0)
+#   3. tuned   all widths with these λ, down to a small learning rate     (left out likewise)
+#   4. decoder g_s alone, on rounded latents
+#   5. fit     tables counted on TRAIN, the scale of -q on VALID   (needs constriction)
+#
+# The defaults are for a GPU. Variables change them:
+#   LMBDA       λ of the first stage, widest first; with TRIES=0 they are the final ones
+#   STEPS, TRY_STEPS, TRIES, TUNED_STEPS, DECODER_STEPS
+#   OPTIMIZER   adam or soap
+#   RATE        peak learning rate of the first stage; later ones take a fifth to a third of it
+#   CROP        patchsize and batchsize
+#   MORE        further options of `slimcae train`: --device cpu, say
+set -eu
+train=$1 valid=$2 runs=$3
+slimcae="${PYTHON:-python3} -m slimcae"
+lmbda=${LMBDA:-4000 4000 4000 4000 4000}
+tries=${TRIES:-7}
+optimizer=${OPTIMIZER:-adam}
+rate=${RATE:-5e-4}
+crop=${CROP:---patchsize 256 --batchsize 16}
+more=${MORE:-}
+trap : TERM INT  # the stage at work gets the signal too, and shall finish saving
+
+part() { awk "BEGIN { print $rate / $1 }"; }
+
+# each stage leaves a mark, so that a finished one costs no time
+once() {
+    stage=$1
+    shift
+    [ -e "$runs/$stage.done" ] && return
+    echo "recipe: $stage" >&2
+    "$@"
+    touch "$runs/$stage.done"
+}
+
+mkdir -p "$runs"
+# options are lists of words, hence no quotes
+once all $slimcae train --train_glob "$train" --checkpoint_dir "$runs/all" --lmbda $lmbda \
+    --optimizer "$optimizer" --learning_rate "$rate" --last_step "${STEPS:-30000}" $crop $more
+trained=$runs/all/model.safetensors
+if [ "$tries" -gt 0 ]; then
+    once lambda $slimcae train_lambda_schedule --train_glob "$train" --inputPath "$valid" \
+        --checkpoint_dir "$runs/all" --max_tries "$tries" --schedule_steps "${TRY_STEPS:-500}" \
+        --optimizer "$optimizer" --learning_rate "$(part 5)" $crop $more
+    once tuned $slimcae train --train_glob "$train" --checkpoint_dir "$runs/tuned" \
+        --init_from "$runs/all/model_scheduled.safetensors" --optimizer "$optimizer" \
+        --learning_rate "$(part 3)" --last_step "${TUNED_STEPS:-20000}" $crop $more
+    trained=$runs/tuned/model.safetensors
+fi
+once decoder $slimcae train --train_glob "$train" --checkpoint_dir "$runs/decoder" \
+    --init_from "$trained" --stage decoder --learning_rate "$(part 5)" \
+    --ema_decay 0.99 --last_step "${DECODER_STEPS:-4000}" $crop $more
+if ${PYTHON:-python3} -c 'import constriction' 2>/dev/null; then
+    once fit $slimcae fit --model "$runs/decoder" --train_glob "$train" --inputPath "$valid" \
+        --half -o "$runs/fitted.safetensors"
+else
+    echo "recipe: constriction is not installed: run \`slimcae fit\` elsewhere" >&2
+fi

@@ -1,0 +1,82 @@
+"""The recipe runs from start to finish with one command, which also continues it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import slimcae
+from slimcae.model.checkpoint import load_model
+
+ROOT = Path(slimcae.__file__).parents[2]
+RECIPE = Path(__file__).parents[2] / "recipes" / "train.sh"
+LARGE = 1_000_000
+"""Steps that do not end by themselves."""
+
+
+def start(pictures: Path, runs: Path, steps: int) -> subprocess.Popen[str]:
+    variables = {
+        "PYTHON": sys.executable,
+        "PYTHONPATH": str(ROOT / "src"),
+        "OMP_NUM_THREADS": "1",
+        "LMBDA": "100 100",
+        "STEPS": str(steps),
+        "TRIES": "1",
+        "TRY_STEPS": "2",
+        "TUNED_STEPS": "3",
+        "DECODER_STEPS": "4",
+        "CROP": "--patchsize 32 --batchsize 2",
+        "MORE": "--switch_list 8 4 --device cpu --compile off --log_every 1",
+    }
+    return subprocess.Popen(
+        [str(RECIPE), str(pictures), str(pictures), str(runs)],
+        env=os.environ | variables,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def steps_of(run: Path) -> list[int]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [line["step"] for line in lines if "loss" in line]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script")
+def test_the_recipe_is_stopped_and_goes_on_to_its_end(tmp_path: Path, picture_folder: Path) -> None:
+    runs = tmp_path / "runs"
+    with start(picture_folder, runs, LARGE) as process:
+        try:
+            log, end = runs / "all" / "log.jsonl", time.monotonic() + 60
+            while not (log.exists() and log.read_text().count("loss") > 2):
+                assert process.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGTERM)  # as `timeout` does
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert "the state is saved" in said
+    stopped = steps_of(runs / "all")[-1]
+    with start(picture_folder, runs, stopped + 2) as process:
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert steps_of(runs / "all") == list(range(1, stopped + 3))
+    stages = [line.partition("recipe: ")[2] for line in said.splitlines() if "recipe: " in line]
+    assert stages == ["all", "lambda", "tuned", "decoder", "fit"]
+    fitted = load_model(runs / "fitted.safetensors")
+    assert fitted.info.lmbda == (100.0, 80.0)  # one try, κ = 0.8
+    assert fitted.info.quality is not None
+    assert fitted.info.training["stage"] == "decoder"
+    tuned = load_model(runs / "tuned")
+    assert tuned.info.training["learning_rate"] == pytest.approx(5e-4 / 3, rel=1e-4)
+    with start(picture_folder, runs, LARGE) as process:  # what is done costs no time
+        _, said = process.communicate(timeout=10)
+    assert (process.returncode, said) == (0, "")
