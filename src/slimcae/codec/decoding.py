@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from numbers import Integral
 
 import numpy as np
 
@@ -153,6 +154,8 @@ def _checked(crop: Crop | None, size: tuple[int, int]) -> Crop:
     height, width = size
     if crop is None:
         return 0, 0, width, height
+    if len(crop) != 4 or not all(isinstance(number, Integral) for number in crop):
+        raise ConfigError(f"crop {crop!r}: give four whole numbers, X,Y,WIDTH,HEIGHT")
     x, y, columns, rows = crop
     if not (x >= 0 and y >= 0 and columns > 0 and rows > 0):
         raise ConfigError(f"crop {x},{y},{columns},{rows}: give X,Y,WIDTH,HEIGHT from 0,0,1,1 on")
