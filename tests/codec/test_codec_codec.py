@@ -235,7 +235,7 @@ def test_any_latents_come_back_as_symbols_or_are_refused(
     used = Codec(codec.model)
     if wild is not None:
         latents.flat[place] = wild
-    used.transforms._analysis = lambda _: lambda _: torch.tensor(latents)
+    used.transforms._analysis = lambda _: lambda _: torch.tensor(latents)  # type: ignore[assignment]
     image = Image.new("RGB", (48, 32))
     if wild is not None:
         with pytest.raises(ModelError, match="not finite"):
