@@ -21,15 +21,15 @@ from slimcae.model.gdn import SlimmableGDN
 from slimcae.profiling.stages import stage_seconds
 
 QUALITIES = {
-    "JPEG": (50, 75),
+    "JPEG": (50,),
     "WebP": (50, 80),
     "JPEG 2000": (32,),
     "AVIF speed 6": (45, 75),
     "AVIF speed 8": (45, 75),
-    "JPEG XL effort 3": (60, 90),
-    "JPEG XL effort 7": (60, 90),
+    "JPEG XL effort 3": (60,),
+    "JPEG XL effort 7": (60,),
 }
-"""About the rate of our middle widths, and what Pillow takes if nobody says."""
+"""About the rate of our middle widths; of some also what Pillow takes if nobody says."""
 MATRIX_SIDE = 2048
 
 
