@@ -29,6 +29,7 @@ from protocol import Worker
 from slimcae.cost import decoder_macs, encoder_macs
 from slimcae.files import atomic_path
 from slimcae.images import find_images
+from slimcae.machine import describe_machine
 
 HERE = Path(__file__).parent
 PRECISIONS = ("float32", "bfloat16")
@@ -109,7 +110,7 @@ def measure(
     return {
         "about": "made by benchmarks/peers/run.py; seconds: whole calls, pixels to bytes and back",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
+        "machine": describe_machine(),
         "python": platform.python_version(),
         "threads": threads,
         "images": len(images),
@@ -183,16 +184,6 @@ def spread(values: Sequence[float]) -> dict[str, float]:
         return dict.fromkeys(("median", "low", "high"), values[0])
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
     return {"median": median, "low": low, "high": high}
-
-
-def machine() -> str:
-    """Processor and number of cores, in words."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        name = next((line.partition(": ")[2] for line in lines if "model name" in line), name)
-    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
 
 
 def print_summary(result: dict[str, Any]) -> None:

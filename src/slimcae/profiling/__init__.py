@@ -1,7 +1,18 @@
-"""What a model costs on this machine: times of any picture, stages of one, and memory."""
+"""What a model costs on this machine: times for any picture, the complexity table, memory."""
 
 from slimcae.profiling.calibration import measure, texture
-from slimcae.profiling.memory import peak_memory
+from slimcae.profiling.complexity import PHOTO, Complexity, complexity
+from slimcae.profiling.memory import PeakMemory, peak_memory
 from slimcae.profiling.stages import Stages, stage_seconds
 
-__all__ = ["Stages", "measure", "peak_memory", "stage_seconds", "texture"]
+__all__ = [
+    "PHOTO",
+    "Complexity",
+    "PeakMemory",
+    "Stages",
+    "complexity",
+    "measure",
+    "peak_memory",
+    "stage_seconds",
+    "texture",
+]
