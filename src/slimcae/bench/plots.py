@@ -190,6 +190,7 @@ def plot_times(
     reach = [value for _, value in curve_of(ours, "psnr-rgb")]
     figure = new_figure(10.4, 4.8)
     ways = ("encoding", "decoding")
+    panels = []
     for axes, way in zip(figure.subplots(1, 2, sharey=True), ways, strict=True):
         own = _relative(ours, way, anchor, reach)
         if not own:
@@ -220,9 +221,11 @@ def plot_times(
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         low, high = axes.get_xlim()
         axes.set_xlim(low, high * (high / low) ** 0.3)  # with room for the names
-        _label_tags(axes, tags)
+        panels.append((axes, tags))
     figure.axes[0].set_ylabel(f"bits at equal PSNR ({ANCHOR} = 100 %)", color=INK)
     figure.axes[0].set_ylim(0, None)
+    for axes, tags in panels:  # where names touch depends on the limits of both
+        _label_tags(axes, tags)
     figure.suptitle(subtitle, fontsize=10, color=INK, x=0.01, ha="left")
     save(figure, path)
     return True
