@@ -17,6 +17,7 @@ def _processor() -> str:
     if _CPUINFO.exists():  # on Linux platform knows no more than "x86_64"
         for line in _CPUINFO.read_text(errors="replace").splitlines():
             key, _, value = line.partition(":")
-            if key.strip() == "model name" and value.strip().isprintable():
-                return value.strip()
+            name = value.strip()
+            if key.strip() == "model name" and name and name.isprintable():
+                return name
     return platform.processor() or platform.machine()

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,8 +47,6 @@ _COLOURS = {
 """By how a name begins."""
 _LABEL_STEP = 0.052
 """Least distance of two labels above each other, as a part of the height."""
-_TAG_WIDTH = 0.28
-"""About how wide a label is, as a part of the axes."""
 
 
 def plot_rd(
@@ -195,48 +194,33 @@ def plot_times(
         own = _relative(ours, way, anchor, reach)
         if not own:
             return False
-        tags: list[_Tag] = []
-        for name, results in others.items():
-            points = _relative(results, way, anchor, reach)
-            if points:
-                tags.append(_draw_other(axes, name, points))
-        own_x, own_y = zip(*own, strict=True)
-        axes.plot(own_x, own_y, "o-", color=BLUE, linewidth=2.2, markersize=6)
-        for x, y, text in zip(own_x, own_y, labels, strict=False):
-            axes.annotate(
-                text,
-                (x, y),
-                xytext=(0, -6),
-                textcoords="offset points",
-                ha="center",
-                va="top",
-                fontsize=8.5,
-                color=BLUE,
-            )
-        tags.append(_Tag(own_x[-1], own_y[-1], ours.name, BLUE))
+        found = {name: _relative(other, way, anchor, reach) for name, other in others.items()}
+        tags = [_draw_other(axes, name, points) for name, points in found.items() if points]
+        tags += _draw_own(axes, own, labels, ours.name)
         axes.set_xscale("log")
         tidy(axes)
         axes.grid(which="minor", axis="x", color="#F2F2F2", linewidth=0.6)
         axes.set_xlabel(f"{way}, ms per picture (median)", color=INK)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         low, high = axes.get_xlim()
-        axes.set_xlim(low, high * (high / low) ** 0.3)  # with room for the names
+        axes.set_xlim(low, high * (high / low) ** 0.25)  # with room for the names
         panels.append((axes, tags))
     figure.axes[0].set_ylabel(f"bits at equal PSNR ({ANCHOR} = 100 %)", color=INK)
-    figure.axes[0].set_ylim(0, None)
+    figure.suptitle(subtitle, fontsize=10, color=INK, x=0.01, ha="left")
     for axes, tags in panels:  # where names touch depends on the limits of both
         _label_tags(axes, tags)
-    figure.suptitle(subtitle, fontsize=10, color=INK, x=0.01, ha="left")
     save(figure, path)
     return True
 
 
 class _Tag(NamedTuple):
-    """A name that stands to the right of a point."""
+    """What is to be written beside a point, and how far up and down its marks reach."""
 
     x: float
+    low: float
     y: float
-    name: str
+    high: float
+    text: str
     colour: str
 
 
@@ -258,28 +242,74 @@ def _relative(
 def _draw_other(axes: "Axes", name: str, points: Sequence[tuple[float, float]]) -> _Tag:
     colour = colour_of(name)
     x, y = (statistics.median(values) for values in zip(*points, strict=True))
-    rates = [rate for _, rate in points]
-    axes.plot([x, x], [min(rates), max(rates)], color=colour, linewidth=1.6, alpha=0.55)
+    low, high = (f(rate for _, rate in points) for f in (min, max))
+    axes.plot([x, x], [low, high], color=colour, linewidth=1.6, alpha=0.55)
     axes.plot(x, y, "o", color=colour, markersize=5.5)
-    return _Tag(x, y, name, colour)
+    return _Tag(x, low, y, high, name, colour)
+
+
+def _draw_own(
+    axes: "Axes", points: Sequence[tuple[float, float]], labels: Sequence[str], name: str
+) -> list[_Tag]:
+    x, y = zip(*points, strict=True)
+    axes.plot(x, y, "o-", color=BLUE, linewidth=2.2, markersize=6)
+    texts = [*labels, *[""] * (len(x) - len(labels))]
+    texts[-1] = f"{name} {texts[-1]}"
+    return [_Tag(x, y, y, y, text, BLUE) for x, y, text in zip(x, y, texts, strict=True)]
 
 
 def _label_tags(axes: "Axes", tags: Sequence[_Tag]) -> None:
-    """Names beside their points, moved up where they would touch one that stands already."""
-    to_fraction = axes.transLimits.transform
-    placed: list[tuple[float, float]] = []
-    for tag in sorted(tags, key=lambda tag: tag.y):
-        x, y = to_fraction((math.log10(tag.x), tag.y))
-        for other_x, other_y in sorted(placed, key=lambda place: place[1]):
-            if abs(x - other_x) < _TAG_WIDTH and abs(y - other_y) < _LABEL_STEP:
-                y = other_y + _LABEL_STEP
-        placed.append((x, y))
-        axes.annotate(
-            tag.name,
-            (x, y),
-            xycoords="axes fraction",
-            xytext=(7, 0),
-            textcoords="offset points",
+    """Texts beside their points, each on the first side where it touches nothing else."""
+    boxes = []
+    places = []
+    for tag in tags:
+        (x, low), (_, high) = (
+            axes.transLimits.transform((math.log10(tag.x), value)) for value in (tag.low, tag.high)
+        )
+        boxes.append((x - 0.012, low - 0.015, x + 0.012, high + 0.015))
+        places.append((x, float(axes.transLimits.transform((math.log10(tag.x), tag.y))[1])))
+    own = [place for place, tag in zip(places, tags, strict=True) if tag.colour == BLUE]
+    for (x0, y0), (x1, y1) in pairwise(own):  # the line between our points, in pieces
+        for part in np.linspace(0, 1, 9):
+            x, y = x0 + part * (x1 - x0), y0 + part * (y1 - y0)
+            boxes.append((x - 0.005, y - 0.005, x + 0.005, y + 0.005))
+    # ours first: nothing else may take their places
+    for tag, (x, y) in sorted(
+        zip(tags, places, strict=True), key=lambda pair: (pair[0].colour != BLUE, pair[0].y)
+    ):
+        width, height = 0.0135 * len(tag.text), 0.04
+        sides = [
+            (x + 0.02, y - height / 2),
+            (x - width / 2, y - 0.025 - height),
+            (x - width / 2, y + 0.025),
+            (x - 0.02 - width, y - height / 2),
+            (x + 0.015, y - 0.02 - height),
+            (x + 0.015, y + 0.02),
+            (x + 0.02, y + 0.075),
+            (x + 0.02, y - 0.075 - height),
+        ]
+        left, bottom = next(
+            (
+                (left, bottom)
+                for left, bottom in sides
+                if left > 0
+                and left + width < 1.02
+                and not any(
+                    left < box[2]
+                    and box[0] < left + width
+                    and bottom < box[3]
+                    and box[1] < bottom + height
+                    for box in boxes
+                )
+            ),
+            sides[0],
+        )
+        boxes.append((left, bottom, left + width, bottom + height))
+        axes.text(
+            left,
+            bottom + height / 2,
+            tag.text,
+            transform=axes.transAxes,
             va="center",
             fontsize=8.5,
             color=tag.colour,
