@@ -49,7 +49,7 @@ def write_report(
     ours, others = results[:num_ours], {result.name: result for result in results[num_ours:]}
     names = {name.partition(" speed")[0].partition(" effort")[0] for name in others}
     references = {
-        f"{name} (published)": curve
+        f"{name} (published, Kodak)": curve
         for name, curve in (published() if reference else {}).items()
         if name not in names
     }

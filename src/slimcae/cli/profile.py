@@ -101,10 +101,9 @@ def format_table(facts: dict[str, Any]) -> str:
 
 
 _HEAD = (
-    "                kMAC     peak, MB             encode, ms                decode, ms"
-    "            MP/s",
-    "width parameters per px  enc dec bound    all network coder rest    all network coder rest"
-    "   enc   dec",
+    "                 kMAC     peak, MB            encode, ms               decode, ms       MP/s",
+    "width parameters per px  enc dec bound   all network coder rest   all network coder rest"
+    "  enc  dec",
 )
 
 
@@ -114,7 +113,7 @@ def _line(row: dict[str, Any]) -> str:
         for name in ("encode_peak_bytes", "decode_peak_bytes")
     )
     times = "".join(
-        "{:7.1f}{:8.1f}{:6.1f}{:5.1f}".format(
+        "{:6.1f}{:8.1f}{:6.1f}{:5.1f}".format(
             *(row[f"{way}_{part}"] for part in ("ms", "network_ms", "coder_ms", "rest_ms"))
         )
         for way in ("encode", "decode")
@@ -122,7 +121,7 @@ def _line(row: dict[str, Any]) -> str:
     return (
         f"{row['width']:5}{row['parameters']:11,}{row['decoder_macs_per_pixel'] / 1000:7.2f}"
         f" {memory}{row['decode_bound_bytes'] / 1e6:6.0f}{times}"
-        f"{row['encode_megapixels_per_second']:6.1f}{row['decode_megapixels_per_second']:6.1f}"
+        f"{row['encode_megapixels_per_second']:5.1f}{row['decode_megapixels_per_second']:5.1f}"
     )
 
 

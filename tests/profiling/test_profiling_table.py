@@ -15,11 +15,9 @@ from slimcae.codec import load
 from slimcae.container import read_header
 from slimcae.cost import decoder_macs, decoder_memory, parameters
 from slimcae.errors import ConfigError
-from slimcae.profiling import Complexity, PeakMemory, Stages, complexity, memory, peak_memory
-from slimcae.profiling import complexity as complexity_function
+from slimcae.profiling import Complexity, PeakMemory, Stages, complexity, memory, peak_memory, table
 from slimcae.profiling.plot import plot_complexity
 
-MODULE = sys.modules["slimcae.profiling.complexity"]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
@@ -51,10 +49,10 @@ def test_the_median_round_of_each_part_counts(model: Path, monkeypatch: pytest.M
         seconds = given[width].pop(0)
         return Stages(seconds, seconds / 2, 0.25), Stages(2 * seconds, 0.5, seconds / 4)
 
-    monkeypatch.setattr(MODULE, "stage_seconds", stage_seconds)
-    monkeypatch.setattr(MODULE, "peak_memory", lambda *_, **__: None)
+    monkeypatch.setattr(table, "stage_seconds", stage_seconds)
+    monkeypatch.setattr(table, "peak_memory", lambda *_, **__: None)
     codec = load(model)
-    wide, narrow = complexity_function(codec, model, 3, (32, 48))
+    wide, narrow = complexity(codec, model, 3, (32, 48))
     assert (wide.width, narrow.width) == (12, 8)
     assert wide.encode == Stages(2.0, 1.0, 0.25)
     assert narrow.decode == Stages(10.0, 0.5, 1.25)
