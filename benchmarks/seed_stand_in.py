@@ -52,7 +52,7 @@ class StandIn(nn.Module):
 
     def encode(self, x: Tensor, k: int) -> Tensor:
         """Latents (N, width, H/16, W/16)."""
-        conv1, conv2, conv3, gdn1, gdn2, gdn3 = self.encoders[k]  # type: ignore[misc]
+        conv1, conv2, conv3, gdn1, gdn2, gdn3 = _layers(self.encoders[k])
         x = self.padded(gdn1(conv1(x)))
         x = self.padded(gdn2(conv2(x)))
         y: Tensor = gdn3(conv3(x))
@@ -60,7 +60,7 @@ class StandIn(nn.Module):
 
     def decode(self, y: Tensor, k: int) -> Tensor:
         """Pictures (N, 3, H, W) from latents (N, width, h, w)."""
-        igdn, *rest = self.decoders[k]  # type: ignore[misc]
+        igdn, *rest = _layers(self.decoders[k])
         x: Tensor = self.padded(igdn(y))
         for layer in rest:
             x = layer(x)
@@ -74,6 +74,11 @@ class StandIn(nn.Module):
         """Pictures and likelihoods."""
         y_hat, likelihoods = self.bottlenecks[k](self.encode(x, k))
         return self.decode(y_hat, k), likelihoods
+
+
+def _layers(layers: nn.Module) -> list[nn.Module]:
+    assert isinstance(layers, nn.ModuleList)
+    return list(layers)
 
 
 class StandInTrainer:

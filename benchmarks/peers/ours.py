@@ -120,7 +120,7 @@ class Ours:
             y_hat, likelihoods = bottleneck.eval()(2 * x)
         arrays |= {f"eb_{name}": p.numpy() for name, p in bottleneck.state_dict().items()}
         arrays |= {"y_hat": y_hat.numpy(), "likelihoods": likelihoods.numpy()}
-        np.savez(path, **arrays)
+        np.savez(path, allow_pickle=False, **arrays)
         return {"channels": channels}
 
 

@@ -23,7 +23,7 @@ def serve(handlers: Mapping[str, Callable[..., Answer]]) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            answer = {"answer": handlers[request["do"]](**request["with"])}
+            answer: Answer = {"answer": handlers[request["do"]](**request["with"])}
         except Exception:
             answer = {"error": traceback.format_exc()}
         print(json.dumps(answer), file=answers, flush=True)
@@ -61,6 +61,7 @@ class Worker:
 
     def close(self) -> None:
         """End it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
         self._process.wait(30)

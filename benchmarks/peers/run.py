@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import statistics
 import sys
 import tempfile
@@ -57,7 +58,7 @@ def main() -> None:
     result = measure(images, args.threads, args.precision, args.environment / "bin" / "python")
     args.output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(args.output) as temporary:
-        temporary.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        temporary.write_text(as_json(result))
     print_summary(result)
 
 
@@ -119,8 +120,11 @@ def measure(
         "theirs": about_theirs,
         "codecs": {
             name: {
-                "encode": spread([call["encode"] for call in found]),
-                "decode": spread([call["decode"] for call in found]),
+                **{
+                    way: spread([call[way] for call in found])
+                    | {"each": [round(call[way], 6) for call in found]}
+                    for way in ("encode", "decode")
+                },
                 "bpp": statistics.fmean(
                     8 * call["bytes"] / count for call, count in zip(found, pixels, strict=True)
                 ),
@@ -184,6 +188,13 @@ def spread(values: Sequence[float]) -> dict[str, float]:
         return dict.fromkeys(("median", "low", "high"), values[0])
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
     return {"median": median, "low": low, "high": high}
+
+
+def as_json(result: dict[str, Any]) -> str:
+    """Indented, with lists of numbers on one line."""
+    text = json.dumps(result, indent=1, ensure_ascii=False)
+    short = re.sub(r"\[[\s\d.,e-]+\]", lambda found: " ".join(found[0].split()), text)
+    return short + "\n"
 
 
 def print_summary(result: dict[str, Any]) -> None:

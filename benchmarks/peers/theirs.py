@@ -147,7 +147,8 @@ def fit_bottleneck(bottleneck: Any, y: torch.Tensor) -> None:
     for _ in range(FIT_STEPS):
         optimizer.zero_grad()
         _, likelihoods = bottleneck(y)
-        (-torch.log2(likelihoods).mean()).backward()
+        loss = -torch.log2(likelihoods).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     bottleneck.eval()
 

@@ -96,20 +96,19 @@ def test_files_follow_compressais_schema_and_name_settings_and_machine(tmp_path:
     assert document["results"]["bpp"] == pytest.approx([0.1, 0.2, 0.4, 0.8])
     assert document["results"]["decoding_time"] == [0.02, 0.04, 0.06, 0.08]
     ours = read_json(tmp_path / "k_slimcae.json")
-    assert ours.lists["psnr-rgb"] == (28, 30, 32, None)
-    assert ours.lists["setting"] == (1, 2, 3, 4)
+    assert list(ours.lists["psnr-rgb"]) == [28, 30, 32, None]
+    assert list(ours.lists["setting"]) == [1, 2, 3, 4]
     for words in ("2 images; a machine", "  AVIF speed 6: libavif 2", "BD-rate of SlimCAE"):
         assert words in text
-    for name in ("k_rd.png",):
-        with Image.open(tmp_path / name) as image:
-            assert image.format == "PNG"
+    with Image.open(tmp_path / "k_rd.png") as image:
+        assert image.format == "PNG"
     assert not (tmp_path / "k_time.png").exists()  # no JPEG, no 100 %
 
 
 def test_references_are_drawn_unless_measured(tmp_path: Path, figures: list[Any]) -> None:
     curves = [points("SlimCAE"), points("JPEG", rate=1.5)]
     text = write_report(tmp_path / "k", curves, ["", ""], 1, "", reference=True)
-    assert "VVC intra (VTM) (published, Kodak) " in text
+    assert "VVC (VTM) (published, Kodak) " in text
     assert "JPEG (published" not in text and "WebP (published, Kodak)" in text
     shown = [annotation.get_text() for annotation in figures[0].axes[0].texts]
     assert {"1", "2", "3", "4", "SlimCAE", "JPEG", "BPG (published, Kodak)"} <= set(shown)
@@ -161,4 +160,4 @@ def test_published_curves_come_with_the_package() -> None:
         assert len(results.curve()) >= 5, name
     # read off the published tables between two points at 0.25 bits per pixel
     assert rate_at(curves["JPEG"].curve(), 24.68) == pytest.approx(0.25, rel=0.02)
-    assert rate_at(curves["VVC intra (VTM)"].curve(), 31.27) == pytest.approx(0.25, rel=0.02)
+    assert rate_at(curves["VVC (VTM)"].curve(), 31.27) == pytest.approx(0.25, rel=0.02)

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from command_line import call, error_line, save_photo, save_tiny_model
-from PIL import AvifImagePlugin, Image
+from PIL import AvifImagePlugin, Image, features
 
 from slimcae.bench import codecs
+
+Argv = list[str | Path]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def test_two_pictures_through_everything(
     model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prefix = tmp_path / "out" / "b"
-    argv = ["bench", photos, "-m", model, "--report_path", prefix, "--reference"]
+    argv: Argv = ["bench", photos, "-m", model, "--report_path", prefix, "--reference"]
     assert call([*argv, "--repeats", "2"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
@@ -59,7 +61,7 @@ def test_what_is_absent_is_said_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(codecs, "find_spec", lambda name: None)
-    monkeypatch.setattr(codecs.features, "check", lambda name: name == "jpg")
+    monkeypatch.setattr(features, "check", lambda name: name == "jpg")
     (photos / "2.png").unlink()
     assert call(["bench", photos, "-m", model, "--report_path", tmp_path / "b"]) == 0
     out, err = capsys.readouterr()
@@ -72,7 +74,7 @@ def test_refusals(
 ) -> None:
     assert "no images" in error_line(capsys, ["bench", tmp_path / "absent"])
     (tmp_path / "file").touch()
-    argv = ["bench", photos, "-m", model, "--report_path", tmp_path / "file" / "b"]
+    argv: Argv = ["bench", photos, "-m", model, "--report_path", tmp_path / "file" / "b"]
     assert "cannot write a report" in error_line(capsys, argv)
     argv = ["bench", photos, "-m", model, "--report_path", tmp_path / "b", "-q", "50"]
     assert "no quality scale" in error_line(capsys, argv)

@@ -45,7 +45,7 @@ _COLOURS = {
     "CompressAI": GREEN,
 }
 """By how a name begins."""
-_LABEL_STEP = 0.052
+_LABEL_STEP = 0.06
 """Least distance of two labels above each other, as a part of the height."""
 
 
@@ -66,7 +66,7 @@ def plot_rd(
         OSError: the file cannot be written.
     """
     qualities = [quality for quality in QUALITIES if curve_of(ours[0], quality)]
-    figure = new_figure(5.6 * len(qualities) + 0.4, 4.6)
+    figure = new_figure(4.7 * len(qualities) + 0.4, 4.2)
     for axes, quality in zip(
         figure.subplots(1, len(qualities), squeeze=False)[0], qualities, strict=True
     ):
@@ -112,7 +112,7 @@ def _draw_rd(
             xytext=(5, -5),
             textcoords="offset points",
             va="top",
-            fontsize=8.5,
+            fontsize=9.5,
             color=BLUE,
         )
     _label_ends(axes, ends)
@@ -160,7 +160,7 @@ def _label_ends(axes: "Axes", ends: Sequence[_End]) -> None:
             xytext=(5, 0),
             textcoords="offset points",
             va="center",
-            fontsize=8.5,
+            fontsize=9.5,
             color=end.colour,
             fontweight="bold" if end.colour == BLUE else "normal",
             annotation_clip=False,
@@ -187,7 +187,7 @@ def plot_times(
         return False
     anchor = curve_of(others[ANCHOR], "psnr-rgb")
     reach = [value for _, value in curve_of(ours, "psnr-rgb")]
-    figure = new_figure(10.4, 4.8)
+    figure = new_figure(9.6, 4.6)
     ways = ("encoding", "decoding")
     panels = []
     for axes, way in zip(figure.subplots(1, 2, sharey=True), ways, strict=True):
@@ -277,7 +277,7 @@ def _label_tags(axes: "Axes", tags: Sequence[_Tag]) -> None:
     for tag, (x, y) in sorted(
         zip(tags, places, strict=True), key=lambda pair: (pair[0].colour != BLUE, pair[0].y)
     ):
-        width, height = 0.0135 * len(tag.text), 0.04
+        width, height = 0.0158 * len(tag.text), 0.04
         sides = [
             (x + 0.02, y - height / 2),
             (x - width / 2, y - 0.025 - height),

@@ -6,7 +6,7 @@ from slimcae.evaluation.results import Results, read_json
 
 FOLDER = Path(__file__).parent / "published" / "kodak"
 NAMES = {
-    "vtm": "VVC intra (VTM)",
+    "vtm": "VVC (VTM)",
     "bpg_444_x265_ycbcr": "BPG",
     "av1": "AV1",
     "paper-bmshj2018-factorized": "Factorized prior",

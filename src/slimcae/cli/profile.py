@@ -22,7 +22,7 @@ log = logging.getLogger("slimcae")
 _EPILOG = """\
 Times of a picture of 768x512 pixels, in parts: the network, the coder, and the rest. Memory is the
 peak beyond what the program itself takes, in a process of its own for every width and side, and
-beside it the computed bound of the decoder. Times are warm and without the start of the program.
+beside it what is computed for the decoder. Times are warm and without the start of the program.
 
 Pictures of other sizes are timed, too, for `slimcae compress --max-decode-ms`, which reads the
 result: run this on the machine that will decode.
@@ -102,7 +102,7 @@ def format_table(facts: dict[str, Any]) -> str:
 
 _HEAD = (
     "                 kMAC     peak, MB            encode, ms               decode, ms       MP/s",
-    "width parameters per px  enc dec bound   all network coder rest   all network coder rest"
+    "width parameters per px  enc dec comp.   all network coder rest   all network coder rest"
     "  enc  dec",
 )
 

@@ -81,8 +81,9 @@ def _draw_memory(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
         color=VERMILION,
         markersize=14,
         markeredgewidth=2,
-        label="decoder bound",
+        label="decode, computed",
     )
-    axes.set_xlim(0, 1.45 * max(bounds))  # with room for the legend
+    peaks = [row[f"{way}_peak_bytes"] / 1e6 for row in rows for way, _ in _WAYS]
+    axes.set_xlim(0, 1.2 * max(bounds + peaks))
     axes.set_xlabel("peak memory, MB", color=INK)
     axes.legend(frameon=False, fontsize=8.5, loc="lower right", labelcolor=INK)
