@@ -100,7 +100,7 @@ def test_ours_makes_whole_files_at_widths_and_qualities(tiny_model: SlimCAE) -> 
     pixels = smooth_pixels(40, 56, 5)
     ours = OurWidths(codec)
     assert list(ours.points) == [4, 8, 12]
-    assert "float32" in ours.settings and "threads: 1" in ours.settings
+    assert codec.transforms.precision in ours.settings and "threads: 1" in ours.settings
     data = ours.encode(pixels, 8)
     assert read_header(data).num_filters == 8
     np.testing.assert_array_equal(ours.decode(data), np.asarray(codec.decompress(data)))
