@@ -147,6 +147,18 @@ def test_times_are_drawn_against_jpegs_rate(tmp_path: Path, figures: list[Any]) 
     assert not (tmp_path / "u.png").exists()
 
 
+def test_pictures_restored_exactly_leave_no_plot_and_no_error(
+    tmp_path: Path, figures: list[Any]
+) -> None:
+    exact = {"psnr": math.inf, "ms_ssim": 1.0, "ms_ssim_db": math.inf, "mse": 0.0}
+    curves = [[replace(point, **exact) for point in points(name)] for name in ("SlimCAE", "JPEG")]
+    text = write_report(tmp_path / "k", curves, ["", ""], 1, "", reference=True)
+    assert "inf" in text and "no overlap" in text
+    assert not figures
+    write_report(tmp_path / "k", [points("SlimCAE"), curves[1]], ["", ""], 1, "", reference=True)
+    assert len(figures) == 1
+
+
 def test_colours_tell_codecs_apart() -> None:
     names = ["SlimCAE", "JPEG", "JPEG 2000", "JPEG XL effort 3", "WebP", "AVIF speed 6", "BPG"]
     assert len({colour_of(name) for name in names}) == len(names)

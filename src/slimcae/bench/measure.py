@@ -1,14 +1,19 @@
 """Rate, quality and time of contenders on pictures."""
 
+import logging
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from slimcae.bench.codecs import Contender, Pixels
+from slimcae.errors import ImageError
 from slimcae.evaluation import metrics
 from slimcae.images import read_picture
+
+log = logging.getLogger("slimcae")
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,13 @@ class _Run:
     decode_seconds: float
 
 
+class Measured(NamedTuple):
+    """The points of each contender, and of how many images they are the means."""
+
+    curves: list[list[BenchPoint]]
+    num_images: int
+
+
 Progress = Callable[[Sequence[Path]], Iterable[Path]]
 
 
@@ -58,32 +70,41 @@ def measure(
     *,
     repeats: int = 1,
     progress: Progress = iter,
-) -> list[list[BenchPoint]]:
+) -> Measured:
     """The points of every contender, measured on all images; alpha does not take part.
 
     Every picture goes through all contenders before the next one comes, so that what else the
     machine does hits all alike. The first picture of each size is coded once without the clock,
     which prepares what is prepared once. Of `repeats` runs of a picture the median counts.
 
+    A picture that cannot be read is named in a warning and left out.
+
     Raises:
-        ImageError: a picture that cannot be read.
+        ImageError: no picture can be read.
     """
     jobs = [(contender, point) for contender in contenders for point in contender.points]
     runs: list[list[_Run]] = [[] for _ in jobs]
     warm = set()
     for path in progress(images):
-        pixels = read_picture(path).pixels
+        try:
+            pixels = read_picture(path).pixels
+        except ImageError as error:
+            log.warning("image skipped: %s", error)
+            continue
         if pixels.shape not in warm:
             warm.add(pixels.shape)
             for contender, point in jobs:
                 contender.decode(contender.encode(pixels, point))
         for (contender, point), found in zip(jobs, runs, strict=True):
             found.append(_run(contender, point, pixels, repeats))
+    if not warm:
+        raise ImageError(f"none of the {len(images)} images can be read: nothing to compare")
     points = iter(
         _point(contender, point, found)
         for (contender, point), found in zip(jobs, runs, strict=True)
     )
-    return [[next(points) for _ in contender.points] for contender in contenders]
+    curves = [[next(points) for _ in contender.points] for contender in contenders]
+    return Measured(curves, len(runs[0]))
 
 
 def _run(contender: Contender, point: float, pixels: Pixels, repeats: int) -> _Run:

@@ -57,15 +57,18 @@ def plot_rd(
     *,
     labels: Sequence[str] = (),
     subtitle: str = "",
-) -> None:
+) -> bool:
     """PSNR and, where there is one, MS-SSIM over the rate; published references are dashed.
 
-    labels: of the points of the first of our curves, which are named beside it.
+    labels: of the points of the first of our curves, which are named beside it. False if nothing
+    can be drawn.
 
     Raises:
         OSError: the file cannot be written.
     """
-    qualities = [quality for quality in QUALITIES if curve_of(ours[0], quality)]
+    qualities = [quality for quality in QUALITIES if _finite(ours[0], quality)]
+    if not qualities:
+        return False
     figure = new_figure(4.7 * len(qualities) + 0.4, 4.2)
     for axes, quality in zip(
         figure.subplots(1, len(qualities), squeeze=False)[0], qualities, strict=True
@@ -73,6 +76,12 @@ def plot_rd(
         _draw_rd(axes, ours, others, references, quality, labels)
     figure.suptitle(subtitle, fontsize=10, color=INK, x=0.01, ha="left")
     save(figure, path)
+    return True
+
+
+def _finite(results: Results, quality: str) -> list[tuple[float, float]]:
+    """The points of a curve by rising rate, without lossless ones."""
+    return sorted(pair for pair in curve_of(results, quality) if math.isfinite(pair[1]))
 
 
 def _draw_rd(
@@ -83,7 +92,7 @@ def _draw_rd(
     quality: str,
     labels: Sequence[str],
 ) -> None:
-    main = [pair for pair in sorted(curve_of(ours[0], quality)) if math.isfinite(pair[1])]
+    main = _finite(ours[0], quality)
     low, high = main[0][1], main[-1][1]
     span = max(high - low, 1.0)
     axes.set_xlim(0, 1.12 * max(rate for rate, _ in main))
@@ -91,7 +100,7 @@ def _draw_rd(
     ends: list[_End] = []
     for group, style in ((references, (0, (4, 2))), (others, "-")):
         for name, results in group.items():
-            curve = sorted(curve_of(results, quality))
+            curve = _finite(results, quality)
             if len(curve) < 2:
                 continue
             x, y = zip(*curve, strict=True)
@@ -100,7 +109,9 @@ def _draw_rd(
             if end is not None:
                 ends.append(end)
     for number, results in enumerate(ours):
-        curve = sorted(curve_of(results, quality))
+        curve = _finite(results, quality)
+        if not curve:
+            continue
         x, y = zip(*curve, strict=True)
         style, size = ("o-", 6) if number == 0 else ("D", 3.5)
         axes.plot(x, y, style, color=BLUE, linewidth=2.4, markersize=size)
@@ -183,10 +194,10 @@ def plot_times(
     Raises:
         OSError: the file cannot be written.
     """
-    if ANCHOR not in others:
+    if ANCHOR not in others or not _finite(ours, "psnr-rgb"):
         return False
     anchor = curve_of(others[ANCHOR], "psnr-rgb")
-    reach = [value for _, value in curve_of(ours, "psnr-rgb")]
+    reach = [value for _, value in _finite(ours, "psnr-rgb")]
     figure = new_figure(9.6, 4.6)
     ways = ("encoding", "decoding")
     panels = []

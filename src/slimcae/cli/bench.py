@@ -94,13 +94,13 @@ def run(args: argparse.Namespace) -> int:
     for sentence in missing:
         log.warning("%s", sentence)
     contenders = [*ours, *others]
-    curves = measure(
+    curves, num_images = measure(
         contenders,
         images,
         repeats=args.repeats,
         progress=lambda paths: tqdm(paths, "bench", unit="image", disable=None),
     )
-    where = f"{len(images)} images; {describe_machine()}; {datetime.now(UTC):%Y-%m-%d}"
+    where = f"{num_images} images; {describe_machine()}; {datetime.now(UTC):%Y-%m-%d}"
     settings = [contender.settings for contender in contenders]
     print(write_report(prefix, curves, settings, len(ours), where, reference=args.reference))
     log.info("report written: %s.csv, %s_*.json, %s_*.png", prefix, prefix, prefix)
