@@ -150,7 +150,7 @@ def test_times_are_drawn_against_jpegs_rate(tmp_path: Path, figures: list[Any]) 
 def test_pictures_restored_exactly_leave_no_plot_and_no_error(
     tmp_path: Path, figures: list[Any]
 ) -> None:
-    exact = {"psnr": math.inf, "ms_ssim": 1.0, "ms_ssim_db": math.inf, "mse": 0.0}
+    exact: dict[str, Any] = {"psnr": math.inf, "ms_ssim": 1.0, "ms_ssim_db": math.inf, "mse": 0.0}
     curves = [[replace(point, **exact) for point in points(name)] for name in ("SlimCAE", "JPEG")]
     text = write_report(tmp_path / "k", curves, ["", ""], 1, "", reference=True)
     assert "inf" in text and "no overlap" in text
