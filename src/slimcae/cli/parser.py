@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "train a model",
     "train_lambda_schedule": "tune the rate-distortion tradeoff of each width of a trained model",
     "fit": "fit coding tables and the quality scale of a model to images",
+    "bench": "compare rate, quality and speed with other codecs on your own images",
     "evaluate": "measure rate, quality and time of one model, or compare two",
 }
 ALIASES = {"train_lambda_schedule": ["schedule"]}
