@@ -64,7 +64,8 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
         ) from error
     except UnidentifiedImageError as error:  # whose text has the repr of a stream
         raise ImageError(
-            f"{name} cannot be read as a picture: it is damaged, or of a kind that Pillow lacks"
+            f"{name} cannot be read as a picture (cannot identify its format, or damaged): "
+            "give a file that Pillow knows"
         ) from error
     except Exception as error:  # Pillow's decoders fail on damaged files in every possible way
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or repr(error)

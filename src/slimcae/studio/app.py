@@ -46,6 +46,7 @@ def create_app(
         summary="Learned image compression over HTTP, for programs and for the studio's page.",
         docs_url=None,
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         lifespan=lifespan,
     )
     add_failure_handlers(app)

@@ -13,12 +13,13 @@ from slimcae.images import png_bytes, read_picture
 from slimcae.pillow import MIME
 from slimcae.quality import Point
 from slimcae.studio import shapes
-from slimcae.studio.failures import Refused, responses
+from slimcae.studio.failures import responses
 from slimcae.studio.limits import check_picture_format
 from slimcae.studio.offered import Offer
 from slimcae.studio.photo import decode
 from slimcae.studio.rivals import RIVALS
 from slimcae.studio.service import JobName, JobPath, ModelName, Service
+from slimcae.studio.work import Job
 
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -135,12 +136,11 @@ def routes(service: Service) -> APIRouter:
     @router.get(
         "/progress/{job}",
         summary="How far a request is that gave its job a name",
-        responses=responses(404, 422),
+        description="A name that is not known is taken for a job that has not begun.",
+        responses=responses(422),
     )
     async def progress(job: JobPath) -> shapes.Progress:
-        found = service.workshop.progress(job)
-        if found is None:
-            raise Refused(404, "no such job is running")
+        found = service.workshop.progress(job) or Job()
         return shapes.Progress(stage=found.stage, done=found.done, of=found.of)
 
     return router
