@@ -73,13 +73,13 @@ def run(args: argparse.Namespace) -> int:
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
     settings = uvicorn.Config(
         app,
-        log_level="error",
+        log_level="critical",  # what goes wrong is said by us
         access_log=False,
         server_header=False,
         proxy_headers=False,
         ws="none",
         limit_concurrency=128,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=1,
     )
     print(address, flush=True)
     if not args.no_browser and _has_screen():

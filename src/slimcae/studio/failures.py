@@ -1,6 +1,8 @@
 """What goes wrong, as a status code and a sentence."""
 
 import logging
+import os
+import traceback
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -117,5 +119,7 @@ async def _memory(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _bug(_: Request, error: Exception) -> JSONResponse:
+    if os.environ.get("SLIMCAE_DEBUG"):
+        traceback.print_exception(error)
     log.error("a request failed: %s: %s", type(error).__name__, error)
     return failure(500, "this should not happen; the terminal of the studio says more")

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 from fastapi import Request
 
@@ -23,17 +24,18 @@ class Uploads:
         Raises:
             Refused: 413, 400 for none at all, or 503.
         """
+        stream = request.stream()
         if _declared(request) > self._limits.max_bytes:
-            await self._refuse_large(request)
+            await self._refuse_large(stream, "expect" in request.headers)
         parts: list[bytes] = []
         held = 0
         try:
-            async for part in request.stream():
+            async for part in stream:
                 held += len(part)
                 self._held += len(part)
                 if held > self._limits.max_bytes:
                     parts.clear()
-                    await self._refuse_large(request)
+                    await self._refuse_large(stream, patient=False)
                 if self._held > self._limits.body_bytes:
                     raise Refused(503, "too many uploads at once: try again in a moment")
                 parts.append(part)
@@ -45,11 +47,15 @@ class Uploads:
         finally:
             self._held -= held
 
-    async def _refuse_large(self, request: Request) -> None:
-        """Answer 413; read on for a while first, since many clients do not listen before."""
-        left = 0 if "expect" in request.headers else self._limits.max_bytes
+    async def _refuse_large(self, stream: AsyncIterator[bytes], patient: bool) -> NoReturn:
+        """Answer 413. Clients that are not `patient` listen only once all is sent: read on a while.
+
+        Raises:
+            Refused: always.
+        """
+        left = 0 if patient else self._limits.max_bytes
         if left:
-            async for part in request.stream():
+            async for part in stream:
                 left -= len(part)
                 if left < 0:
                     break

@@ -65,7 +65,8 @@ class Workshop:
     """
 
     def __init__(self, workers: int, waiting: int) -> None:
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="studio")
+        self._workers = workers
+        self._pool: ThreadPoolExecutor | None = None
         self._room = workers + waiting
         self._lock = threading.Lock()
         self._pending = 0
@@ -98,7 +99,7 @@ class Workshop:
         context.run(_job.set, job)
         with self._lock:
             self._pending += 1
-        future = self._pool.submit(context.run, function)
+        future = self._threads().submit(context.run, function)
         future.add_done_callback(self._ended)
         with self._counted(background), self._named_job(name, job):
             return await _result(future, job, receive)
@@ -109,13 +110,20 @@ class Workshop:
 
     def start(self, function: Callable[[], object]) -> None:
         """Let a thread do something that nobody waits for."""
-        self._pool.submit(function)
+        self._threads().submit(function)
 
     def close(self) -> None:
-        """Stop, without waiting for what runs."""
+        """Stop, without waiting for what runs. What comes later begins with new threads."""
         for job in self._named.values():
             job.stopped.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="studio")
+        return self._pool
 
     def _ended(self, _: "Future[Any]") -> None:
         with self._lock:

@@ -356,7 +356,8 @@ function showRival(row) {
   line.classList.remove("pending");
   fillCells(line, figures);
   const detail = line.querySelector("small");
-  if (detail) detail.textContent = figures.format ? `q ${figures.quality}` : `width ${figures.width}`;
+  if (figures.format) detail.textContent = `q ${figures.quality}`;
+  else line.title = `Width ${figures.width}, the nearest in size`;
   label();
 }
 
