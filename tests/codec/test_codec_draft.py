@@ -12,7 +12,9 @@ from slimcae.quality import Point
 
 @pytest.fixture(scope="module")
 def codec() -> Codec:
-    return Codec(make_model(3), tile_side=64)
+    model = make_model(3)
+    model.update()
+    return Codec(model, tile_side=64)
 
 
 def test_a_draft_makes_the_files_of_compress(codec: Codec) -> None:

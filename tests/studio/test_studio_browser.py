@@ -274,6 +274,18 @@ def test_errors_are_said_in_words(page: Page, tmp_path: Path) -> None:
     assert page.text("#photo-name") == before  # what was there stays
 
 
+def test_slow_work_shows_progress_and_is_cancelled(page: Page, tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    Image.linear_gradient("L").resize((4000, 3000)).save(large)
+    page.upload(large)
+    page.until(lambda: " of 12" in page.text("#busy-words"))
+    assert page.element("#busy-bar").get_attribute("max") == "12"
+    page.click("#cancel")
+    page.until(lambda: not page.element("#busy").is_displayed())
+    assert page.text("#size") == "–"  # nothing was made of it
+    assert not page.element("#alert").is_displayed()
+
+
 def test_a_scae_file_is_opened(page: Page, tmp_path: Path, photo: Path) -> None:
     path = tmp_path / "small.scae"
     argv = ["compress", str(photo), "-o", str(path), "--width", "48", "--quiet"]

@@ -81,23 +81,15 @@ async function open(file, name = file.name) {
   }
   opening?.abort();
   const mine = (opening = new AbortController());
-  document.body.classList.add("opening");
   try {
-    const photo = await api.hold(file, mine.signal, welcomeProgress);
+    const photo = await api.hold(file, mine.signal, progress);
     const original = await api.picture(api.originalUrl(photo.id), mine.signal);
     if (opening !== mine) return;
     opening = null;
     take(photo, file, name, original);
   } catch (error) {
     fail(error);
-  } finally {
-    document.body.classList.remove("opening");
   }
-}
-
-function welcomeProgress(job) {
-  if (!document.body.classList.contains("empty")) return progress(job);
-  say("welcome-title", job === null ? "Drop a photo" : `${sentence(job.stage).slice(0, -1)} …`);
 }
 
 function take(photo, file, name, original) {
@@ -270,9 +262,8 @@ function settle() {
 }
 
 async function finish(signal) {
-  const { id } = state.photo;
   const { model, width, step } = state.figures;
-  const figures = await kept(() => api.version(id, { model, width, step, ms_ssim: true }, signal, () => {}));
+  const figures = await kept(() => api.version(state.photo.id, { model, width, step, ms_ssim: true }, signal, () => {}));
   state.figures = figures;
   showFigures(figures);
   say("spoken", `${format.bytes(figures.bytes)}, PSNR ${format.decibels(figures.psnr)}, width ${figures.width}`);
@@ -283,8 +274,8 @@ async function finish(signal) {
     if (row === "model" && !state.second) continue;
     const found =
       row === "model"
-        ? await api.nearest(id, state.second, figures.colour_bytes, signal)
-        : await api.rival(id, row, figures.colour_bytes, signal);
+        ? await api.nearest(state.photo.id, state.second, figures.colour_bytes, signal)
+        : await api.rival(state.photo.id, row, figures.colour_bytes, signal);
     state.rivals[row] = found;
     showRival(row);
     if (row === state.left) await showLeft(signal);
