@@ -365,7 +365,7 @@ def test_models_of_every_variant_are_what_the_document_says(
         model.g_s.deconv3.weight.mul_(0.2)
     model.steps = (1.0, 0.45, 1.3)
     save_model(tmp_path / "model.safetensors", model, ModelInfo(), half=True)
-    codec = Codec(load_model(tmp_path))
+    codec = Codec(load_model(tmp_path), precision="float32")
     slow_model = Model((tmp_path / "model.safetensors").read_bytes())
     rng = np.random.default_rng(0)
     for step, width in enumerate(codec.widths):
@@ -385,7 +385,7 @@ def test_models_of_every_variant_are_what_the_document_says(
 
 def test_pixels_depend_on_two_latents_around_them_and_no_more() -> None:
     """docs/format.md, "Parts of a picture": a loud latent reaches so far and is heard there."""
-    codec = Codec(load_model(TESTS / "data" / "golden" / "tiny.safetensors"))
+    codec = Codec(load_model(TESTS / "data" / "golden" / "tiny.safetensors"), precision="float32")
     quiet = np.zeros((4, 11, 11), np.int16)
     expected = codec.synthesise(quiet, (176, 176))
     loud = quiet.copy()

@@ -101,8 +101,12 @@ def test_tiled_analysis_gives_the_same_symbols_but_for_ties(
 ) -> None:
     total = differ = 0
     for pixels in pictures():
-        whole = Codec(shipped, tile_side=1024).analyse(pixels, width).astype(int)
-        tiled = Codec(shipped, tile_side=side).analyse(pixels, width).astype(int)
+        whole = (
+            Codec(shipped, precision="float32", tile_side=1024).analyse(pixels, width).astype(int)
+        )
+        tiled = (
+            Codec(shipped, precision="float32", tile_side=side).analyse(pixels, width).astype(int)
+        )
         assert np.abs(whole - tiled).max() <= 1
         total += whole.size
         differ += int(np.count_nonzero(whole != tiled))
@@ -115,10 +119,18 @@ def test_tiled_synthesis_differs_by_one_level_at_most(
     shipped: SlimCAE, width: int, side: int
 ) -> None:
     for pixels in pictures():
-        symbols = Codec(shipped).analyse(pixels, width, step=3)
+        symbols = Codec(shipped, precision="float32").analyse(pixels, width, step=3)
         size = (pixels.shape[0], pixels.shape[1])
-        whole = Codec(shipped, tile_side=1024).synthesise(symbols, size, step=3).astype(int)
-        tiled = Codec(shipped, tile_side=side).synthesise(symbols, size, step=3).astype(int)
+        whole = (
+            Codec(shipped, precision="float32", tile_side=1024)
+            .synthesise(symbols, size, step=3)
+            .astype(int)
+        )
+        tiled = (
+            Codec(shipped, precision="float32", tile_side=side)
+            .synthesise(symbols, size, step=3)
+            .astype(int)
+        )
         assert whole.shape == tiled.shape == pixels.shape
         assert np.abs(whole - tiled).max() <= 1
 
@@ -135,7 +147,7 @@ def test_reduced_precision_costs_little_and_has_no_seams(shipped: SlimCAE, width
     with Image.open(PHOTO) as image:
         pixels = np.asarray(image)[:384, :384]
     size, side = (384, 384), 64
-    exact = Codec(shipped)
+    exact = Codec(shipped, precision="float32")
     symbols = exact.analyse(pixels, width)
     reference = exact.synthesise(symbols, size)
     whole = Codec(shipped, precision="bfloat16")
@@ -160,12 +172,16 @@ def test_reduced_precision_costs_little_and_has_no_seams(shipped: SlimCAE, width
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_change_no_pixel_by_more_than_a_level(tiny: SlimCAE, threads: int) -> None:
     pixels = smooth_pixels(200, 180, 5)
-    codec = Codec(tiny)
+    codec = Codec(tiny, precision="float32")
     symbols = codec.analyse(pixels, 12)
     expected = codec.synthesise(symbols, (200, 180)).astype(int)
     torch.set_num_threads(threads)
     try:
-        found = Codec(tiny, tile_side=64).synthesise(symbols, (200, 180)).astype(int)
+        found = (
+            Codec(tiny, precision="float32", tile_side=64)
+            .synthesise(symbols, (200, 180))
+            .astype(int)
+        )
     finally:
         torch.set_num_threads(1)
     assert np.abs(found - expected).max() <= 1

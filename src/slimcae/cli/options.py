@@ -42,8 +42,9 @@ def add_network_options(options: Options, default_device: str = "cpu") -> None:
         options,
         "--precision",
         choices=PRECISIONS,
-        default="float32",
-        help="of the network's inner layers (default: float32)",
+        default="auto",
+        help="of the network's inner products; auto: bfloat16 where the processor computes it "
+        "natively, which is faster and costs less than 0.02 dB (default: auto)",
     )
 
 

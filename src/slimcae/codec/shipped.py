@@ -13,9 +13,7 @@ from slimcae.model.checkpoint import load_model
 from slimcae.models import find_model, model_for
 
 
-def load(
-    model: str | Path | None = None, *, device: str = "cpu", precision: str = "float32"
-) -> Codec:
+def load(model: str | Path | None = None, *, device: str = "cpu", precision: str = "auto") -> Codec:
     """A codec of a model: a file, a run folder, or the name of an installed model.
 
     None is the shipped model; see `Codec` for the options.

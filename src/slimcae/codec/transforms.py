@@ -1,14 +1,16 @@
 """The network as the codec uses it: tiles of pixels to residuals, tiles of symbols to pixels."""
 
+from functools import cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from slimcae.codec.tiles import ANALYSIS_HALO, SYNTHESIS_HALO, Tile, latent_grid, split
 from slimcae.coding.tables import MAX_SYMBOL
-from slimcae.errors import ConfigError, ModelError
-from slimcae.model.config import PRECISIONS
-from slimcae.model.device import resolve_device
+from slimcae.errors import ModelError
+from slimcae.model.device import resolve_device, resolve_precision
+from slimcae.model.inference import Analysis, Synthesis
 from slimcae.model.slimcae import DOWNSAMPLING, SlimCAE
 
 Pixels = NDArray[np.uint8]
@@ -24,13 +26,12 @@ class Transforms:
     """
 
     def __init__(self, model: SlimCAE, device: str, precision: str) -> None:
-        if precision not in PRECISIONS:
-            raise ConfigError(
-                f"unknown precision {precision!r}: choose from {', '.join(PRECISIONS)}"
-            )
         self.device = resolve_device(device)
-        self.precision = precision
+        self.precision = resolve_precision(precision, self.device)
         self.model = model.to(self.device).eval()
+        inner = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        self._analysis = cache(lambda width: Analysis(model, width, inner))
+        self._synthesis = cache(lambda width: Synthesis(model, width, inner))
 
     def residuals(self, pixels: Pixels, tile: Tile, width: int) -> Residuals:
         """Y − median of one tile of an image (H, W, 3): (width, tile.height, tile.width).
@@ -43,21 +44,20 @@ class Transforms:
         window = tile.grown(ANALYSIS_HALO, latent_grid(pixels.shape[:2]))
         rows, columns = window.slices(Tile(0, 0, 0, 0), DOWNSAMPLING)
         part = pixels[rows, columns]
-        pad = (
-            (0, DOWNSAMPLING * window.height - part.shape[0]),
-            (0, DOWNSAMPLING * window.width - part.shape[1]),
-            (0, 0),
-        )
-        x = torch.from_numpy(np.pad(part, pad, mode="edge")).to(self.device)
+        below = DOWNSAMPLING * window.height - part.shape[0]
+        right = DOWNSAMPLING * window.width - part.shape[1]
+        if below or right:
+            part = np.pad(part, ((0, below), (0, right), (0, 0)), mode="edge")
         medians = self.model.entropy_bottleneck(width).medians[:, None, None]
-        with self._precision(), torch.inference_mode():
-            # as channels-last, which the pixels already are
-            y = self.model.g_a(x.permute(2, 0, 1)[None].float() / 255, width)[0].float()
+        with torch.inference_mode():
+            # a copy, since torch warns of arrays that cannot be written
+            y = self._analysis(width)(torch.tensor(part, device=self.device))
             inner = tile.slices(window)
-            residuals = y[:, inner[0], inner[1]] - medians
-        if not torch.isfinite(residuals).all():
-            raise ModelError(f"the model's latents at width {width} are not finite")
-        return np.ascontiguousarray(residuals.cpu().numpy())
+            residuals = (y[:, *inner] - medians).contiguous()
+            if not torch.isfinite(residuals.sum()):
+                raise ModelError(f"the model's latents at width {width} are not finite")
+        found: Residuals = residuals.cpu().numpy()
+        return found
 
     def pixels(self, symbols: Symbols, region: Tile, tile: Tile, step: float) -> Pixels:
         """Pixels (16 · tile.height, 16 · tile.width, 3) of a tile.
@@ -72,15 +72,14 @@ class Transforms:
         window = tile.grown(SYNTHESIS_HALO, region)
         rows, columns = window.slices(region)
         medians = self.model.entropy_bottleneck(width).medians[:, None, None]
-        with self._precision(), torch.inference_mode():
+        with torch.inference_mode():
             k = torch.from_numpy(symbols[:, rows, columns]).to(self.device)
-            x_hat = self.model.g_s((medians + step * k.float())[None])[0]
-            inner = tile.slices(window, DOWNSAMPLING)
-            x_hat = x_hat[:, inner[0], inner[1]].float()
-            if not torch.isfinite(x_hat).all():
+            image = self._synthesis(width)(medians + step * k.float())
+            if image is None:
                 raise ModelError(f"the reconstruction at width {width} is not finite")
-            levels = torch.round(x_hat.clamp(0, 1) * 255).to(torch.uint8)
-        return levels.permute(1, 2, 0).contiguous().cpu().numpy()
+            inner = tile.slices(window, DOWNSAMPLING)
+            levels: Pixels = image[inner].contiguous().cpu().numpy()
+        return levels
 
     def image(self, symbols: Symbols, size: tuple[int, int], step: float, side: int) -> Pixels:
         """The whole image (H, W, 3) of `size`, in tiles of `side` latents."""
@@ -91,11 +90,6 @@ class Transforms:
             target = image[rows, columns]
             target[:] = self.pixels(symbols, grid, tile, step)[: len(target), : target.shape[1]]
         return image
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"
-        )
 
 
 def quantise(residuals: Residuals, step: float) -> Symbols:

@@ -10,7 +10,7 @@ from slimcae.errors import ConfigError, ModelError
 GDNVariant = Literal["switchable", "slim", "slim+"]
 GDN_VARIANTS: tuple[GDNVariant, ...] = get_args(GDNVariant)
 DEVICES = ("cpu", "cuda", "auto")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_WIDTHS = (192, 144, 96, 72, 48)
 DEFAULT_STEPS = (
     1.0,

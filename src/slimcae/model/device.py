@@ -3,7 +3,7 @@
 import torch
 
 from slimcae.errors import ConfigError
-from slimcae.model.config import DEVICES
+from slimcae.model.config import DEVICES, PRECISIONS
 
 
 def resolve_device(name: str, index: int = 0) -> torch.device:
@@ -19,6 +19,19 @@ def resolve_device(name: str, index: int = 0) -> torch.device:
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", index)
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """`float32` or `bfloat16`; for `auto` bfloat16 where the device computes it natively.
+
+    Raises:
+        ConfigError: another name.
+    """
+    if name not in PRECISIONS:
+        raise ConfigError(f"unknown precision {name!r}: choose from {', '.join(PRECISIONS)}")
+    if name == "auto":
+        return "bfloat16" if has_native_bfloat16(device) else "float32"
+    return name
 
 
 def has_native_bfloat16(device: torch.device) -> bool:

@@ -6,7 +6,6 @@ Image Compression", CVPR 2021, https://arxiv.org/abs/2103.15726.
 
 from typing import TypedDict
 
-import torch
 from torch import Tensor, nn
 
 from slimcae.coding.tables import SymbolTables, from_probabilities
@@ -44,9 +43,9 @@ class AnalysisTransform(nn.Module):
 
     def forward(self, x: Tensor, width: int) -> Tensor:
         """(N, 3, H, W) in [0, 1] to (N, width, H/16, W/16)."""
-        x = self.gdn1(_exact(self.conv1, x, width))
+        x = self.gdn1(self.conv1(x, width))
         x = self.gdn2(self.conv2(x, width))
-        y: Tensor = self.gdn3(_exact(self.conv3, x, width))
+        y: Tensor = self.gdn3(self.conv3(x, width))
         return y
 
 
@@ -68,21 +67,8 @@ class SynthesisTransform(nn.Module):
         width = y_hat.shape[1]
         x = self.deconv1(self.igdn1(y_hat), width)
         x = self.deconv2(self.igdn2(x), width)
-        return _exact(self.deconv3, self.igdn3(x), 3)
-
-
-def _exact(layer: nn.Module, x: Tensor, out_channels: int) -> Tensor:
-    """A layer in float32 whatever the precision, except for training.
-
-    What bfloat16 does to the kernels next to pixels and latents shifts whole areas by a part of a
-    level, which at high quality costs a tenth of a decibel.
-    """
-    if layer.training:
-        exact: Tensor = layer(x, out_channels)
-        return exact
-    with torch.autocast(x.device.type, enabled=False):
-        exact = layer(x.float(), out_channels)
-    return exact
+        x_hat: Tensor = self.deconv3(self.igdn3(x), 3)
+        return x_hat
 
 
 class SlimCAE(nn.Module):

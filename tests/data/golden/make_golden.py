@@ -158,7 +158,7 @@ def main() -> None:
         overlap(model)
         model.steps = STEPS
         save_model(MODEL, model, ModelInfo("tiny", "1", LMBDA), half=True)
-    codec = Codec(load_model(MODEL))
+    codec = Codec(load_model(MODEL), precision="float32")
     FILES.mkdir(exist_ok=True)
     for path in FILES.iterdir():
         path.unlink()

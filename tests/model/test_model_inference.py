@@ -1,0 +1,139 @@
+"""The fast transforms against the network that was trained."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from conftest import smooth_pixels
+from slimcae.errors import ConfigError
+from slimcae.model import device, inference
+from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
+from slimcae.model.device import resolve_precision
+from slimcae.model.inference import Analysis, Synthesis
+from slimcae.model.slimcae import SlimCAE
+from slimcae.training.warm_start import warm_start_transforms
+
+WIDTHS = (12, 8, 4)
+
+
+def make_model(variant: GDNVariant) -> SlimCAE:
+    """A block transform with strong norms, so that no layer is nearly an identity."""
+    torch.manual_seed(3)
+    model = SlimCAE(SlimCAEConfig(WIDTHS, variant))
+    x = torch.stack([torch.from_numpy(smooth_pixels(64, 64, k)).permute(2, 0, 1) for k in range(4)])
+    warm_start_transforms(model, x.float() / 255, (2000.0, 1000.0, 500.0))
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "gdn" in name:
+                p += 0.02 * torch.rand_like(p)
+            elif name.endswith(("weight", "bias")):
+                p += 0.01 * torch.rand_like(p)
+    return model.eval()
+
+
+@pytest.fixture(params=[2**21, 3000], ids=["one strip", "many strips"])
+def strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "STRIP_BYTES", request.param)
+
+
+def module_latents(model: SlimCAE, pixels: np.ndarray, width: int) -> Tensor:
+    x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        y: Tensor = model.g_a(x, width)[0]
+    return y
+
+
+def module_levels(model: SlimCAE, y: Tensor) -> Tensor:
+    """Not rounded."""
+    with torch.no_grad():
+        x_hat: Tensor = model.g_s(y[None])[0]
+    return (x_hat.clamp(0, 1) * 255).permute(1, 2, 0)
+
+
+@pytest.mark.parametrize("variant", GDN_VARIANTS)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("size", [(16, 16), (48, 80)], ids=str)
+def test_float32_equals_the_network(
+    strips: None, variant: GDNVariant, width: int, size: tuple[int, int]
+) -> None:
+    model = make_model(variant)
+    pixels = smooth_pixels(*size, seed=5)
+    expected = module_latents(model, pixels, width)
+    found = Analysis(model, width, torch.float32)(torch.from_numpy(pixels))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    levels = Synthesis(model, width, torch.float32)(expected)
+    assert levels is not None
+    assert levels.dtype == torch.uint8
+    # half a level is rounding
+    difference = (levels.float() - module_levels(model, expected)).abs().max()
+    assert difference < 0.501
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_reduced_precision_comes_close_and_is_used(strips: None, width: int) -> None:
+    model = make_model("switchable")
+    pixels = smooth_pixels(64, 64, seed=6)
+    expected = module_latents(model, pixels, width)
+    found = Analysis(model, width, torch.bfloat16)(torch.from_numpy(pixels))
+    assert found.dtype == torch.float32
+    error = (found - expected).abs().max()
+    assert 1e-5 * expected.abs().max() < error < 0.01 * expected.abs().max()
+    levels = Synthesis(model, width, torch.bfloat16)(expected)
+    assert levels is not None
+    difference = (levels.float() - module_levels(model, expected)).abs()
+    assert difference.max() < 4
+    assert difference.mean() < 0.5
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_blocks_are_the_pixels_of_the_transposed_convolution(stride: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    kernel = torch.randint(-9, 10, (5, 3, 2 * stride + 1, 2 * stride + 1), generator=generator)
+    x = torch.randint(-9, 10, (1, 5, 4, 6), generator=generator).double()
+    expected = F.conv_transpose2d(
+        x, kernel.double(), stride=stride, padding=stride, output_padding=stride - 1
+    )
+    blocks = F.conv2d(x, inference._blocks_kernel(kernel.double(), stride), padding=1)
+    shaped = blocks.reshape(stride, stride, 3, 4, 6).permute(2, 3, 0, 4, 1)
+    assert torch.equal(shaped.reshape(3, 4 * stride, 6 * stride), expected[0])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_what_is_not_finite_is_no_picture(value: float) -> None:
+    model = make_model("switchable")
+    synthesis = Synthesis(model, 8, torch.float32)
+    y = torch.zeros(8, 3, 3)
+    assert synthesis(y) is not None
+    y[2, 1, 1] = value
+    assert synthesis(y) is None
+
+
+def test_weights_are_copied_so_that_a_codec_stays_what_it_was() -> None:
+    model = make_model("slim")
+    analysis, synthesis = Analysis(model, 8, torch.float32), Synthesis(model, 8, torch.float32)
+    pixels = torch.from_numpy(smooth_pixels(32, 32, seed=7))
+    y = analysis(pixels)
+    levels = synthesis(y)
+    assert levels is not None
+    with torch.no_grad():
+        for p in model.parameters():
+            p.zero_()
+    again = synthesis(y)
+    assert again is not None
+    assert torch.equal(analysis(pixels), y)
+    assert torch.equal(again, levels)
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_takes_bfloat16_where_it_is_native(
+    monkeypatch: pytest.MonkeyPatch, native: bool, expected: str
+) -> None:
+    monkeypatch.setattr(device, "has_native_bfloat16", lambda device: native)
+    cpu = torch.device("cpu")
+    assert resolve_precision("auto", cpu) == expected
+    assert resolve_precision("float32", cpu) == "float32"
+    assert resolve_precision("bfloat16", cpu) == "bfloat16"
+    with pytest.raises(ConfigError, match=r"'float16': choose from auto, float32, bfloat16"):
+        resolve_precision("float16", cpu)
