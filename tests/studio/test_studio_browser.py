@@ -129,6 +129,9 @@ class Page:
         with Image.open(BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
 
+    def log(self, kind: str) -> list[dict[str, Any]]:
+        return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]
+
     def figures(self) -> dict[str, str]:
         return {name: self.text(f"#{name}") for name in ("size", "bpp", "psnr", "ms-ssim")}
 
@@ -314,9 +317,7 @@ def test_fits_a_phone(page: Page) -> None:
 def test_nothing_came_from_elsewhere_and_nothing_was_complained_about(
     page: Page, address: str
 ) -> None:
-    entries = [
-        json.loads(entry["message"])["message"] for entry in page.driver.get_log("performance")
-    ]
+    entries = [json.loads(entry["message"])["message"] for entry in page.log("performance")]
     urls = {
         entry["params"]["request"]["url"]
         for entry in entries
@@ -325,7 +326,7 @@ def test_nothing_came_from_elsewhere_and_nothing_was_complained_about(
     assert any("/photos/" in url for url in urls)
     web = {url for url in urls if url.startswith(("http", "ws"))}  # the rest is the browser's own
     assert {url for url in web if not url.startswith(address)} == set()
-    said = [entry["message"] for entry in page.driver.get_log("browser")]
+    said = [entry["message"] for entry in page.log("browser")]
     refused = [line for line in said if "status of 400" in line or "status of 413" in line]
     assert len(refused) == 2  # the broken file and the one of too many pixels
     assert said == refused

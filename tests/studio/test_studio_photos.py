@@ -96,7 +96,7 @@ def test_nearest_quality_is_that_of_a_full_search() -> None:
     for _ in range(50):
         sizes = np.cumsum(rng.integers(1, 40, 30))
         for wanted in rng.integers(1, 900, 20):
-            found = nearest_quality(lambda q, s=sizes: int(s[q]), 0, 29, int(wanted))
+            found = nearest_quality(sizes.tolist().__getitem__, 0, 29, int(wanted))
             assert found in np.flatnonzero(
                 np.isclose(
                     np.abs(np.log(sizes / wanted)), np.abs(np.log(sizes / wanted)).min(), atol=1e-12
