@@ -27,9 +27,9 @@ def make_model(variant: GDNVariant) -> SlimCAE:
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "gdn" in name:
-                p += 0.02 * torch.rand_like(p)
+                p.add_(0.02 * torch.rand_like(p))
             elif name.endswith(("weight", "bias")):
-                p += 0.01 * torch.rand_like(p)
+                p.add_(0.01 * torch.rand_like(p))
     return model.eval()
 
 

@@ -96,6 +96,8 @@ class Encoding:
                 raise BitstreamError("verification failed: the coded symbols do not come back")
             return stream
 
+        if len(self._tiles) == 1:  # nothing to do meanwhile
+            return [encode(symbols) for symbols in self._symbols(point)]
         with ThreadPoolExecutor(1) as pool:
             pending = [pool.submit(encode, symbols) for symbols in self._symbols(point)]
             return [stream.result() for stream in pending]

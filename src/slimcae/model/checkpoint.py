@@ -88,7 +88,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> SlimCAE:
     if path.is_dir():
         path /= MODEL_NAME
     header = read_model_header(path)
-    model = SlimCAE(SlimCAEConfig(header.widths, header.gdn))
+    model = SlimCAE(SlimCAEConfig(header.widths, header.gdn), initialise=False)
     model.info = ModelInfo(
         header.name, header.version, header.lmbda, header.training, header.quality
     )

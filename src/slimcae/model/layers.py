@@ -23,7 +23,10 @@ class SlimmableConv2d(nn.Module):
         self.padding = kernel_size // 2
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        _init_kernel(self.weight, fan_in=in_channels * kernel_size**2)
+
+    def initialise(self) -> None:
+        """Draw a random kernel."""
+        _init_kernel(self.weight, fan_in=self.weight[0].numel())
 
     def slice(self, in_channels: int, out_channels: int) -> tuple[Tensor, Tensor | None]:
         """Kernel (out, in, k, k) and bias (out) of a narrower layer, as views."""
@@ -48,8 +51,11 @@ class SlimmableConvTranspose2d(nn.Module):
         self.padding = kernel_size // 2
         self.weight = nn.Parameter(torch.empty(in_channels, out_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels))
+
+    def initialise(self) -> None:
+        """Draw a random kernel."""
         # each output pixel is reached by k²/stride² taps of every input channel
-        _init_kernel(self.weight, fan_in=in_channels * kernel_size**2 / stride**2)
+        _init_kernel(self.weight, fan_in=self.weight[:, 0].numel() / self.stride**2)
 
     def slice(self, in_channels: int, out_channels: int) -> tuple[Tensor, Tensor]:
         """Kernel (in, out, k, k) and bias (out) of a narrower layer, as views."""

@@ -89,10 +89,11 @@ class SlimCAE(nn.Module):
     `steps` are the quantisation steps Δ that the latents can be coded with; between widths they
     make the rate continuous. `tables` holds each width's integer coding tables, one per step, once
     `update()` has built them; a model from a file has them already. `info` tells where the weights
-    come from.
+    come from. `initialise=False` leaves the kernels unset,
+    for weights that come next.
     """
 
-    def __init__(self, config: SlimCAEConfig | None = None) -> None:
+    def __init__(self, config: SlimCAEConfig | None = None, *, initialise: bool = True) -> None:
         super().__init__()
         self.config = config or SlimCAEConfig()
         self.g_a = AnalysisTransform(self.config)
@@ -103,6 +104,10 @@ class SlimCAE(nn.Module):
         self.steps: tuple[float, ...] = DEFAULT_STEPS
         self.tables: dict[int, tuple[SymbolTables, ...]] = {}
         self.info = ModelInfo()
+        if initialise:
+            for layer in self.modules():
+                if isinstance(layer, SlimmableConv2d | SlimmableConvTranspose2d):
+                    layer.initialise()
 
     @property
     def widths(self) -> tuple[int, ...]:
