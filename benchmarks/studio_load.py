@@ -4,13 +4,15 @@
     python benchmarks/studio_load.py memory [--requests 1000] [--side 128]
 
 `rate` sends a photo (by default examples/images/parrots.png, 768×512) to POST /compress, and the
-file to POST /decompress, from 1, 4 and 16 clients at widths 192 and 48. `memory` sends small
+file to POST /decompress, from 1, 4 and 16 clients at widths 192 and 48; and it does what one move
+of the page's slider does (figures and picture of another step). `memory` sends small
 pictures, each of its own, through all routes that compute, and compares the server's resident
 memory after 10 requests and after all. The server is started by this script, listens to the
 loopback interface alone, and is ended afterwards.
 """
 
 import argparse
+import json
 import re
 import statistics
 import subprocess
@@ -21,6 +23,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -70,12 +73,27 @@ def rate(address: str, photo: bytes, seconds: float) -> None:
             post(address, route, body)
             for clients in CLIENTS:
                 took, spent = hammer(lambda r=route, b=body: post(address, r, b), clients, seconds)
-                ms = sorted(1000 * one for one in took)
-                print(
-                    f"| {route.partition('?')[0]} | {width} | {clients} | {len(ms) / spent:.1f} | "
-                    f"{statistics.median(ms):.0f} | {ms[int(0.95 * (len(ms) - 1))]:.0f} |",
-                    flush=True,
-                )
+                print(row(route.partition("?")[0], width, clients, took, spent), flush=True)
+        name = photo_id(post(address, "photos", photo))
+        steps = cycle(range(31))
+
+        def slide(name: str = name, steps: Iterator[int] = steps, width: int = width) -> None:
+            query = f"width={width}&step={next(steps)}"
+            get(address, f"photos/{name}/version?{query}")
+            get(address, f"photos/{name}/version.png?{query}")
+
+        slide()
+        took, spent = hammer(slide, 1, seconds)
+        print(row("slider", width, 1, took, spent), flush=True)
+
+
+def row(route: str, width: int, clients: int, took: list[float], spent: float) -> str:
+    """A row of the table of rates."""
+    ms = sorted(1000 * one for one in took)
+    return (
+        f"| {route} | {width} | {clients} | {len(ms) / spent:.1f} | "
+        f"{statistics.median(ms):.0f} | {ms[int(0.95 * (len(ms) - 1))]:.0f} |"
+    )
 
 
 def hammer(
@@ -108,14 +126,16 @@ def memory(process: "subprocess.Popen[str]", address: str, requests: int, side: 
         width = (48, 72, 96, 144, 192)[number % 5]
         coded = post(address, f"compress?width={width}", file.getvalue())
         post(address, "decompress", coded)
-        answer = post(address, "photos", file.getvalue()).decode()
-        found = re.search(r'"id":"([^"]+)"', answer)
-        assert found is not None
-        name = found[1]
+        name = photo_id(post(address, "photos", file.getvalue()))
         get(address, f"photos/{name}/version?width={width}&step={number % 31}&ms_ssim=true")
         get(address, f"photos/{name}/rival?format=webp&size={len(coded)}")
         if 5 * number in (10, 100, requests // 2, requests):
             print(f"| {5 * number} | {resident(process.pid):.0f} |", flush=True)
+
+
+def photo_id(answer: bytes) -> str:
+    """Of a photo that the server holds."""
+    return str(json.loads(answer)["id"])
 
 
 def resident(pid: int) -> float:

@@ -7,6 +7,7 @@ import sys
 import tomllib
 import zipfile
 from email.parser import Parser
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,10 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "slimcae/py.typed" in names
     assert f"{info}/licenses/LICENSE" in names
     others = {n for n in names - modules if not n.startswith(f"{info}/")}
-    assert others - {WEIGHTS} == {"slimcae/py.typed"}
+    page = source / "slimcae" / "studio" / "static"
+    files = {str(path.relative_to(source)) for path in page.rglob("*") if path.is_file()}
+    assert others - {WEIGHTS} == {"slimcae/py.typed"} | files
+    assert any(name.endswith("index.html") for name in files)
     assert metadata["Version"] == slimcae.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
@@ -101,7 +105,7 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     requirements = [
         *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["train"],
+        *chain(*project["project"]["optional-dependencies"].values()),
         *project["dependency-groups"]["dev"],
         *project["build-system"]["requires"],
     ]
