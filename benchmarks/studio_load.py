@@ -22,6 +22,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from itertools import cycle
 from pathlib import Path
@@ -72,7 +73,7 @@ def rate(address: str, photo: bytes, seconds: float) -> None:
         for route, body in ((path, photo), ("decompress", coded)):
             post(address, route, body)
             for clients in CLIENTS:
-                took, spent = hammer(lambda r=route, b=body: post(address, r, b), clients, seconds)
+                took, spent = hammer(partial(post, address, route, body), clients, seconds)
                 print(row(route.partition("?")[0], width, clients, took, spent), flush=True)
         name = photo_id(post(address, "photos", photo))
         steps = cycle(range(31))
