@@ -16,6 +16,7 @@ import pytest
 from command_line import environment
 from PIL import Image
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -104,7 +105,10 @@ class Page:
         return str(self.element(css).text)
 
     def until(self, what: Any) -> Any:
-        return WebDriverWait(self.driver, SECONDS, 0.05).until(lambda _: what())
+        # what the page has replaced meanwhile is looked for again
+        ignored = [StaleElementReferenceException]
+        waiting = WebDriverWait(self.driver, SECONDS, 0.05, ignored_exceptions=ignored)
+        return waiting.until(lambda _: what())
 
     def upload(self, path: Path) -> None:
         self.element("#file").send_keys(str(path))
@@ -145,6 +149,7 @@ def page(browser: webdriver.Chrome, address: str, photo: Path) -> Page:
         page.until(lambda: "ready" in page.element("body").get_attribute("class"))
     if page.text("#photo-name").partition(" ")[0] != photo.name:
         page.upload(photo)
+        page.until(lambda: page.text("#photo-name").startswith(f"{photo.name} "))
     page.until(lambda: page.text("#row-avif td:last-child") not in ("", "–"))
     return page
 

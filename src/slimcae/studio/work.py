@@ -162,7 +162,7 @@ async def _result(future: "Future[T]", job: Job, receive: Receive) -> T:
         return waiting.result()
     finally:
         job.stopped.set()
-        waiting.cancel()
+        future.cancel()  # if it has not begun
         gone.cancel()
 
 
