@@ -78,6 +78,8 @@ def test_options_reach_the_codec() -> None:
         saved(image, width=4, bpp=1)
     with pytest.raises(ValueError, match="no width 5"):
         saved(image, width=5)
+    with pytest.raises(ValueError, match="quality 'web_low': must be a number"):
+        saved(image, quality="web_low")  # what JPEG takes, say
     with pytest.raises(ValueError, match="slimcae fit"):
         saved(image, quality=50)
     with pytest.raises(OSError, match="no model nobody"):
@@ -179,8 +181,31 @@ def test_files_are_closed_after_loading(tmp_path: Path) -> None:
     assert copy.tobytes() == image.tobytes()
 
 
-def test_verify_leaves_a_good_file_alone() -> None:
-    Image.open(BytesIO(saved(photo()))).verify()
+def test_verify_finds_damage_without_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = saved(photo())
+    image = Image.open(BytesIO(data))
+    image.load()
+    with pytest.raises(RuntimeError):  # as Pillow's PNG plugin says it
+        image.verify()
+    monkeypatch.setenv("SLIMCAE_MODELS", "/nowhere")  # no model is needed
+    Image.open(BytesIO(data)).verify()
+    for damaged in (data[:-1], data[:-1] + bytes([data[-1] ^ 1]), data + b"more"):
+        image = Image.open(BytesIO(damaged))
+        with pytest.raises(OSError, match=r"truncated|checksum|follow"):
+            image.verify()
+
+
+def test_pillows_parser_takes_a_file_piece_by_piece() -> None:
+    data = saved(photo())
+    whole = Image.open(BytesIO(data))
+    parser = ImageFile.Parser()
+    for start in range(0, len(data), 50):
+        parser.feed(data[start : start + 50])
+    assert parser.close().tobytes() == whole.tobytes()
+    parser = ImageFile.Parser()
+    parser.feed(data[:-10])
+    with pytest.raises(OSError, match="truncated"):
+        parser.close()
 
 
 def test_importing_is_cheap() -> None:

@@ -43,6 +43,23 @@ class ScaeImageFile(ImageFile.ImageFile):
         self._mode = ("L" if header.grey else "RGB") + ("A" if reader.has_alpha else "")
         self.tile = [ImageFile._Tile(FORMAT, (0, 0, *self._size))]
 
+    def verify(self) -> None:
+        """Compare the file's length and all checksums; to load it, open it anew, as Pillow says.
+
+        Raises:
+            OSError: a damaged file.
+        """
+        if self.fp is None:
+            raise RuntimeError("verify must be called directly after open")
+        try:
+            Reader(self.fp).verify()
+        except BitstreamError as error:
+            raise OSError(str(error)) from error
+        super().verify()
+
+    def load_seek(self, position: int) -> None:
+        """Tells Pillow's `Parser`, which asks whether it exists, to wait for the whole file."""
+
 
 class ScaeDecoder(ImageFile.PyDecoder):
     """Fills Pillow's pixels from a whole file."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import sys
 from dataclasses import replace
@@ -392,6 +393,44 @@ def test_the_format_of_the_default_name(
     assert call(["decompress", small, "-m", model, *words]) == 0
     with Image.open(photo.with_name(f"b.{kind.lower()}")) as image:
         assert image.format == kind
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="no paths of open files")
+@pytest.mark.parametrize("words", [[], ["--crop", "3,1,16,8"]])
+def test_a_pipe_serves_as_a_file(words: list[str], photo: Path, model: Path) -> None:
+    """As a shell's <(command) is; it cannot be read from the middle."""
+    small, back, other = (photo.with_name(name) for name in ("b.scae", "back.png", "other.png"))
+    assert call(["compress", photo, "-o", small, "-m", model]) == 0
+    reading, writing = os.pipe()
+    os.write(writing, small.read_bytes())
+    os.close(writing)
+    try:
+        assert call(["decompress", f"/dev/fd/{reading}", "-o", back, "-m", model, *words]) == 0
+    finally:
+        os.close(reading)
+    assert call(["decompress", small, "-o", other, "-m", model, *words]) == 0
+    assert back.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no paths of open files")
+def test_a_format_is_that_of_an_output_without_a_suffix(
+    photo: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small, back = photo.with_name("b.scae"), photo.with_name("back")
+    assert call(["compress", photo, "-o", small, "-m", model]) == 0
+    words: list[str | Path] = ["decompress", small, "-m", model]
+    capsys.readouterr()
+    assert "write pictures called 'back'" in error_line(capsys, [*words, "-o", back])
+    assert call([*words, "-o", back, "--format", "webp"]) == 0
+    with Image.open(back) as image:
+        assert image.format == "WEBP"
+    done = process([*words, "-o", "/dev/stdout", "--format", "png"])
+    assert done.returncode == 0, done.stderr
+    with Image.open(io.BytesIO(done.stdout)) as image:
+        assert (image.format, image.size) == ("PNG", (56, 40))
+    assert call([*words, "-o", photo.with_name("c.png"), "--format", "webp"]) == 0
+    with Image.open(photo.with_name("c.png")) as image:
+        assert image.format == "PNG"  # a suffix says more
 
 
 def test_each_file_is_decoded_with_the_model_it_names(

@@ -1,6 +1,7 @@
 """slimcae info: everything that a file says, and what decoding it would cost."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,21 @@ def test_standard_input(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert (facts["file"], facts["bytes"]) == ("-", path.stat().st_size)
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="no paths of open files")
+def test_a_pipe(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a shell's <(command) is."""
+    path = save_scae(folder / "a.scae", header())
+    reading, writing = os.pipe()
+    os.write(writing, path.read_bytes())
+    os.close(writing)
+    try:
+        facts = facts_of(Path(f"/dev/fd/{reading}"), capsys)
+    finally:
+        os.close(reading)
+    assert facts["bytes"] == path.stat().st_size
+    assert facts["image_width"] == 56
 
 
 def test_a_model_that_says_everything(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 from tiny_codec import LMBDA, WIDTHS, make_model
 
@@ -216,6 +217,35 @@ def test_symbols_beyond_the_limit_are_clipped_and_said(
     assert "clipped" in caplog.text
     symbols = wild._coder(Point(12, 0)).decode(container.read(data).tiles[0], (12, 2, 2))
     assert np.abs(symbols).max() == 2**15 - 1
+
+
+LATENTS = st.floats(-(2.0**100), 2.0**100, width=32) | st.floats(-300, 300, width=32)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    arrays(np.float32, (4, 2, 3), elements=LATENTS),
+    st.none() | st.sampled_from([np.nan, np.inf, -np.inf]),
+    st.integers(0, 23),
+    st.integers(0, 30),
+)
+def test_any_latents_come_back_as_symbols_or_are_refused(
+    codec: Codec, latents: np.ndarray, wild: float | None, place: int, step: int
+) -> None:
+    used = Codec(codec.model)
+    if wild is not None:
+        latents.flat[place] = wild
+    used.transforms._analysis = lambda _: lambda _: torch.tensor(latents)  # type: ignore[assignment]
+    image = Image.new("RGB", (48, 32))
+    if wild is not None:
+        with pytest.raises(ModelError, match="not finite"):
+            used.compress(image, 4, step=step)
+        return
+    medians = codec.model.entropy_bottleneck(4).medians.detach().numpy()
+    exact = (latents.astype(float) - medians[:, None, None]) / codec.model.steps[step]
+    symbols = used.read_symbols(used.compress(image, 4, step=step))
+    inside = np.clip(exact, -32767, 32767)
+    assert np.abs(symbols - inside).max() <= 0.5 + 1e-3  # float32 decides at a tie
 
 
 def test_latents_that_are_not_finite_are_refused(codec: Codec) -> None:

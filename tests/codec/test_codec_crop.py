@@ -95,13 +95,28 @@ def test_a_path_serves_as_well(codec: Codec, data: bytes, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "crop",
-    [(-1, 0, 5, 5), (0, -1, 5, 5), (0, 0, 0, 5), (0, 0, 5, -5), (296, 0, 5, 5), (0, 206, 5, 5)],
+    [
+        *[
+            (-1, 0, 5, 5),
+            (0, -1, 5, 5),
+            (0, 0, 0, 5),
+            (0, 0, 5, -5),
+            (296, 0, 5, 5),
+            (0, 206, 5, 5),
+        ],
+        *[(0, 0, 5), (0, 0, 5, 5, 5), (0, 0, 5.5, 5), (0, 0, "5", 5)],
+    ],
 )
 def test_crops_beyond_the_picture_are_refused(
     codec: Codec, data: bytes, crop: tuple[int, int, int, int]
 ) -> None:
     with pytest.raises(ConfigError, match="crop"):
         codec.decompress(data, crop=crop)
+
+
+def test_a_crop_may_be_numpys_integers(codec: Codec, data: bytes) -> None:
+    crop = tuple(np.array([5, 6, 70, 80]))
+    assert codec.decompress(data, crop=crop) == codec.decompress(data, crop=(5, 6, 70, 80))
 
 
 def test_the_limit_on_pixels_is_that_of_the_part(codec: Codec, data: bytes) -> None:

@@ -229,6 +229,10 @@ def test_alpha_in_the_way_of_a_target_is_named_in_bytes(codec: Codec) -> None:
         ({"bpp": math.nan}, "bpp nan"),
         ({"target_size": -5}, "target_size -5"),
         ({"target_psnr": math.inf}, "target_psnr inf"),
+        ({"bpp": "0.5"}, "bpp '0.5': must be a number"),
+        ({"quality": "50"}, "quality '50': must be a number"),
+        ({"target_size": b"9"}, "target_size b'9': must be a number"),
+        ({"width": 4, "step": "1"}, "no quantisation step '1'"),
         ({"metadata": "some"}, "some"),
     ],
 )

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from slimcae.codec import Codec
     from slimcae.container import Header
 
-FORMATS = ("png", "webp", "jpg", "jpeg", "tif", "tiff", "avif", "jp2", "bmp", "ppm")
+DEFAULT_FORMAT = "png"
+FORMATS = (DEFAULT_FORMAT, "webp", "jpg", "jpeg", "tif", "tiff", "avif", "jp2", "bmp", "ppm")
 
 _EPILOG = """\
 The suffix of an output says its format. Each file is decoded with the model that it names.
@@ -61,7 +62,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         pictures,
         "--format",
         choices=FORMATS,
-        default="png",
         metavar="KIND",
         help="png, webp, jpg, tif, ...; if OUTPUT is no file with a suffix (png)",
     )
@@ -86,7 +86,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Decompress."""
     decompressor = _Decompressor(args)
-    plan = plan_jobs(args, f".{args.format}", ["scae"], "files")
+    plan = plan_jobs(args, f".{args.format or DEFAULT_FORMAT}", ["scae"], "files")
     return run_jobs(plan, decompressor, args, decompressor.prepare)
 
 
@@ -110,8 +110,8 @@ class _Decompressor:
             self._load(self._args.model)
 
     def __call__(self, job: Job, gate: Gate) -> Done:
-        # of a crop, the codec reads only the tiles that it needs
-        by_path = self._args.crop is not None and job.source != STREAM
+        # of a crop, the codec reads only the tiles that it needs; of a pipe, all must be read
+        by_path = self._args.crop is not None and Path(job.source).is_file()
         data = Path(job.source) if by_path else read_bitstream(job.source)
         with naming(job.source):
             header = _header(data)  # refuses a foreign file before torch is imported
@@ -144,12 +144,13 @@ class _Decompressor:
     def _write(self, image: "Image", job: Job) -> None:
         from slimcae.images import write_image
 
+        kind = self._args.format
         if job.output != STREAM:
-            write = partial(write_image, image)
+            write = partial(write_image, image, suffix=None if kind is None else f".{kind}")
             write_output(job.source, job.output, write, overwrite=self._args.overwrite)
             return
         with tempfile.TemporaryDirectory() as folder:
-            picture = Path(folder, f"picture.{self._args.format}")
+            picture = Path(folder, f"picture.{kind or DEFAULT_FORMAT}")
             write_image(image, picture)
             write_stream(picture.read_bytes())
 

@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
 def _file_facts(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
+            if not file.seekable():  # a pipe
+                return _picture_facts(str(path), file.read())
             if not looks_like_safetensors(file.read(16)):
                 file.seek(0)
                 return _picture_facts(str(path), file)

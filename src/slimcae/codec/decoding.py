@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from numbers import Integral
 
 import numpy as np
 
@@ -97,8 +98,8 @@ def decode_pixels(
     )
     region = wanted.grown(SYNTHESIS_HALO, grid)
     step = transforms.model.steps[header.step]
-    image = np.empty((rows, columns, 3), np.uint8)
     with _decoding(reader, region, coder) as (symbols, pending):
+        image = np.empty((rows, columns, 3), np.uint8)
         for tile in _computed(wanted, side):
             window = tile.grown(SYNTHESIS_HALO, region)
             for place, stream in pending:
@@ -111,16 +112,22 @@ def decode_pixels(
             pixels = pixels[max(-top, 0) :, max(-left, 0) :]
             target = image[max(top, 0) :, max(left, 0) :][: len(pixels), : pixels.shape[1]]
             target[:] = pixels[: len(target), : target.shape[1]]
-    return image
+        return image
 
 
 @contextmanager
 def _decoding(
     reader: Reader, region: Tile, coder: SymbolCoder
 ) -> Iterator[tuple[Symbols, list[tuple[Tile, Future[None]]]]]:
-    """Symbols of a region that a second thread fills tile by tile, and those tiles."""
+    """Symbols of a region that a second thread fills tile by tile, and those tiles.
+
+    No room is made before every stream was seen to be long enough for its tile.
+    """
     header = reader.header
     grid = latent_grid((header.image_height, header.image_width))
+    tiles = list(covering(region, grid, header.tile_side // DOWNSAMPLING))
+    for number, tile in tiles:
+        coder.check_length(reader.tile_bytes(number), (header.num_filters, tile.height, tile.width))
     symbols = np.empty((header.num_filters, region.height, region.width), np.int16)
 
     def fill(number: int, tile: Tile) -> None:
@@ -133,10 +140,7 @@ def _decoding(
         try:
             yield (
                 symbols,
-                [
-                    (tile, pool.submit(fill, number, tile))
-                    for number, tile in covering(region, grid, header.tile_side // DOWNSAMPLING)
-                ],
+                [(tile, pool.submit(fill, number, tile)) for number, tile in tiles],
             )
         finally:
             pool.shutdown(cancel_futures=True)
@@ -153,6 +157,8 @@ def _checked(crop: Crop | None, size: tuple[int, int]) -> Crop:
     height, width = size
     if crop is None:
         return 0, 0, width, height
+    if len(crop) != 4 or not all(isinstance(number, Integral) for number in crop):
+        raise ConfigError(f"crop {crop!r}: give four whole numbers, X,Y,WIDTH,HEIGHT")
     x, y, columns, rows = crop
     if not (x >= 0 and y >= 0 and columns > 0 and rows > 0):
         raise ConfigError(f"crop {x},{y},{columns},{rows}: give X,Y,WIDTH,HEIGHT from 0,0,1,1 on")

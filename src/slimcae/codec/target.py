@@ -3,6 +3,8 @@
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 from slimcae.codec.encoding import Encoding
 from slimcae.errors import ConfigError
@@ -34,9 +36,12 @@ class Target:
             raise ConfigError(f"{' and '.join(given)} contradict each other: give one of them")
         if self.step is not None and self.width is None:
             raise ConfigError("step goes with a width: give both, or neither")
-        for name in ("bpp", "target_size", "target_psnr"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
+        for name in choices[1:]:
+            value: Any = getattr(self, name)
+            is_number = isinstance(value, Real)
+            if value is not None and not is_number:
+                raise ConfigError(f"{name} {value!r}: must be a number")
+            if value is not None and name != "quality" and not 0 < value < math.inf:
                 raise ConfigError(f"{name} {value}: must be a positive number")
 
     def choose(self, scale: QualityScale, encoding: Encoding, steps: int) -> Point:
@@ -78,6 +83,8 @@ class Target:
         if self.widths is not None and width not in self.widths:
             raise ConfigError(f"width {width} is more than the decoder can afford")
         step = self.step or 0
-        if not 0 <= step < steps:
-            raise ConfigError(f"this model has no quantisation step {step}: give 0 to {steps - 1}")
+        if not (isinstance(step, int) and 0 <= step < steps):
+            raise ConfigError(
+                f"this model has no quantisation step {step!r}: give 0 to {steps - 1}"
+            )
         return Point(width, step)

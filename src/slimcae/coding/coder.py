@@ -96,8 +96,7 @@ class SymbolCoder:
             BitstreamError: no bytes that `encode` could have made.
             ValueError: a shape of another number of channels.
         """
-        self._check_channels(shape)
-        self._check_length(len(data), shape)
+        self.check_length(len(data), shape)
         channels, height, width = shape
         symbols = np.empty((channels, height * width), np.int16)
         decoder = constriction.stream.queue.RangeDecoder(
@@ -112,8 +111,14 @@ class SymbolCoder:
             raise BitstreamError("the coded symbols do not end where the picture does")
         return symbols.reshape(shape)
 
-    def _check_length(self, length: int, shape: tuple[int, int, int]) -> None:
-        """Refuse bytes that are no stream, or too few for these symbols, before any is decoded."""
+    def check_length(self, length: int, shape: tuple[int, int, int]) -> None:
+        """Refuse a number of bytes that is no stream's, or too few for symbols of this shape.
+
+        Raises:
+            BitstreamError: such a number.
+            ValueError: a shape of another number of channels.
+        """
+        self._check_channels(shape)
         num_symbols = math.prod(shape)
         if length % 4:
             raise BitstreamError(f"the coded symbols end within a word ({length} bytes)")

@@ -9,6 +9,7 @@ import zlib
 
 from slimcae.container.header import FORMAT_VERSION
 from slimcae.errors import BitstreamError
+from slimcae.version import __version__
 
 log = logging.getLogger("slimcae")
 
@@ -53,8 +54,9 @@ def unpack_frame(frame: bytes) -> tuple[bytes, int]:
         )
     if tag[:1].isupper() and tag != ALPHA:
         raise BitstreamError(
-            f"the file needs chunk {tag.decode()}, of its kind this slimcae (format version "
-            f"{FORMAT_VERSION}) knows {ALPHA.decode()} only: install a newer one"
+            f"the file needs chunk {tag.decode()} (format version {FORMAT_VERSION}); of its kind "
+            f"slimcae {__version__} (format version {FORMAT_VERSION}) knows {ALPHA.decode()} only: "
+            "install a newer one"
         )
     return tag, length
 

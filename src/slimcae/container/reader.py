@@ -62,11 +62,16 @@ class Reader:
         # where each tile begins, and where the last one ends
         self._starts = array("Q", accumulate(self._head.lengths, initial=start))
 
-    def tile(self, index: int) -> bytes:
-        """The stream of one tile, numbered in raster order."""
+    def tile_bytes(self, index: int) -> int:
+        """How long the stream of one tile is, numbered in raster order; reads nothing."""
         if not 0 <= index < self.header.num_tiles:
             raise IndexError(f"tile {index} of {self.header.num_tiles}")
-        stream = self._read(self._starts[index], self._head.lengths[index], f"tile {index}")
+        return self._head.lengths[index]
+
+    def tile(self, index: int) -> bytes:
+        """The stream of one tile, numbered in raster order."""
+        length = self.tile_bytes(index)
+        stream = self._read(self._starts[index], length, f"tile {index}")
         if zlib.crc32(stream) != self._head.checksums[index]:
             raise BitstreamError(
                 f"the checksum of tile {index} does not match (file damaged? copy it again)"

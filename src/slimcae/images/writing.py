@@ -25,8 +25,10 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def write_image(image: Image.Image, path: Path) -> None:
+def write_image(image: Image.Image, path: Path, suffix: str | None = None) -> None:
     """Write a picture in the format of the path's suffix, whole or not at all.
+
+    suffix: that of a path without one, `.png` say: a device or a pipe.
 
     ICC profile, EXIF and XMP are taken from the image's `info`; what the format cannot hold is
     left out with a notice.
@@ -35,7 +37,7 @@ def write_image(image: Image.Image, path: Path) -> None:
         ImageError: a suffix that Pillow cannot write, or a mode that the format does not have.
         OSError: the folder is missing or cannot be written.
     """
-    suffix = path.suffix.lower()
+    suffix = path.suffix.lower() or suffix or ""
     kind = Image.registered_extensions().get(suffix)
     if kind is None or kind.upper() not in Image.SAVE:
         raise ImageError(f"cannot write pictures called {suffix or path.name!r}: use .png, say")
