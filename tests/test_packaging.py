@@ -7,6 +7,7 @@ import sys
 import tomllib
 import zipfile
 from email.parser import Parser
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,11 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "slimcae/py.typed" in names
     assert f"{info}/licenses/LICENSE" in names
     others = {n for n in names - modules if not n.startswith(f"{info}/")}
+    page = source / "slimcae" / "studio" / "static"
+    files = {str(path.relative_to(source)) for path in page.rglob("*") if path.is_file()}
     published = {name for name in others if name.startswith("slimcae/bench/published/")}
-    assert others - {WEIGHTS} - published == {"slimcae/py.typed"}
+    assert others - {WEIGHTS} - published == {"slimcae/py.typed"} | files
+    assert any(name.endswith("index.html") for name in files)
     assert metadata["Version"] == slimcae.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
@@ -109,8 +113,7 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     requirements = [
         *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["train"],
-        *project["project"]["optional-dependencies"]["bench"],
+        *chain(*project["project"]["optional-dependencies"].values()),
         *project["dependency-groups"]["dev"],
         *project["build-system"]["requires"],
     ]

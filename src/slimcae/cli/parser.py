@@ -14,6 +14,7 @@ COMMANDS = {
     "compress": "a picture to a .scae file",
     "decompress": "a .scae file to a picture",
     "info": "what a .scae or model file holds, and what decoding it costs",
+    "studio": "a local page to see what each width and rate makes of a photo",
     "models": "list the installed models, or install one",
     "profile": "measure what each width of a model costs on this machine",
     "train": "train a model",
