@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # holds small builds for Linux, where the default brings CUDA; without it any other build will do
 CPU_BUILDS := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
 
-.PHONY: demo test check fuzz
+.PHONY: demo test check fuzz results
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -19,6 +19,10 @@ check: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# docs/results.md and README.md's table, from the files in docs/results: measures nothing
+results: $(READY)
+	$(BIN)/python benchmarks/make_results.py
 
 # coverage-guided, on Linux: one minute of damaged files for container and coder
 fuzz: $(READY)

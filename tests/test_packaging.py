@@ -7,6 +7,7 @@ import sys
 import tomllib
 import zipfile
 from email.parser import Parser
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,11 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "slimcae/py.typed" in names
     assert f"{info}/licenses/LICENSE" in names
     others = {n for n in names - modules if not n.startswith(f"{info}/")}
-    assert others - {WEIGHTS} == {"slimcae/py.typed"}
+    page = source / "slimcae" / "studio" / "static"
+    files = {str(path.relative_to(source)) for path in page.rglob("*") if path.is_file()}
+    published = {name for name in others if name.startswith("slimcae/bench/published/")}
+    assert others - {WEIGHTS} - published == {"slimcae/py.typed"} | files
+    assert any(name.endswith("index.html") for name in files)
     assert metadata["Version"] == slimcae.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
@@ -90,6 +95,13 @@ def test_installed_package_compresses_with_its_own_weights(installed: Path, tmp_
         assert image.size == (128, 96)
 
 
+def test_installed_package_has_the_published_curves(installed: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    program = "from slimcae.bench.published import published; print(*published(), sep=', ')"
+    names = run("-c", program, cwd=tmp_path, env=environment).strip().split(", ")
+    assert {"JPEG", "BPG", "Factorized prior"} <= set(names)
+
+
 def pins() -> dict[str, str]:
     """The versions of constraints.txt by canonical name."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
@@ -101,7 +113,7 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     requirements = [
         *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["train"],
+        *chain(*project["project"]["optional-dependencies"].values()),
         *project["dependency-groups"]["dev"],
         *project["build-system"]["requires"],
     ]

@@ -12,6 +12,10 @@ class ImageError(SlimCAEError):
     """A picture cannot be read or written, or has a size or mode that is not supported."""
 
 
+class PictureTooLargeError(ImageError):
+    """A picture has more pixels than whoever reads it allows."""
+
+
 class ModelError(SlimCAEError):
     """A model file is missing, damaged or foreign, or contradicts what was asked for."""
 

@@ -1,14 +1,17 @@
 """slimcae profile: what the table says, and where the calibration goes."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from command_line import WIDTHS, call, error_line, save_tiny_model
+from PIL import Image
 
 from slimcae import profiling
 from slimcae.codec import Codec
-from slimcae.cost import Profile, Times, decoder_macs, parameters, read_profile
+from slimcae.cost import Profile, Times, decoder_macs, encoder_macs, parameters, read_profile
+from slimcae.profiling import Complexity, PeakMemory, Stages, peak_memory
 
 PROFILE = Profile(
     model="tiny@1",
@@ -20,6 +23,23 @@ PROFILE = Profile(
     encode={12: Times(10, 50), 8: Times(5, 25)},
     decode={12: Times(100, 250), 8: Times(50, 0)},
 )
+ROWS = [
+    Complexity(
+        width=width,
+        pixels=768 * 512,
+        parameters=parameters(width),
+        encoder_macs=encoder_macs(width),
+        decoder_macs=decoder_macs(width),
+        memory=peaks,
+        decoder_bound=bound,
+        encode=Stages(0.1, 0.06, 0.025),
+        decode=Stages(0.2, 0.15, 0.02),
+    )
+    for width, peaks, bound in (
+        (12, PeakMemory(21_000_000, 32_000_000), 50_000_000),
+        (8, None, 40_000_000),
+    )
+]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +56,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The measurement gives `PROFILE` at once; what it was called with."""
+    """The measurements give `PROFILE` and `ROWS` at once; what they were called with."""
     repeats: list[int] = []
 
     def measure(codec: Codec, count: int) -> Profile:
@@ -44,7 +64,13 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         repeats.append(count)
         return PROFILE
 
+    def complexity(codec: Codec, model: Path, count: int) -> list[Complexity]:
+        assert codec.widths == WIDTHS and model.is_file()
+        repeats.append(count)
+        return ROWS
+
     monkeypatch.setattr(profiling, "measure", measure)
+    monkeypatch.setattr(profiling, "complexity", complexity)
     return repeats
 
 
@@ -53,17 +79,23 @@ def test_a_table_and_the_profile_of_this_machine(
 ) -> None:
     assert call(["profile", "--model", model, "--repeats", "5"]) == 0
     out, err = capsys.readouterr()
-    assert err == f"slimcae: profile written: {cache}\n"
+    assert err.splitlines()[-1] == f"slimcae: profile written: {cache}"
     assert read_profile() == read_profile(cache) == PROFILE
-    assert measured == [5]
+    assert measured == [5, 5]
     lines = out.splitlines()
-    assert lines[0] == "tiny@1 on a processor; threads: 1, float32"
-    # 768 * 512 = 393216 pixels
+    assert lines[0] == "tiny@1 on a processor; threads: 1, float32; 768x512 pixels"
+    wide, narrow = (line.split() for line in lines[-2:])
     macs = f"{decoder_macs(12) / 1000:.2f}"
-    row = ["12", f"{parameters(12):,}", macs, macs, "29.7", "198.3", "1.98"]
-    assert lines[-2].split() == row
-    assert lines[-1].split()[-3:] == ["14.8", "50.0", "7.86"]
+    assert wide == [
+        *("12", f"{parameters(12):,}", macs, "21", "32", "50"),  # MB
+        *("100.0", "60.0", "25.0", "15.0"),  # encode: all, network, coder, rest
+        *("200.0", "150.0", "20.0", "30.0"),
+        *("3.9", "2.0"),  # megapixels per second of 768 * 512 = 393216 pixels
+    ]
+    assert narrow[3:6] == ["–", "–", "40"]
     assert max(map(len, lines)) <= 100
+    headings = lines[-3]
+    assert headings.split()[:2] == ["width", "parameters"]
     assert call(["profile", "--model", model, "--quiet"]) == 0  # again, without asking
     assert capsys.readouterr().err == ""
 
@@ -78,12 +110,25 @@ def test_the_same_as_json_and_to_another_place(
     assert not cache.exists()
     assert facts["file"] == str(place)
     assert (facts["model"], facts["threads"], facts["machine"]) == ("tiny@1", 1, "a processor")
-    wide, narrow = facts["widths"]
-    assert (wide["width"], narrow["width"]) == (12, 8)
-    assert wide["decode_ms"] == pytest.approx(100 + 250 * 0.393216)
-    assert wide["encode_ms"] == pytest.approx(10 + 50 * 0.393216)
-    assert wide["megapixels_per_second"] == pytest.approx(393.216 / wide["decode_ms"])
-    assert narrow["decoder_kmac"] == decoder_macs(8) / 1000
+    assert (facts["columns"], facts["rows"]) == (768, 512)
+    assert facts["widths"] == [row.to_dict() for row in ROWS]
+
+
+def test_the_plot_is_a_picture_and_replaces_nothing_unasked(
+    model: Path, cache: Path, measured: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = cache.parents[1] / "costs.png"
+    argv: list[str | Path] = ["profile", "-m", model, "--plot", place]
+    assert call([*argv, "--quiet"]) == 0
+    capsys.readouterr()
+    with Image.open(place) as image:
+        assert image.format == "PNG" and image.width > 500
+    assert "costs.png exists: add -y" in error_line(capsys, argv)
+    assert len(measured) == 2  # it was not measured again
+    assert call([*argv, "-y"]) == 0
+    capsys.readouterr()
+    nowhere = cache.parents[1] / "absent" / "x.png"
+    assert "absent" in error_line(capsys, ["profile", "-m", model, "--plot", nowhere])
 
 
 def test_an_existing_file_is_kept_without_y(
@@ -114,8 +159,20 @@ def test_a_place_that_cannot_be_written_is_named(
     assert f"{place} cannot be written" in error_line(capsys, ["profile", "-m", model, "-o", place])
 
 
-def test_real_times(model: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["profile", "--model", model, "--repeats", "1"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 3 + len(WIDTHS)
-    for width in WIDTHS:
-        assert read_profile(cache).decode_ms(width, 768 * 512) > 1
+def test_real_times(
+    model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("slimcae.profiling.memory.RUNS", 1)
+    # processes of their own for one width only: each imports torch
+    monkeypatch.setattr(
+        "slimcae.profiling.table.peak_memory",
+        lambda *args, **options: peak_memory(*args, **options) if args[2] == WIDTHS[-1] else None,
+    )
+    assert call(["profile", "--model", model, "--repeats", "1", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    for row in facts["widths"]:
+        assert read_profile(cache).decode_ms(row["width"], 768 * 512) > 1
+        for way in ("encode", "decode"):
+            assert 0 < row[f"{way}_coder_ms"] < row[f"{way}_network_ms"]
+    if sys.platform == "linux":
+        assert 1_000_000 < facts["widths"][-1]["decode_peak_bytes"] < 200_000_000

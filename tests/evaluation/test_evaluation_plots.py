@@ -8,7 +8,7 @@ import pytest
 from fake_codec import make_points
 from PIL import Image
 
-from slimcae.evaluation import plots
+from slimcae import drawing
 from slimcae.evaluation.plots import SIZE_INCHES, plot_all
 from slimcae.evaluation.rd import RDPoint
 
@@ -23,7 +23,7 @@ BLUE, VERMILION = (0, 114, 178), (213, 94, 0)
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plots, "DOTS_PER_INCH", 100)
+    monkeypatch.setattr(drawing, "DOTS_PER_INCH", 100)
 
 
 @pytest.fixture

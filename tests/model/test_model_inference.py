@@ -100,6 +100,18 @@ def test_blocks_are_the_pixels_of_the_transposed_convolution(stride: int) -> Non
     assert torch.equal(shaped.reshape(3, 4 * stride, 6 * stride), expected[0])
 
 
+def test_errors_of_rounded_kernels_cancel_over_the_taps() -> None:
+    kernel = torch.randn(8, 6, 5, 5, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(inference._rounded(kernel, torch.float32), kernel)
+    rounded = inference._rounded(kernel, torch.bfloat16)
+    assert torch.equal(rounded.bfloat16().float(), rounded)
+    # a tap may be two roundings away: its own, and what the taps before left
+    assert ((rounded - kernel).abs() <= 2**-7 * kernel.abs() + 2**-7 * kernel.abs().max()).all()
+    plain = (kernel.bfloat16().float() - kernel).sum(dim=(2, 3)).abs().mean()
+    ours = (rounded - kernel).sum(dim=(2, 3)).abs().mean()
+    assert ours < plain / 20
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
 def test_what_is_not_finite_is_no_picture(value: float) -> None:
     model = make_model("switchable")

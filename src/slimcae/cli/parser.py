@@ -14,11 +14,13 @@ COMMANDS = {
     "compress": "a picture to a .scae file",
     "decompress": "a .scae file to a picture",
     "info": "what a .scae or model file holds, and what decoding it costs",
+    "studio": "a local page to see what each width and rate makes of a photo",
     "models": "list the installed models, or install one",
     "profile": "measure what each width of a model costs on this machine",
     "train": "train a model",
     "train_lambda_schedule": "tune the rate-distortion tradeoff of each width of a trained model",
     "fit": "fit coding tables and the quality scale of a model to images",
+    "bench": "compare rate, quality and speed with other codecs on your own images",
     "evaluate": "measure rate, quality and time of one model, or compare two",
 }
 ALIASES = {"train_lambda_schedule": ["schedule"]}

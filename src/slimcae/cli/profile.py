@@ -7,38 +7,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimcae.cli.options import add_model_option, add_network_options, add_option
-from slimcae.cli.streams import cannot_write
+from slimcae.cli.streams import cannot_write, homeless, refusal
 from slimcae.cli.talk import add_talk_options
-from slimcae.cost import decoder_macs, default_profile, encoder_macs, parameters, write_profile
+from slimcae.cost import default_profile, write_profile
 from slimcae.errors import ConfigError
 from slimcae.models import find_model
 
 if TYPE_CHECKING:
     from slimcae.cost import Profile
+    from slimcae.profiling import Complexity
 
 log = logging.getLogger("slimcae")
 
-PHOTO = (768, 512)
-"""Columns and rows of the picture that times are given for."""
-
 _EPILOG = """\
-Times real pictures of several sizes through the codec. `slimcae compress --max-decode-ms` reads the
-result: run this on the machine that will decode. Times are without the start of the program.
+Times of a picture of 768x512 pixels, in parts: the network, the coder, and the rest. Memory is the
+peak beyond what the program itself takes, in a process of its own for every width and side, and
+beside it what is computed for the decoder. Times are warm and without the start of the program.
+
+Pictures of other sizes are timed, too, for `slimcae compress --max-decode-ms`, which reads the
+result: run this on the machine that will decode.
 
 examples:
-  slimcae profile --repeats 9
+  slimcae profile --repeats 9 --plot costs.png
   slimcae profile --model runs/first -o phone.json
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.description = "Measure how long this machine takes at each width of a model."
+    parser.description = "Measure what each width of a model costs on this machine."
     parser.epilog = _EPILOG
     add_option(
         parser, "-o", "--output", metavar="FILE", help="default: this machine's own, for compress"
     )
-    add_option(parser, "-y", "--overwrite", action="store_true", help="replace an existing FILE")
+    add_option(parser, "-y", "--overwrite", action="store_true", help="replace existing files")
     add_option(
         parser,
         "--repeats",
@@ -48,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="runs of each picture, of which the median counts (default: 3)",
     )
     add_option(parser, "--json", action="store_true", help="print one JSON object")
+    add_option(parser, "--plot", metavar="FILE", help="draw the table as a PNG file")
     add_model_option(parser)
     add_network_options(parser)
     add_talk_options(parser, logging.INFO)
@@ -58,50 +61,82 @@ def run(args: argparse.Namespace) -> int:
     path = default_profile() if args.output is None else Path(args.output)
     if args.output is not None and path.exists() and not args.overwrite:
         raise ConfigError(f"{path} exists: add -y to replace it, or name another file with -o")
+    if args.plot is not None:
+        problem = refusal(args.plot, overwrite=args.overwrite) or homeless(args.plot)
+        if problem is not None:
+            raise ConfigError(problem.replace("-o", "--plot"))
     model = find_model(args.model)
 
     from slimcae import codec, profiling
 
     loaded = codec.load(model, device=args.device, precision=args.precision)
+    log.info("measuring pictures of several sizes ...")
     profile = profiling.measure(loaded, args.repeats)
     try:
         write_profile(profile, path)
     except OSError as error:
         raise cannot_write(str(path), error) from error
-    rows = [_row(profile, width) for width in profile.decode]
+    log.info("measuring parts and memory ...")
+    rows = profiling.complexity(loaded, model, args.repeats)
+    facts = _facts(profile, rows, profiling.PHOTO)
+    if args.plot is not None:
+        from slimcae.profiling.plot import plot_complexity
+
+        try:
+            plot_complexity(Path(args.plot), facts["widths"], _title(facts))
+        except OSError as error:
+            raise cannot_write(args.plot, error) from error
+        log.info("plot written: %s", args.plot)
     if args.json:
-        facts = {
-            name: value for name, value in vars(profile).items() if not isinstance(value, dict)
-        }
-        print(json.dumps({"file": str(path), **facts, "widths": rows}))
-        return 0
-    print(f"{profile.model} on {profile.machine}; threads: {profile.threads}, {profile.precision}")
-    print(_HEAD)
-    for row in rows:
-        print(_LINE.format(**row))
+        print(json.dumps({"file": str(path), **facts}))
+    else:
+        print(format_table(facts))
     log.info("profile written: %s", path)
     return 0
 
 
+def format_table(facts: dict[str, Any]) -> str:
+    """The table for people of what --json prints."""
+    return "\n".join([_title(facts), "", *_HEAD, *(_line(row) for row in facts["widths"])])
+
+
 _HEAD = (
-    "width  parameters  kMAC per pixel        ms for 768x512     decoder\n"
-    "                   encode  decode      encode    decode        MP/s"
-)
-_LINE = (
-    "{width:5}  {parameters:10,}  {encoder_kmac:6.2f}  {decoder_kmac:6.2f}  "
-    "{encode_ms:10.1f}{decode_ms:10.1f}  {megapixels_per_second:10.2f}"
+    "                 kMAC     peak, MB            encode, ms               decode, ms       MP/s",
+    "width parameters per px  enc dec comp.   all network coder rest   all network coder rest"
+    "  enc  dec",
 )
 
 
-def _row(profile: "Profile", width: int) -> dict[str, Any]:
-    pixels = PHOTO[0] * PHOTO[1]
-    decode_ms = profile.decode_ms(width, pixels)
+def _line(row: dict[str, Any]) -> str:
+    memory = "".join(
+        "   –" if row[name] is None else f"{row[name] / 1e6:4.0f}"
+        for name in ("encode_peak_bytes", "decode_peak_bytes")
+    )
+    times = "".join(
+        "{:6.1f}{:8.1f}{:6.1f}{:5.1f}".format(
+            *(row[f"{way}_{part}"] for part in ("ms", "network_ms", "coder_ms", "rest_ms"))
+        )
+        for way in ("encode", "decode")
+    )
+    return (
+        f"{row['width']:5}{row['parameters']:11,}{row['decoder_macs_per_pixel'] / 1000:7.2f}"
+        f" {memory}{row['decode_bound_bytes'] / 1e6:6.0f}{times}"
+        f"{row['encode_megapixels_per_second']:5.1f}{row['decode_megapixels_per_second']:5.1f}"
+    )
+
+
+def _title(facts: dict[str, Any]) -> str:
+    return (
+        f"{facts['model']} on {facts['machine']}; threads: {facts['threads']}, "
+        f"{facts['precision']}; {facts['columns']}x{facts['rows']} pixels"
+    )
+
+
+def _facts(profile: "Profile", rows: "list[Complexity]", size: tuple[int, int]) -> dict[str, Any]:
+    texts = {name: value for name, value in vars(profile).items() if not isinstance(value, dict)}
     return {
-        "width": width,
-        "parameters": parameters(width),
-        "encoder_kmac": encoder_macs(width) / 1000,
-        "decoder_kmac": decoder_macs(width) / 1000,
-        "encode_ms": profile.encode[width].of(pixels),
-        "decode_ms": decode_ms,
-        "megapixels_per_second": pixels / decode_ms / 1000,
+        **texts,
+        "rows": size[0],
+        "columns": size[1],
+        "widths": [row.to_dict() for row in rows],
     }

@@ -4,6 +4,7 @@ encoding → transforms → tiles; decoding → transforms → tiles; codec.py h
 """
 
 from slimcae.codec.codec import TILE_SIDE, Codec
+from slimcae.codec.draft import Draft
 from slimcae.codec.shipped import codec_for, codec_of, compress, decompress, load
 
-__all__ = ["TILE_SIDE", "Codec", "codec_for", "codec_of", "compress", "decompress", "load"]
+__all__ = ["TILE_SIDE", "Codec", "Draft", "codec_for", "codec_of", "compress", "decompress", "load"]

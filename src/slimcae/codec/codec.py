@@ -1,6 +1,7 @@
 """Pictures to `.scae` bytes and back: where network, coder, container and pictures meet."""
 
 from collections.abc import Callable, Collection
+from copy import copy
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from PIL import Image
 from slimcae import container
 from slimcae.alpha import pack_alpha
 from slimcae.codec.decoding import Crop, decode_picture, decode_symbols
+from slimcae.codec.draft import Draft
 from slimcae.codec.encoding import Encoding
 from slimcae.codec.sources import Data, opened
 from slimcae.codec.target import Target
 from slimcae.codec.tiles import latent_grid, split
 from slimcae.codec.transforms import Pixels, Symbols, Transforms, quantise
+from slimcae.codec.watched import WatchedTransforms
 from slimcae.coding.coder import SymbolCoder
 from slimcae.errors import BitstreamError, ConfigError, ModelError
 from slimcae.images import MAX_PIXELS, Picture, read_picture
@@ -129,6 +132,15 @@ class Codec:
         target = Target(
             width, step, quality, bpp, target_size, target_psnr, self._allowed(widths), closest
         )
+        draft = self.draft(picture)
+        point = target.choose(self.scale, draft.encoding, len(self.model.steps))
+        data = draft.file(point, verify=verify)
+        if verify:
+            self._verify(data, picture)
+        return data
+
+    def draft(self, picture: Picture) -> Draft:
+        """A picture to compress at several operating points; all its metadata are kept."""
         alpha = None if picture.alpha is None else pack_alpha(picture.alpha)
         header = self._header(picture)
         extras = (alpha, picture.icc_profile, picture.exif, picture.xmp)
@@ -140,12 +152,17 @@ class Codec:
             self.transforms,
             self._coder,
         )
-        point = target.choose(self._scale, encoding, len(self.model.steps))
-        streams = encoding.streams(point, verify=verify)
-        data = container.write(container.Contents(header(point), streams, *extras))
-        if verify:
-            self._verify(data, picture)
-        return data
+        return Draft(encoding, header, extras)
+
+    def watched(self, watch: Callable[[], None]) -> "Codec":
+        """The same codec, which calls `watch` before each tile that the network computes.
+
+        What `watch` raises ends the work, and nothing is lost by that: so a long one can show how
+        far it is, and be stopped. Model and tables are shared, not copied.
+        """
+        other = copy(self)
+        other.transforms = WatchedTransforms(self.transforms, watch)
+        return other
 
     def decompress(
         self, data: Data, *, crop: Crop | None = None, max_pixels: int = MAX_PIXELS
@@ -215,7 +232,8 @@ class Codec:
         return bits
 
     @cached_property
-    def _scale(self) -> QualityScale:
+    def scale(self) -> QualityScale:
+        """Mean rate and quality of the model's operating points."""
         return QualityScale.of_model(self.model.steps, self.widths, self.info.quality)
 
     def _allowed(self, widths: Collection[int] | None) -> tuple[int, ...] | None:

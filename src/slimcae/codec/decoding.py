@@ -119,7 +119,7 @@ def decode_pixels(
 def _decoding(
     reader: Reader, region: Tile, coder: SymbolCoder
 ) -> Iterator[tuple[Symbols, list[tuple[Tile, Future[None]]]]]:
-    """Symbols of a region that a second thread fills tile by tile, and those tiles.
+    """Symbols of a region that a second thread fills tile by tile, and the tiles to wait for.
 
     No room is made before every stream was seen to be long enough for its tile.
     """
@@ -136,6 +136,10 @@ def _decoding(
         common = tile.grown(0, region)
         symbols[:, *common.slices(region)] = part[:, *common.slices(tile)]
 
+    if len(tiles) == 1:  # nothing to do meanwhile
+        fill(*tiles[0])
+        yield symbols, []
+        return
     with ThreadPoolExecutor(1) as pool:
         try:
             yield (

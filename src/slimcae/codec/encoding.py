@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -56,6 +56,15 @@ class Encoding:
         self._residuals: dict[int, Residuals] = {}  # the width last used comes last
         self._sizes: dict[Point, int] = {}
         self._psnr: dict[Point, float] = {}
+
+    @property
+    def analysed(self) -> Collection[int]:
+        """The widths whose residuals are at hand."""
+        return self._residuals.keys()
+
+    def analyse(self, width: int) -> None:
+        """Run the analysis of a width unless its residuals are at hand, and keep them."""
+        self._kept(width)
 
     def size(self, point: Point) -> int:
         """Bytes of the whole file: exact for one tile, else a bound, about 0.3 % above."""

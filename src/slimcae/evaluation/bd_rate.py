@@ -72,6 +72,23 @@ def bd_psnr(anchor: Curve, test: Curve) -> BDResult | None:
     return BDResult(value, (10**low, 10**high), dropped)
 
 
+def rate_at(curve: Curve, quality: float) -> float | None:
+    """The rate at which a curve reaches a quality, interpolated as for `bd_rate`.
+
+    None beyond the curve's ends, or if it has fewer than two points.
+
+    Raises:
+        ConfigError: as `bd_rate`.
+    """
+    points = _rising_part(curve)
+    if len(points) < 2 or not points[0][1] <= quality <= points[-1][1]:
+        return None
+    from scipy.interpolate import PchipInterpolator
+
+    rates, qualities = np.array(points).T
+    return float(10 ** PchipInterpolator(qualities, np.log10(rates))(quality))
+
+
 def _mean_difference(
     anchor: Curve, test: Curve, axes: Callable[[float, float], tuple[float, float]]
 ) -> tuple[float, tuple[float, float], int] | None:

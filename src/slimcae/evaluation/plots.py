@@ -1,7 +1,4 @@
-"""Plots of RD points: each quantity against width, and quality against rate, as PNG files.
-
-Drawn with matplotlib's object interface on the Agg canvas: no window, no pyplot state.
-"""
+"""Plots of RD points: each quantity against width, and quality against rate, as PNG files."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,22 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slimcae.drawing import BLUE, INK, VERMILION, new_figure, save, tidy
 from slimcae.evaluation.metrics import MS_SSIM_MIN_SIDE
 from slimcae.evaluation.rd import RDPoint
-from slimcae.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# blue and vermilion of Okabe and Ito's palette, told apart with any colour vision; marker, dash
-# and side of the labels tell them apart in grey print; open squares show the dots beneath
+# marker, dash and side of the labels tell them apart in grey print; open squares show the dots
+# beneath
 STYLES: tuple[dict[str, Any], ...] = (
-    {"color": "#0072B2", "marker": "o", "markersize": 4.5},
-    {"color": "#D55E00", "marker": "s", "markersize": 7, "fillstyle": "none", "linestyle": "--"},
+    {"color": BLUE, "marker": "o", "markersize": 4.5},
+    {"color": VERMILION, "marker": "s", "markersize": 7, "fillstyle": "none", "linestyle": "--"},
 )
-INK, GRID = "#333333", "#E3E3E3"
 SIZE_INCHES = (5.6, 4.0)
-DOTS_PER_INCH = 200
 
 
 @dataclass(frozen=True)
@@ -128,20 +123,11 @@ def _save(
     draw: Callable[["Axes"], None],
 ) -> None:
     """Set up the axes, let `draw` fill them, label the models, and write the file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH)
-    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
-    FigureCanvasAgg(figure)
+    figure = new_figure(*SIZE_INCHES)
     axes = figure.add_subplot()
     axes.set_ylabel(quantity.label)
     draw(axes)
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(INK)
-    axes.tick_params(colors=INK, labelsize=9)
+    tidy(axes)
     axes.ticklabel_format(useOffset=False)
 
     legend = axes.legend(
@@ -162,8 +148,7 @@ def _save(
     if not any(_drawable(points, quantity) for points in curves):
         values = [quantity.of(point) for points in curves for point in points]
         _say_missing(axes, _TOO_SMALL if set(values) == {None} else _INFINITE)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+    save(figure, path)
 
 
 def _say_missing(axes: "Axes", why: str) -> None:

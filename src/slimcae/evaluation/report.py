@@ -43,18 +43,12 @@ def evaluate_models(
     if len(models) not in (1, 2):
         raise ConfigError(f"{len(models)} models to evaluate: give one, or two to compare")
     names = _distinct([name for name, _ in models])
-    prefix = resolve_prefix(report_prefix)
-    with _write_errors(prefix):
-        prefix.parent.mkdir(parents=True, exist_ok=True)
-        # found out now rather than after the hours that an evaluation may take
-        if not os.access(prefix.parent, os.W_OK):
-            raise PermissionError(None, "the folder is not writable")
-
+    prefix = writable_prefix(report_prefix)
     curves = [
         evaluate_codec(codec, images, name=name, widths=widths, progress=progress)
         for name, (_, codec) in zip(names, models, strict=True)
     ]
-    with _write_errors(prefix):
+    with write_errors(prefix):
         write_csv(_with_ending(prefix, ".csv"), [point for points in curves for point in points])
         for name, points in zip(names, curves, strict=True):
             ending = ".json" if len(curves) == 1 else f"_{_file_part(name)}.json"
@@ -72,6 +66,21 @@ def resolve_prefix(report_prefix: str | Path) -> Path:
     text = os.fspath(report_prefix)
     folder = text.endswith(("/", os.sep)) or Path(text).is_dir()
     return Path(text) / DEFAULT_STEM if folder else Path(text)
+
+
+def writable_prefix(report_prefix: str | Path) -> Path:
+    """The same, with its folder made.
+
+    Raises:
+        ConfigError: a place that cannot be written: found out before the hours that a report may
+            take.
+    """
+    prefix = resolve_prefix(report_prefix)
+    with write_errors(prefix):
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(prefix.parent, os.W_OK):
+            raise PermissionError(None, "the folder is not writable")
+    return prefix
 
 
 _HEADINGS = (
@@ -168,7 +177,7 @@ def _with_ending(prefix: Path, ending: str) -> Path:
 
 
 @contextmanager
-def _write_errors(prefix: Path) -> Iterator[None]:
+def write_errors(prefix: Path) -> Iterator[None]:
     """Turn the system's refusal to write into one line."""
     try:
         yield

@@ -87,12 +87,23 @@ def write_json(path: Path, name: str, description: str, points: Sequence[RDPoint
         OSError: the file cannot be written.
     """
     ordered = sorted(points, key=lambda point: point.bpp)
+    lists = {
+        key: tuple(getattr(point, field) for point in ordered) for key, field in _JSON_LISTS.items()
+    }
+    write_results(path, Results(name, description, lists))
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Write results of any codec; what is not finite becomes null.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     document = {
-        "name": name,
-        "description": description,
+        "name": results.name,
+        "description": results.description,
         "results": {
-            key: [_finite(getattr(point, field)) for point in ordered]
-            for key, field in _JSON_LISTS.items()
+            key: [_finite(value) for value in values] for key, values in results.lists.items()
         },
     }
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -11,7 +11,7 @@ from slimcae.images.finding import KINDS, find_images
 from slimcae.images.metadata import METADATA, srgb_profile
 from slimcae.images.picture import Picture
 from slimcae.images.reading import MAX_PIXELS, read_picture
-from slimcae.images.writing import write_image
+from slimcae.images.writing import png_bytes, write_image
 
 __all__ = [
     "KINDS",
@@ -19,6 +19,7 @@ __all__ = [
     "METADATA",
     "Picture",
     "find_images",
+    "png_bytes",
     "read_picture",
     "srgb_profile",
     "write_image",

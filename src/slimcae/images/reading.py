@@ -6,9 +6,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from slimcae.errors import ImageError
+from slimcae.errors import ImageError, PictureTooLargeError
 from slimcae.images.depth import is_deep
 from slimcae.images.metadata import (
     exif_of,
@@ -36,7 +36,8 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
     `max_pixels` takes the place of Pillow's own limit, without setting that for anybody else.
 
     Raises:
-        ImageError: missing, not a picture that Pillow can read, truncated, or too large.
+        ImageError: missing, not a picture that Pillow can read, or truncated.
+        PictureTooLargeError: more than `max_pixels`.
     """
     name = _name(source)
     try:
@@ -58,8 +59,13 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
     except FileNotFoundError as error:
         raise ImageError(f"no picture at {name}: check the path") from error
     except Image.DecompressionBombError as error:
-        raise ImageError(
+        raise PictureTooLargeError(
             f"{name} is larger than the limit of {max_pixels:,} pixels: make it smaller first"
+        ) from error
+    except UnidentifiedImageError as error:  # whose text has the repr of a stream
+        raise ImageError(
+            f"{name} cannot be read as a picture (cannot identify its format, or damaged): "
+            "give a file that Pillow knows"
         ) from error
     except Exception as error:  # Pillow's decoders fail on damaged files in every possible way
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or repr(error)
@@ -102,7 +108,7 @@ def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
     if width < 1 or height < 1:
         raise ImageError(f"{name} has no pixels ({width}x{height})")
     if width * height > max_pixels:
-        raise ImageError(
+        raise PictureTooLargeError(
             f"{name} has {width}x{height} pixels, more than the limit of {max_pixels:,}: "
             "make it smaller first"
         )

@@ -64,6 +64,17 @@ def write_image(image: Image.Image, path: Path, suffix: str | None = None) -> No
             raise ImageError(f"{path} cannot be written as {kind} ({error}): use .png") from error
 
 
+def png_bytes(image: Image.Image) -> bytes:
+    """A PNG file of a picture, little packed since that takes longer than the picture itself.
+
+    ICC profile, EXIF and XMP are taken from the image's `info`, as far as Pillow can write them.
+    """
+    file = BytesIO()
+    kept = _what_fits("PNG", _metadata(image))
+    image.save(file, "PNG", compress_level=1, **_options("PNG", kept))
+    return file.getvalue()
+
+
 def _metadata(image: Image.Image) -> dict[str, bytes]:
     found = {name: image.info.get(name) for name in _NAMES}
     return {name: value for name, value in found.items() if isinstance(value, bytes) and value}

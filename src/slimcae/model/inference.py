@@ -9,9 +9,10 @@ They compute what `SlimCAE.g_a` and `SlimCAE.g_s` do, for one picture at a time:
   channels.
 - What lies at a quarter of the resolution (the first convolution with its GDN, the last IGDN with
   its convolution) is computed in strips of rows that fit into the processor's cache.
-- In reduced precision bfloat16 enters the products of the inner convolutions and of GDN. Around
-  them, and in the layers next to pixels and latents, everything is float32: there an error of
-  2⁻⁹ would shift whole areas by a part of a level.
+- In reduced precision bfloat16 enters the products of the inner convolutions and of GDN. What lies
+  next to pixels, and all between the products, is float32: there an error of 2⁻⁹ would shift whole
+  areas by a part of a level. For the same reason the rounding errors of an analysis kernel cancel
+  over its taps.
 """
 
 from collections.abc import Iterator
@@ -43,8 +44,9 @@ class Analysis:
         self._margin, self._stride = g_a.conv1.padding, g_a.conv1.stride
         self._kernel1, self._bias1 = _laid_out(kernel / LEVELS), _copied(bias)
         kernel, bias = g_a.conv2.slice(width, width)
-        self._kernel2, self._bias2 = _laid_out(kernel, inner), _copied(bias, inner)
-        self._kernel3 = _laid_out(g_a.conv3.slice(width, width)[0])
+        self._kernel2, self._bias2 = _laid_out(_rounded(kernel, inner), inner), _copied(bias, inner)
+        kernel, _ = g_a.conv3.slice(width, width)
+        self._kernel3 = _laid_out(_rounded(kernel, inner), inner)
         self._gdn1 = _Normalization(g_a.gdn1, width, inner)
         self._gdn2 = _Normalization(g_a.gdn2, width, inner)
         self._gdn3 = _Normalization(g_a.gdn3, width, torch.float32)
@@ -53,12 +55,9 @@ class Analysis:
         """Pixels (H, W, 3), uint8, sides multiples of 16, to latents (width, H/16, W/16)."""
         height, columns, _ = pixels.shape
         margin, stride = self._margin, self._stride
-        padded = torch.empty(
-            (1, 3, height + 2 * margin, columns + 2 * margin),
-            device=pixels.device,
-            memory_format=torch.channels_last,
-        ).zero_()
-        padded[0, :, margin:-margin, margin:-margin] = pixels.permute(2, 0, 1)
+        padded = (
+            F.pad(pixels, (0, 0, margin, margin, margin, margin)).permute(2, 0, 1)[None].float()
+        )
         x = torch.empty(
             (1, self._width, height // stride, columns // stride),
             dtype=self._inner,
@@ -69,9 +68,9 @@ class Analysis:
             strip = padded[:, :, stride * top : stride * (bottom - 1) + 2 * margin + 1]
             x[:, :, top:bottom] = self._gdn1(F.conv2d(strip, self._kernel1, self._bias1, stride))
         x = F.conv2d(x, self._kernel2, self._bias2, stride=2, padding=2)
-        x = self._gdn2(x.float())
+        x = self._gdn2(x.float()).to(self._inner)
         x = F.conv2d(x, self._kernel3, stride=2, padding=2)
-        return self._gdn3(x)[0]
+        return self._gdn3(x.float())[0]
 
 
 class Synthesis:
@@ -156,6 +155,24 @@ def _blocks_kernel(kernel: Tensor, stride: int) -> Tensor:
     taps = F.pad(kernel, (0, missing, 0, missing))
     taps = taps.reshape(fan_in, out, 3, stride, 3, stride).flip(2, 4)  # convolutions count i − b
     return taps.permute(3, 5, 1, 0, 2, 4).reshape(stride**2 * out, fan_in, 3, 3)
+
+
+def _rounded(kernel: Tensor, dtype: torch.dtype) -> Tensor:
+    """A kernel (out, in, k, k) of values that `dtype` has, with errors that cancel over the taps.
+
+    Each tap takes over the error of the larger ones, and the smallest leaves hardly any: what an
+    even area becomes is as exact as in float32.
+    """
+    taps = kernel.detach().flatten(2)
+    rounded = torch.empty_like(taps)
+    error = torch.zeros_like(taps[:, :, :1])
+    order = taps.abs().argsort(dim=2, descending=True)
+    for index in torch.split(order, 1, dim=2):
+        wanted = taps.gather(2, index) + error
+        values = wanted.to(dtype).float()
+        error = wanted - values
+        rounded.scatter_(2, index, values)
+    return rounded.reshape(kernel.shape)
 
 
 def _strips(x: Tensor) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,5 @@
 """How long this machine takes: real pictures through a codec, and a line through the times."""
 
-import os
-import platform
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,6 +11,7 @@ from slimcae.codec import Codec
 from slimcae.cost import Profile, Times
 from slimcae.errors import ConfigError
 from slimcae.images import Picture
+from slimcae.machine import describe_machine
 
 SIZES = ((256, 384), (512, 768), (1024, 1536))
 """Heights and widths of the pictures, in pixels."""
@@ -24,8 +23,7 @@ def measure(codec: Codec, repeats: int = 3, sizes: Sequence[tuple[int, int]] = S
     Raises:
         ConfigError: fewer than one run.
     """
-    if repeats < 1:
-        raise ConfigError(f"--repeats {repeats}: give 1 or more")
+    checked_repeats(repeats)
     pictures = [texture(*size) for size in sizes]
     pixels = [height * columns for height, columns in sizes]
     for width in codec.widths:
@@ -50,6 +48,16 @@ def measure(codec: Codec, repeats: int = 3, sizes: Sequence[tuple[int, int]] = S
         encode=encode,
         decode=decode,
     )
+
+
+def checked_repeats(repeats: int) -> None:
+    """Refuse to measure without a run.
+
+    Raises:
+        ConfigError: fewer than one.
+    """
+    if repeats < 1:
+        raise ConfigError(f"--repeats {repeats}: give 1 or more")
 
 
 def texture(height: int, width: int) -> Picture:
@@ -95,8 +103,7 @@ def _round_trip_ms(codec: Codec, picture: Picture, width: int) -> tuple[float, f
 
 
 def _machine(device: torch.device) -> str:
-    processor = platform.processor() or platform.machine()
-    words = f"{processor}, {os.cpu_count()} cores, {platform.system()}"
+    words = describe_machine()
     if device.type == "cuda":
         words += f", {torch.cuda.get_device_name(device)}"
     return words

@@ -1,0 +1,140 @@
+"""The worker in the project's environment: SlimCAE and the codecs that Pillow has."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent))
+import protocol
+
+import slimcae
+from slimcae.bench.codecs import OurWidths, pillow_codecs
+from slimcae.codec.tiles import latent_grid, split
+from slimcae.coding.coder import SymbolCoder
+from slimcae.model.bottleneck import EntropyBottleneck
+from slimcae.model.gdn import SlimmableGDN
+from slimcae.profiling.stages import stage_seconds
+
+QUALITIES = {
+    "JPEG": (50,),
+    "WebP": (50, 80),
+    "JPEG 2000": (32,),
+    "AVIF speed 6": (45, 75),
+    "AVIF speed 8": (45, 75),
+    "JPEG XL effort 3": (60,),
+    "JPEG XL effort 7": (60,),
+}
+"""About the rate of our middle widths; of some also what Pillow takes if nobody says."""
+MATRIX_SIDE = 2048
+
+
+class Ours:
+    """What can be asked for."""
+
+    def load(self, precision: str | None) -> protocol.Answer:
+        """Load everything; the names of what can be coded, with their settings."""
+        options = {} if precision is None else {"precision": precision}
+        self.codec = slimcae.load(**options)
+        self.widths = OurWidths(self.codec)
+        self.coders: dict[int, SymbolCoder] = {}
+        found, missing = pillow_codecs(torch.get_num_threads())
+        for sentence in missing:
+            print(sentence, file=sys.stderr)
+        self.classics = {
+            f"{codec.name}, {codec.label(quality)}": (codec, quality)
+            for codec in found
+            for quality in QUALITIES.get(codec.name, ())
+        }
+        return {
+            "widths": list(self.codec.widths),
+            "precision": self.codec.transforms.precision,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "settings": self.widths.settings,
+            "classics": {name: codec.settings for name, (codec, _) in self.classics.items()},
+        }
+
+    def open(self, image: str) -> protocol.Answer:
+        """Read a picture, which the following requests are about."""
+        with Image.open(image) as opened:
+            self.pixels = np.asarray(opened.convert("RGB"))
+        return {"size": self.pixels.shape[:2]}
+
+    def code(self, name: str) -> protocol.Answer:
+        """Time one picture from pixels to bytes and back; `name` is a width or a classic."""
+        if name in self.classics:
+            codec, quality = self.classics[name]
+            return timed(lambda: codec.encode(self.pixels, quality), codec.decode)
+        width = float(name)
+        return timed(lambda: self.widths.encode(self.pixels, width), self.widths.decode)
+
+    def stages(self, width: int) -> protocol.Answer:
+        """Seconds of network and coder alone on each side."""
+        if width not in self.coders:
+            self.coders[width] = SymbolCoder(self.codec.model.tables[width][0])
+        encode, decode = stage_seconds(self.codec, self.pixels, width, self.coders[width])
+        return {"encode": vars(encode), "decode": vars(decode)}
+
+    def matrix_rate(self, precision: str) -> protocol.Answer:
+        """Operations per second of one large product of square matrices, float32 or bfloat16."""
+        dtype = getattr(torch, precision)
+        a, b = (torch.randn(MATRIX_SIDE, MATRIX_SIDE).to(dtype) for _ in range(2))
+        with torch.inference_mode():
+            torch.mm(a, b)
+            start = time.perf_counter()
+            torch.mm(a, b)
+            seconds = time.perf_counter() - start
+        return {"flops": 2 * MATRIX_SIDE**3 / seconds, "side": MATRIX_SIDE}
+
+    def spreads(self) -> protocol.Answer:
+        """Standard deviation of each latent channel of the widest width on this picture."""
+        grid = latent_grid(self.pixels.shape[:2])
+        (tile,) = split(grid, self.codec.tile_side // 16)
+        residuals = self.codec.transforms.residuals(self.pixels, tile, self.codec.widths[0])
+        return {"spreads": np.sort(residuals.std(axis=(1, 2)))[::-1].tolist()}
+
+    def layers(self, seed: int, path: str) -> protocol.Answer:
+        """Fresh random GDN, IGDN and entropy bottleneck: parameters and results in an .npz file."""
+        torch.manual_seed(seed)
+        arrays: dict[str, np.ndarray] = {}
+        channels = 24
+        x = 3 * torch.randn(2, channels, 9, 7)
+        arrays["x"] = x.numpy()
+        with torch.no_grad():
+            for kind in ("gdn", "igdn"):
+                layer = SlimmableGDN((channels,), "switchable", inverse=kind == "igdn")
+                for parameter in layer.parameters():
+                    parameter.copy_(torch.rand_like(parameter) + 0.05)
+                owner = layer.owner(channels)
+                arrays |= {f"{kind}_beta": owner.beta.numpy(), f"{kind}_gamma": owner.gamma.numpy()}
+                arrays[f"{kind}_y"] = layer(x).numpy()
+            bottleneck = EntropyBottleneck(channels)
+            for parameter in bottleneck.parameters():
+                parameter.add_(0.3 * torch.randn_like(parameter))
+            bottleneck.update_medians()
+            y_hat, likelihoods = bottleneck.eval()(2 * x)
+        arrays |= {f"eb_{name}": p.numpy() for name, p in bottleneck.state_dict().items()}
+        arrays |= {"y_hat": y_hat.numpy(), "likelihoods": likelihoods.numpy()}
+        np.savez(path, allow_pickle=False, **arrays)
+        return {"channels": channels}
+
+
+def timed(encode: Callable[[], bytes], decode: Callable[[bytes], np.ndarray]) -> protocol.Answer:
+    """Seconds of both ways, and the bytes between."""
+    start = time.perf_counter()
+    data = encode()
+    between = time.perf_counter()
+    decode(data)
+    end = time.perf_counter()
+    return {"encode": between - start, "decode": end - between, "bytes": len(data)}
+
+
+if __name__ == "__main__":
+    worker = Ours()
+    names = ("load", "open", "code", "stages", "matrix_rate", "spreads", "layers")
+    protocol.serve({name: getattr(worker, name) for name in names})

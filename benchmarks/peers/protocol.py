@@ -1,0 +1,67 @@
+"""Two processes in turns: requests and answers as lines of JSON. Standard library alone.
+
+Both environments import it. A worker answers one request at a time and then waits, so that of all
+workers only the one that was asked computes.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+Answer = dict[str, Any]
+
+
+def serve(handlers: Mapping[str, Callable[..., Answer]]) -> None:
+    """Answer requests on standard input until it ends; what libraries print goes to stderr."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer: Answer = {"answer": handlers[request["do"]](**request["with"])}
+        except Exception:
+            answer = {"error": traceback.format_exc()}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+class Worker:
+    """A process that serves."""
+
+    def __init__(self, python: str | Path, script: Path, threads: int) -> None:
+        self._process = subprocess.Popen(
+            [str(python), str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
+        )
+
+    def ask(self, do: str, **arguments: Any) -> Answer:
+        """What the worker answers.
+
+        Raises:
+            RuntimeError: it failed or ended; the message is its traceback.
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": do, "with": arguments}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker ended while it was asked to {do}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(f"{do}: {answer['error']}")
+        found: Answer = answer["answer"]
+        return found
+
+    def close(self) -> None:
+        """End it."""
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
+        self._process.wait(30)

@@ -1,0 +1,107 @@
+"""`slimcae bench`: our widths beside other codecs on the user's own pictures."""
+
+import argparse
+import logging
+from datetime import UTC, datetime
+
+from slimcae.cli.options import add_model_option, add_network_options, add_option
+from slimcae.cli.quantities import count
+from slimcae.cli.talk import add_talk_options
+
+log = logging.getLogger("slimcae")
+
+_EPILOG = """\
+Beside our widths: JPEG, WebP, JPEG 2000, AVIF at two speeds, and JPEG XL at two efforts if
+pillow-jxl-plugin is installed. Quality is that of 8-bit RGB pixels, averaged over the images; times
+are medians, from pixels to the bytes of a file and back, in memory, warm: let nothing else run.
+
+Prints a table, BD-rates and every codec's settings. Writes PREFIX.csv, PREFIX_CODEC.json in
+CompressAI's schema, PREFIX_rd.png and PREFIX_time.png.
+
+examples:
+  slimcae bench photos/
+  slimcae bench 'photos/*.png' -q 20 40 60 80 --report_path results/photos
+  slimcae bench kodak/ --reference --report_path results/kodak
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = "Compare rate, quality and speed with other codecs on your own images."
+    parser.epilog = _EPILOG
+    parser.add_argument(
+        "images", metavar="IMAGES", help="a folder (searched recursively) or a 'pattern'"
+    )
+    add_option(
+        parser,
+        "--report_path",
+        default="results/bench",
+        metavar="PREFIX",
+        help="what the names of the files begin with (default: results/bench)",
+    )
+    add_option(
+        parser,
+        "-q",
+        "--quality",
+        type=float,
+        nargs="+",
+        metavar="Q",
+        help="measure these qualities of ours, too, 0 to 100",
+    )
+    add_option(
+        parser,
+        "--repeats",
+        type=count,
+        default=1,
+        metavar="N",
+        help="runs of each picture, of which the median time counts (default: 1)",
+    )
+    add_option(
+        parser,
+        "--reference",
+        action="store_true",
+        help="draw published curves, which are of Kodak, and compare with them",
+    )
+    add_model_option(parser)
+    add_network_options(parser)
+    add_talk_options(parser, logging.INFO)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare."""
+    from slimcae.images import find_images
+    from slimcae.models import find_model
+
+    images = find_images(args.images)
+    model = find_model(args.model)
+
+    import torch
+    from tqdm import tqdm
+
+    from slimcae import codec
+    from slimcae.bench.codecs import Contender, OurQualities, OurWidths, pillow_codecs
+    from slimcae.bench.measure import measure
+    from slimcae.bench.writing import write_report
+    from slimcae.evaluation.report import writable_prefix
+    from slimcae.machine import describe_machine
+
+    prefix = writable_prefix(args.report_path)
+    loaded = codec.load(model, device=args.device, precision=args.precision)
+    ours: list[Contender] = [OurWidths(loaded)]
+    if args.quality:
+        ours.append(OurQualities(loaded, args.quality))
+    others, missing = pillow_codecs(torch.get_num_threads())
+    for sentence in missing:
+        log.warning("%s", sentence)
+    contenders = [*ours, *others]
+    curves, num_images = measure(
+        contenders,
+        images,
+        repeats=args.repeats,
+        progress=lambda paths: tqdm(paths, "bench", unit="image", disable=None),
+    )
+    where = f"{num_images} images; {describe_machine()}; {datetime.now(UTC):%Y-%m-%d}"
+    settings = [contender.settings for contender in contenders]
+    print(write_report(prefix, curves, settings, len(ours), where, reference=args.reference))
+    log.info("report written: %s.csv, %s_*.json, %s_*.png", prefix, prefix, prefix)
+    return 0

@@ -1,0 +1,119 @@
+"""`slimcae studio`: a local page to see what the codec does, and an HTTP interface."""
+
+import argparse
+import logging
+import os
+import socket
+import sys
+import webbrowser
+from contextlib import suppress
+
+from slimcae.cli.options import add_option
+from slimcae.cli.quantities import count, size
+from slimcae.cli.talk import add_talk_options
+from slimcae.errors import ConfigError
+
+_EPILOG = """\
+The page works offline and sends nothing anywhere. Programs use the same server: POST /compress,
+POST /decompress, GET /models; GET /openapi.json describes all of it.
+
+examples:
+  slimcae studio
+  slimcae studio --port 0 --no_browser                  # any free port, which is printed
+  slimcae studio -m runs/first -m runs/first/model_scheduled.safetensors   # to compare the two
+  curl --data-binary @photo.png "http://127.0.0.1:8750/compress?quality=40" -o photo.scae
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.description = "Open a local page to see what each width and rate makes of a photo."
+    parser.epilog = _EPILOG
+    add_option(
+        parser,
+        "-m",
+        "--model",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="offer a file, run folder or name, too; may be repeated, the first is the default",
+    )
+    add_option(
+        parser,
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at (default: 127.0.0.1, this machine alone)",
+    )
+    add_option(parser, "--port", type=_port, default=8750, help="default: 8750; 0 takes a free one")
+    add_option(
+        parser, "--max_bytes", type=size, metavar="BYTES", help="of an upload (default: 64MB)"
+    )
+    add_option(parser, "--max_pixels", type=count, metavar="N", help="of a picture (default: 40M)")
+    add_option(parser, "--no_browser", action="store_true", help="only print the address")
+    add_talk_options(parser, logging.WARNING)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until Ctrl-C."""
+    try:
+        import uvicorn
+
+        from slimcae.studio import Limits, create_app
+    except ImportError as error:
+        if error.name and error.name.startswith("slimcae"):
+            raise
+        raise ConfigError(
+            f"the studio needs {error.name}, which is not installed: pip install 'slimcae[studio]'"
+        ) from error
+    given = {"max_bytes": args.max_bytes, "max_pixels": args.max_pixels}
+    limits = Limits(**{name: value for name, value in given.items() if value is not None})
+    app = create_app(args.model, limits=limits, host=args.host)
+    listener = _listen(args.host, args.port)
+    host, port = listener.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    settings = uvicorn.Config(
+        app,
+        log_level="critical",  # what goes wrong is said by us
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        limit_concurrency=128,
+        timeout_graceful_shutdown=1,
+    )
+    print(address, flush=True)
+    if not args.no_browser and _has_screen():
+        webbrowser.open(address)
+    with suppress(KeyboardInterrupt), listener:  # the way to end it, and no failure
+        uvicorn.Server(settings).run(sockets=[listener])
+    return 0
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number from 0 to 65535")
+    return int(text)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        ConfigError: the address is in use, or not of this machine.
+    """
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen at {host} port {port}: {error.strerror or error}; "
+            "choose others with --host and --port"
+        ) from error
+
+
+def _has_screen() -> bool:
+    """Whether a browser would open in a window, and not in this terminal."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

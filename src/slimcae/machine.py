@@ -1,0 +1,23 @@
+"""Which machine this is, in words, for results to say where they were measured."""
+
+import os
+import platform
+from pathlib import Path
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def describe_machine() -> str:
+    """Processor, number of cores, system: "AMD EPYC, 2 cores, Linux"."""
+    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    if _CPUINFO.exists():  # on Linux platform knows no more than "x86_64"
+        for line in _CPUINFO.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            name = value.strip()
+            if key.strip() == "model name" and name and name.isprintable():
+                return name
+    return platform.processor() or platform.machine()

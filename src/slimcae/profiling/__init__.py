@@ -1,0 +1,18 @@
+"""What a model costs on this machine: times for any picture, the complexity table, memory."""
+
+from slimcae.profiling.calibration import measure, texture
+from slimcae.profiling.memory import PeakMemory, peak_memory
+from slimcae.profiling.stages import Stages, stage_seconds
+from slimcae.profiling.table import PHOTO, Complexity, complexity
+
+__all__ = [
+    "PHOTO",
+    "Complexity",
+    "PeakMemory",
+    "Stages",
+    "complexity",
+    "measure",
+    "peak_memory",
+    "stage_seconds",
+    "texture",
+]

@@ -1,0 +1,117 @@
+"""What every width of a model costs: the complexity table, computed and measured."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slimcae.codec import Codec
+from slimcae.coding.coder import SymbolCoder
+from slimcae.container import Header, read_header
+from slimcae.cost import decoder_macs, decoder_memory, encoder_macs, parameters
+from slimcae.images import Picture
+from slimcae.profiling.calibration import checked_repeats, texture
+from slimcae.profiling.memory import PeakMemory, peak_memory
+from slimcae.profiling.stages import Stages, stage_seconds
+
+PHOTO = (512, 768)
+"""Height and width in pixels of the picture that the table is about."""
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """What one width costs for one picture.
+
+    Attributes:
+        width: Filters per layer.
+        pixels: Of the picture.
+        parameters: Numbers of both transforms that the width uses.
+        encoder_macs, decoder_macs: Multiply-accumulates per pixel.
+        memory: Measured peaks, or None where that cannot be done.
+        decoder_bound: Computed bytes that decoding should stay within.
+        encode, decode: Median seconds.
+    """
+
+    width: int
+    pixels: int
+    parameters: int
+    encoder_macs: float
+    decoder_macs: float
+    memory: PeakMemory | None
+    decoder_bound: int
+    encode: Stages
+    decode: Stages
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: bytes, milliseconds, megapixels per second."""
+        return {
+            "width": self.width,
+            "parameters": self.parameters,
+            "encoder_macs_per_pixel": self.encoder_macs,
+            "decoder_macs_per_pixel": self.decoder_macs,
+            "encode_peak_bytes": None if self.memory is None else self.memory.encode,
+            "decode_peak_bytes": None if self.memory is None else self.memory.decode,
+            "decode_bound_bytes": self.decoder_bound,
+            **{
+                f"{way}_{name}": number
+                for way, stages in (("encode", self.encode), ("decode", self.decode))
+                for name, number in {
+                    "ms": 1000 * stages.whole,
+                    "network_ms": 1000 * stages.network,
+                    "coder_ms": 1000 * stages.coder,
+                    "rest_ms": 1000 * stages.rest,
+                    "megapixels_per_second": self.pixels / stages.whole / 1e6,
+                }.items()
+            },
+        }
+
+
+def complexity(
+    codec: Codec, model: Path, repeats: int = 3, size: tuple[int, int] = PHOTO
+) -> list[Complexity]:
+    """Measure every width of a codec on one picture of `size`; `model` is the file it comes from.
+
+    Times are medians of `repeats` rounds through all widths. Memory is measured for a network on
+    the processor.
+
+    Raises:
+        ConfigError: fewer than one round, or a process that measures memory failed.
+    """
+    checked_repeats(repeats)
+    pixels = texture(*size).pixels
+    coders = {width: SymbolCoder(codec.model.tables[width][0]) for width in codec.widths}
+    headers: dict[int, Header] = {}
+    for width in codec.widths:
+        headers[width] = read_header(codec.compress(Picture(pixels), width))
+        stage_seconds(codec, pixels, width, coders[width])  # prepares what is prepared once
+    rounds: dict[int, list[tuple[Stages, Stages]]] = {width: [] for width in codec.widths}
+    for _ in range(repeats):
+        for width, found in rounds.items():
+            found.append(stage_seconds(codec, pixels, width, coders[width]))
+    on_processor = codec.transforms.device.type == "cpu"
+    return [
+        Complexity(
+            width=width,
+            pixels=size[0] * size[1],
+            parameters=parameters(width),
+            encoder_macs=encoder_macs(width),
+            decoder_macs=decoder_macs(width),
+            memory=peak_memory(model, pixels, width, precision=codec.transforms.precision)
+            if on_processor
+            else None,
+            decoder_bound=decoder_memory(headers[width]),
+            encode=_median([encode for encode, _ in found]),
+            decode=_median([decode for _, decode in found]),
+        )
+        for width, found in rounds.items()
+    ]
+
+
+def _median(runs: Sequence[Stages]) -> Stages:
+    """The median of each stage, over runs of one way."""
+    whole, network, coder = (
+        statistics.median(getattr(run, name) for run in runs)
+        for name in ("whole", "network", "coder")
+    )
+    return Stages(whole, network, coder)

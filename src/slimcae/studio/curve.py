@@ -1,0 +1,99 @@
+"""The rate–quality curve of one photo: all widths and steps of a model, and other formats."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from itertools import chain
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from slimcae.codec import Codec
+from slimcae.images import Picture
+from slimcae.quality import Point, QualityScale
+from slimcae.studio import fidelity, rivals
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One point to measure: of the model, or a format at a quality of its scale."""
+
+    point: Point | None
+    kind: str = ""
+    quality: int = 0
+
+
+def tasks(scale: QualityScale, *, with_rivals: bool) -> list[Task]:
+    """Everything on the curve, so ordered that its shape shows early and then becomes finer."""
+    by_width = [scale.points(width) for width in scale.widths]
+    orders = [[points[index] for index in coarse_to_fine(len(points))] for points in by_width]
+    ours = [Task(point) for point in _in_turn(orders)]
+    if not with_rivals:
+        return ours
+    others = _in_turn(
+        [Task(None, kind, q) for q in rival.shown] for kind, rival in rivals.RIVALS.items()
+    )
+    return _in_turn([ours, others])
+
+
+def coarse_to_fine(count: int) -> list[int]:
+    """The numbers 0 … count − 1: both ends first, then the middles of what lies between."""
+    order = list(dict.fromkeys((0, count - 1)))
+    gaps = [(0, count - 1)]
+    while gaps:
+        middles = [((low + high) // 2, low, high) for low, high in gaps if high - low > 1]
+        order += [middle for middle, _, _ in middles]
+        gaps = list(chain(*(((low, mid), (mid, high)) for mid, low, high in middles)))
+    return order
+
+
+class Curve:
+    """Measures points of one photo.
+
+    Of a picture larger than a tile of the codec only the middle is measured, of a tile's size:
+    each point costs a synthesis, and there are many.
+
+    size: width and height of what is measured. whole: that is the whole picture.
+    """
+
+    def __init__(self, picture: Picture, codec: Codec) -> None:
+        middle = _middle(picture, codec.tile_side)
+        self.size = (middle.pixels.shape[1], middle.pixels.shape[0])
+        self.whole = middle.pixels.shape == picture.pixels.shape
+        self._pixels = middle.pixels
+        self._encoding = codec.draft(middle).encoding
+        self._image = rivals.opaque_image(middle)
+
+    def measure(self, task: Task) -> dict[str, object]:
+        """Bits per pixel and PSNR of one point, with what it is of."""
+        if task.point is not None:
+            size = self._encoding.size(task.point)
+            psnr: float | None = self._encoding.psnr(task.point)
+            names: dict[str, object] = task.point._asdict()
+        else:
+            data = rivals.encode(self._image, task.kind, task.quality)
+            with Image.open(BytesIO(data)) as image:
+                psnr = fidelity.psnr(self._pixels, np.asarray(image.convert("RGB")))
+            size = len(data)
+            names = {"format": task.kind, "quality": task.quality}
+        finite = psnr is not None and np.isfinite(psnr)
+        bpp = 8 * size / (self.size[0] * self.size[1])
+        return names | {"bpp": bpp, "psnr": psnr if finite else None}
+
+
+def _middle(picture: Picture, side: int) -> Picture:
+    """The middle of a picture, at most `side` pixels in each direction, without alpha."""
+    rows, columns, _ = picture.pixels.shape
+    top, left = max(rows - side, 0) // 2, max(columns - side, 0) // 2
+    pixels = picture.pixels[top : top + side, left : left + side]
+    return replace(picture, pixels=np.ascontiguousarray(pixels), alpha=None)
+
+
+def _in_turn(lists: Iterable[Sequence[T]]) -> list[T]:
+    """The first of every list, then the second, and so on."""
+    lists = list(lists)
+    longest = max(map(len, lists))
+    return [items[index] for index in range(longest) for items in lists if index < len(items)]

@@ -1,0 +1,61 @@
+"""What a request may cost, and what an upload may be."""
+
+from dataclasses import dataclass
+
+from slimcae.container import MAGIC
+from slimcae.studio.failures import Refused
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one server.
+
+    max_bytes: of one upload. max_pixels: of one picture.
+    held_photos, held_pixels: what the page's photos may take together; the oldest goes first.
+    workers: threads that compute. waiting: requests that may wait for one.
+    body_bytes: of all uploads that are being received or worked on.
+    """
+
+    max_bytes: int = 64_000_000
+    max_pixels: int = 40_000_000
+    held_photos: int = 8
+    held_pixels: int = 80_000_000
+    workers: int = 2
+    waiting: int = 32
+    body_bytes: int = 256_000_000
+
+
+_SIGNATURES = (
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff",  # JPEG
+    b"GIF8",
+    b"BM",
+    b"II*\0",  # TIFF, and MM the other way round
+    b"MM\0*",
+    b"\0\0\0\x0cjP  ",  # JPEG 2000, file and bare codestream
+    b"\xff\x4f\xff\x51",
+    *(b"P%d" % kind for kind in range(1, 7)),  # PBM, PGM, PPM
+)
+
+
+def is_scae(data: bytes) -> bool:
+    """Whether an upload says that it is a `.scae` file."""
+    return data.startswith(MAGIC[:2])
+
+
+def check_picture_format(data: bytes) -> None:
+    """Let only pictures of well-known formats come to Pillow, which knows many more.
+
+    Some of those start other programs (PostScript), none is needed here.
+
+    Raises:
+        Refused: 415.
+    """
+    iso = data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis", b"mif1", b"miaf")
+    webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    if not (iso or webp or data.startswith(_SIGNATURES)):
+        raise Refused(
+            415,
+            "this is no picture that the studio reads: "
+            "give PNG, JPEG, WebP, AVIF, TIFF, GIF, BMP, JPEG 2000 or PPM",
+        )

@@ -1,0 +1,284 @@
+"""A photo that somebody looks at, and what has been made of it so far."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from io import BytesIO
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from slimcae import cost
+from slimcae.codec import Codec, Draft
+from slimcae.codec.decoding import Crop
+from slimcae.container import Reader
+from slimcae.container.chunks import ALPHA
+from slimcae.evaluation.metrics import Pixels
+from slimcae.images import Picture, png_bytes, read_picture
+from slimcae.quality import Point
+from slimcae.studio import fidelity, rivals, shapes
+from slimcae.studio.failures import Refused
+from slimcae.studio.limits import Limits, check_picture_format, is_scae
+from slimcae.studio.offered import Offers
+from slimcae.studio.recent import Recent
+from slimcae.studio.work import stage
+
+KEPT_VERSIONS = 3
+KEPT_DRAFTS = 2
+KEPT_RIVALS = 4
+
+Key = tuple[str, Point]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A photo as one model codes it: the file, what it decodes to as PNG, and figures."""
+
+    data: bytes
+    png: bytes
+    figures: shapes.Figures
+
+
+@dataclass(frozen=True)
+class RivalVersion:
+    """A photo in another format."""
+
+    data: bytes
+    media_type: str
+    figures: shapes.RivalFigures
+
+
+@dataclass
+class _Bench:
+    """A photo's draft for one model, for one thread at a time."""
+
+    draft: Draft
+    analysis_ms: dict[int, float]
+    lock: threading.Lock
+
+
+class Photo:
+    """A picture in memory with its last few versions; for several threads.
+
+    opened: the version that a `.scae` file holds, if the photo came as one.
+    """
+
+    def __init__(self, picture: Picture, upload_bytes: int, opened: Version | None = None) -> None:
+        self.picture = picture
+        self.upload_bytes = upload_bytes
+        self.opened = opened
+        self._benches: Recent[str, _Bench] = Recent(KEPT_DRAFTS)
+        self._versions: Recent[Key, Version] = Recent(KEPT_VERSIONS)
+        self._rivals: Recent[tuple[str, int], RivalVersion] = Recent(KEPT_RIVALS)
+        self._rival_sizes: dict[tuple[str, int], int] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of the picture."""
+        rows, columns, _ = self.picture.pixels.shape
+        return int(rows * columns)
+
+    def original_png(self) -> bytes:
+        """The picture as it was given, for a browser."""
+        if self.opened is not None:
+            return self.opened.png
+        return png_bytes(self.picture.to_image())
+
+    def version(self, name: str, codec: Codec, point: Point, *, ms_ssim: bool) -> Version:
+        """The photo at an operating point of a model."""
+        key = (name, point)
+        found = self._versions.get(key)
+        if found is None:
+            bench = self._bench(name, codec)
+            with bench.lock:
+                found = self._made(name, codec, point, bench)
+            self._versions.put(key, found)
+        if ms_ssim and found.figures.ms_ssim is None:
+            stage("measuring")
+            value = fidelity.ms_ssim(self.picture.pixels, _rgb(found.png))
+            figures = found.figures.model_copy(update={"ms_ssim": value})
+            found = self._versions.put(key, replace(found, figures=figures))
+        return found
+
+    def nearest(self, name: str, codec: Codec, ladder: Sequence[Point], wanted: int) -> Point:
+        """The point of a ladder (by rising rate) whose file is nearest to `wanted` bytes."""
+        bench = self._bench(name, codec)
+        with bench.lock:
+
+            def size(index: int) -> int:
+                self._analyse(bench, ladder[index].width, codec.tile_side)
+                return bench.draft.encoding.size(ladder[index])
+
+            return ladder[rivals.nearest_quality(size, 0, len(ladder) - 1, wanted)]
+
+    def rival(self, kind: str, wanted: int) -> RivalVersion:
+        """The photo in another format, at the quality nearest to `wanted` bytes."""
+        image = rivals.opaque_image(self.picture)
+
+        def size(quality: int) -> int:
+            known = self._rival_sizes.get((kind, quality))
+            if known is None:
+                known = len(rivals.encode(image, kind, quality))
+                self._rival_sizes[kind, quality] = known
+            return known
+
+        stage(f"looking for the nearest {rivals.RIVALS[kind].title}")
+        quality = rivals.nearest_quality(size, *rivals.RIVALS[kind].qualities, wanted)
+        return self.rival_at(kind, quality)
+
+    def rival_at(self, kind: str, quality: int) -> RivalVersion:
+        """The photo in another format, at a quality of its own scale."""
+        found = self._rivals.get((kind, quality))
+        if found is not None:
+            return found
+        image = rivals.opaque_image(self.picture)
+        start = time.perf_counter()
+        data = rivals.encode(image, kind, quality)
+        between = time.perf_counter()
+        decoded = _rgb(data)
+        end = time.perf_counter()
+        figures = shapes.RivalFigures(
+            format=kind,
+            quality=quality,
+            bytes=len(data),
+            bpp=8 * len(data) / self.num_pixels,
+            psnr=fidelity.psnr(self.picture.pixels, decoded),
+            ms_ssim=fidelity.ms_ssim(self.picture.pixels, decoded),
+            encode_ms=1000 * (between - start),
+            decode_ms=1000 * (end - between),
+        )
+        version = RivalVersion(data, rivals.RIVALS[kind].media_type, figures)
+        return self._rivals.put((kind, quality), version)
+
+    def _bench(self, name: str, codec: Codec) -> _Bench:
+        with self._lock:
+            found = self._benches.get(name)
+            if found is None:
+                found = _Bench(codec.draft(self.picture), {}, threading.Lock())
+                self._benches.put(name, found)
+            return found
+
+    def _made(self, name: str, codec: Codec, point: Point, bench: _Bench) -> Version:
+        self._analyse(bench, point.width, codec.tile_side)
+        data, coding_ms = _ms(partial(bench.draft.file, point))
+        stage(f"decoding at width {point.width}", self._tiles(codec.tile_side))
+        image, decode_ms = _ms(partial(codec.decompress, data, max_pixels=self.num_pixels))
+        analysis_ms = bench.analysis_ms[point.width]
+        figures = _figures(name, codec, data, decode_ms).model_copy(
+            update={
+                "psnr": fidelity.psnr(self.picture.pixels, np.asarray(image.convert("RGB"))),
+                "encode_ms": analysis_ms + coding_ms,
+                "analysis_ms": analysis_ms,
+            }
+        )
+        return Version(data, png_bytes(image), figures)
+
+    def _analyse(self, bench: _Bench, width: int, tile_side: int) -> None:
+        if width not in bench.draft.analysed:
+            stage(f"encoding at width {width}", self._tiles(tile_side))
+            _, bench.analysis_ms[width] = _ms(partial(bench.draft.analyse, width))
+
+    def _tiles(self, side: int) -> int:
+        rows, columns, _ = self.picture.pixels.shape
+        return _tiles(rows, columns, side)
+
+
+def open_upload(data: bytes, offers: Offers, limits: Limits) -> Photo:
+    """The photo of an upload: a picture file, or a `.scae` file.
+
+    Raises:
+        Refused: 413 or 415.
+        SlimCAEError: damaged files.
+    """
+    if is_scae(data):
+        found = decode(data, None, offers, limits)
+        figures = _figures(found.model, found.codec, data, found.decode_ms)
+        version = Version(data, png_bytes(found.image), figures)
+        return Photo(read_picture(found.image, limits.max_pixels), len(data), version)
+    check_picture_format(data)
+    stage("reading the picture")
+    return Photo(read_picture(BytesIO(data), limits.max_pixels).keeping("icc"), len(data))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded `.scae` file, and the model and milliseconds that it took."""
+
+    model: str
+    codec: Codec
+    image: Image.Image
+    decode_ms: float
+
+
+def decode(
+    data: bytes, model: str | None, offers: Offers, limits: Limits, crop: Crop | None = None
+) -> Decoded:
+    """Decode a `.scae` file, or a part of it.
+
+    model: name of the model to take; None: the one that made the file.
+
+    Raises:
+        Refused: 404, or 413 for too many pixels.
+        SlimCAEError: damaged files, a model that is not here, a crop beyond the picture.
+    """
+    header = Reader(data).header
+    if crop is None and header.image_height * header.image_width > limits.max_pixels:
+        raise Refused(
+            413,
+            f"the picture has {header.image_width}x{header.image_height} pixels, "
+            f"more than the limit of {limits.max_pixels:,}",
+        )
+    name = offers.maker_of(header) if model is None else model
+    codec = offers.codec(name)
+    if crop is None:
+        tiles = -(-header.image_height // codec.tile_side) * -(
+            -header.image_width // codec.tile_side
+        )
+        stage(f"decoding at width {header.num_filters}", tiles)
+    run = partial(codec.decompress, data, crop=crop, max_pixels=limits.max_pixels)
+    image, decode_ms = _ms(run)
+    return Decoded(name, codec, image, decode_ms)
+
+
+def _figures(name: str, codec: Codec, data: bytes, decode_ms: float) -> shapes.Figures:
+    reader = Reader(data)
+    header = reader.header
+    macs = cost.decoder_macs(header.num_filters)
+    return shapes.Figures(
+        model=name,
+        width=header.num_filters,
+        step=header.step,
+        delta=codec.model.steps[header.step],
+        bytes=len(data),
+        colour_bytes=len(data) - reader.sizes().get(ALPHA.decode(), 0),
+        bpp=8 * len(data) / (header.image_height * header.image_width),
+        psnr=None,
+        ms_ssim=None,
+        encode_ms=None,
+        analysis_ms=None,
+        decode_ms=decode_ms,
+        decoder_macs_per_pixel=macs,
+        decoder_macs=macs * cost.padded_pixels(header),
+        decoder_memory=cost.decoder_memory(header),
+    )
+
+
+def _rgb(data: bytes) -> Pixels:
+    with Image.open(BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _tiles(rows: int, columns: int, side: int) -> int:
+    return -(-rows // side) * -(-columns // side)
+
+
+def _ms(function: Callable[[], T]) -> tuple[T, float]:
+    """A result and the milliseconds it took."""
+    start = time.perf_counter()
+    result = function()
+    return result, 1000 * (time.perf_counter() - start)

@@ -1,0 +1,175 @@
+"""Routes for programs: pictures to `.scae` files and back. They keep nothing."""
+
+from functools import partial
+from io import BytesIO
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from slimcae import __version__
+from slimcae.codec.decoding import Crop
+from slimcae.cost import decoder_macs
+from slimcae.images import png_bytes, read_picture
+from slimcae.pillow import MIME
+from slimcae.quality import Point
+from slimcae.studio import shapes
+from slimcae.studio.failures import responses
+from slimcae.studio.limits import check_picture_format
+from slimcae.studio.offered import Offer
+from slimcae.studio.photo import decode
+from slimcae.studio.rivals import RIVALS
+from slimcae.studio.service import JobName, JobPath, ModelName, Service
+from slimcae.studio.work import Job
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The bytes of the file, whatever Content-Type they are sent with.",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes of one server."""
+    router = APIRouter(tags=["programs"])
+
+    @router.get("/models", summary="What can be asked for here")
+    async def models() -> shapes.Offer:
+        return shapes.Offer(
+            version=__version__,
+            models=[_model(offer) for offer in service.offers.all()],
+            rivals=[
+                shapes.RivalFormat(name=name, title=rival.title, settings=rival.settings)
+                for name, rival in RIVALS.items()
+            ],
+            max_bytes=service.limits.max_bytes,
+            max_pixels=service.limits.max_pixels,
+        )
+
+    @router.post(
+        "/compress",
+        summary="A picture to a .scae file",
+        description="Give at most one of width, quality, bpp, target_size and target_psnr; "
+        "without one, the widest width is taken.",
+        response_class=Response,
+        responses={
+            200: {"content": {MIME: _BINARY}, "description": "The file."},
+            **responses(400, 404, 413, 415, 422, 503),
+        },
+        openapi_extra=BODY,
+    )
+    async def compress(
+        request: Request,
+        width: Annotated[int | None, Query(ge=1, le=65535)] = None,
+        step: Annotated[int | None, Query(ge=0, le=255, description="With a width.")] = None,
+        quality: Annotated[float | None, Query(ge=0, le=100)] = None,
+        bpp: Annotated[float | None, Query(gt=0, le=1000, description="At most.")] = None,
+        target_size: Annotated[int | None, Query(ge=1, le=2**40, description="Bytes.")] = None,
+        target_psnr: Annotated[float | None, Query(gt=0, le=200, description="At least.")] = None,
+        closest: Annotated[
+            bool, Query(description="Take the nearest if the target is out of range.")
+        ] = False,
+        metadata: Annotated[
+            Literal["all", "icc", "none"], Query(description="EXIF may hold a position.")
+        ] = "icc",
+        model: ModelName = None,
+        job: JobName = None,
+    ) -> Response:
+        offer = service.offers.named(model)
+        async with service.uploads.body(request) as body:
+            check_picture_format(body)
+
+            def work() -> bytes:
+                picture = read_picture(BytesIO(body), service.limits.max_pixels)
+                return service.offers.codec(offer.name).compress(
+                    picture,
+                    width,
+                    step=step,
+                    quality=quality,
+                    bpp=bpp,
+                    target_size=target_size,
+                    target_psnr=target_psnr,
+                    closest=closest,
+                    metadata=metadata,
+                )
+
+            return Response(await service.run(request, work, job), media_type=MIME)
+
+    @router.post(
+        "/decompress",
+        summary="A .scae file to a PNG file",
+        response_class=Response,
+        responses={
+            200: {"content": {"image/png": _BINARY}, "description": "The picture."},
+            **responses(400, 404, 413, 422, 503),
+        },
+        openapi_extra=BODY,
+    )
+    async def decompress(
+        request: Request,
+        crop: Annotated[
+            str | None,
+            Query(
+                pattern=r"^[0-9]{1,9},[0-9]{1,9},[0-9]{1,9},[0-9]{1,9}$",
+                description="x,y,width,height in pixels.",
+            ),
+        ] = None,
+        model: Annotated[
+            str | None,
+            Query(max_length=80, description="Without it, the one that made the file."),
+        ] = None,
+        job: JobName = None,
+    ) -> Response:
+        if model is not None:
+            service.offers.named(model)
+        async with service.uploads.body(request) as body:
+            part = None if crop is None else _crop(crop)
+            work = partial(decode, body, model, service.offers, service.limits, part)
+
+            def png() -> bytes:
+                return png_bytes(work().image)
+
+            return Response(await service.run(request, png, job), media_type="image/png")
+
+    @router.get(
+        "/progress/{job}",
+        summary="How far a request is that gave its job a name",
+        description="A name that is not known is taken for a job that has not begun.",
+        responses=responses(422),
+    )
+    async def progress(job: JobPath) -> shapes.Progress:
+        found = service.workshop.progress(job) or Job()
+        return shapes.Progress(stage=found.stage, done=found.done, of=found.of)
+
+    return router
+
+
+def _crop(text: str) -> Crop:
+    x, y, width, height = map(int, text.split(","))
+    return x, y, width, height
+
+
+def _model(offer: Offer) -> shapes.Model:
+    scale, steps = offer.scale, offer.model.header.steps
+
+    def shape(point: Point) -> shapes.OperatingPoint:
+        return shapes.OperatingPoint(
+            width=point.width,
+            step=point.step,
+            delta=steps[point.step],
+            bpp=scale.bpp(point),
+            psnr=scale.psnr(point),
+        )
+
+    return shapes.Model(
+        name=offer.name,
+        widths=[
+            shapes.WidthCost(width=width, decoder_macs_per_pixel=decoder_macs(width))
+            for width in scale.widths
+        ],
+        ladder=[shape(point) for point in scale.ladder()],
+        points=[shape(point) for width in scale.widths for point in scale.points(width)],
+        measured=not scale.nominal,
+    )

@@ -1,0 +1,57 @@
+"""What the routes of one server share."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from fastapi import Path as InPath
+from fastapi import Query, Request
+
+from slimcae.studio.gallery import Gallery
+from slimcae.studio.limits import Limits
+from slimcae.studio.offered import Offers
+from slimcae.studio.uploads import Uploads
+from slimcae.studio.work import Workshop
+
+T = TypeVar("T")
+
+_JOB = "^[A-Za-z0-9_-]{1,64}$"
+JobPath = Annotated[str, InPath(pattern=_JOB)]
+JobName = Annotated[
+    str | None,
+    Query(
+        pattern=_JOB,
+        description="A name of your choice, under which GET /progress tells how far this is.",
+    ),
+]
+ModelName = Annotated[
+    str | None,
+    Query(max_length=80, description="One of GET /models."),
+]
+PhotoName = Annotated[str, InPath(max_length=40, description="The id that POST /photos gave.")]
+
+
+class Service:
+    """Models, threads, uploads and photos of one server.
+
+    Raises:
+        ModelError: a named model is missing or broken.
+    """
+
+    def __init__(self, models: Sequence[str | Path], limits: Limits) -> None:
+        self.limits = limits
+        self.offers = Offers(models)
+        self.workshop = Workshop(limits.workers, limits.waiting)
+        self.uploads = Uploads(limits)
+        self.gallery = Gallery(limits.held_photos, limits.held_pixels)
+
+    async def run(
+        self,
+        request: Request,
+        function: Callable[[], T],
+        job: str | None = None,
+        *,
+        background: bool = False,
+    ) -> T:
+        """What a function returns, computed by the workshop for a request; see `Workshop.run`."""
+        return await self.workshop.run(request.receive, function, name=job, background=background)

@@ -1,0 +1,106 @@
+"""What the JSON of the HTTP interface looks like."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class OperatingPoint(BaseModel):
+    """A width and a quantisation step, with the means over the model's validation images."""
+
+    width: int
+    step: int = Field(description="Index of the quantisation step; 0 is Δ = 1.")
+    delta: float = Field(description="The quantisation step Δ.")
+    bpp: float
+    psnr: float
+
+
+class WidthCost(BaseModel):
+    """What a width costs whoever decodes it."""
+
+    width: int
+    decoder_macs_per_pixel: float
+
+
+class Model(BaseModel):
+    """A model that requests may name."""
+
+    name: str
+    widths: list[WidthCost]
+    ladder: list[OperatingPoint] = Field(
+        description="The points worth choosing, from the smallest file to the best quality."
+    )
+    points: list[OperatingPoint] = Field(description="All points, by width and rising rate.")
+    measured: bool = Field(description="False: rate and quality are typical, not this model's.")
+
+
+class RivalFormat(BaseModel):
+    """Another format that a photo can be compared with."""
+
+    name: str
+    title: str
+    settings: str
+
+
+class Offer(BaseModel):
+    """What this server offers."""
+
+    version: str = Field(description="Of slimcae.")
+    models: list[Model] = Field(description="The first is the default.")
+    rivals: list[RivalFormat]
+    max_bytes: int = Field(description="Of one upload.")
+    max_pixels: int = Field(description="Of one picture.")
+
+
+class Figures(BaseModel):
+    """A photo as one model codes it at one operating point."""
+
+    model: str
+    width: int
+    step: int
+    delta: float
+    bytes: int = Field(description="Of the whole .scae file.")
+    colour_bytes: int = Field(description="Without alpha, which is kept exactly.")
+    bpp: float = Field(description="Bits of the whole file per pixel.")
+    psnr: float | None = Field(description="dB; null if identical or without an original.")
+    ms_ssim: float | None = Field(description="null if not asked for, or not taken at this size.")
+    encode_ms: float | None = Field(description="Analysis, quantisation and coding.")
+    analysis_ms: float | None = Field(description="Of these the analysis, done once per width.")
+    decode_ms: float
+    decoder_macs_per_pixel: float
+    decoder_macs: float = Field(description="Multiply-accumulates for the whole picture.")
+    decoder_memory: int = Field(description="Estimated peak bytes beside program and model.")
+
+
+class RivalFigures(BaseModel):
+    """A photo in another format; its colour alone, where it has alpha."""
+
+    format: str
+    quality: int = Field(description="On the format's own scale.")
+    bytes: int
+    bpp: float
+    psnr: float | None
+    ms_ssim: float | None
+    encode_ms: float
+    decode_ms: float
+
+
+class Photo(BaseModel):
+    """A photo that the server holds for the page, or an opened .scae file."""
+
+    id: str
+    kind: Literal["picture", "scae"]
+    image_width: int
+    image_height: int
+    bytes: int = Field(description="Of the file that was sent.")
+    grey: bool
+    alpha: bool
+    figures: Figures | None = Field(description="Of a .scae file.")
+
+
+class Progress(BaseModel):
+    """How far a request is."""
+
+    stage: str
+    done: int
+    of: int = Field(description="0 if not known.")

@@ -1,0 +1,35 @@
+// Numbers as people read them.
+
+const group = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+function threeDigits(value) {
+  if (value >= 100) return group.format(value);
+  return value.toFixed(value >= 10 ? 1 : 2);
+}
+
+export function bytes(value) {
+  if (value < 1000) return `${group.format(value)} B`;
+  if (value < 999_500) return `${threeDigits(value / 1000)} kB`;
+  return `${threeDigits(value / 1e6)} MB`;
+}
+
+export function milliseconds(value) {
+  if (value == null) return "–";
+  return value < 10_000 ? `${value < 10 ? value.toFixed(1) : group.format(value)} ms` : `${threeDigits(value / 1000)} s`;
+}
+
+export const decibels = (value) => (value == null ? "exact" : `${value.toFixed(2)} dB`);
+export const similarity = (value) => (value == null ? "–" : value.toFixed(4));
+export const bitsPerPixel = (value) => `${value.toFixed(value < 0.1 ? 3 : 2)} bpp`;
+export const pixels = (width, height) => `${group.format(width)} × ${group.format(height)}`;
+
+export function work(perPixel, total) {
+  const whole = total >= 1e12 ? `${threeDigits(total / 1e12)} TMAC` : total >= 1e9 ? `${threeDigits(total / 1e9)} GMAC` : `${threeDigits(total / 1e6)} MMAC`;
+  return `${threeDigits(perPixel / 1000)} kMAC per pixel · ${whole}`;
+}
+
+export function ratio(fileBytes, width, height, grey) {
+  const raw = width * height * (grey ? 1 : 3);
+  const times = raw / fileBytes;
+  return `${times >= 10 ? group.format(times) : times.toFixed(1)}× smaller`;
+}

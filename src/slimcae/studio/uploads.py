@@ -1,0 +1,67 @@
+"""Bodies of requests, within bounds of each and of all together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NoReturn
+
+from fastapi import Request
+
+from slimcae.studio.failures import Refused
+from slimcae.studio.limits import Limits
+
+
+class Uploads:
+    """Reads bodies; counts what all requests hold, so that their sum stays bounded."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._held = 0
+
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[bytes]:
+        """The body of a request, which counts until the block ends.
+
+        Raises:
+            Refused: 413, 400 for none at all, or 503.
+        """
+        stream = request.stream()
+        if _declared(request) > self._limits.max_bytes:
+            await self._refuse_large(stream, "expect" in request.headers)
+        parts: list[bytes] = []
+        held = 0
+        try:
+            async for part in stream:
+                held += len(part)
+                self._held += len(part)
+                if held > self._limits.max_bytes:
+                    parts.clear()
+                    await self._refuse_large(stream, patient=False)
+                if self._held > self._limits.body_bytes:
+                    raise Refused(503, "too many uploads at once: try again in a moment")
+                parts.append(part)
+            if not held:
+                raise Refused(400, "the request has no body: send the bytes of a file")
+            data = b"".join(parts)
+            parts.clear()
+            yield data
+        finally:
+            self._held -= held
+
+    async def _refuse_large(self, stream: AsyncIterator[bytes], patient: bool) -> NoReturn:
+        """Answer 413. Clients that are not `patient` listen only once all is sent: read on a while.
+
+        Raises:
+            Refused: always.
+        """
+        left = 0 if patient else self._limits.max_bytes
+        if left:
+            async for part in stream:
+                left -= len(part)
+                if left < 0:
+                    break
+        raise Refused(413, f"the file has more than {self._limits.max_bytes:,} bytes")
+
+
+def _declared(request: Request) -> int:
+    text = request.headers.get("content-length", "0")
+    return int(text) if text.isdecimal() else 0

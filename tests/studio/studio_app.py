@@ -1,0 +1,43 @@
+"""Fixtures of the studio's tests: a server in this process, a tiny model beside the shipped one."""
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+from tiny_codec import LMBDA, make_model
+
+from conftest import smooth_pixels
+from slimcae.codec import Codec
+from slimcae.model.checkpoint import load_model, save_model
+from slimcae.model.config import ModelInfo
+from slimcae.studio import Limits, create_app
+
+LIMITS = Limits(max_bytes=200_000, max_pixels=100_000, held_photos=4)
+
+
+def png(height: int = 48, width: int = 64, seed: int = 0) -> bytes:
+    file = BytesIO()
+    Image.fromarray(smooth_pixels(height, width, seed)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("studio") / "tiny.safetensors"
+    save_model(path, make_model(1), ModelInfo("tiny", "1", LMBDA))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_path: Path) -> Codec:
+    return Codec(load_model(tiny_path))
+
+
+@pytest.fixture(scope="session")
+def client(tiny_path: Path) -> Iterator[TestClient]:
+    app = create_app([tiny_path], limits=LIMITS)
+    with TestClient(app, base_url="http://127.0.0.1:8750") as inside:
+        yield inside

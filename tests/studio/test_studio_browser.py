@@ -1,0 +1,337 @@
+"""The page in headless Chromium: a server process, a real browser, the command line beside it."""
+
+import base64
+import json
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import environment
+from PIL import Image
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+from studio_app import tiny, tiny_path
+
+from conftest import smooth_pixels
+from slimcae.cli import main
+from slimcae.models import shipped_model
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1440,900",
+)
+SECONDS = 30
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER),
+    reason="no browser: apt-get install chromium chromium-driver",
+)
+
+
+@pytest.fixture(scope="module")
+def address(tiny_path: Path) -> Iterator[str]:
+    """Of `slimcae studio` with the shipped model and a tiny one, as a process of its own."""
+    argv = ["studio", "--port", "0", "--no_browser", "--max_bytes", "2MB"]
+    models = ["-m", str(shipped_model()), "-m", str(tiny_path)]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "slimcae", *argv, *models],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None and running.stderr is not None
+    try:
+        address = running.stdout.readline().strip()
+        assert address.startswith("http://127.0.0.1:"), running.stderr.read()
+        yield address
+    finally:
+        running.terminate()
+        running.wait(30)
+        said = running.stderr.read()
+        running.stdout.close()
+        running.stderr.close()
+    assert said == ""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService(executable_path=DRIVER)
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photos") / "photo.png"
+    Image.fromarray(smooth_pixels(192, 256, 5)).save(path)
+    return path
+
+
+class Page:
+    """What somebody at the page does and sees."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def element(self, css: str) -> Any:
+        return self.driver.find_element(By.CSS_SELECTOR, css)
+
+    def text(self, css: str) -> str:
+        return str(self.element(css).text)
+
+    def until(self, what: Any) -> Any:
+        # what the page has replaced meanwhile is looked for again
+        ignored = [StaleElementReferenceException]
+        waiting = WebDriverWait(self.driver, SECONDS, 0.05, ignored_exceptions=ignored)
+        return waiting.until(lambda _: what())
+
+    def upload(self, path: Path) -> None:
+        self.element("#file").send_keys(str(path))
+
+    def script(self, code: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(code, *arguments)
+
+    def click(self, css: str) -> None:
+        self.script("arguments[0].click()", self.element(css))
+
+    def slide(self, index: int) -> None:
+        self.script(
+            "const s = document.querySelector('#slider'); s.value = arguments[0];"
+            "s.dispatchEvent(new Event('input'))",
+            index,
+        )
+
+    def pixels(self) -> np.ndarray:
+        """What the canvas shows, (H, W, 3)."""
+        url = self.script("return document.querySelector('#canvas').toDataURL('image/png')")
+        data = base64.b64decode(url.partition(",")[2])
+        with Image.open(BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+
+    def log(self, kind: str) -> list[dict[str, Any]]:
+        return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]
+
+    def figures(self) -> dict[str, str]:
+        return {name: self.text(f"#{name}") for name in ("size", "bpp", "psnr", "ms-ssim")}
+
+
+@pytest.fixture
+def page(browser: webdriver.Chrome, address: str, photo: Path) -> Page:
+    """The page with a photo at its first version, and its comparisons."""
+    page = Page(browser)
+    if not browser.current_url.startswith(address):
+        browser.get(address)
+        page.until(lambda: "ready" in page.element("body").get_attribute("class"))
+    if page.text("#photo-name").partition(" ")[0] != photo.name:
+        page.upload(photo)
+        page.until(lambda: page.text("#photo-name").startswith(f"{photo.name} "))
+    page.until(lambda: page.text("#row-avif td:last-child") not in ("", "–"))
+    return page
+
+
+def test_upload_shows_figures_rivals_and_the_curve(page: Page, photo: Path) -> None:
+    assert page.text("#photo-name").startswith(photo.name)
+    assert page.text("#size").endswith("B")
+    assert float(page.text("#psnr").split()[0]) > 20
+    assert page.text("#encode").endswith("ms") and page.text("#decode").endswith("ms")
+    assert "kMAC per pixel" in page.text("#macs")
+    ours = page.text("#row-ours td")
+    for row in ("jpeg", "webp", "avif"):
+        number = float(page.text(f"#row-{row} td").split()[0])
+        assert abs(number / float(ours.split()[0]) - 1) < 0.6  # the smallest JPEG is larger
+    page.until(lambda: len(page.driver.find_elements(By.CSS_SELECTOR, "#chart .dot")) > 20)
+    page.until(lambda: "points measured" in page.text("#curve-words"))
+    assert len(page.driver.find_elements(By.CSS_SELECTOR, "#chart .dot")) == 5 * 31
+    assert page.element("#chart").get_attribute("aria-label").startswith("Rate and quality: from")
+
+
+def test_the_slider_goes_from_the_smallest_to_the_best(page: Page) -> None:
+    last = int(page.element("#slider").get_attribute("max"))
+    seen = []
+    for index in (0, last // 2, last):
+        before = page.text("#right-label")
+        page.slide(index)
+        page.until(lambda b=before: page.text("#right-label") != b)
+        seen.append(page.figures())
+    psnr = [float(figures["psnr"].split()[0]) for figures in seen]
+    bpp = [float(figures["bpp"].split()[0]) for figures in seen]
+    assert psnr == sorted(psnr) and bpp == sorted(bpp)
+    assert psnr[-1] > psnr[0] + 2
+    page.element("#slider").send_keys(Keys.ARROW_LEFT)  # the keyboard does it too
+    page.until(lambda: page.figures()["bpp"] != seen[-1]["bpp"])
+
+
+def test_a_width_is_picked(page: Page) -> None:
+    page.click("#widths input[value='96']")
+    page.until(lambda: page.text("#right-label").startswith("SlimCAE 96"))
+    assert page.text("#macs").startswith("6.71 kMAC per pixel")
+    page.click("#widths input[value='any']")
+    page.until(lambda: page.element("#slider").get_attribute("max") != "30")
+
+
+def test_the_divider_moves_by_keys_and_shows_both(page: Page, photo: Path) -> None:
+    divider = page.element("#divider")
+    assert divider.get_attribute("role") == "slider"
+    shown = {}
+    for key, value in ((Keys.HOME, "0"), (Keys.END, "100")):
+        divider.send_keys(key)
+        page.until(lambda v=value: divider.get_attribute("aria-valuenow") == v)
+        page.script("return new Promise(requestAnimationFrame)")
+        page.script("return new Promise((r) => setTimeout(r, 60))")
+        shown[value] = page.pixels()
+    assert not np.array_equal(shown["0"], shown["100"])
+    divider.send_keys(Keys.HOME, *[Keys.ARROW_RIGHT] * 3)
+    assert divider.get_attribute("aria-valuenow") == "3"
+    divider.send_keys(Keys.SHIFT, Keys.ARROW_RIGHT)
+    # zoomed to single pixels, the left side shows the photo's own values, in crisp blocks
+    divider.send_keys(Keys.END)
+    canvas = page.element("#canvas")
+    canvas.send_keys("1", "+", "+", "+", "+", "+", "+", "+", "+", "+", "+", "+")
+    page.script("return new Promise((r) => setTimeout(r, 80))")
+    view = page.pixels()
+    original = np.asarray(Image.open(photo))
+    height, width, _ = view.shape
+    middle = view[height // 2, width // 2]
+    around = original[94:99, 126:131].reshape(-1, 3)
+    assert (around == middle).all(axis=1).any()
+    block = view[height // 2 - 40 : height // 2 + 40, width // 2 - 40 : width // 2 + 40]
+    assert len(np.unique(block.reshape(-1, 3), axis=0)) <= 10 * 10
+    canvas.send_keys("0")
+
+
+def test_the_difference_is_black_where_nothing_differs(page: Page) -> None:
+    page.click("input[name='view'][value='difference']")
+    page.script("return new Promise((r) => setTimeout(r, 80))")
+    differing = page.pixels()
+    assert differing.any()
+    page.click("input[name='view'][value='split']")
+    page.script("return new Promise((r) => setTimeout(r, 80))")
+    assert page.pixels().mean() > differing.mean()
+
+
+def test_other_formats_take_the_place_of_the_original(page: Page) -> None:
+    for row, name in (("jpeg", "JPEG"), ("avif", "AVIF")):
+        page.click(f"#row-{row} input")
+        page.until(lambda n=name: page.text("#left-label").startswith(n))
+    page.click("#row-original input")
+    page.until(lambda: page.text("#left-label") == "Original")
+
+
+def test_two_models_on_the_same_photo(page: Page) -> None:
+    page.click("#row-model input")
+    page.until(lambda: page.text("#left-label").startswith("tiny@1 · "))
+    page.until(lambda: page.text("#row-model td").endswith("B"))
+    page.until(lambda: page.driver.find_elements(By.CSS_SELECTOR, "#chart .dot.second"))
+    page.click("#row-original input")
+    page.until(lambda: page.text("#left-label") == "Original")
+
+
+def test_the_download_decodes_on_the_command_line(page: Page, tmp_path: Path) -> None:
+    link = page.element("#download")
+    assert link.get_attribute("download") == "photo.scae"
+    with urllib.request.urlopen(link.get_attribute("href")) as response:
+        (tmp_path / "photo.scae").write_bytes(response.read())
+    with urllib.request.urlopen(page.element("#download-png").get_attribute("href")) as response:
+        (tmp_path / "page.png").write_bytes(response.read())
+    assert main(["decompress", str(tmp_path / "photo.scae"), "--quiet"]) == 0
+    ours, shown = (Image.open(tmp_path / name) for name in ("photo.png", "page.png"))
+    difference = np.asarray(ours).astype(int) - np.asarray(shown)
+    assert np.abs(difference).max() <= 1
+    size = (tmp_path / "photo.scae").stat().st_size
+    assert page.text("#size") in (f"{size} B", f"{size / 1000:.2f} kB", f"{size / 1000:.1f} kB")
+
+
+def test_errors_are_said_in_words(page: Page, tmp_path: Path) -> None:
+    before = page.text("#photo-name")
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    huge = tmp_path / "huge.png"
+    huge.write_bytes(bytes(2_000_001))
+    wide = tmp_path / "wide.png"
+    Image.new("1", (9000, 9000)).save(wide)
+    for path, words in ((broken, "damaged"), (huge, "at most 2.00 MB"), (wide, "40,000,000")):
+        page.upload(path)
+        page.until(lambda w=words: w in page.text("#alert-words"))
+        assert page.element("#alert").get_attribute("role") == "alert"
+        page.click("#alert-close")
+    assert page.text("#photo-name") == before  # what was there stays
+
+
+def test_slow_work_shows_progress_and_is_cancelled(page: Page, tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    Image.linear_gradient("L").resize((4000, 3000)).save(large)
+    page.upload(large)
+    page.until(lambda: " of 12" in page.text("#busy-words"))
+    assert page.element("#busy-bar").get_attribute("max") == "12"
+    page.click("#cancel")
+    page.until(lambda: not page.element("#busy").is_displayed())
+    assert page.text("#size") == "–"  # nothing was made of it
+    assert not page.element("#alert").is_displayed()
+
+
+def test_a_scae_file_is_opened(page: Page, tmp_path: Path, photo: Path) -> None:
+    path = tmp_path / "small.scae"
+    argv = ["compress", str(photo), "-o", str(path), "--width", "48", "--quiet"]
+    assert main(argv) == 0
+    page.upload(path)
+    page.until(lambda: page.text("#photo-name").startswith("small.scae"))
+    assert page.text("#file-width").startswith("48")
+    assert not page.element("#slider").is_displayed()
+
+
+def test_fits_a_phone(page: Page) -> None:
+    size = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        assert page.script("return document.documentElement.scrollWidth") == 390
+        wide = page.script(
+            "return [...document.querySelectorAll('body *')].filter((e) => e.offsetParent &&"
+            " !e.closest('.stage') &&"
+            " e.getBoundingClientRect().right > 391).map((e) => e.outerHTML.slice(0, 80))"
+        )
+        assert wide == []
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_nothing_came_from_elsewhere_and_nothing_was_complained_about(
+    page: Page, address: str
+) -> None:
+    entries = [json.loads(entry["message"])["message"] for entry in page.log("performance")]
+    urls = {
+        entry["params"]["request"]["url"]
+        for entry in entries
+        if entry["method"] == "Network.requestWillBeSent"
+    }
+    assert any("/photos/" in url for url in urls)
+    web = {url for url in urls if url.startswith(("http", "ws"))}  # the rest is the browser's own
+    assert {url for url in web if not url.startswith(address)} == set()
+    said = [entry["message"] for entry in page.log("browser")]
+    refused = [line for line in said if "status of 400" in line or "status of 413" in line]
+    assert len(refused) == 2  # the broken file and the one of too many pixels
+    assert said == refused

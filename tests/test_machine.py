@@ -1,0 +1,31 @@
+"""Which machine this is, in words."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from slimcae import machine
+from slimcae.machine import describe_machine
+
+
+def test_it_names_the_processor_that_the_system_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "cpuinfo"
+    place.write_text("processor\t: 0\nmodel name\t: Fast 9000 @ 3 GHz\nmodel name\t: other\n")
+    monkeypatch.setattr(machine, "_CPUINFO", place)
+    assert describe_machine().startswith(f"Fast 9000 @ 3 GHz, {os.cpu_count()} cores, ")
+
+
+@pytest.mark.parametrize("text", [None, "", "model name\t: \x1b[31m\n", "model name"])
+def test_elsewhere_it_names_the_architecture(
+    text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "cpuinfo"
+    if text is not None:
+        place.write_text(text)
+    monkeypatch.setattr(machine, "_CPUINFO", place)
+    monkeypatch.setattr("platform.processor", lambda: "")
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    assert describe_machine().startswith("riscv64, ")
