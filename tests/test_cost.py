@@ -104,25 +104,27 @@ MEASURE = """
 import re, sys, torch
 from pathlib import Path
 from slimcae.model.config import SlimCAEConfig
+from slimcae.model.inference import Synthesis
 from slimcae.model.slimcae import SlimCAE
 def peak():  # of this program; ru_maxrss remembers the one that started it
     return 1024 * int(re.search(r"VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1])
-width, height, columns = map(int, sys.argv[1:])
-model = SlimCAE(SlimCAEConfig((width,))).eval()
+width, height, columns = map(int, sys.argv[2:])
+synthesis = Synthesis(SlimCAE(SlimCAEConfig((width,))), width, getattr(torch, sys.argv[1]))
 with torch.inference_mode():
-    model.g_s(torch.zeros(1, width, 2, 2))
+    synthesis(torch.zeros(width, 2, 2))
     before = peak()
-    model.g_s(torch.ones(1, width, height // 16, columns // 16))
+    synthesis(torch.ones(width, height // 16, columns // 16))
 print(peak() - before)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("width", [48, 192])
-def test_the_networks_memory_is_what_a_process_takes(width: int) -> None:
+def test_the_networks_memory_is_what_a_process_takes(width: int, precision: str) -> None:
     size = (768, 1024)
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *map(str, (width, *size))],
+        [sys.executable, "-c", MEASURE, precision, *map(str, (width, *size))],
         capture_output=True,
         timeout=120,
         check=True,

@@ -19,19 +19,21 @@ WINDOW = 1024
 HALO = 32
 """... and this many more on each side, which are thrown away."""
 
-# Peak resident bytes of `g_s` beyond the program itself: float32, inference mode, 1 and 2 threads,
-# getrusage's ru_maxrss of fresh processes, less what it was after a run on 2x2 latents; torch 2.13
-# on x86-64. The highest of both thread counts in MB, and behind it what the line below gives:
+# Peak resident bytes of decoding, beyond the program with its model, in MB, as `slimcae profile`
+# measures it in fresh processes (the larger of float32 and bfloat16; torch 2.13 on x86-64, two
+# threads), and behind it what `decoder_memory` says:
 #
-#   window       48         72         96         144        192
-#   512x512      26  (45)   28  (51)   45  (58)   56  (70)   86  (83)
-#   768x768      47  (80)   62  (95)   83 (109)  124 (137)  168 (165)
-#   1088x1088   109 (145)  151 (173)  176 (201)  202 (258)  279 (315)
-#   512x2048     91 (130)  118 (155)  144 (180)  189 (231)  250 (281)
+#   picture       48         96        192
+#   512x512       17  (28)   24  (34)   35  (47)
+#   768x768       26  (41)   35  (56)   68  (84)
+#   1024x1024     34  (60)   46  (86)   93 (137)
+#   512x2048      32  (44)   49  (58)   82  (86)
+#   2048x2048     63  (94)   93 (124)  160 (184)
 #
-# C per pixel are the four float32 tensors of the last GDN, at a quarter of the resolution.
+# A filter holds a value at a quarter of the resolution, of 4 bytes, and more in the layers around.
 _FIXED_BYTES = 16 * 2**20
-_BYTES_PER_PIXEL = 60
+_BYTES_PER_PIXEL = 8
+_BYTES_PER_PIXEL_AND_FILTER = 0.5
 
 
 def encoder_macs(width: int) -> float:
@@ -75,7 +77,8 @@ def decoder_memory(header: Header) -> int:
     window = math.prod(
         min(_padded(side), WINDOW + 2 * HALO) for side in (header.image_height, header.image_width)
     )
-    network = _FIXED_BYTES + (_BYTES_PER_PIXEL + width) * window
+    per_pixel = _BYTES_PER_PIXEL + _BYTES_PER_PIXEL_AND_FILTER * width
+    network = _FIXED_BYTES + math.ceil(per_pixel * window)
     symbols = 2 * width * padded_pixels(header) // DOWNSAMPLING**2
     return network + symbols + 3 * 3 * header.image_height * header.image_width
 
