@@ -144,7 +144,7 @@ def _draw_rd(
         axes.plot(
             x, y, style, color=BLUE, linewidth=2.4, markersize=size, label=results.name, zorder=3
         )
-    for group, style in ((others, "-"), (references, (0, (4, 2)))):
+    for group, dashes in ((others, "-"), (references, "--")):
         for name, results in group.items():
             curve = _finite(results, quality)
             if len(curve) < 2:
@@ -157,7 +157,7 @@ def _draw_rd(
                 y,
                 color=colour_of(name),
                 linewidth=1.3,
-                linestyle=style,
+                linestyle=dashes,
                 marker=marker_of(name) if group is others else "",
                 markersize=4,
                 label=name,
@@ -314,11 +314,11 @@ def _label_tags(axes: "Axes", tags: Sequence[_Tag]) -> None:
         bars.append(Bbox.from_extents(x, low, x, high))
     own = [point for point, tag in zip(points, tags, strict=True) if tag.colour == BLUE]
     line = [  # between our points, in pieces
-        Bbox.from_bounds(*(start + part * (end - start)), 0, 0)
+        Bbox.from_bounds(x, y, 0, 0)
         for start, end in pairwise(own)
-        for part in np.linspace(0, 1, 100)
+        for x, y in np.linspace(start, end, 100)
     ]
-    taken = [*(bar.padded(4 * dot) for bar in bars), *(piece.padded(2 * dot) for piece in line)]
+    taken = [piece.padded(2 * dot) for piece in line]
     # ours first: nothing else may take their places
     order = sorted(range(len(tags)), key=lambda k: (tags[k].colour != BLUE, points[k][1]))
     for k in order:
@@ -340,6 +340,8 @@ def _label_tags(axes: "Axes", tags: Sequence[_Tag]) -> None:
         others = [other.padded(dot) for other in bars if other is not bar]
         if not ours:
             others += [piece.padded(dot) for piece in line]
+        # further from the marks of others, lest it seem to be theirs
+        marks = [other.padded((4 if other is bar else 7) * dot) for other in bars]
         free = []
         for place in _places(size.width, size.height, bar.y0 - y, bar.y1 - y, dot):
             box = Bbox.from_bounds(
@@ -350,8 +352,8 @@ def _label_tags(axes: "Axes", tags: Sequence[_Tag]) -> None:
             )
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
             inside = inside and frame.y0 <= box.y0 and box.y1 <= frame.y1
-            if inside and not box.count_overlaps(taken):
-                way = np.linspace((x, y + place.start), (x + place.right, y + place.up), 60)
+            if inside and not box.count_overlaps([*taken, *marks]):
+                way = np.linspace((x, y), (x + place.right, y + place.up), 60)
                 crossed = any(other.contains(*at) for at in way for other in others)
                 free.append((crossed, place, box, way))
                 if not crossed:
@@ -379,12 +381,11 @@ def _label_tags(axes: "Axes", tags: Sequence[_Tag]) -> None:
 class _Place(NamedTuple):
     """Where the middle of a name may be, in pixels from its point.
 
-    start: how far above the point what leads to the name begins. far: a line is needed.
+    far: a line has to lead there.
     """
 
     right: float
     up: float
-    start: float = 0.0
     far: bool = False
 
 
@@ -401,8 +402,8 @@ def _places(width: float, height: float, low: float, high: float, dot: float) ->
             yield _Place(right, up, far=far)
         if not far:
             for aside in (0.0, 0.25, -0.25, 0.45, -0.45):
-                yield _Place(aside * width, low - height / 2 - 5 * dot, low)
-                yield _Place(aside * width, high + height / 2 + 5 * dot, high)
+                yield _Place(aside * width, low - height / 2 - 5 * dot)
+                yield _Place(aside * width, high + height / 2 + 5 * dot)
 
 
 def colour_of(name: str) -> str:
