@@ -86,4 +86,14 @@ def _draw_memory(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
     peaks = [row[f"{way}_peak_bytes"] / 1e6 for row in rows for way, _ in _WAYS]
     axes.set_xlim(0, 1.2 * max(estimates + peaks))
     axes.set_xlabel("peak memory, MB", color=INK)
-    axes.legend(frameon=False, fontsize=8.5, loc="lower right", labelcolor=INK)
+    # above the bars, since marks may stand anywhere to their right
+    axes.legend(
+        frameon=False,
+        fontsize=8.5,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.97),
+        ncols=3,
+        columnspacing=1.2,
+        handlelength=1.4,
+        labelcolor=INK,
+    )
