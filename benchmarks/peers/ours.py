@@ -15,7 +15,6 @@ import protocol
 import slimcae
 from slimcae.bench.codecs import OurWidths, pillow_codecs
 from slimcae.codec.tiles import latent_grid, split
-from slimcae.coding.coder import SymbolCoder
 from slimcae.model.bottleneck import EntropyBottleneck
 from slimcae.model.gdn import SlimmableGDN
 from slimcae.profiling.stages import stage_seconds
@@ -41,7 +40,6 @@ class Ours:
         options = {} if precision is None else {"precision": precision}
         self.codec = slimcae.load(**options)
         self.widths = OurWidths(self.codec)
-        self.coders: dict[int, SymbolCoder] = {}
         found, missing = pillow_codecs(torch.get_num_threads())
         for sentence in missing:
             print(sentence, file=sys.stderr)
@@ -74,10 +72,8 @@ class Ours:
         return timed(lambda: self.widths.encode(self.pixels, width), self.widths.decode)
 
     def stages(self, width: int) -> protocol.Answer:
-        """Seconds of network and coder alone on each side."""
-        if width not in self.coders:
-            self.coders[width] = SymbolCoder(self.codec.model.tables[width][0])
-        encode, decode = stage_seconds(self.codec, self.pixels, width, self.coders[width])
+        """Seconds of network and coder on each side."""
+        encode, decode = stage_seconds(self.codec, self.pixels, width)
         return {"encode": vars(encode), "decode": vars(decode)}
 
     def matrix_rate(self, precision: str) -> protocol.Answer:

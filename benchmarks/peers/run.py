@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 PRECISIONS = ("float32", "bfloat16")
 SEEDS = (0, 1, 2)
 STAGES_EVERY = 3
-"""Network and coder alone are timed on every third picture."""
+"""Network and coder are timed on every third picture."""
 
 
 def main() -> None:

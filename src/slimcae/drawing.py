@@ -12,6 +12,7 @@ from slimcae.files import atomic_path
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import AbstractPathEffect
 
 INK, GRID = "#333333", "#E3E3E3"
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -38,6 +39,13 @@ def tidy(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(INK)
     axes.tick_params(colors=INK, labelsize=9)
+
+
+def halo() -> "list[AbstractPathEffect]":
+    """A white edge for texts that lie on lines."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=2.5, foreground="white")]
 
 
 def save(figure: "Figure", path: Path) -> None:

@@ -50,8 +50,8 @@ def test_each_picture_goes_through_all_and_each_size_is_warmed_up_once(
     calls: list[tuple[str, float]] = []
     first = FakeContender("first", (1.0, 2.0), clock=clock, calls=calls)
     second = FakeContender("second", (3.0,), clock=clock, calls=calls)
-    curves, count = measure([first, second], images)
-    assert count == 3
+    curves, pictures = measure([first, second], images)
+    assert pictures == [(images[0], 8, 6), (images[1], 4, 4), (images[2], 8, 6)]
     assert [[point.setting for point in curve] for curve in curves] == [[1, 2], [3]]
     # warm-up and picture, warm-up and picture, picture
     assert [point for _, point in calls] == [1, 2, 3] * 5
@@ -76,7 +76,7 @@ def test_a_picture_that_cannot_be_read_is_left_out(
     good, bad = picture(tmp_path / "a.png", 1), tmp_path / "b.png"
     bad.write_bytes(b"no picture")
     codec = FakeContender("fake", (1.0,), clock=clock)
-    assert measure([codec], [bad, good]).num_images == 1
+    assert measure([codec], [bad, good]).pictures == [(good, 8, 6)]
     assert "image skipped: " in caplog.text and "b.png" in caplog.text
     with pytest.raises(ImageError, match="none of the 1 images"):
         measure([codec], [bad])

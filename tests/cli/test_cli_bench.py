@@ -41,6 +41,9 @@ def test_two_pictures_through_everything(
         assert [line for line in lines if line.startswith(f"{name} ")], name
         assert [line for line in lines if line.startswith(f"  {name}: ")], name  # settings
     assert any(line.startswith("BD-rate of SlimCAE") for line in lines)
+    assert "published" not in out
+    assert err.count("no BD-rates against published curves") == err.count("of Kodak") == 1
+    assert "(not 24, but 2)" in err
     assert f"report written: {prefix}.csv" in err
     document = json.loads((tmp_path / "out" / "b_slimcae.json").read_text(encoding="utf-8"))
     assert document["results"]["setting"] == [8, 12] or document["results"]["setting"] == [12, 8]
@@ -66,6 +69,7 @@ def test_what_is_absent_is_said_once(
     assert call(["bench", photos, "-m", model, "--report_path", tmp_path / "b"]) == 0
     out, err = capsys.readouterr()
     assert err.count("JPEG XL left out") == 1
+    assert "Kodak" not in err  # nobody asked for published curves
     assert "JPEG XL" not in out and "AVIF" not in out
 
 

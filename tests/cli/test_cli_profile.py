@@ -31,7 +31,7 @@ ROWS = [
         encoder_macs=encoder_macs(width),
         decoder_macs=decoder_macs(width),
         memory=peaks,
-        decoder_bound=bound,
+        decoder_estimate=bound,
         encode=Stages(0.1, 0.06, 0.025),
         decode=Stages(0.2, 0.15, 0.02),
     )

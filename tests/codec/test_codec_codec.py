@@ -145,7 +145,7 @@ def test_symbols_do_not_depend_on_threads_or_precision(codec: Codec) -> None:
         try:
             for precision in ("float32", "bfloat16"):
                 other = Codec(codec.model, precision=precision)
-                decoded = other._coder(Point(8, 0)).decode(file.tiles[0], shape)
+                decoded = other.coder(Point(8, 0)).decode(file.tiles[0], shape)
                 np.testing.assert_array_equal(decoded, expected)
         finally:
             torch.set_num_threads(1)
@@ -215,7 +215,7 @@ def test_symbols_beyond_the_limit_are_clipped_and_said(
     caplog.set_level("INFO", "slimcae")
     data = wild.compress(Image.fromarray(smooth_pixels(32, 32, seed=10)), 12)
     assert "clipped" in caplog.text
-    symbols = wild._coder(Point(12, 0)).decode(container.read(data).tiles[0], (12, 2, 2))
+    symbols = wild.coder(Point(12, 0)).decode(container.read(data).tiles[0], (12, 2, 2))
     assert np.abs(symbols).max() == 2**15 - 1
 
 

@@ -34,17 +34,17 @@ def row(width: int, **changes: Any) -> Complexity:
         "encoder_macs": 10.0 * width,
         "decoder_macs": 20.0 * width,
         "memory": PeakMemory(3_000_000, 4_000_000),
-        "decoder_bound": 5_000_000,
+        "decoder_estimate": 5_000_000,
         "encode": Stages(0.05, 0.03, 0.01),
         "decode": Stages(0.1, 0.07, 0.02),
     }
     return Complexity(**settings | changes)
 
 
-def test_the_median_round_of_each_part_counts(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_median_round_counts(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {12: [9.0, 1.0, 2.0, 30.0], 8: [9.0, 6.0, 5.0, 4.0]}  # the first is a warm-up
 
-    def stage_seconds(_codec: Any, pixels: Any, width: int, _coder: Any) -> Any:
+    def stage_seconds(_codec: Any, pixels: Any, width: int) -> Any:
         assert pixels.shape == (32, 48, 3)
         seconds = given[width].pop(0)
         return Stages(seconds, seconds / 2, 0.25), Stages(2 * seconds, 0.5, seconds / 4)
@@ -60,7 +60,7 @@ def test_the_median_round_of_each_part_counts(model: Path, monkeypatch: pytest.M
     assert wide.decoder_macs == decoder_macs(12)
     assert (wide.pixels, wide.memory) == (32 * 48, None)
     picture = Image.fromarray(np.zeros((32, 48, 3), np.uint8))
-    assert narrow.decoder_bound == decoder_memory(read_header(codec.compress(picture, 8)))
+    assert narrow.decoder_estimate == decoder_memory(read_header(codec.compress(picture, 8)))
     with pytest.raises(ConfigError, match="--repeats 0"):
         complexity(codec, model, 0)
 

@@ -54,11 +54,19 @@ class _Run:
     decode_seconds: float
 
 
+class Seen(NamedTuple):
+    """A picture that was measured: its file, and its size in pixels."""
+
+    path: Path
+    width: int
+    height: int
+
+
 class Measured(NamedTuple):
-    """The points of each contender, and of how many images they are the means."""
+    """The points of each contender, and the pictures of which they are the means."""
 
     curves: list[list[BenchPoint]]
-    num_images: int
+    pictures: list[Seen]
 
 
 Progress = Callable[[Sequence[Path]], Iterable[Path]]
@@ -85,12 +93,14 @@ def measure(
     jobs = [(contender, point) for contender in contenders for point in contender.points]
     runs: list[list[_Run]] = [[] for _ in jobs]
     warm = set()
+    pictures = []
     for path in progress(images):
         try:
             pixels = read_picture(path).pixels
         except ImageError as error:
             log.warning("image skipped: %s", error)
             continue
+        pictures.append(Seen(path, width=pixels.shape[1], height=pixels.shape[0]))
         if pixels.shape not in warm:
             warm.add(pixels.shape)
             for contender, point in jobs:
@@ -104,7 +114,7 @@ def measure(
         for (contender, point), found in zip(jobs, runs, strict=True)
     )
     curves = [[next(points) for _ in contender.points] for contender in contenders]
-    return Measured(curves, len(runs[0]))
+    return Measured(curves, pictures)
 
 
 def _run(contender: Contender, point: float, pixels: Pixels, repeats: int) -> _Run:

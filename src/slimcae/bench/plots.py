@@ -1,9 +1,10 @@
 """Plots of a benchmark: quality over rate, and what the bits cost in time."""
 
 import math
+import re
 import statistics
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,7 @@ from slimcae.drawing import (
     PURPLE,
     SKY,
     VERMILION,
+    halo,
     new_figure,
     save,
     tidy,
@@ -28,6 +30,7 @@ from slimcae.evaluation.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ANCHOR = "JPEG"
 """Whose rate is 100 % in the plot of times."""
@@ -37,16 +40,30 @@ _COLOURS = {
     "WebP": ORANGE,
     "JPEG 2000": "#B8A000",
     "AVIF": VERMILION,
+    "AVIF speed 6": "#A84300",
+    "AVIF speed 8": "#F59A62",
     "JPEG XL": PURPLE,
+    "JPEG XL effort 3": "#E09CC2",
+    "JPEG XL effort 7": "#943B6E",
     "AV1": SKY,
     "BPG": "#8C5A9E",
     "VVC": GREY,
     "Factorized": GREEN,
     "CompressAI": GREEN,
 }
-"""By how a name begins."""
-_LABEL_STEP = 0.06
-"""Least distance of two labels above each other, as a part of the height."""
+_MARKERS = {
+    "JPEG": "s",
+    "WebP": "P",
+    "JPEG 2000": "X",
+    "AVIF": "^",
+    "AVIF speed 8": "v",
+    "JPEG XL": "D",
+    "JPEG XL effort 3": "d",
+}
+"""Both by how a name begins. Two settings of a codec differ in lightness and marker; the slower is
+the darker one."""
+_COLUMNS = 5
+"""Of the legend, at most."""
 
 
 def plot_rd(
@@ -75,8 +92,28 @@ def plot_rd(
     ):
         _draw_rd(axes, ours, others, references, quality, labels)
     figure.suptitle(subtitle, fontsize=10, color=INK, x=0.01, ha="left")
+    _add_legend(figure)
     save(figure, path)
     return True
+
+
+def _add_legend(figure: "Figure") -> None:
+    """All curves that can be seen in any panel, once, below the panels in columns that fit."""
+    lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
+    for columns in reversed(range(1, _COLUMNS + 1)):
+        legend = figure.legend(
+            handles=list(lines.values()),
+            loc="outside lower center",
+            ncols=min(columns, len(lines)),
+            fontsize=9.5,
+            labelcolor=INK,
+            frameon=False,
+            handlelength=2.6,
+        )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(len(lines) / columns))
 
 
 def _finite(results: Results, quality: str) -> list[tuple[float, float]]:
@@ -97,85 +134,51 @@ def _draw_rd(
     span = max(high - low, 1.0)
     axes.set_xlim(0, 1.12 * max(rate for rate, _ in main))
     axes.set_ylim(low - 0.25 * span, high + 0.32 * span)
-    ends: list[_End] = []
-    for group, style in ((references, (0, (4, 2))), (others, "-")):
-        for name, results in group.items():
-            curve = _finite(results, quality)
-            if len(curve) < 2:
-                continue
-            x, y = zip(*curve, strict=True)
-            axes.plot(x, y, color=colour_of(name), linewidth=1.3, linestyle=style)
-            end = _end(axes, x, y, name)
-            if end is not None:
-                ends.append(end)
+    right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
     for number, results in enumerate(ours):
         curve = _finite(results, quality)
         if not curve:
             continue
         x, y = zip(*curve, strict=True)
         style, size = ("o-", 6) if number == 0 else ("D", 3.5)
-        axes.plot(x, y, style, color=BLUE, linewidth=2.4, markersize=size)
-        ends.append(_End(y[-1], 0.0, results.name, BLUE))
+        axes.plot(
+            x, y, style, color=BLUE, linewidth=2.4, markersize=size, label=results.name, zorder=3
+        )
+    for group, dashes in ((others, "-"), (references, "--")):
+        for name, results in group.items():
+            curve = _finite(results, quality)
+            if len(curve) < 2:
+                continue
+            x, y = zip(*curve, strict=True)
+            if x[0] >= right or float(np.interp(right, x, y)) <= bottom:
+                continue  # nothing of it would be seen
+            axes.plot(
+                x,
+                y,
+                color=colour_of(name),
+                linewidth=1.3,
+                linestyle=dashes,
+                marker=marker_of(name) if group is others else "",
+                markersize=4,
+                label=name,
+            )
     for (rate, value), label in zip(main, labels, strict=False):
         axes.annotate(
             label,
             (rate, value),
-            xytext=(5, -5),
+            xytext=(-4, 4),
             textcoords="offset points",
-            va="top",
+            ha="right",
+            va="bottom",
             fontsize=9.5,
+            fontweight="bold",
             color=BLUE,
+            path_effects=halo(),
+            zorder=4,
         )
-    _label_ends(axes, ends)
     tidy(axes)
     axes.set_xlabel("bits per pixel", color=INK)
     axes.set_ylabel(f"{QUALITIES[quality]} (dB)", color=INK)
-
-
-class _End(NamedTuple):
-    """Where a curve leaves the axes: at this height, and of those at the top, so far left."""
-
-    height: float
-    left: float
-    name: str
-    colour: str
-
-
-def _end(axes: "Axes", x: Sequence[float], y: Sequence[float], name: str) -> _End | None:
-    """The end of a rising curve, if any of it is within the axes."""
-    right, (bottom, top) = axes.get_xlim()[1], axes.get_ylim()
-    height = float(np.interp(right, x, y))
-    if x[0] >= right or height <= bottom:
-        return None
-    left = -float(np.interp(top, y, x)) if height > top else -right
-    return _End(min(height, top), left, name, colour_of(name))
-
-
-def _label_ends(axes: "Axes", ends: Sequence[_End]) -> None:
-    """Names at the right edge in the order of their curves, pushed apart where they would touch."""
-    bottom, top = axes.get_ylim()
-    ordered = sorted(ends)
-    places: list[float] = []
-    for end in ordered:
-        place = (end.height - bottom) / (top - bottom)
-        places.append(max(place, places[-1] + _LABEL_STEP) if places else place)
-    limit = 1.0
-    for k in reversed(range(len(places))):  # too many at the top push those below them down
-        places[k] = min(places[k], limit)
-        limit = places[k] - _LABEL_STEP
-    for place, end in zip(places, ordered, strict=True):
-        axes.annotate(
-            end.name,
-            (1.0, place),
-            xycoords="axes fraction",
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9.5,
-            color=end.colour,
-            fontweight="bold" if end.colour == BLUE else "normal",
-            annotation_clip=False,
-        )
 
 
 def plot_times(
@@ -189,7 +192,8 @@ def plot_times(
     """Bits at equal PSNR over the time of a picture, on both sides; False if nothing can be drawn.
 
     A rate counts as a part of that of `ANCHOR` at the same PSNR. Of ours every point is shown; of
-    the others the median over their points within our range of PSNR, and how far these reach.
+    the others the median over their points within our range of PSNR, and how far these reach. Below
+    the subtitle stands what this means, and with which precision and threads ours ran.
 
     Raises:
         OSError: the file cannot be written.
@@ -198,7 +202,7 @@ def plot_times(
         return False
     anchor = curve_of(others[ANCHOR], "psnr-rgb")
     reach = [value for _, value in _finite(ours, "psnr-rgb")]
-    figure = new_figure(9.6, 4.6)
+    figure = new_figure(9.6, 4.9)
     ways = ("encoding", "decoding")
     panels = []
     for axes, way in zip(figure.subplots(1, 2, sharey=True), ways, strict=True):
@@ -214,14 +218,31 @@ def plot_times(
         axes.set_xlabel(f"{way}, ms per picture (median)", color=INK)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         low, high = axes.get_xlim()
-        axes.set_xlim(low, high * (high / low) ** 0.25)  # with room for the names
+        # with room for the names
+        axes.set_xlim(low / (high / low) ** 0.1, high * (high / low) ** 0.25)
         panels.append((axes, tags))
     figure.axes[0].set_ylabel(f"bits at equal PSNR ({ANCHOR} = 100 %)", color=INK)
-    figure.suptitle(subtitle, fontsize=10, color=INK, x=0.01, ha="left")
-    for axes, tags in panels:  # where names touch depends on the limits of both
+    lines = (
+        subtitle,
+        f"{ours.name}{_how(ours)}: a point for each width.",
+        "Others: medians over their settings in the same range of PSNR; "
+        "bars: fewest to most bits of these.",
+    )
+    figure.suptitle("\n".join(lines), fontsize=10, color=INK, x=0.01, ha="left")
+    figure.draw_without_rendering()  # where names touch depends on where the panels come to lie
+    for axes, tags in panels:
         _label_tags(axes, tags)
     save(figure, path)
     return True
+
+
+def _how(results: Results) -> str:
+    """As in " (bfloat16, 2 threads)"; nothing where the description does not say it."""
+    found = re.search(r"(\w+), threads: (\d+)", results.description)
+    if not found:
+        return ""
+    precision, threads = found.groups()
+    return f" ({precision}, {threads} thread{'' if threads == '1' else 's'})"
 
 
 class _Tag(NamedTuple):
@@ -255,7 +276,7 @@ def _draw_other(axes: "Axes", name: str, points: Sequence[tuple[float, float]]) 
     x, y = (statistics.median(values) for values in zip(*points, strict=True))
     low, high = (f(rate for _, rate in points) for f in (min, max))
     axes.plot([x, x], [low, high], color=colour, linewidth=1.6, alpha=0.55)
-    axes.plot(x, y, "o", color=colour, markersize=5.5)
+    axes.plot(x, y, marker_of(name), color=colour, markersize=6)
     return _Tag(x, low, y, high, name, colour)
 
 
@@ -269,66 +290,132 @@ def _draw_own(
     return [_Tag(x, y, y, y, text, BLUE) for x, y, text in zip(x, y, texts, strict=True)]
 
 
+_DIRECTIONS = [
+    math.radians(k) for k in (0, 180, -90, 90, *range(-75, 90, 15), *range(105, 260, 15))
+]
+"""Where a name may stand from its point, the best first: right, left, below, above, between."""
+_NEAR, _FAR = (5.0, 8.0, 12.0), (17.0, 24.0, 32.0, 42.0)
+"""How far from it, in typographic points; from far away a line leads there."""
+
+
 def _label_tags(axes: "Axes", tags: Sequence[_Tag]) -> None:
-    """Texts beside their points, each on the first side where it touches nothing else."""
-    boxes = []
-    places = []
+    """Texts beside their points, each at the nearest place where it touches nothing else.
+
+    Nothing else stands between a point and its text either, if there is such a place.
+    """
+    from matplotlib.transforms import Bbox
+
+    dot = axes.figure.dpi / 72  # pixels of a typographic point
+    frame = axes.get_window_extent()
+    points = [axes.transData.transform((tag.x, tag.y)) for tag in tags]
+    bars = []
     for tag in tags:
-        (x, low), (_, high) = (
-            axes.transLimits.transform((math.log10(tag.x), value)) for value in (tag.low, tag.high)
-        )
-        boxes.append((x - 0.012, low - 0.015, x + 0.012, high + 0.015))
-        places.append((x, float(axes.transLimits.transform((math.log10(tag.x), tag.y))[1])))
-    own = [place for place, tag in zip(places, tags, strict=True) if tag.colour == BLUE]
-    for (x0, y0), (x1, y1) in pairwise(own):  # the line between our points, in pieces
-        for part in np.linspace(0, 1, 9):
-            x, y = x0 + part * (x1 - x0), y0 + part * (y1 - y0)
-            boxes.append((x - 0.005, y - 0.005, x + 0.005, y + 0.005))
+        (x, low), (_, high) = axes.transData.transform([(tag.x, tag.low), (tag.x, tag.high)])
+        bars.append(Bbox.from_extents(x, low, x, high))
+    own = [point for point, tag in zip(points, tags, strict=True) if tag.colour == BLUE]
+    line = [  # between our points, in pieces
+        Bbox.from_bounds(x, y, 0, 0)
+        for start, end in pairwise(own)
+        for x, y in np.linspace(start, end, 100)
+    ]
+    taken = [piece.padded(2 * dot) for piece in line]
     # ours first: nothing else may take their places
-    for tag, (x, y) in sorted(
-        zip(tags, places, strict=True), key=lambda pair: (pair[0].colour != BLUE, pair[0].y)
-    ):
-        width, height = 0.0158 * len(tag.text), 0.04
-        sides = [
-            (x + 0.02, y - height / 2),
-            (x - width / 2, y - 0.025 - height),
-            (x - width / 2, y + 0.025),
-            (x - 0.02 - width, y - height / 2),
-            (x + 0.015, y - 0.02 - height),
-            (x + 0.015, y + 0.02),
-            (x + 0.02, y + 0.075),
-            (x + 0.02, y - 0.075 - height),
-        ]
-        left, bottom = next(
-            (
-                (left, bottom)
-                for left, bottom in sides
-                if left > 0
-                and left + width < 1.02
-                and not any(
-                    left < box[2]
-                    and box[0] < left + width
-                    and bottom < box[3]
-                    and box[1] < bottom + height
-                    for box in boxes
-                )
-            ),
-            sides[0],
-        )
-        boxes.append((left, bottom, left + width, bottom + height))
-        axes.text(
-            left,
-            bottom + height / 2,
+    order = sorted(range(len(tags)), key=lambda k: (tags[k].colour != BLUE, points[k][1]))
+    for k in order:
+        tag, (x, y), bar = tags[k], points[k], bars[k]
+        ours = tag.colour == BLUE
+        text = axes.annotate(
             tag.text,
-            transform=axes.transAxes,
+            (tag.x, tag.y),
+            (0, 0),
+            textcoords="offset points",
+            ha="center",
             va="center",
             fontsize=8.5,
-            color=tag.colour,
-            fontweight="bold" if tag.colour == BLUE else "normal",
+            color=BLUE if ours else INK,
+            fontweight="bold" if ours else "normal",
+            path_effects=halo(),
         )
+        size = text.get_window_extent()
+        others = [other.padded(dot) for other in bars if other is not bar]
+        if not ours:
+            others += [piece.padded(dot) for piece in line]
+        # further from the marks of others, lest it seem to be theirs
+        marks = [other.padded((4 if other is bar else 7) * dot) for other in bars]
+        free = []
+        for place in _places(size.width, size.height, bar.y0 - y, bar.y1 - y, dot):
+            box = Bbox.from_bounds(
+                x + place.right - size.width / 2,
+                y + place.up - size.height / 2,
+                size.width,
+                size.height,
+            )
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
+            inside = inside and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if inside and not box.count_overlaps([*taken, *marks]):
+                way = np.linspace((x, y), (x + place.right, y + place.up), 60)
+                crossed = any(other.contains(*at) for at in way for other in others)
+                free.append((crossed, place, box, way))
+                if not crossed:
+                    break
+        if not free:  # more names than room: this one is left out
+            text.remove()
+            continue
+        _, place, box, way = min(
+            free, key=lambda found: found[0]
+        )  # of equals the first, the nearest
+        text.set_position((place.right / dot, place.up / dot))
+        taken.append(box.padded(2 * dot))
+        if place.far:
+            end = next(at for at in way if box.padded(dot).contains(*at))
+            axes.annotate(
+                "",
+                (tag.x, tag.y),
+                (end - (x, y)) / dot,
+                textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "color": tag.colour, "linewidth": 0.7},
+                zorder=1,
+            )
+
+
+class _Place(NamedTuple):
+    """Where the middle of a name may be, in pixels from its point.
+
+    far: a line has to lead there.
+    """
+
+    right: float
+    up: float
+    far: bool = False
+
+
+def _places(width: float, height: float, low: float, high: float, dot: float) -> Iterator[_Place]:
+    """All places to try, the nearest first.
+
+    width, height: of the name; low, high: the ends of the point's bar; dot: a typographic point,
+    all in pixels.
+    """
+    for distances, far in ((_NEAR, False), (_FAR, True)):
+        for away, angle in product(distances, _DIRECTIONS):
+            right = math.cos(angle) * (width / 2 + away * dot)
+            up = math.sin(angle) * (height / 2 + away * dot)
+            yield _Place(right, up, far=far)
+        if not far:
+            for aside in (0.0, 0.25, -0.25, 0.45, -0.45):
+                yield _Place(aside * width, low - height / 2 - 5 * dot)
+                yield _Place(aside * width, high + height / 2 + 5 * dot)
 
 
 def colour_of(name: str) -> str:
     """The colour of a codec: that of the longest known beginning of its name."""
-    known = [start for start in _COLOURS if name.startswith(start)]
-    return _COLOURS[max(known, key=len)] if known else SKY
+    return _longest(_COLOURS, name, SKY)
+
+
+def marker_of(name: str) -> str:
+    """The marker of a codec's points, in the same way."""
+    return _longest(_MARKERS, name, "o")
+
+
+def _longest(known: Mapping[str, str], name: str, default: str) -> str:
+    starts = [start for start in known if name.startswith(start)]
+    return known[max(starts, key=len)] if starts else default

@@ -35,11 +35,13 @@ def write_report(
     where: str,
     *,
     reference: bool,
+    kodak: bool = False,
 ) -> str:
     """Write all files, and return what to print.
 
     curves, settings: of each codec, the first `num_ours` being ours. where: images, machine and
-    date. reference: take published curves in, of codecs that were not measured.
+    date. reference: draw published curves, of codecs that were not measured. kodak: the images are
+    those of the published curves, so that BD-rates against these mean something.
 
     Raises:
         ConfigError: a file cannot be written.
@@ -49,18 +51,21 @@ def write_report(
     ours, others = results[:num_ours], {result.name: result for result in results[num_ours:]}
     names = {name.partition(" speed")[0].partition(" effort")[0] for name in others}
     references = {
-        f"{name} (published, Kodak)": curve
+        name: curve
         for name, curve in (published() if reference else {}).items()
         if name not in names
     }
+    drawn = references if kodak else {f"{name} (on Kodak)": c for name, c in references.items()}
+    dashed = "\ndashed: published curves" if references else ""
     labels = [point.label.rpartition(" ")[2] for point in sorted(curves[0], key=lambda p: p.bpp)]
     with write_errors(prefix):
         write_files(prefix, curves, descriptions)
         plot = prefix.with_name(f"{prefix.name}_rd.png")
-        plot_rd(plot, ours, others, references, labels=labels, subtitle=where)
+        plot_rd(plot, ours, others, drawn, labels=labels, subtitle=where + dashed)
         plot = prefix.with_name(f"{prefix.name}_time.png")
         plot_times(plot, ours[0], others, labels=labels, subtitle=where)
-    deltas = format_bd_rates(ours[0].name, bd_rates(ours[0], others | references))
+    compared = {f"{name}, published": c for name, c in references.items()} if kodak else {}
+    deltas = format_bd_rates(ours[0].name, bd_rates(ours[0], others | compared))
     lines = [
         f"  {points[0].codec}: {setting}" for points, setting in zip(curves, settings, strict=True)
     ]

@@ -60,7 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser,
         "--reference",
         action="store_true",
-        help="draw published curves, which are of Kodak, and compare with them",
+        help="draw published curves, which are of Kodak; give BD-rates against them if IMAGES are "
+        "the 24 Kodak images, too",
     )
     add_model_option(parser)
     add_network_options(parser)
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
     from slimcae import codec
     from slimcae.bench.codecs import Contender, OurQualities, OurWidths, pillow_codecs
     from slimcae.bench.measure import measure
+    from slimcae.bench.published import why_not_kodak
     from slimcae.bench.writing import write_report
     from slimcae.evaluation.report import writable_prefix
     from slimcae.machine import describe_machine
@@ -94,14 +96,30 @@ def run(args: argparse.Namespace) -> int:
     for sentence in missing:
         log.warning("%s", sentence)
     contenders = [*ours, *others]
-    curves, num_images = measure(
+    curves, pictures = measure(
         contenders,
         images,
         repeats=args.repeats,
         progress=lambda paths: tqdm(paths, "bench", unit="image", disable=None),
     )
-    where = f"{num_images} images; {describe_machine()}; {datetime.now(UTC):%Y-%m-%d}"
+    where = f"{len(pictures)} images; {describe_machine()}; {datetime.now(UTC):%Y-%m-%d}"
     settings = [contender.settings for contender in contenders]
-    print(write_report(prefix, curves, settings, len(ours), where, reference=args.reference))
+    reason = why_not_kodak(pictures)
+    if args.reference and reason:
+        log.warning(
+            "no BD-rates against published curves, which are drawn for orientation only: the "
+            "images are not the 24 of Kodak (%s)",
+            reason,
+        )
+    report = write_report(
+        prefix,
+        curves,
+        settings,
+        len(ours),
+        where,
+        reference=args.reference,
+        kodak=not reason,
+    )
+    print(report)
     log.info("report written: %s.csv, %s_*.json, %s_*.png", prefix, prefix, prefix)
     return 0

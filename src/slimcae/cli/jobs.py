@@ -182,7 +182,7 @@ def _clash(job: Job, taken: dict[str, str]) -> str | None:
     if place in taken:
         return (
             f"{job.source} would go to {job.output}, as {taken[place]} does: "
-            "name another file for it with -o"
+            "take one of them by itself, with another -o"
         )
     taken[place] = job.source
     return None

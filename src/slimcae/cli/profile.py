@@ -120,7 +120,7 @@ def _line(row: dict[str, Any]) -> str:
     )
     return (
         f"{row['width']:5}{row['parameters']:11,}{row['decoder_macs_per_pixel'] / 1000:7.2f}"
-        f" {memory}{row['decode_bound_bytes'] / 1e6:6.0f}{times}"
+        f" {memory}{row['decode_estimate_bytes'] / 1e6:6.0f}{times}"
         f"{row['encode_megapixels_per_second']:5.1f}{row['decode_megapixels_per_second']:5.1f}"
     )
 

@@ -77,7 +77,10 @@ class Codec:
         self.transforms = Transforms(model, device, precision)
         self.model = model
         self.tile_side = tile_side
-        self._coder = cache(lambda point: SymbolCoder(model.tables[point.width][point.step]))
+        self.coder: Callable[[Point], SymbolCoder] = cache(
+            lambda point: SymbolCoder(model.tables[point.width][point.step])
+        )
+        """The coder with the tables of an operating point; made once."""
         self._fingerprint = cache(lambda width: fingerprint(model, width))
 
     @property
@@ -150,7 +153,7 @@ class Codec:
             container.overhead(header(Point(self.widths[0], 0)), *extras),
             self._side,
             self.transforms,
-            self._coder,
+            self.coder,
         )
         return Draft(encoding, header, extras)
 
@@ -179,7 +182,7 @@ class Codec:
         with opened(data) as reader:
             header = reader.header
             self._check_model(header)
-            coder = self._coder(_point(header))
+            coder = self.coder(_point(header))
             picture = decode_picture(reader, crop, max_pixels, coder, self.transforms, self._side)
         return picture.to_image()
 
@@ -192,7 +195,7 @@ class Codec:
         with opened(data) as reader:
             self._check_model(reader.header)
             reader.verify()
-            return decode_symbols(reader, self._coder(_point(reader.header)))
+            return decode_symbols(reader, self.coder(_point(reader.header)))
 
     def analyse(self, pixels: Pixels, width: int, step: int = 0) -> Symbols:
         """Symbols (width, ⌈H/16⌉, ⌈W/16⌉) of an image (H, W, 3): round((y − median) / Δ).

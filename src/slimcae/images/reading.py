@@ -39,6 +39,11 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
         ImageError: missing, not a picture that Pillow can read, or truncated.
         PictureTooLargeError: more than `max_pixels`.
     """
+    if not isinstance(source, str | Path | Image.Image) and not hasattr(source, "read"):
+        raise ImageError(
+            f"{type(source).__name__} is no picture: give a path, a binary file (io.BytesIO of "
+            "bytes), or a Pillow image (Image.fromarray of an array)"
+        )
     name = _name(source)
     try:
         if isinstance(source, Image.Image):

@@ -6,6 +6,7 @@ Saving builds the coding tables; loading never does. Layout in docs/format.md, "
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def fingerprint(model: SlimCAE, width: int) -> bytes:
     for name, array in sorted(arrays.items()):
         little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         digest.update(f"{name} {little_endian.dtype.str} {array.shape}\n".encode())
-        digest.update(little_endian.tobytes())
+        digest.update(little_endian.reshape(-1).view(np.uint8).data)
     return digest.digest()[:8]
 
 
@@ -191,6 +192,8 @@ def _check_tensors(found: Mapping[str, Tensor], model: SlimCAE) -> None:
 
 
 def _check_fingerprints(model: SlimCAE, expected: Mapping[str, str]) -> None:
-    for width in model.widths:
-        if fingerprint(model, width).hex() != expected[str(width)]:
+    with ThreadPoolExecutor() as pool:  # hashing leaves other threads alone
+        found = pool.map(lambda width: fingerprint(model, width).hex(), model.widths)
+    for width, actual in zip(model.widths, found, strict=True):
+        if actual != expected[str(width)]:
             raise ValueError(f"the fingerprint of width {width} does not match its tensors")

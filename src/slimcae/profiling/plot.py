@@ -73,9 +73,9 @@ def _draw_memory(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
             places, [row[f"{way}_peak_bytes"] / 1e6 for row in rows], 0.34, color=colour, label=way
         )
     places = list(range(len(rows)))
-    bounds = [row["decode_bound_bytes"] / 1e6 for row in rows]
+    estimates = [row["decode_estimate_bytes"] / 1e6 for row in rows]
     axes.plot(
-        bounds,
+        estimates,
         places,
         "|",
         color=VERMILION,
@@ -84,6 +84,6 @@ def _draw_memory(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
         label="decode, computed",
     )
     peaks = [row[f"{way}_peak_bytes"] / 1e6 for row in rows for way, _ in _WAYS]
-    axes.set_xlim(0, 1.2 * max(bounds + peaks))
+    axes.set_xlim(0, 1.2 * max(estimates + peaks))
     axes.set_xlabel("peak memory, MB", color=INK)
     axes.legend(frameon=False, fontsize=8.5, loc="lower right", labelcolor=INK)

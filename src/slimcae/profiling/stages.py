@@ -2,18 +2,15 @@
 
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slimcae.codec import Codec
-from slimcae.codec.tiles import latent_grid, split
-from slimcae.codec.transforms import quantise
-from slimcae.coding.coder import SymbolCoder
 from slimcae.images import Picture
-from slimcae.model.slimcae import DOWNSAMPLING
 
 T = TypeVar("T")
 
@@ -22,8 +19,8 @@ T = TypeVar("T")
 class Stages:
     """Seconds of one way through the codec.
 
-    whole: the call that a user makes, pixels to bytes or back. network: the transforms alone, with
-    the conversion of pixels. coder: symbols to bytes, or back, alone.
+    whole: the call that a user makes, pixels to bytes or back. network: the transforms in it, with
+    the conversion of pixels. coder: symbols to bytes, or back, in it.
     """
 
     whole: float
@@ -32,40 +29,56 @@ class Stages:
 
     @property
     def rest(self) -> float:
-        """Padding, rounding, container, checksums, threads; negative if parts ran in parallel."""
+        """Padding, rounding, container, checksums; negative only if tiles are coded meanwhile."""
         return self.whole - self.network - self.coder
 
 
-def stage_seconds(
-    codec: Codec, pixels: NDArray[np.uint8], width: int, coder: SymbolCoder
-) -> tuple[Stages, Stages]:
-    """Encoding and decoding of one picture (H, W, 3) at Δ = 1, each stage run once by itself.
-
-    coder: with the tables of this width and step 0; it should have been used before.
-    """
+def stage_seconds(codec: Codec, pixels: NDArray[np.uint8], width: int) -> tuple[Stages, Stages]:
+    """Encoding and decoding of one picture (H, W, 3) at Δ = 1, clocked within the same calls."""
+    timed = copy(codec)
+    network, coder = _Clock(), _Clock()
+    timed.transforms = _clocked(codec.transforms, ("residuals", "pixels"), network)
+    timed.coder = lambda point: _clocked(codec.coder(point), ("encode", "decode"), coder)
     picture = Picture(pixels)
-    data, encode_whole = _timed(lambda: codec.compress(picture, width))
-    image, decode_whole = _timed(lambda: np.asarray(codec.decompress(data)))
 
-    grid = latent_grid(image.shape[:2])
-    tiles = list(split(grid, codec.tile_side // DOWNSAMPLING))
-    transforms, step = codec.transforms, codec.model.steps[0]
-    residuals, analysis = _timed(
-        lambda: [transforms.residuals(pixels, tile, width) for tile in tiles]
-    )
-    symbols = np.empty((width, grid.height, grid.width), np.int16)
-    for tile, part in zip(tiles, residuals, strict=True):
-        symbols[:, *tile.slices(grid)] = quantise(part, step)
-    parts = [np.ascontiguousarray(symbols[:, *tile.slices(grid)]) for tile in tiles]
-    streams, encoder = _timed(lambda: [coder.encode(part) for part in parts])
-    _, decoder = _timed(
-        lambda: [coder.decode(s, part.shape) for s, part in zip(streams, parts, strict=True)]
-    )
-    _, synthesis = _timed(lambda: [transforms.pixels(symbols, grid, tile, step) for tile in tiles])
-    return Stages(encode_whole, analysis, encoder), Stages(decode_whole, synthesis, decoder)
+    def stages(call: Callable[[], T]) -> tuple[T, Stages]:
+        network.seconds = coder.seconds = 0.0
+        start = time.perf_counter()
+        result = call()
+        return result, Stages(time.perf_counter() - start, network.seconds, coder.seconds)
+
+    data, encode = stages(lambda: timed.compress(picture, width))
+    _, decode = stages(lambda: np.asarray(timed.decompress(data)))
+    return encode, decode
 
 
-def _timed(run: Callable[[], T]) -> tuple[T, float]:
-    start = time.perf_counter()
-    result = run()
-    return result, time.perf_counter() - start
+class _Clock:
+    """Seconds spent in what it clocks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+
+def _clocked(original: T, methods: tuple[str, ...], clock: _Clock) -> T:
+    return cast("T", _Clocked(original, methods, clock))
+
+
+class _Clocked:
+    """Stands for an object, some of whose methods a clock counts."""
+
+    def __init__(self, original: object, methods: tuple[str, ...], clock: _Clock) -> None:
+        self._original, self._methods, self._clock = original, methods, clock
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._original, name)
+        if name not in self._methods:
+            return found
+
+        def clocked(*args: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return found(*args)
+            finally:
+                self._clock.seconds += time.perf_counter() - start
+
+        return clocked

@@ -1,13 +1,11 @@
 """What every width of a model costs: the complexity table, computed and measured."""
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from slimcae.codec import Codec
-from slimcae.coding.coder import SymbolCoder
 from slimcae.container import Header, read_header
 from slimcae.cost import decoder_macs, decoder_memory, encoder_macs, parameters
 from slimcae.images import Picture
@@ -29,8 +27,8 @@ class Complexity:
         parameters: Numbers of both transforms that the width uses.
         encoder_macs, decoder_macs: Multiply-accumulates per pixel.
         memory: Measured peaks, or None where that cannot be done.
-        decoder_bound: Computed bytes that decoding should stay within.
-        encode, decode: Median seconds.
+        decoder_estimate: Computed bytes that decoding takes.
+        encode, decode: Seconds of the median run.
     """
 
     width: int
@@ -39,7 +37,7 @@ class Complexity:
     encoder_macs: float
     decoder_macs: float
     memory: PeakMemory | None
-    decoder_bound: int
+    decoder_estimate: int
     encode: Stages
     decode: Stages
 
@@ -52,7 +50,7 @@ class Complexity:
             "decoder_macs_per_pixel": self.decoder_macs,
             "encode_peak_bytes": None if self.memory is None else self.memory.encode,
             "decode_peak_bytes": None if self.memory is None else self.memory.decode,
-            "decode_bound_bytes": self.decoder_bound,
+            "decode_estimate_bytes": self.decoder_estimate,
             **{
                 f"{way}_{name}": number
                 for way, stages in (("encode", self.encode), ("decode", self.decode))
@@ -80,15 +78,14 @@ def complexity(
     """
     checked_repeats(repeats)
     pixels = texture(*size).pixels
-    coders = {width: SymbolCoder(codec.model.tables[width][0]) for width in codec.widths}
     headers: dict[int, Header] = {}
     for width in codec.widths:
         headers[width] = read_header(codec.compress(Picture(pixels), width))
-        stage_seconds(codec, pixels, width, coders[width])  # prepares what is prepared once
+        stage_seconds(codec, pixels, width)  # prepares what is prepared once
     rounds: dict[int, list[tuple[Stages, Stages]]] = {width: [] for width in codec.widths}
     for _ in range(repeats):
         for width, found in rounds.items():
-            found.append(stage_seconds(codec, pixels, width, coders[width]))
+            found.append(stage_seconds(codec, pixels, width))
     on_processor = codec.transforms.device.type == "cpu"
     return [
         Complexity(
@@ -100,7 +97,7 @@ def complexity(
             memory=peak_memory(model, pixels, width, precision=codec.transforms.precision)
             if on_processor
             else None,
-            decoder_bound=decoder_memory(headers[width]),
+            decoder_estimate=decoder_memory(headers[width]),
             encode=_median([encode for encode, _ in found]),
             decode=_median([decode for _, decode in found]),
         )
@@ -109,9 +106,5 @@ def complexity(
 
 
 def _median(runs: Sequence[Stages]) -> Stages:
-    """The median of each stage, over runs of one way."""
-    whole, network, coder = (
-        statistics.median(getattr(run, name) for run in runs)
-        for name in ("whole", "network", "coder")
-    )
-    return Stages(whole, network, coder)
+    """The run of one way whose whole is the median: its parts belong together."""
+    return sorted(runs, key=lambda run: run.whole)[(len(runs) - 1) // 2]
