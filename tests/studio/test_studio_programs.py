@@ -116,11 +116,49 @@ def test_models_are_named_never_read_from_a_path(
         ({"target_size": 1}, "out of range"),
         ({"metadata": "some"}, "metadata"),
         ({"job": "a b"}, "job"),
+        ({"qualty": 40}, "no parameter 'qualty': it takes width, step, quality"),
     ],
     ids=str,
 )
 def test_impossible_choices(client: TestClient, choice: dict[str, Any], words: str) -> None:
     assert words in error(client.post("/compress", params=choice, content=PICTURE), 422)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/models"),
+        ("POST", "/decompress"),
+        ("POST", "/photos"),
+        ("GET", "/progress/some"),
+        ("GET", "/photos/none/version.scae"),
+        ("DELETE", "/photos/none"),
+    ],
+)
+def test_unknown_parameters_are_named(client: TestClient, method: str, path: str) -> None:
+    response = client.request(method, path, params={"width": 8, "stpe": 3})
+    assert f"{path} has no parameter" in error(response, 422)
+
+
+def test_what_was_left_out_is_in_a_header(client: TestClient) -> None:
+    deep = BytesIO()
+    Image.fromarray(np.arange(0, 65536, 16).astype(np.uint16).reshape(64, 64)).save(deep, "PNG")
+    response = client.post("/compress", content=deep.getvalue())
+    assert "reduced to 8" in response.headers["x-slimcae-notice"]
+    held = client.post("/photos", content=deep.getvalue()).json()
+    assert held["notices"] == [response.headers["x-slimcae-notice"]]
+    back = client.post("/decompress", content=response.content)
+    for quiet in (client.post("/compress", content=PICTURE), back):
+        assert quiet.status_code == 200
+        assert "x-slimcae-notice" not in quiet.headers
+
+
+def test_parameters_have_their_units(client: TestClient) -> None:
+    parameters = client.get("/openapi.json").json()["paths"]["/compress"]["post"]["parameters"]
+    said = {entry["name"]: entry.get("description", "") for entry in parameters}
+    assert "Bytes" in said["target_size"]
+    assert "Bits per pixel" in said["bpp"]
+    assert "dB" in said["target_psnr"]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,13 @@
 """What a request may cost, and what an upload may be."""
 
 from dataclasses import dataclass
+from io import BytesIO
+
+from PIL import UnidentifiedImageError
 
 from slimcae.container import MAGIC
+from slimcae.errors import ImageError, PictureTooLargeError
+from slimcae.images import Picture, read_picture
 from slimcae.studio.failures import Refused
 
 
@@ -59,3 +64,24 @@ def check_picture_format(data: bytes) -> None:
             "this is no picture that the studio reads: "
             "give PNG, JPEG, WebP, AVIF, TIFF, GIF, BMP, JPEG 2000 or PPM",
         )
+
+
+def read_upload(data: bytes, limits: Limits) -> Picture:
+    """Read a picture whose format `check_picture_format` lets pass.
+
+    Raises:
+        Refused: 400, damaged.
+        PictureTooLargeError: too many pixels.
+    """
+    try:
+        return read_picture(BytesIO(data), limits.max_pixels)
+    except PictureTooLargeError:
+        raise
+    except ImageError as error:  # what it advises is for files: there the format is not known yet
+        cause = error.__cause__
+        if cause is None:
+            raise
+        reason = str(cause).partition("\n")[0]
+        if isinstance(cause, UnidentifiedImageError) or not reason:
+            reason = "it is damaged, or not what its first bytes say"
+        raise Refused(400, f"the picture cannot be read: {reason}") from error

@@ -19,9 +19,9 @@ from slimcae.container.chunks import ALPHA
 from slimcae.evaluation.metrics import Pixels
 from slimcae.images import Picture, png_bytes, read_picture
 from slimcae.quality import Point
-from slimcae.studio import fidelity, rivals, shapes
+from slimcae.studio import fidelity, notices, rivals, shapes
 from slimcae.studio.failures import Refused
-from slimcae.studio.limits import Limits, check_picture_format, is_scae
+from slimcae.studio.limits import Limits, check_picture_format, is_scae, read_upload
 from slimcae.studio.offered import Offers
 from slimcae.studio.recent import Recent
 from slimcae.studio.work import stage
@@ -64,13 +64,21 @@ class _Bench:
 class Photo:
     """A picture in memory with its last few versions; for several threads.
 
-    opened: the version that a `.scae` file holds, if the photo came as one.
+    opened: the version that a `.scae` file holds, if the photo came as one. notices: what was
+    left out when it was read.
     """
 
-    def __init__(self, picture: Picture, upload_bytes: int, opened: Version | None = None) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        upload_bytes: int,
+        opened: Version | None = None,
+        notices: Sequence[str] = (),
+    ) -> None:
         self.picture = picture
         self.upload_bytes = upload_bytes
         self.opened = opened
+        self.notices = notices
         self._benches: Recent[str, _Bench] = Recent(KEPT_DRAFTS)
         self._versions: Recent[Key, Version] = Recent(KEPT_VERSIONS)
         self._rivals: Recent[tuple[str, int], RivalVersion] = Recent(KEPT_RIVALS)
@@ -192,27 +200,31 @@ def open_upload(data: bytes, offers: Offers, limits: Limits) -> Photo:
     """The photo of an upload: a picture file, or a `.scae` file.
 
     Raises:
-        Refused: 413 or 415.
+        Refused: 400, 413 or 415.
         SlimCAEError: damaged files.
     """
     if is_scae(data):
         found = decode(data, None, offers, limits)
         figures = _figures(found.model, found.codec, data, found.decode_ms)
         version = Version(data, png_bytes(found.image), figures)
-        return Photo(read_picture(found.image, limits.max_pixels), len(data), version)
+        picture = read_picture(found.image, limits.max_pixels)
+        return Photo(picture, len(data), version, found.notices)
     check_picture_format(data)
     stage("reading the picture")
-    return Photo(read_picture(BytesIO(data), limits.max_pixels).keeping("icc"), len(data))
+    with notices.heard() as heard:
+        picture = read_upload(data, limits).keeping("icc")
+    return Photo(picture, len(data), notices=heard)
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A decoded `.scae` file, and the model and milliseconds that it took."""
+    """A decoded `.scae` file, the model and milliseconds that it took, and what was left out."""
 
     model: str
     codec: Codec
     image: Image.Image
     decode_ms: float
+    notices: list[str]
 
 
 def decode(
@@ -241,8 +253,9 @@ def decode(
         )
         stage(f"decoding at width {header.num_filters}", tiles)
     run = partial(codec.decompress, data, crop=crop, max_pixels=limits.max_pixels)
-    image, decode_ms = _ms(run)
-    return Decoded(name, codec, image, decode_ms)
+    with notices.heard() as heard:
+        image, decode_ms = _ms(run)
+    return Decoded(name, codec, image, decode_ms, heard)
 
 
 def _figures(name: str, codec: Codec, data: bytes, decode_ms: float) -> shapes.Figures:

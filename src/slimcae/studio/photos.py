@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from slimcae.pillow import MIME
@@ -14,7 +14,7 @@ from slimcae.studio import curve, shapes
 from slimcae.studio.failures import ClientGoneError, Refused, responses
 from slimcae.studio.photo import Photo, Version, open_upload
 from slimcae.studio.programs import BODY
-from slimcae.studio.service import JobName, ModelName, PhotoName, Service
+from slimcae.studio.service import JobName, ModelName, PhotoName, Service, known_parameters
 
 Width = Annotated[int, Query(ge=1, le=65535)]
 Step = Annotated[int, Query(ge=0, le=255)]
@@ -30,7 +30,7 @@ def _file(*media_types: str) -> dict[str, Any]:
 
 def routes(service: Service) -> APIRouter:
     """The routes of one server."""
-    router = APIRouter(prefix="/photos", tags=["page"])
+    router = APIRouter(prefix="/photos", tags=["page"], dependencies=[Depends(known_parameters)])
 
     @router.post(
         "",
@@ -238,5 +238,6 @@ def _described(name: str, photo: Photo) -> shapes.Photo:
         bytes=photo.upload_bytes,
         grey=photo.picture.grey,
         alpha=photo.picture.alpha is not None,
+        notices=list(photo.notices),
         figures=None if photo.opened is None else photo.opened.figures,
     )

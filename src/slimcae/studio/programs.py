@@ -1,24 +1,23 @@
 """Routes for programs: pictures to `.scae` files and back. They keep nothing."""
 
 from functools import partial
-from io import BytesIO
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from slimcae import __version__
 from slimcae.codec.decoding import Crop
 from slimcae.cost import decoder_macs
-from slimcae.images import png_bytes, read_picture
+from slimcae.images import png_bytes
 from slimcae.pillow import MIME
 from slimcae.quality import Point
-from slimcae.studio import shapes
+from slimcae.studio import notices, shapes
 from slimcae.studio.failures import responses
-from slimcae.studio.limits import check_picture_format
+from slimcae.studio.limits import check_picture_format, read_upload
 from slimcae.studio.offered import Offer
 from slimcae.studio.photo import decode
 from slimcae.studio.rivals import RIVALS
-from slimcae.studio.service import JobName, JobPath, ModelName, Service
+from slimcae.studio.service import JobName, JobPath, ModelName, Service, known_parameters
 from slimcae.studio.work import Job
 
 BODY: dict[str, Any] = {
@@ -29,19 +28,31 @@ BODY: dict[str, Any] = {
     }
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
+_NOTICE = {
+    notices.HEADER: {
+        "description": "What was left out of the file when it was read, say 8 of 16 bits.",
+        "schema": {"type": "string"},
+    }
+}
 
 
 def routes(service: Service) -> APIRouter:
     """The routes of one server."""
-    router = APIRouter(tags=["programs"])
+    router = APIRouter(tags=["programs"], dependencies=[Depends(known_parameters)])
 
-    @router.get("/models", summary="What can be asked for here")
+    @router.get("/models", summary="What can be asked for here", responses=responses(422))
     async def models() -> shapes.Offer:
         return shapes.Offer(
             version=__version__,
             models=[_model(offer) for offer in service.offers.all()],
             rivals=[
-                shapes.RivalFormat(name=name, title=rival.title, settings=rival.settings)
+                shapes.RivalFormat(
+                    name=name,
+                    title=rival.title,
+                    settings=rival.settings,
+                    lowest=rival.qualities[0],
+                    highest=rival.qualities[1],
+                )
                 for name, rival in RIVALS.items()
             ],
             max_bytes=service.limits.max_bytes,
@@ -55,7 +66,7 @@ def routes(service: Service) -> APIRouter:
         "without one, the widest width is taken.",
         response_class=Response,
         responses={
-            200: {"content": {MIME: _BINARY}, "description": "The file."},
+            200: {"content": {MIME: _BINARY}, "description": "The file.", "headers": _NOTICE},
             **responses(400, 404, 413, 415, 422, 503),
         },
         openapi_extra=BODY,
@@ -65,9 +76,15 @@ def routes(service: Service) -> APIRouter:
         width: Annotated[int | None, Query(ge=1, le=65535)] = None,
         step: Annotated[int | None, Query(ge=0, le=255, description="With a width.")] = None,
         quality: Annotated[float | None, Query(ge=0, le=100)] = None,
-        bpp: Annotated[float | None, Query(gt=0, le=1000, description="At most.")] = None,
-        target_size: Annotated[int | None, Query(ge=1, le=2**40, description="Bytes.")] = None,
-        target_psnr: Annotated[float | None, Query(gt=0, le=200, description="At least.")] = None,
+        bpp: Annotated[
+            float | None, Query(gt=0, le=1000, description="Bits per pixel, at most.")
+        ] = None,
+        target_size: Annotated[
+            int | None, Query(ge=1, le=2**40, description="Bytes of the whole file, at most.")
+        ] = None,
+        target_psnr: Annotated[
+            float | None, Query(gt=0, le=200, description="dB, at least.")
+        ] = None,
         closest: Annotated[
             bool, Query(description="Take the nearest if the target is out of range.")
         ] = False,
@@ -81,28 +98,34 @@ def routes(service: Service) -> APIRouter:
         async with service.uploads.body(request) as body:
             check_picture_format(body)
 
-            def work() -> bytes:
-                picture = read_picture(BytesIO(body), service.limits.max_pixels)
-                return service.offers.codec(offer.name).compress(
-                    picture,
-                    width,
-                    step=step,
-                    quality=quality,
-                    bpp=bpp,
-                    target_size=target_size,
-                    target_psnr=target_psnr,
-                    closest=closest,
-                    metadata=metadata,
-                )
+            def work() -> tuple[bytes, list[str]]:
+                with notices.heard() as heard:
+                    data = service.offers.codec(offer.name).compress(
+                        read_upload(body, service.limits),
+                        width,
+                        step=step,
+                        quality=quality,
+                        bpp=bpp,
+                        target_size=target_size,
+                        target_psnr=target_psnr,
+                        closest=closest,
+                        metadata=metadata,
+                    )
+                return data, heard
 
-            return Response(await service.run(request, work, job), media_type=MIME)
+            data, heard = await service.run(request, work, job)
+            return Response(data, headers=notices.headers(heard), media_type=MIME)
 
     @router.post(
         "/decompress",
         summary="A .scae file to a PNG file",
         response_class=Response,
         responses={
-            200: {"content": {"image/png": _BINARY}, "description": "The picture."},
+            200: {
+                "content": {"image/png": _BINARY},
+                "description": "The picture.",
+                "headers": _NOTICE,
+            },
             **responses(400, 404, 413, 422, 503),
         },
         openapi_extra=BODY,
@@ -128,10 +151,12 @@ def routes(service: Service) -> APIRouter:
             part = None if crop is None else _crop(crop)
             work = partial(decode, body, model, service.offers, service.limits, part)
 
-            def png() -> bytes:
-                return png_bytes(work().image)
+            def png() -> tuple[bytes, list[str]]:
+                decoded = work()
+                return png_bytes(decoded.image), decoded.notices
 
-            return Response(await service.run(request, png, job), media_type="image/png")
+            data, heard = await service.run(request, png, job)
+            return Response(data, headers=notices.headers(heard), media_type="image/png")
 
     @router.get(
         "/progress/{job}",

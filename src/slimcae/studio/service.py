@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 from fastapi import Path as InPath
 from fastapi import Query, Request
 
+from slimcae.studio.failures import Refused
 from slimcae.studio.gallery import Gallery
 from slimcae.studio.limits import Limits
 from slimcae.studio.offered import Offers
@@ -29,6 +30,19 @@ ModelName = Annotated[
     Query(max_length=80, description="One of GET /models."),
 ]
 PhotoName = Annotated[str, InPath(max_length=40, description="The id that POST /photos gave.")]
+
+
+async def known_parameters(request: Request) -> None:
+    """Refuse query parameters that a route lacks: misspelt, they would do nothing in silence.
+
+    Raises:
+        Refused: 422.
+    """
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            have = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise Refused(422, f"{request.url.path} has no parameter {name[:80]!r}: {have}")
 
 
 class Service:

@@ -40,6 +40,8 @@ class RivalFormat(BaseModel):
     name: str
     title: str
     settings: str
+    lowest: int = Field(description="Quality of the smallest file.")
+    highest: int = Field(description="Quality of the largest file that is offered.")
 
 
 class Offer(BaseModel):
@@ -95,6 +97,7 @@ class Photo(BaseModel):
     bytes: int = Field(description="Of the file that was sent.")
     grey: bool
     alpha: bool
+    notices: list[str] = Field(description="What was left out of the file when it was read.")
     figures: Figures | None = Field(description="Of a .scae file.")
 
 

@@ -25,11 +25,19 @@ export const pixels = (width, height) => `${group.format(width)} × ${group.form
 
 export function work(perPixel, total) {
   const whole = total >= 1e12 ? `${threeDigits(total / 1e12)} TMAC` : total >= 1e9 ? `${threeDigits(total / 1e9)} GMAC` : `${threeDigits(total / 1e6)} MMAC`;
-  return `${threeDigits(perPixel / 1000)} kMAC per pixel · ${whole}`;
+  return `${threeDigits(perPixel / 1000)}\u00a0kMAC/pixel · ${whole.replace(" ", "\u00a0")}`; // breaks at the dot alone
 }
 
-export function ratio(fileBytes, width, height, grey) {
-  const raw = width * height * (grey ? 1 : 3);
-  const times = raw / fileBytes;
-  return `${times >= 10 ? group.format(times) : times.toFixed(1)}× smaller`;
+// A size as a part of another one, which `words` name.
+export function part(size, whole, words) {
+  const percent = (100 * size) / whole;
+  const digits = percent >= 10 ? 0 : percent >= 0.1 ? 1 : 2;
+  return `${percent >= 100 ? group.format(percent) : percent.toFixed(digits)} % of ${words}`;
+}
+
+// How far a size is from the one that is wanted, if that is more than a tenth.
+export function deviation(size, wanted) {
+  const percent = 100 * (size / wanted - 1);
+  if (Math.abs(percent) <= 10) return null;
+  return `${percent < 0 ? "−" : "+"}${group.format(Math.abs(percent))} %`;
 }

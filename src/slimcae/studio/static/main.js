@@ -102,6 +102,7 @@ function take(photo, file, name, original) {
   const size = format.pixels(photo.image_width, photo.image_height);
   $("photo-name").replaceChildren(bold(name), italic(`  ${size}  ·  ${format.bytes(photo.bytes)}`));
   document.title = `${name} – SlimCAE studio`;
+  say("notices", photo.notices.map(sentence).join(" "));
   bitmaps.original = original;
   bitmaps.decoded = null;
   chart.clear();
@@ -312,7 +313,7 @@ function showFigures(figures) {
   const { photo } = state;
   say("size", format.bytes(figures.bytes));
   say("bpp", format.bitsPerPixel(figures.bpp));
-  say("ratio", format.ratio(figures.bytes, photo.image_width, photo.image_height, photo.grey));
+  say("ratio", compared(figures));
   say("psnr", photo.kind === "scae" ? "–" : format.decibels(figures.psnr));
   say("ms-ssim", format.similarity(figures.ms_ssim));
   say("encode", format.milliseconds(figures.encode_ms));
@@ -332,11 +333,20 @@ function showFigures(figures) {
   $("download-png").download = `${stem(state.name)}-${figures.width}.png`;
   const ours = $("row-ours");
   if (ours) fillCells(ours, figures);
+  if (photo.alpha) say("compare-words", `Colour alone; alpha adds ${format.bytes(figures.bytes - figures.colour_bytes)} to SlimCAE’s file.`);
+}
+
+// The size beside that of the file that was opened; where this is that file, beside its pixels.
+function compared(figures) {
+  const { kind, bytes, image_width, image_height, grey, alpha } = state.photo;
+  if (kind !== "scae") return format.part(figures.bytes, bytes, "the original");
+  const raw = image_width * image_height * ((grey ? 1 : 3) + alpha);
+  return figures.bytes < raw ? format.part(figures.bytes, raw, "its raw pixels") : "larger than its raw pixels";
 }
 
 function fillCells(row, figures) {
   const [size, psnr, similarity] = row.querySelectorAll("td");
-  size.textContent = figures ? format.bytes(figures.bytes) : "–";
+  size.textContent = figures ? format.bytes(figures.colour_bytes ?? figures.bytes) : "–";
   psnr.textContent = figures ? (figures.psnr === null ? "exact" : figures.psnr.toFixed(2)) : "–";
   similarity.textContent = figures ? format.similarity(figures.ms_ssim) : "–";
 }
@@ -347,8 +357,17 @@ function showRival(row) {
   line.classList.remove("pending");
   fillCells(line, figures);
   const detail = line.querySelector("small");
-  if (figures.format) detail.textContent = `q ${figures.quality}`;
-  else line.title = `Width ${figures.width}, the nearest in size`;
+  const away = format.deviation(figures.colour_bytes ?? figures.bytes, state.figures.colour_bytes);
+  line.classList.toggle("away", away !== null);
+  if (figures.format) {
+    const { settings, lowest, highest } = state.offer.rivals.find(({ name }) => name === row);
+    const end = { [lowest]: "smallest", [highest]: "largest" }[figures.quality];
+    detail.textContent = away ? (end ?? away) : `q ${figures.quality}`;
+    line.title = `${settings}; quality ${figures.quality}${away ? `, nearest in size: ${away}` : ""}`;
+  } else {
+    detail.textContent = away ?? "";
+    line.title = `Width ${figures.width}, the nearest in size${away ? `: ${away}` : ""}`;
+  }
   label();
 }
 
@@ -357,6 +376,7 @@ function fillRivals() {
   body.replaceChildren();
   const ours = addRow("ours", "SlimCAE", null);
   ours.classList.add("ours");
+  say("compare-words", "");
   const original = addRow("original", "Original", "original");
   original.querySelector("td").textContent = format.bytes(state.photo.bytes);
   state.rivals = {};
