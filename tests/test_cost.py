@@ -131,7 +131,9 @@ def test_the_networks_memory_is_what_a_process_takes(width: int, precision: str)
     )
     pixels = size[0] * size[1]
     network = decoder_memory(header(*size, width)) - 2 * width * pixels // 256 - 9 * pixels
-    assert 0.4 * network < int(done.stdout) < 1.15 * network
+    # one estimate is for both, and float32 takes more
+    least = 0.25 if precision == "bfloat16" else 0.4
+    assert least * network < int(done.stdout) < 1.15 * network
 
 
 def test_memory_grows_only_by_picture_and_symbols_beyond_a_window() -> None:

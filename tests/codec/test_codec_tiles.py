@@ -158,15 +158,14 @@ def test_reduced_precision_costs_little_and_has_no_seams(shipped: SlimCAE, width
     theirs = whole.synthesise(whole.analyse(pixels, width), size)
     assert psnr(ours, pixels) > best - 0.05  # encoder and decoder together
     assert psnr(ours, pixels) == pytest.approx(psnr(theirs, pixels), abs=0.02)
-    error = np.abs(ours.astype(float) - reference).mean(axis=2)
+    # what reduced precision changes is spread as without tiles, along their borders too
+    errors = [np.abs(image.astype(float) - reference).mean(axis=2) for image in (ours, theirs)]
+    borders = np.arange(side, 384, side)
     for axis in (0, 1):
-        lines = error.mean(axis=axis)
-        borders = np.arange(side, 384, side)
-        seams = np.concatenate([lines[borders - 1], lines[borders]])
-        # no line along a border stands out from the spread of all others
-        others = np.delete(lines, [*borders, *(borders - 1)])
-        assert seams.max() <= others.max()
-        assert seams.mean() <= others.mean() + 3 * others.std() / np.sqrt(len(seams))
+        tiled_lines, whole_lines = (error.mean(axis=axis) for error in errors)
+        difference = np.abs(tiled_lines - whole_lines)
+        for lines in (borders - 1, borders):
+            assert difference[lines].max() < 0.1 * whole_lines.mean()
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -33,9 +33,15 @@ def make_model(variant: GDNVariant) -> SlimCAE:
     return model.eval()
 
 
-@pytest.fixture(params=[2**21, 3000], ids=["one strip", "many strips"])
+@pytest.fixture(params=[2**21, 1500], ids=["one strip", "many strips"])
 def strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "STRIP_BYTES", request.param)
+
+
+@pytest.fixture(params=[0, 96], ids=["wide", "narrow"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny widths stand for wide ones, which keep more in float32, and for narrow ones."""
+    monkeypatch.setattr(inference, "NARROW", request.param)
 
 
 def module_latents(model: SlimCAE, pixels: np.ndarray, width: int) -> Tensor:
@@ -72,7 +78,7 @@ def test_float32_equals_the_network(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_reduced_precision_comes_close_and_is_used(strips: None, width: int) -> None:
+def test_reduced_precision_comes_close_and_is_used(strips: None, kind: None, width: int) -> None:
     model = make_model("switchable")
     pixels = smooth_pixels(64, 64, seed=6)
     expected = module_latents(model, pixels, width)
@@ -85,6 +91,18 @@ def test_reduced_precision_comes_close_and_is_used(strips: None, width: int) -> 
     difference = (levels.float() - module_levels(model, expected)).abs()
     assert difference.max() < 4
     assert difference.mean() < 0.5
+
+
+def test_strips_are_about_equal_and_cover_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.empty((1, 6, 100, 10)).contiguous(memory_format=torch.channels_last)
+    for most in (1, 479, 480, 7000, 10**6):
+        monkeypatch.setattr(inference, "STRIP_BYTES", most)
+        strips = list(inference._strips(x, torch.bfloat16))
+        assert [top for top, _ in strips] == [0, *(end for _, end in strips[:-1])]
+        assert strips[-1][1] == 100
+        rows = [end - top for top, end in strips]
+        assert rows[0] == max(rows) == 1 or 6 * 10 * 2 * rows[0] <= most + 6 * 10 * 2
+    assert len(strips) == 1
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])

@@ -46,8 +46,9 @@ class SymbolCoder:
     """Codes symbols (C, H, W) with the tables of C channels; may be shared between threads."""
 
     def __init__(self, tables: SymbolTables) -> None:
-        self._minimum = [int(first) for first in tables.minimum]
         self._counts = tables.channels()
+        self._minimum = np.array(tables.minimum, np.int32)[:, None]
+        self._escape = np.array([[len(counts) - 1] for counts in self._counts], np.uint32)
         # what the likeliest symbol of every channel costs, together
         self._fewest_bits = sum(map(_fewest_bits, self._counts))
 
@@ -74,15 +75,16 @@ class SymbolCoder:
         if symbols.size and max(-int(symbols.min()), int(symbols.max())) > MAX_SYMBOL:
             raise ValueError(f"symbols must lie within ±{MAX_SYMBOL}")
         encoder = constriction.stream.queue.RangeEncoder()
+        planes = symbols.astype(np.int32).reshape(len(symbols), math.prod(symbols.shape[1:]))
+        # symbols below the table wrap around to huge numbers: one comparison finds both sides
+        entries = np.minimum((planes - self._minimum).view(np.uint32), self._escape)
+        escaped = entries == self._escape
+        escapes = escaped.any(axis=1)
         for channel, model in enumerate(self._models):
-            plane = symbols[channel].astype(np.int32).ravel()
-            escape = len(self._counts[channel]) - 1
-            # symbols below the table wrap around to huge numbers: one comparison finds both sides
-            entries = np.minimum((plane - self._minimum[channel]).view(np.uint32), escape)
-            encoder.encode(entries.view(np.int32), model)
-            escaped = plane[entries == escape]
-            if escaped.size:
-                encoder.encode(escaped + ESCAPE_OFFSET, self._uniform)
+            encoder.encode(entries[channel].view(np.int32), model)
+            if escapes[channel]:
+                values = planes[channel, escaped[channel]]
+                encoder.encode(values + ESCAPE_OFFSET, self._uniform)
         return encoder.get_compressed().astype("<u4").tobytes()  # type: ignore[no-any-return]
 
     def decode(self, data: bytes, shape: tuple[int, int, int]) -> Symbols:
@@ -130,7 +132,7 @@ class SymbolCoder:
     def _decode_plane(self, decoder: Any, channel: int, size: int) -> NDArray[np.int32]:
         plane: NDArray[np.int32] = decoder.decode(self._models[channel], size)
         escaped = plane == len(self._counts[channel]) - 1
-        plane += self._minimum[channel]
+        plane += self._minimum[channel, 0]
         count = int(np.count_nonzero(escaped))
         if count:
             values = decoder.decode(self._uniform, count) - ESCAPE_OFFSET

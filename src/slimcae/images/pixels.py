@@ -60,6 +60,8 @@ def channels(
 
 def image_of(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, grey: bool) -> Image.Image:
     """A Pillow image of mode L, LA, RGB or RGBA; of a grey picture the first channel counts."""
+    if alpha is None and not grey and pixels.flags.c_contiguous:
+        return Image.fromarray(pixels)  # which copies colours, and nothing else on the way
     height, width, _ = pixels.shape
     image = Image.new(("L" if grey else "RGB") + ("" if alpha is None else "A"), (width, height))
     for box in _boxes(image.size):

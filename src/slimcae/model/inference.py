@@ -8,13 +8,20 @@ They compute what `SlimCAE.g_a` and `SlimCAE.g_s` do, for one picture at a time:
   one is an equal convolution of stride 1 that computes the 4 × 4 pixels of each position as
   channels.
 - What lies at a quarter of the resolution (the first convolution with its GDN, the last IGDN with
-  its convolution) is computed in strips of rows that fit into the processor's cache.
-- In reduced precision bfloat16 enters the products of the inner convolutions and of GDN. What lies
-  next to pixels, and all between the products, is float32: there an error of 2⁻⁹ would shift whole
-  areas by a part of a level. For the same reason the rounding errors of an analysis kernel cancel
-  over its taps.
+  its convolution) is computed in strips of rows that stay in the processor's cache.
+
+In reduced precision bfloat16 enters the convolutions and the products of GDN. An error of 2⁻⁹ would
+shift whole areas by a part of a level, so what bfloat16 holds is kept small or made to cancel:
+
+- The first convolution sees levels less 128, which bfloat16 has exactly.
+- The rounding errors of an analysis kernel cancel over its taps.
+- The last bias is added in float32, to levels that are small without it.
+- In wide networks the first convolution is float32, and all that lies between the products. In
+  those up to `NARROW` it is bfloat16 too: their pictures have larger errors anyway, and what is not
+  a large product takes more of their time.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -24,15 +31,18 @@ from torch.nn import functional as F
 from slimcae.model.gdn import SlimmableGDN
 from slimcae.model.slimcae import SlimCAE
 
-STRIP_BYTES = 2**21
-"""Of one float32 tensor of a strip on a CPU: several of them fit into its second-level cache."""
+STRIP_BYTES = 3 * 2**20
+"""Of one tensor of a strip on a CPU, at most; several of them stay in its caches."""
+NARROW = 96
+"""The widest width that computes in reduced precision also beside the inner products."""
 LEVELS = 255
+CENTRE = 128
 
 
 class Analysis:
     """g_a of one width: pixels to latents.
 
-    inner: torch.float32, or torch.bfloat16 for the inner products.
+    inner: torch.float32, or torch.bfloat16 for the products (see the top).
     """
 
     @torch.inference_mode()
@@ -40,9 +50,13 @@ class Analysis:
         g_a = model.g_a
         self._width = width
         self._inner = inner
+        self._between = _between(width, inner)
         kernel, bias = g_a.conv1.slice(3, width)
         self._margin, self._stride = g_a.conv1.padding, g_a.conv1.stride
-        self._kernel1, self._bias1 = _laid_out(kernel / LEVELS), _copied(bias)
+        kernel = kernel / LEVELS
+        bias = _copied(bias) + CENTRE * kernel.sum((1, 2, 3))
+        self._kernel1 = _laid_out(_rounded(kernel, self._between), self._between)
+        self._bias1 = _copied(bias, self._between)
         kernel, bias = g_a.conv2.slice(width, width)
         self._kernel2, self._bias2 = _laid_out(_rounded(kernel, inner), inner), _copied(bias, inner)
         kernel, _ = g_a.conv3.slice(width, width)
@@ -55,41 +69,40 @@ class Analysis:
         """Pixels (H, W, 3), uint8, sides multiples of 16, to latents (width, H/16, W/16)."""
         height, columns, _ = pixels.shape
         margin, stride = self._margin, self._stride
-        padded = (
-            F.pad(pixels, (0, 0, margin, margin, margin, margin)).permute(2, 0, 1)[None].float()
-        )
-        x = torch.empty(
-            (1, self._width, height // stride, columns // stride),
-            dtype=self._inner,
-            device=pixels.device,
-            memory_format=torch.channels_last,
-        )
-        for top, bottom in _strips(x):
+        # the flipped bit makes a byte the signed number that is CENTRE less
+        centred = (pixels ^ CENTRE).view(torch.int8)
+        centred = F.pad(centred, (0, 0, margin, margin, margin, margin), value=-CENTRE)
+        padded = centred.to(self._between).permute(2, 0, 1)[None]
+        shape = (1, self._width, height // stride, columns // stride)
+        x = _empty(shape, self._inner, pixels.device)
+        for top, bottom in _strips(x, self._between):
             strip = padded[:, :, stride * top : stride * (bottom - 1) + 2 * margin + 1]
-            x[:, :, top:bottom] = self._gdn1(F.conv2d(strip, self._kernel1, self._bias1, stride))
+            strip = F.conv2d(strip, self._kernel1, self._bias1, self._stride)
+            self._gdn1(strip, out=x[:, :, top:bottom])
         x = F.conv2d(x, self._kernel2, self._bias2, stride=2, padding=2)
-        x = self._gdn2(x.float()).to(self._inner)
-        x = F.conv2d(x, self._kernel3, stride=2, padding=2)
-        return self._gdn3(x.float())[0]
+        x = self._gdn2(x, out=x)
+        x = F.conv2d(x, self._kernel3, stride=2, padding=2).float()
+        return self._gdn3(x, out=x)[0]
 
 
 class Synthesis:
     """g_s of one width: latents to pixels.
 
-    inner: torch.float32, or torch.bfloat16 for the inner products.
+    inner: torch.float32, or torch.bfloat16 for the products (see the top).
     """
 
     @torch.inference_mode()
     def __init__(self, model: SlimCAE, width: int, inner: torch.dtype) -> None:
         g_s = model.g_s
         self._inner = inner
+        self._between = _between(width, inner)
         kernel, bias = g_s.deconv1.slice(width, width)
         self._kernel1, self._bias1 = _laid_out(kernel, inner), _copied(bias, inner)
         kernel, bias = g_s.deconv2.slice(width, width)
         self._kernel2, self._bias2 = _laid_out(kernel, inner), _copied(bias, inner)
         kernel, bias = g_s.deconv3.slice(width, 3)
         self._stride = g_s.deconv3.stride
-        self._kernel3 = _laid_out(_blocks_kernel(kernel, self._stride) * LEVELS)
+        self._kernel3 = _laid_out(_blocks_kernel(kernel, self._stride) * LEVELS, inner)
         self._bias3 = _copied((bias * LEVELS).repeat(self._stride**2))
         self._igdn1 = _Normalization(g_s.igdn1, width, torch.float32)
         self._igdn2 = _Normalization(g_s.igdn2, width, inner)
@@ -100,46 +113,68 @@ class Synthesis:
 
         Returns None where the reconstruction is not finite.
         """
-        x = self._igdn1(y_hat[None].contiguous(memory_format=torch.channels_last))
-        x = _doubled(x.to(self._inner), self._kernel1, self._bias1)
-        x = self._igdn2(x.float())
-        x = _doubled(x.to(self._inner), self._kernel2, self._bias2)
-        height, columns = x.shape[2:]
+        x = y_hat[None].contiguous(memory_format=torch.channels_last)
+        x = self._igdn1(x, out=torch.empty_like(x)).to(self._inner)
+        x = _doubled(x, self._kernel1, self._bias1)
+        x = _doubled(self._igdn2(x, out=x), self._kernel2, self._bias2)
+        _, width, height, columns = x.shape
         side = self._stride
         image = torch.empty((side * height, side * columns, 3), dtype=torch.uint8, device=x.device)
-        for top, bottom in _strips(x):
+        strips = list(_strips(x, self._between))
+        window = _empty((1, width, strips[0][1] + 2, columns), self._inner, x.device)
+        for top, bottom in strips:
             above, below = min(top, 1), min(height - bottom, 1)
-            strip = self._igdn3(x[:, :, top - above : bottom + below].float())
-            strip = F.pad(strip, (1, 1, 1 - above, 1 - below))
-            strip = F.conv2d(strip, self._kernel3, self._bias3)
-            if not torch.isfinite(strip.sum()):
+            strip = window[:, :, : bottom - top + 2]
+            strip[:, :, 0], strip[:, :, -1] = 0, 0  # stays so where the picture ends
+            inside = strip[:, :, 1 - above : bottom - top + 1 + below]
+            self._igdn3(x[:, :, top - above : bottom + below], out=inside)
+            blocks = F.conv2d(strip, self._kernel3, padding=(0, 1))[0].permute(1, 2, 0)
+            if not torch.isfinite(blocks.sum()):
                 return None
-            levels = strip.round_().clamp_(0, LEVELS)[0].permute(1, 2, 0).to(torch.uint8)
-            blocks = levels.reshape(bottom - top, columns, side, side, 3)
-            rows = image[side * top : side * bottom].view(bottom - top, side, columns, side, 3)
-            rows[:] = blocks.permute(0, 2, 1, 3, 4)
+            _write_blocks(image[side * top : side * bottom], blocks.float().add_(self._bias3), side)
         return image
 
 
 class _Normalization:
-    """GDN or its inverse (`slimcae.model.gdn`): only the product with γ is in `inner`."""
+    """GDN or its inverse (`slimcae.model.gdn`), whose product with γ is in `inner`."""
 
     def __init__(self, norm: SlimmableGDN, width: int, inner: torch.dtype) -> None:
         beta, gamma = norm.effective(width)
-        self._beta = _copied(beta)[None, :, None, None]
+        self._between = _between(width, inner)
         self._gamma = _copied(gamma, inner)[:, :, None, None]
+        self._beta = _copied(beta, self._between)
         self._inverse = norm.inverse
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Float32 (1, C, H, W) in and out."""
-        norm = F.conv2d(x.square().to(self._gamma.dtype), self._gamma)
-        norm = torch.add(self._beta, norm)
+    def __call__(self, x: Tensor, out: Tensor) -> Tensor:
+        """Of x (1, C, H, W), float32 or `inner`, into `out`, which may be x; returns it."""
+        squares = x.square().to(self._gamma.dtype)
+        if self._between == self._gamma.dtype:
+            norm = F.conv2d(squares, self._gamma, self._beta)
+        else:
+            norm = F.conv2d(squares, self._gamma).to(self._between).add_(self._beta[:, None, None])
         norm = norm.sqrt_() if self._inverse else norm.rsqrt_()
-        return norm.mul_(x)
+        if norm.dtype == x.dtype == out.dtype:
+            return torch.mul(norm, x, out=out)
+        return out.copy_(norm.mul_(x.float()))  # one step of mixed dtypes would be slower
 
 
 def _doubled(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     return F.conv_transpose2d(x, kernel, bias, stride=2, padding=2, output_padding=1)
+
+
+def _write_blocks(rows: Tensor, blocks: Tensor, side: int) -> None:
+    """Levels of blocks (h, w, 3 · side²), float32 and lost by that, into rows of an image.
+
+    rows: (side · h, side · w, 3), uint8, contiguous. The channels of a block are ordered by row,
+    column and colour.
+    """
+    height, columns, _ = blocks.shape
+    # a conversion of floats to bytes takes four times as long as one with 16 bits between
+    levels = blocks.round_().clamp_(0, LEVELS).to(torch.int16).to(torch.uint8)
+    # a block's row, of 3 · side bytes, moves as words of four
+    words = levels.view(torch.int32).view(height, columns, side, -1)
+    places = rows.view(-1).view(torch.int32).view(height, side, columns, -1)
+    places.copy_(words.permute(0, 2, 1, 3))
 
 
 def _blocks_kernel(kernel: Tensor, stride: int) -> Tensor:
@@ -164,6 +199,8 @@ def _rounded(kernel: Tensor, dtype: torch.dtype) -> Tensor:
     corners, where they are small and leave hardly any: what an even area becomes is about as exact
     as in float32.
     """
+    if dtype == kernel.dtype:
+        return kernel
     side = kernel.shape[-1]
     rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     distances = (rows - side // 2) ** 2 + (columns - side // 2) ** 2
@@ -176,17 +213,31 @@ def _rounded(kernel: Tensor, dtype: torch.dtype) -> Tensor:
     return taps.permute(1, 2, 0).reshape(kernel.shape)
 
 
-def _strips(x: Tensor) -> Iterator[tuple[int, int]]:
-    """First row and end of each strip of x (1, C, H, W); a GPU takes all at once."""
+def _strips(x: Tensor, dtype: torch.dtype) -> Iterator[tuple[int, int]]:
+    """First row and end of each strip of x (1, C, H, W), about equal; a GPU takes all at once.
+
+    dtype: of what is computed in a strip.
+    """
     _, channels, height, columns = x.shape
-    rows = height
+    count = 1
     if x.device.type == "cpu":
-        rows = max(1, STRIP_BYTES // (4 * channels * columns))
+        size = dtype.itemsize * channels * height * columns
+        count = min(height, math.ceil(size / STRIP_BYTES))
+    rows = math.ceil(height / count)
     for top in range(0, height, rows):
         yield top, min(top + rows, height)
 
 
-def _laid_out(kernel: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def _between(width: int, inner: torch.dtype) -> torch.dtype:
+    """The dtype between the products of a width that are in `inner`."""
+    return inner if width <= NARROW else torch.float32
+
+
+def _empty(shape: tuple[int, int, int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
+
+
+def _laid_out(kernel: Tensor, dtype: torch.dtype) -> Tensor:
     return kernel.detach().to(dtype).contiguous(memory_format=torch.channels_last)
 
 
