@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from slimcae.model.gdn import SlimmableGDN
+from slimcae.model.layers import blocks_kernel
 from slimcae.model.slimcae import SlimCAE
 
 STRIP_BYTES = 2**21
@@ -89,7 +90,7 @@ class Synthesis:
         self._kernel2, self._bias2 = _laid_out(kernel, inner), _copied(bias, inner)
         kernel, bias = g_s.deconv3.slice(width, 3)
         self._stride = g_s.deconv3.stride
-        self._kernel3 = _laid_out(_blocks_kernel(kernel, self._stride) * LEVELS)
+        self._kernel3 = _laid_out(blocks_kernel(kernel, self._stride) * LEVELS)
         self._bias3 = _copied((bias * LEVELS).repeat(self._stride**2))
         self._igdn1 = _Normalization(g_s.igdn1, width, torch.float32)
         self._igdn2 = _Normalization(g_s.igdn2, width, inner)
@@ -140,21 +141,6 @@ class _Normalization:
 
 def _doubled(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     return F.conv_transpose2d(x, kernel, bias, stride=2, padding=2, output_padding=1)
-
-
-def _blocks_kernel(kernel: Tensor, stride: int) -> Tensor:
-    """A kernel (stride² · out, in, 3, 3) for the blocks that a transposed convolution writes.
-
-    kernel: (in, out, 2 · stride + 1, 2 · stride + 1), used with a padding of `stride`. Input i
-    reaches output o by tap k = o − stride · i + stride. In block b at place p, o is
-    stride · b + p: from d = b − i = −1, 0, 1 the tap is stride · (d + 1) + p, if there is one.
-    The channels of a block are ordered by row, column and colour.
-    """
-    fan_in, out = kernel.shape[:2]
-    missing = stride - 1
-    taps = F.pad(kernel, (0, missing, 0, missing))
-    taps = taps.reshape(fan_in, out, 3, stride, 3, stride).flip(2, 4)  # convolutions count i − b
-    return taps.permute(3, 5, 1, 0, 2, 4).reshape(stride**2 * out, fan_in, 3, 3)
 
 
 def _rounded(kernel: Tensor, dtype: torch.dtype) -> Tensor:
