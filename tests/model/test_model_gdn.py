@@ -148,6 +148,34 @@ def test_training_under_autocast_sums_squares_in_bfloat16(inverse: bool) -> None
         assert (half - full).norm() < 2**-7 * full.norm()
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("variant", GDN_VARIANTS)
+def test_training_leaves_bfloat16_in_bfloat16(variant: GDNVariant, inverse: bool) -> None:
+    """The oracle is autograd through the equation in float64."""
+    layer = randomized(variant, inverse)
+    parameters = list(layer.parameters())
+    x = torch.cat([torch.randn(2, 5, 8, 8), 300 + torch.rand(2, 5, 8, 8)]).bfloat16()
+    given = x.clone().requires_grad_()
+    towards = torch.rand(x.shape) * x.sign()  # sums over pixels do not cancel
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(given)
+    found = torch.autograd.grad(y, [given, *parameters], towards.bfloat16(), allow_unused=True)
+    exact = x.double().requires_grad_()
+    beta, gamma = (value.double() for value in layer.effective(5))
+    norm = beta[:, None, None] + torch.einsum("ij,njhw->nihw", gamma, exact**2)
+    expected_y = exact * norm.sqrt() if inverse else exact / norm.sqrt()
+    expected = torch.autograd.grad(
+        expected_y, [exact, *parameters], towards.double(), allow_unused=True
+    )
+    assert y.dtype == found[0].dtype == torch.bfloat16
+    assert [g is None for g in found] == [g is None for g in expected]  # norms of other widths
+    found_values = [y.detach(), *(g for g in found if g is not None)]
+    expected_values = [expected_y.detach(), *(g for g in expected if g is not None)]
+    for half, full in zip(found_values, expected_values, strict=True):
+        # rounding is by up to 2⁻⁹ several times over; gradients are differences
+        assert (half.double() - full).norm() < 2**-6 * full.norm()
+
+
 def test_inverse_undoes_on_what_it_normalizes_by() -> None:
     """IGDN of GDN is the identity if γ is 0, whatever β is."""
     beta, gamma = torch.tensor([0.5, 4.0]), torch.zeros(2, 2)

@@ -12,6 +12,7 @@ from slimcae.model import device, inference
 from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
 from slimcae.model.device import resolve_precision
 from slimcae.model.inference import Analysis, Synthesis
+from slimcae.model.layers import blocks_kernel
 from slimcae.model.slimcae import SlimCAE
 from slimcae.training.warm_start import warm_start_transforms
 
@@ -113,7 +114,7 @@ def test_blocks_are_the_pixels_of_the_transposed_convolution(stride: int) -> Non
     expected = F.conv_transpose2d(
         x, kernel.double(), stride=stride, padding=stride, output_padding=stride - 1
     )
-    blocks = F.conv2d(x, inference._blocks_kernel(kernel.double(), stride), padding=1)
+    blocks = F.conv2d(x, blocks_kernel(kernel.double(), stride), padding=1)
     shaped = blocks.reshape(stride, stride, 3, 4, 6).permute(2, 3, 0, 4, 1)
     assert torch.equal(shaped.reshape(3, 4 * stride, 6 * stride), expected[0])
 

@@ -238,15 +238,38 @@ def test_update_builds_medians_and_tables_of_every_width(tiny_model: SlimCAE) ->
         torch.testing.assert_close(logits, torch.zeros_like(logits), rtol=0, atol=1e-5)
 
 
-def test_autocast_keeps_norms_densities_and_latents_in_float32(tiny_model: SlimCAE) -> None:
-    found: dict[str, set[torch.dtype]] = {"conv": set(), "norm": set()}
-    kinds = (SlimmableConv2d, SlimmableConvTranspose2d)
-    for layer in tiny_model.modules():
-        if isinstance(layer, kinds):
-            layer.register_forward_hook(lambda _, __, out: found["conv"].add(out.dtype))
+@pytest.mark.parametrize("training", [False, True])
+def test_autocast_keeps_densities_latents_and_evaluated_norms_in_float32(
+    tiny_model: SlimCAE, training: bool
+) -> None:
+    tiny_model.train(training)
+    conv: set[torch.dtype] = set()
+    norm: dict[str, torch.dtype] = {}
+    for name, layer in tiny_model.named_modules():
+        if isinstance(layer, SlimmableConv2d | SlimmableConvTranspose2d):
+            layer.register_forward_hook(lambda _, __, out: conv.add(out.dtype))
         elif isinstance(layer, SlimmableGDN):
-            layer.register_forward_hook(lambda _, __, out: found["norm"].add(out.dtype))
+            layer.register_forward_hook(lambda _, __, out, n=name: norm.update({n: out.dtype}))
     with torch.autocast("cpu", torch.bfloat16):
         out = tiny_model(torch.rand(1, 3, 32, 32), 12)
-    assert found == {"conv": {torch.bfloat16}, "norm": {torch.float32}}
+    assert conv == {torch.bfloat16}
+    halves = {name for name, dtype in norm.items() if dtype == torch.bfloat16}
+    assert halves == ({"g_a.gdn1", "g_a.gdn2", "g_s.igdn2", "g_s.igdn3"} if training else set())
+    assert set(norm.values()) - {torch.bfloat16} == {torch.float32}
     assert {out[k].dtype for k in ("y", "y_hat", "likelihoods")} == {torch.float32}
+
+
+def test_training_computes_the_last_layer_as_evaluation_does() -> None:
+    torch.manual_seed(6)
+    layer = SlimmableConvTranspose2d(6, 3, kernel_size=9, stride=4)
+    layer.initialise()
+    with torch.no_grad():
+        layer.bias.copy_(torch.tensor([0.1, -0.2, 0.3]))
+    x = torch.randn(2, 4, 5, 7).requires_grad_()
+    found = {}
+    for training in (True, False):
+        y = layer.train(training)(x, 3)
+        towards = torch.linspace(-1, 1, y.numel()).reshape(y.shape)
+        found[training] = [y, *torch.autograd.grad(y, [x, *layer.parameters()], towards)]
+    for fast, plain in zip(found[True], found[False], strict=True):
+        torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-4)

@@ -78,6 +78,30 @@ def test_loss_of_the_model_is_that_of_its_outputs(tiny_model: SlimCAE) -> None:
     assert total.item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("widths", [(12, 8, 4), (12, 4), (8,)])
+def test_gradients_are_those_of_one_width_after_the_other(
+    tiny_model: SlimCAE, widths: tuple[int, ...]
+) -> None:
+    tiny_model.train()
+    x, lmbda = torch.rand(2, 3, 32, 48), {12: 300.0, 8: 200.0, 4: 100.0}
+    torch.manual_seed(3)
+    RateDistortionLoss(tiny_model, tuple(lmbda.values()))(x, widths)[0].backward()
+    found = [p.grad for p in tiny_model.parameters()]
+    tiny_model.zero_grad()
+    torch.manual_seed(3)
+    for width in widths:
+        out = tiny_model(x, width)
+        mse = (out["x_hat"] - x).square().mean()
+        rate = -out["likelihoods"].log2().sum() / (2 * 32 * 48)
+        (lmbda[width] * mse + rate).backward()
+    for grad, p in zip(found, tiny_model.parameters(), strict=True):
+        if p.grad is None:
+            assert grad is None
+        else:
+            assert grad is not None
+            torch.testing.assert_close(grad, p.grad, rtol=1e-4, atol=1e-4 * float(p.grad.norm()))
+
+
 def test_loss_stays_float32_under_autocast(tiny_model: SlimCAE) -> None:
     loss = RateDistortionLoss(tiny_model, (300.0, 200.0, 100.0))
     x = torch.rand(1, 3, 32, 32)

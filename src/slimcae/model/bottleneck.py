@@ -57,7 +57,9 @@ class EntropyBottleneck(nn.Module):
     def logits_cumulative(self, x: Tensor) -> Tensor:
         """Logit of the cumulative at x: (C, 1, n) in, (C, 1, n) out."""
         for k, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
-            x = torch.matmul(F.softplus(matrix.to(x.dtype)), x) + bias.to(x.dtype)
+            matrix = F.softplus(matrix.to(x.dtype))
+            # an outer product is faster as one
+            x = (matrix * x if x.shape[1] == 1 else torch.matmul(matrix, x)) + bias.to(x.dtype)
             if k < len(self.factors):
                 x = x + torch.tanh(self.factors[k].to(x.dtype)) * torch.tanh(x)
         return x

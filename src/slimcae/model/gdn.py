@@ -1,5 +1,7 @@
 """Generalized divisive normalization for several widths, in three variants."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -33,6 +35,42 @@ def gdn(
         else:
             norm = F.conv2d((x * x).to(mixing), weight.to(mixing)).float() + beta[:, None, None]
         return x * (torch.sqrt(norm) if inverse else torch.rsqrt(norm))
+
+
+class _HalfGDN(torch.autograd.Function):
+    """`gdn` of a bfloat16 x, in and out, all of it in bfloat16: half the traffic, fewer passes.
+
+    Training spends as much time on memory as on products here. The gradient, with r the factor
+    on x and t = ∂L/∂(norm) up to ∓½:  GDN: t = g·x·r³, dx = g·r − x·γᵀt;
+    IGDN: t = g·x/r, dx = g·r + x·γᵀt;  dγ = ∓½ Σ t_i x_j², dβ = ∓½ Σ t.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
+        weight = gamma.to(x.dtype)[:, :, None, None]
+        norm = F.conv2d(x * x, weight, beta.to(x.dtype))
+        factor = norm.sqrt_() if inverse else norm.rsqrt_()
+        ctx.save_for_backward(x, weight, factor)
+        ctx.inverse = inverse
+        return x * factor
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, weight, factor = ctx.saved_tensors
+        (grad,) = grad_outputs
+        t = grad * x
+        if ctx.inverse:
+            t.div_(factor)
+        else:
+            t.mul_(factor).mul_(factor).mul_(factor)
+        mixed, d_weight, d_bias = torch.ops.aten.convolution_backward(
+            t, x * x, weight, [len(weight)],
+            [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, True, True],
+        )  # fmt: skip
+        sign = 1 if ctx.inverse else -1
+        d_x = (grad * factor).addcmul_(x, mixed, value=sign)
+        half = 0.5 * sign
+        return d_x, half * d_bias.float(), half * d_weight[:, :, 0, 0].float(), None
 
 
 class _Norm(nn.Module):
@@ -95,14 +133,17 @@ class SlimmableGDN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x (N, width, H, W); float32 out.
 
-        Training under autocast (which is to bfloat16) sums the squares in its dtype: that noise
-        is small beside a batch's.
+        Training under autocast (which is to bfloat16) sums the squares in bfloat16, and leaves an
+        x of that type in it: that noise is small beside a batch's.
         """
         beta, gamma = self.effective(x.shape[1])
-        kind = x.device.type
-        mixed = self.training and torch.is_autocast_enabled(kind)
-        mixing = torch.get_autocast_dtype(kind) if mixed else torch.float32
-        return gdn(x, beta, gamma, self.inverse, mixing)
+        if not (self.training and torch.is_autocast_enabled(x.device.type)):
+            return gdn(x, beta, gamma, self.inverse)
+        if x.dtype != torch.bfloat16:
+            return gdn(x, beta, gamma, self.inverse, mixing=torch.bfloat16)
+        with torch.autocast(x.device.type, enabled=False):
+            y: Tensor = _HalfGDN.apply(x, beta, gamma, self.inverse)  # type: ignore[no-untyped-call]
+        return y
 
     def owner(self, width: int) -> _Norm:
         """The β and γ stored under a width (those of the widest alone, unless switchable)."""

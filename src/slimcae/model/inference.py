@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from slimcae.model.gdn import SlimmableGDN
+from slimcae.model.layers import blocks_kernel
 from slimcae.model.slimcae import SlimCAE
 
 STRIP_BYTES = 3 * 2**20
@@ -102,8 +103,9 @@ class Synthesis:
         self._kernel2, self._bias2 = _laid_out(kernel, inner), _copied(bias, inner)
         kernel, bias = g_s.deconv3.slice(width, 3)
         self._stride = g_s.deconv3.stride
-        self._kernel3 = _laid_out(_blocks_kernel(kernel, self._stride) * LEVELS, inner)
-        self._bias3 = _copied((bias * LEVELS).repeat(self._stride**2))
+        self._kernel3 = _laid_out(blocks_kernel(kernel, self._stride) * LEVELS, inner)
+        # bytes are cut off, not rounded: half a level more
+        self._bias3 = _copied((bias * LEVELS).repeat(self._stride**2) + 0.5)
         self._igdn1 = _Normalization(g_s.igdn1, width, torch.float32)
         self._igdn2 = _Normalization(g_s.igdn2, width, inner)
         self._igdn3 = _Normalization(g_s.igdn3, width, inner)
@@ -163,33 +165,18 @@ def _doubled(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
 
 
 def _write_blocks(rows: Tensor, blocks: Tensor, side: int) -> None:
-    """Levels of blocks (h, w, 3 · side²), float32 and lost by that, into rows of an image.
+    """Levels of blocks (h, w, 3 · side²), float32 and lost by that, into rows of an image, cut off.
 
     rows: (side · h, side · w, 3), uint8, contiguous. The channels of a block are ordered by row,
     column and colour.
     """
     height, columns, _ = blocks.shape
     # a conversion of floats to bytes takes four times as long as one with 16 bits between
-    levels = blocks.round_().clamp_(0, LEVELS).to(torch.int16).to(torch.uint8)
+    levels = blocks.clamp_(0, LEVELS).to(torch.int16).to(torch.uint8)
     # a block's row, of 3 · side bytes, moves as words of four
     words = levels.view(torch.int32).view(height, columns, side, -1)
     places = rows.view(-1).view(torch.int32).view(height, side, columns, -1)
     places.copy_(words.permute(0, 2, 1, 3))
-
-
-def _blocks_kernel(kernel: Tensor, stride: int) -> Tensor:
-    """A kernel (stride² · out, in, 3, 3) for the blocks that a transposed convolution writes.
-
-    kernel: (in, out, 2 · stride + 1, 2 · stride + 1), used with a padding of `stride`. Input i
-    reaches output o by tap k = o − stride · i + stride. In block b at place p, o is
-    stride · b + p: from d = b − i = −1, 0, 1 the tap is stride · (d + 1) + p, if there is one.
-    The channels of a block are ordered by row, column and colour.
-    """
-    fan_in, out = kernel.shape[:2]
-    missing = stride - 1
-    taps = F.pad(kernel, (0, missing, 0, missing))
-    taps = taps.reshape(fan_in, out, 3, stride, 3, stride).flip(2, 4)  # convolutions count i − b
-    return taps.permute(3, 5, 1, 0, 2, 4).reshape(stride**2 * out, fan_in, 3, 3)
 
 
 def _rounded(kernel: Tensor, dtype: torch.dtype) -> Tensor:

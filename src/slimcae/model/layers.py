@@ -31,7 +31,7 @@ class SlimmableConv2d(nn.Module):
     def slice(self, in_channels: int, out_channels: int) -> tuple[Tensor, Tensor | None]:
         """Kernel (out, in, k, k) and bias (out) of a narrower layer, as views."""
         bias = None if self.bias is None else self.bias[:out_channels]
-        return self.weight[:out_channels, :in_channels], bias
+        return leading(self.weight, out_channels, in_channels), bias
 
     def forward(self, x: Tensor, out_channels: int) -> Tensor:
         """Convolve the channels that `x` has to the first `out_channels`."""
@@ -59,14 +59,53 @@ class SlimmableConvTranspose2d(nn.Module):
 
     def slice(self, in_channels: int, out_channels: int) -> tuple[Tensor, Tensor]:
         """Kernel (in, out, k, k) and bias (out) of a narrower layer, as views."""
-        return self.weight[:in_channels, :out_channels], self.bias[:out_channels]
+        return leading(self.weight, in_channels, out_channels), self.bias[:out_channels]
 
     def forward(self, x: Tensor, out_channels: int) -> Tensor:
         """Convolve the channels that `x` has to the first `out_channels`."""
         weight, bias = self.slice(x.shape[1], out_channels)
+        if self.training and self.stride > 2:
+            return self._by_blocks(x, weight, bias)
         return F.conv_transpose2d(
             x, weight, bias, self.stride, self.padding, output_padding=self.stride - 1
         )
+
+    def _by_blocks(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """The same, faster where few channels are written in many places, but with more products.
+
+        Evaluation keeps to the layer as it is defined; `slimcae.model.inference` is for speed.
+        """
+        side = self.stride
+        blocks = F.conv2d(x, blocks_kernel(weight, side), bias.repeat(side**2), padding=1)
+        n, _, height, width = blocks.shape
+        pixels = blocks.permute(0, 2, 3, 1).reshape(n, height, width, side, side, -1)
+        pixels = pixels.permute(0, 1, 3, 2, 4, 5).reshape(n, side * height, side * width, -1)
+        return pixels.permute(0, 3, 1, 2)
+
+
+def leading(kernel: Tensor, first: int, second: int) -> Tensor:
+    """The first entries of both channel dimensions, as a view.
+
+    A kernel that has no more is returned as it is: the gradient of a slice costs a whole kernel.
+    """
+    if kernel.shape[0] <= first and kernel.shape[1] <= second:
+        return kernel
+    return kernel[:first, :second]
+
+
+def blocks_kernel(kernel: Tensor, stride: int) -> Tensor:
+    """A kernel (stride² · out, in, 3, 3) for the blocks that a transposed convolution writes.
+
+    kernel: (in, out, 2 · stride + 1, 2 · stride + 1), used with a padding of `stride`. Input i
+    reaches output o by tap k = o − stride · i + stride. In block b at place p, o is
+    stride · b + p: from d = b − i = −1, 0, 1 the tap is stride · (d + 1) + p, if there is one.
+    The channels of a block are ordered by row, column and colour.
+    """
+    fan_in, out = kernel.shape[:2]
+    missing = stride - 1
+    taps = F.pad(kernel, (0, missing, 0, missing))
+    taps = taps.reshape(fan_in, out, 3, stride, 3, stride).flip(2, 4)  # convolutions count i − b
+    return taps.permute(3, 5, 1, 0, 2, 4).reshape(stride**2 * out, fan_in, 3, 3)
 
 
 def _init_kernel(weight: nn.Parameter, fan_in: float) -> None:

@@ -45,7 +45,7 @@ class AnalysisTransform(nn.Module):
         """(N, 3, H, W) in [0, 1] to (N, width, H/16, W/16)."""
         x = self.gdn1(self.conv1(x, width))
         x = self.gdn2(self.conv2(x, width))
-        y: Tensor = self.gdn3(self.conv3(x, width))
+        y: Tensor = self.gdn3(self.conv3(x, width).float())  # what is quantised is float32
         return y
 
 

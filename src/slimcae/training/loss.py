@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from slimcae.model.layers import leading
 from slimcae.model.slimcae import SlimCAE
 
 
@@ -45,13 +47,22 @@ class RateDistortionLoss(nn.Module):
     def forward(self, x: Tensor, widths: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Loss (scalar), and bpp and MSE of each width in turn (len(widths), 2), detached.
 
-        x: (N, 3, H, W) in [0, 1].
+        x: (N, 3, H, W) in [0, 1]. widths: widest first.
         """
         n, _, height, width = x.shape
         total = x.new_zeros(())
         measured = []
+        # each width slices the kernels of the one before it, so that the gradient of a narrow
+        # slice is padded to the next width, not by each width to the whole kernel
+        parameters = self.model.named_parameters()
+        kernels: dict[str, Tensor] = {name: p for name, p in parameters if p.ndim == 4}
+        if torch.is_autocast_enabled(x.device.type):
+            half = torch.get_autocast_dtype(x.device.type)
+            kernels = {name: kernel.to(half) for name, kernel in kernels.items()}
         for filters in widths:
-            out = self.model(x, filters)
+            channels = max(filters, 3)  # or colours
+            kernels = {name: leading(kernels[name], channels, channels) for name in kernels}
+            out = functional_call(self.model, kernels, (x, filters))
             bpp = bits_per_pixel(out["likelihoods"], n * height * width)
             mse = (out["x_hat"].float() - x).square().mean()
             total = total + self._lmbda[self.model.widths.index(filters)] * mse + bpp
