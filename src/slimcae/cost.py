@@ -24,11 +24,11 @@ HALO = 32
 # threads), and behind it what `decoder_memory` says:
 #
 #   picture       48         96        192
-#   512x512       17  (28)   24  (34)   35  (47)
-#   768x768       26  (41)   35  (56)   68  (84)
-#   1024x1024     34  (60)   46  (86)   93 (137)
-#   512x2048      32  (44)   49  (58)   82  (86)
-#   2048x2048     63  (94)   93 (124)  160 (184)
+#   512x512       18  (28)   22  (34)   31  (47)
+#   768x768       24  (41)   34  (56)   51  (84)
+#   1024x1024     41  (60)   50  (86)   86 (137)
+#   512x2048      33  (44)   42  (58)   60  (86)
+#   2048x2048     58  (94)   72 (124)  146 (184)
 #
 # A filter holds a value at a quarter of the resolution, of 4 bytes, and more in the layers around.
 _FIXED_BYTES = 16 * 2**20

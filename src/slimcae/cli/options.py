@@ -43,7 +43,7 @@ def add_network_options(options: Options, default_device: str = "cpu") -> None:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="of the network's inner products; auto: bfloat16 where the processor computes it "
+        help="of the network's products; auto: bfloat16 where the processor computes it "
         "natively, which is faster and costs 0.01 dB on average (default: auto)",
     )
 

@@ -61,8 +61,8 @@ class Codec:
     ) -> None:
         """Make a codec of a model that has tables.
 
-        device: `cpu`, `cuda` or `auto`. precision: `float32`, or `bfloat16` for the inner
-        products of the network, which costs 0.01 dB on average; `auto` takes bfloat16 where the
+        device: `cpu`, `cuda` or `auto`. precision: `float32`, or `bfloat16` for the
+        network's products, which costs 0.01 dB on average; `auto` takes bfloat16 where the
         processor computes it natively. tile_side: a power of two from 16 on; the network's
         memory grows with its square. The model's weights must not change afterwards.
 
