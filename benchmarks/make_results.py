@@ -166,7 +166,7 @@ On an otherwise idle machine, with the Kodak images in a folder KODAK and traini
     python benchmarks/peers/run.py KODAK -o docs/results/peers.json           # 3 minutes
     slimcae profile --repeats 9 -o results/profile.json -y --json > docs/results/profile.json
     python benchmarks/start_up.py PHOTO -o docs/results/start_up.json         # 1 minute
-    python benchmarks/training_throughput.py --images TRAIN -o docs/results/training.json
+    python benchmarks/training_throughput.py --images TRAIN --compile -o docs/results/training.json
     make results"""
 
 

@@ -137,6 +137,28 @@ def test_training_adds_uniform_noise_of_the_rounding_step() -> None:
     assert noise.mean().item() == pytest.approx(0, abs=0.01)
 
 
+def test_mixed_quantization_rounds_for_the_synthesis_and_rates_noise() -> None:
+    bottleneck = stretched(1.0).train()
+    bottleneck.medians.copy_(torch.tensor([0.25, -0.5, 0.1]))
+    bottleneck.straight_through = True
+    y = (4 * torch.randn(2, 3, 5, 5)).requires_grad_()
+    torch.manual_seed(8)
+    y_hat, likelihoods = bottleneck(y)
+    medians = np.array([0.25, -0.5, 0.1])[:, None, None]
+    rounded = np.rint(y.detach().numpy() - medians) + medians
+    np.testing.assert_allclose(y_hat.detach(), rounded, atol=1e-5)
+    towards = torch.randn(y.shape)
+    (gradient,) = torch.autograd.grad(y_hat, y, towards)
+    assert torch.equal(gradient, towards)
+    # the rate is what noise alone gives
+    bottleneck.straight_through = False
+    torch.manual_seed(8)
+    noisy, expected = bottleneck(y)
+    assert torch.equal(likelihoods, expected)
+    assert not torch.allclose(noisy, y_hat)
+    assert torch.equal(bottleneck.eval()(y)[0], bottleneck.quantize(y))
+
+
 def test_evaluation_rounds_to_medians_plus_whole_numbers() -> None:
     bottleneck = EntropyBottleneck(2).eval()
     bottleneck.medians.copy_(torch.tensor([0.25, -3.4]))

@@ -144,6 +144,39 @@ def test_bfloat16_touches_convolutions_and_what_lies_between_them(picture_folder
         assert a.loss == pytest.approx(b.loss, rel=0.02)
 
 
+def test_mixed_quantization_rounds_around_medians_of_these_days(
+    picture_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_module, "MEDIANS_EVERY", 3)
+    settings = replace(SETTINGS, quantization="mixed", entropy_learning_rate=0.1)
+    trainer = make(picture_folder, settings)
+    bottleneck = trainer.model.entropy_bottleneck(8)
+    seen: list[Tensor] = []
+    offsets: list[Tensor] = []
+
+    def look(module: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        seen.append(bottleneck.medians.clone())
+        offset = output[0].detach() - bottleneck.medians[:, None, None]
+        offsets.append((offset - offset.round()).abs().max())
+
+    bottleneck.register_forward_hook(look)
+    expected = bottleneck.quantile(0.0).float()
+    logged(trainer, 5)
+    torch.testing.assert_close(seen[0], expected)
+    assert torch.equal(seen[0], seen[2])
+    assert not torch.equal(seen[2], seen[3])
+    assert torch.equal(seen[3], seen[4])
+    assert max(offsets) < 1e-4, "the synthesis sees whole numbers from the medians"
+
+
+def test_mixed_quantization_trains(picture_folder: Path) -> None:
+    settings = replace(SETTINGS, last_step=40, learning_rate=3e-3, batchsize=4)
+    lines = logged(make(picture_folder, replace(settings, quantization="mixed")), 40)
+    assert sum(line.loss for line in lines[-5:]) < 0.5 * sum(line.loss for line in lines[:5])
+    noise = logged(make(picture_folder, settings), 1)
+    assert noise[0].loss != lines[0].loss
+
+
 def test_kernels_are_channels_last(picture_folder: Path) -> None:
     weight = make(picture_folder).model.g_a.conv2.weight
     assert weight.is_contiguous(memory_format=torch.channels_last)

@@ -31,6 +31,7 @@ OPTIMIZATION = (
     "warmup_steps",
     "clip_norm",
     "ema_decay",
+    "quantization",
     "sandwich",
     "seed",
 )

@@ -39,6 +39,8 @@ class EntropyBottleneck(nn.Module):
     def __init__(self, num_channels: int) -> None:
         super().__init__()
         self.num_channels = num_channels
+        self.straight_through = False
+        """Train the synthesis on rounded latents, whose gradient passes as if unrounded."""
         sizes = (1, *FILTERS, 1)
         scale = INIT_SCALE ** (1 / (len(FILTERS) + 1))
         self.matrices = nn.ParameterList()
@@ -81,12 +83,18 @@ class EntropyBottleneck(nn.Module):
     def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """y_hat and likelihoods, (N, C, H, W) each.
 
-        In training mode y_hat is y plus uniform noise on [−½, ½) (the differentiable stand-in
-        for rounding); in evaluation mode it is rounded around the medians.
+        In evaluation mode y_hat is rounded around the medians. In training mode the likelihoods
+        are those of y plus uniform noise on [−½, ½), the differentiable stand-in for rounding,
+        and y_hat is that too, or with `straight_through` the rounded y (Minnen and Singh 2020,
+        section 3.3).
         """
         y = y.float()
-        y_hat = y + torch.rand_like(y) - 0.5 if self.training else self.quantize(y)
-        return y_hat, self.likelihood(y_hat)
+        if not self.training:
+            y_hat = self.quantize(y)
+            return y_hat, self.likelihood(y_hat)
+        noisy = y + torch.rand_like(y) - 0.5
+        y_hat = y + (self.quantize(y) - y).detach() if self.straight_through else noisy
+        return y_hat, self.likelihood(noisy)
 
     @torch.no_grad()
     def quantile(self, logit: float) -> Tensor:

@@ -38,6 +38,8 @@ class TrainSettings:
     """Of the exponential moving average of the weights, which is what a model file holds."""
     stage: Literal["all", "decoder"] = "all"
     """decoder: g_s alone, on latents rounded as files hold them; what makes the bits is frozen."""
+    quantization: Literal["noise", "mixed"] = "noise"
+    """mixed: the synthesis sees rounded latents, straight through; the rate keeps the noise."""
     sandwich: bool = False
     """Train widest, narrowest and one width between at each step instead of all."""
     seed: int = 0

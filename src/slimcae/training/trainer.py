@@ -24,6 +24,9 @@ from slimcae.training.stats import Stats, StepLog
 
 log = logging.getLogger("slimcae")
 
+MEDIANS_EVERY = 100
+"""Steps between two updates of the medians, around which mixed quantization rounds."""
+
 COMPILE_PAYS_AFTER = 5000
 """Steps of a run after which compiling for a CPU (about two minutes) has paid for itself."""
 
@@ -129,8 +132,14 @@ class Trainer:
             # rounding instead of noise, and as exact as the codec is before it
             self.model.g_a.eval()
             self.model.entropy_bottlenecks.eval()
+        mixed = self.settings.quantization == "mixed"
+        for width in self.model.widths:
+            self.model.entropy_bottleneck(width).straight_through = mixed
         stats = Stats(self.model.widths, self.device)
         while self.step < last_step:
+            if mixed and self.step % MEDIANS_EVERY == 0:
+                for width in self.model.widths:
+                    self.model.entropy_bottleneck(width).update_medians()
             self._train_step(forward, next(batches), stats)
             self.step += 1
             pause = should_pause()
