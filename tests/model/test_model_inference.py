@@ -123,8 +123,10 @@ def test_errors_of_rounded_kernels_cancel_over_the_taps() -> None:
     kernel = torch.randn(8, 6, 5, 5, generator=torch.Generator().manual_seed(2))
     kernel[:, :, [0, 0, -1, -1], [0, -1, 0, -1]] /= 10  # the corners
     assert torch.equal(inference._rounded(kernel, torch.float32), kernel)
-    rounded = inference._rounded(kernel, torch.bfloat16)
-    assert torch.equal(rounded.bfloat16().float(), rounded)
+    half = inference._rounded(kernel, torch.bfloat16)
+    assert half.dtype == torch.bfloat16
+    assert half.is_contiguous(memory_format=torch.channels_last)
+    rounded = half.float()
     # a tap may be two roundings away: its own, and what the taps before left
     assert ((rounded - kernel).abs() <= 2**-7 * kernel.abs() + 2**-7 * kernel.abs().max()).all()
     plain = (kernel.bfloat16().float() - kernel).sum(dim=(2, 3)).abs().mean()

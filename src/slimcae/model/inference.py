@@ -188,16 +188,17 @@ def _rounded(kernel: Tensor, dtype: torch.dtype) -> Tensor:
     """
     if dtype == kernel.dtype:
         return kernel
-    side = kernel.shape[-1]
+    out, fan_in, side, _ = kernel.shape
     rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     distances = (rows - side // 2) ** 2 + (columns - side // 2) ** 2
-    taps = kernel.detach().flatten(2).permute(2, 0, 1).contiguous()
+    taps = kernel.detach().permute(2, 3, 0, 1).reshape(side**2, out, fan_in)
+    rounded = torch.empty((out, side**2, fan_in), dtype=dtype, device=kernel.device)
     error = torch.zeros_like(taps[0])
     for tap in distances.flatten().argsort(stable=True).tolist():
         wanted = taps[tap] + error
-        taps[tap] = wanted.to(dtype)
-        error = wanted - taps[tap]
-    return taps.permute(1, 2, 0).reshape(kernel.shape)
+        rounded[:, tap] = wanted
+        error = wanted - rounded[:, tap].float()
+    return rounded.view(out, side, side, fan_in).permute(0, 3, 1, 2)
 
 
 def _strips(x: Tensor, dtype: torch.dtype) -> Iterator[tuple[int, int]]:

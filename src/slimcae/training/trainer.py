@@ -24,7 +24,7 @@ from slimcae.training.stats import Stats, StepLog
 
 log = logging.getLogger("slimcae")
 
-MEDIANS_EVERY = 100
+MEDIANS_EVERY = 200
 """Steps between two updates of the medians, around which mixed quantization rounds."""
 
 COMPILE_PAYS_AFTER = 5000
