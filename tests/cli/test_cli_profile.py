@@ -143,10 +143,16 @@ def test_an_existing_file_is_kept_without_y(
     assert read_profile(place) == PROFILE
 
 
-def test_what_cannot_be_is_refused(
-    model: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+def test_what_cannot_be_is_refused_before_anything_is_measured(
+    model: Path,
+    cache: Path,
+    measured: list[int],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert "--repeats 0" in error_line(capsys, ["profile", "-m", model, "--repeats", "0"])
+    assert "measuring" not in caplog.text
+    assert measured == []
     assert "no model nowhere" in error_line(capsys, ["profile", "-m", "nowhere"])
     assert not cache.exists()
 
@@ -157,6 +163,7 @@ def test_a_place_that_cannot_be_written_is_named(
     (cache.parents[1] / "taken").touch()
     place = cache.parents[1] / "taken" / "p.json"
     assert f"{place} cannot be written" in error_line(capsys, ["profile", "-m", model, "-o", place])
+    assert measured == []
 
 
 def test_real_times(

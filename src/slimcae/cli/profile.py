@@ -69,6 +69,11 @@ def run(args: argparse.Namespace) -> int:
 
     from slimcae import codec, profiling
 
+    profiling.checked_repeats(args.repeats)
+    try:  # before minutes of measuring
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(str(path), error) from error
     loaded = codec.load(model, device=args.device, precision=args.precision)
     log.info("measuring pictures of several sizes ...")
     profile = profiling.measure(loaded, args.repeats)

@@ -1,6 +1,6 @@
 """What a model costs on this machine: times for any picture, the complexity table, memory."""
 
-from slimcae.profiling.calibration import measure, texture
+from slimcae.profiling.calibration import checked_repeats, measure, texture
 from slimcae.profiling.memory import PeakMemory, peak_memory
 from slimcae.profiling.stages import Stages, stage_seconds
 from slimcae.profiling.table import PHOTO, Complexity, complexity
@@ -10,6 +10,7 @@ __all__ = [
     "Complexity",
     "PeakMemory",
     "Stages",
+    "checked_repeats",
     "complexity",
     "measure",
     "peak_memory",
