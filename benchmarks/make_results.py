@@ -360,8 +360,8 @@ def readme_block(sources: Sources) -> str:
             f"Kodak, 24 images, whole files; times on {sources.peers['machine']}. Bits at equal "
             f"PSNR (BD-rate): {rates}. Beside CompressAI's factorized model (N = 192, random "
             f"weights) in the same run, width {narrow} compresses {faster[0]:.0f} × and "
-            f"decompresses {faster[1]:.0f} × faster, width {wide} {slower[0]:.1f} × and {slower[1]:.1f} ×. "
-            "[All results](docs/results.md).",
+            f"decompresses {faster[1]:.0f} × faster, width {wide} {slower[0]:.1f} × and "
+            f"{slower[1]:.1f} ×. [All results](docs/results.md).",
         ]
     )
 
