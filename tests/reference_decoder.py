@@ -55,27 +55,68 @@ class RangeDecoder:
             raise DamagedError("the last word is not the encoder's")
 
 
-def decode_symbols(data: bytes, tables: Sequence[Table], height: int, width: int) -> list[Plane]:
+@dataclass
+class Contexts:
+    """docs/format.md, "Symbols": what a model says of a width and a step."""
+
+    tables: Sequence[Table]
+    groups: Sequence[int]
+    thresholds: Sequence[Sequence[int]]
+    choice: Sequence[Sequence[int]]
+
+
+def plain(tables: Sequence[Table]) -> Contexts:
+    """One group and one class: channel c has table c."""
+    return Contexts(tables, [len(tables)], [[]], [[c] for c in range(len(tables))])
+
+
+def decode_symbols(data: bytes, contexts: Contexts, height: int, width: int) -> list[Plane]:
     """docs/format.md, "Symbols": the planes of one tile, channel by channel."""
     if not data:
         raise DamagedError("no data")
     decoder = RangeDecoder(data)
     uniform = [256] * 65536
-    planes = []
-    for minimum, counts in tables:
-        escape = len(counts) - 1
-        indices = [decoder.decode(counts) for _ in range(height * width)]
-        values = []
-        for index in indices:
-            if index < escape:
-                values.append(minimum + index)
-            else:
-                values.append(decoder.decode(uniform) - 32768)
-                if values[-1] == -32768:
+    planes: list[Plane] = []
+    places = [(row, column) for row in range(height) for column in range(width)]
+    for size, thresholds in zip(contexts.groups, contexts.thresholds, strict=True):
+        channels = range(len(planes), len(planes) + size)
+        active = {place: activity(planes, *place) for place in places}
+        table_of = {
+            (c, *place): contexts.choice[c][sum(bound <= active[place] for bound in thresholds)]
+            for c in channels
+            for place in places
+        }
+        values: dict[tuple[int, int, int], int] = {}
+        for b, (minimum, counts) in enumerate(contexts.tables):
+            mine = [where for where, table in table_of.items() if table == b]
+            indices = [decoder.decode(counts) for _ in mine]
+            for where, index in zip(mine, indices, strict=True):
+                if index < len(counts) - 1:
+                    values[where] = minimum + index
+                    continue
+                values[where] = decoder.decode(uniform) - 32768
+                if values[where] == -32768:
                     raise DamagedError("beyond the range of symbols")
-        planes.append([values[row * width : (row + 1) * width] for row in range(height)])
+        planes += [
+            [[values[c, row, column] for column in range(width)] for row in range(height)]
+            for c in channels
+        ]
     decoder.check_end()
     return planes
+
+
+def activity(planes: Sequence[Plane], row: int, column: int) -> int:
+    """A[i, j] of what the planes so far say."""
+
+    def here(i: int, j: int) -> int:
+        i = min(max(i, 0), len(planes[0]) - 1)
+        j = min(max(j, 0), len(planes[0][0]) - 1)
+        return sum(min(abs(plane[i][j]), 2) for plane in planes)
+
+    if not planes:
+        return 0
+    around = (here(row + u, column + v) for u in (-1, 0, 1) for v in (-1, 0, 1))
+    return 9 * here(row, column) + sum(around)
 
 
 @dataclass
@@ -98,7 +139,7 @@ def decode_file(data: bytes) -> File:
     """docs/format.md, "File", "Head" and "Chunks"; every checksum verified."""
     if data[:4] != bytes([0x89, 0x53, 0x0D, 0x0A]):
         raise DamagedError("magic")
-    if data[4:5] != b"\x02":
+    if data[4:5] != b"\x03":
         raise DamagedError("version")
     if len(data) < 28 or len(data) < 28 + data[27]:
         raise DamagedError("short header")
@@ -176,17 +217,17 @@ def metadata(file: File, tag: str) -> bytes | None:
     return found if found and whole else None
 
 
-def decode_planes(file: File, tables: Sequence[Table]) -> list[Plane]:
+def decode_planes(file: File, contexts: Contexts) -> list[Plane]:
     """docs/format.md, "Tiles": the symbols of the whole picture, channel by channel."""
     rows, columns, side = ceil(file.height, 16), ceil(file.width, 16), file.tile_side // 16
-    if len(tables) != file.num_filters:
-        raise DamagedError("tables of another width")
-    planes = [[[0] * columns for _ in range(rows)] for _ in tables]
+    if sum(contexts.groups) != file.num_filters:
+        raise DamagedError("contexts of another width")
+    planes = [[[0] * columns for _ in range(rows)] for _ in contexts.choice]
     streams = iter(file.tiles)
     for top in range(0, rows, side):
         for left in range(0, columns, side):
             height, width = min(side, rows - top), min(side, columns - left)
-            tile = decode_symbols(next(streams), tables, height, width)
+            tile = decode_symbols(next(streams), contexts, height, width)
             for plane, part in zip(planes, tile, strict=True):
                 for row in range(height):
                     plane[top + row][left : left + width] = part[row]

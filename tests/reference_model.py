@@ -13,7 +13,7 @@ from itertools import product
 from operator import mul
 from typing import Any
 
-from reference_decoder import Plane, Table
+from reference_decoder import Contexts, Plane, Table
 
 Numbers = list[float]
 EPSILON = 2.0**-36
@@ -22,6 +22,10 @@ CONVOLUTIONS = {
     "g_s.deconv1": 2, "g_s.deconv2": 2, "g_s.deconv3": 1,
 }  # fmt: skip
 """How many dimensions of the kernel are cut to the width."""
+INTEGERS = (
+    "tables.minimum", "tables.length", "tables.counts",
+    "contexts.groups", "contexts.thresholds", "contexts.choice",
+)  # fmt: skip
 
 
 @dataclass
@@ -65,22 +69,33 @@ class Model:
             numbers = struct.iter_unpack(f"<{kind}", data[start + begin : start + end])
             self.tensors[name] = Tensor(tuple(entry["shape"]), [value for (value,) in numbers])
 
-    def tables(self, width: int, step: int) -> list[Table]:
-        minimum = self.tensors[f"tables.{width}.minimum"]
-        length = self.tensors[f"tables.{width}.length"]
-        counts = iter(self.tensors[f"tables.{width}.counts"].numbers)
-        found: list[Table] = []
-        for place in product(range(step + 1), range(width)):
-            entries = [next(counts) for _ in range(length.at(*place))]
-            found.append((minimum.at(*place), entries))
-        return found[step * width :]
+    def contexts(self, width: int, step: int) -> Contexts:
+        def whole(name: str) -> Tensor:
+            return self.tensors[name.replace(".", f".{width}.")]
+
+        counts = iter(whole("tables.counts").numbers)
+        tables: list[Table] = [
+            (minimum, [next(counts) for _ in range(length)])
+            for minimum, length in zip(
+                whole("tables.minimum").numbers, whole("tables.length").numbers, strict=True
+            )
+        ]
+        groups = whole("contexts.groups").numbers
+        thresholds, choice = whole("contexts.thresholds"), whole("contexts.choice")
+        classes = choice.shape[2]
+        return Contexts(
+            tables,
+            groups,
+            [[thresholds.at(step, g, k) for k in range(classes - 1)] for g in range(len(groups))],
+            [[choice.at(step, c, k) for k in range(classes)] for c in range(width)],
+        )
 
     def fingerprint(self, width: int) -> bytes:
         """docs/format.md, "Fingerprint"."""
         arrays = self._arrays(width)
         digest = hashlib.sha256()
         for name in sorted(arrays):
-            kind = "i" if name.startswith("tables.") else "f"
+            kind = "i" if name in INTEGERS else "f"
             tensor = arrays[name]
             digest.update(f"{name} <{kind}4 {tensor.shape}\n".encode("ascii"))
             digest.update(struct.pack(f"<{len(tensor.numbers)}{kind}", *tensor.numbers))
@@ -89,8 +104,7 @@ class Model:
     def _arrays(self, width: int) -> dict[str, Tensor]:
         tensors, steps = self.tensors, self.described["steps"]
         arrays = {"steps": Tensor((len(steps),), steps)}
-        for key in ("minimum", "length", "counts"):
-            arrays[f"tables.{key}"] = tensors[f"tables.{width}.{key}"]
+        arrays |= {name: tensors[name.replace(".", f".{width}.")] for name in INTEGERS}
         prefix = f"entropy_bottlenecks.{width}."
         for name, tensor in tensors.items():
             if name.startswith(prefix):

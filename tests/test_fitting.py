@@ -8,10 +8,12 @@ import torch
 from PIL import Image
 
 from slimcae.coding.coder import SymbolCoder
-from slimcae.coding.tables import ESCAPE_BITS, SymbolTables
+from slimcae.coding.contexts import Contexts
+from slimcae.coding.counting import channel_groups
+from slimcae.coding.tables import ESCAPE_BITS
 from slimcae.errors import ImageError, ModelError, TrainingError
 from slimcae.evaluation.metrics import psnr
-from slimcae.fitting import DENSITY_WEIGHT, fit
+from slimcae.fitting import fit
 from slimcae.model.slimcae import SlimCAE
 
 STEPS = (1.0, 0.5, 2.0)
@@ -56,42 +58,46 @@ def decoded(model: SlimCAE, symbols: np.ndarray, delta: float, path: Path) -> np
     return np.asarray(levels.permute(1, 2, 0))
 
 
-def slow_bits(tables: SymbolTables, symbols: np.ndarray) -> float:
+def slow_choice(contexts: Contexts, symbols: np.ndarray) -> np.ndarray:
+    """The table of every symbol, place by place, from the definition of activity."""
+    choice = np.empty(symbols.shape, int)
+    _, rows, columns = symbols.shape
+    group_of = np.repeat(np.arange(len(contexts.groups)), contexts.groups)
+    for c, group in enumerate(group_of):
+        before = np.minimum(np.abs(symbols[group_of < group]), 2).sum(axis=0)
+        edged = np.pad(before, 1, mode="edge")
+        for i in range(rows):
+            for j in range(columns):
+                activity = 9 * before[i, j] + edged[i : i + 3, j : j + 3].sum()
+                cls = sum(bound <= activity for bound in contexts.thresholds[group])
+                choice[c, i, j] = contexts.choice[c, cls]
+    return choice
+
+
+def slow_bits(contexts: Contexts, symbols: np.ndarray) -> float:
     bits = 0.0
-    for channel, first, plane in zip(tables.channels(), tables.minimum, symbols, strict=True):
-        for symbol in plane.ravel():
-            entry = symbol - first
-            inside = 0 <= entry < len(channel) - 1
-            bits += 24 - np.log2(channel[entry if inside else -1])
-            bits += 0 if inside else ESCAPE_BITS
+    each = contexts.tables.each()
+    chosen = slow_choice(contexts, symbols)
+    for table, symbol in zip(chosen.ravel(), symbols.ravel(), strict=True):
+        counts = each[table]
+        entry = symbol - contexts.tables.minimum[table]
+        inside = 0 <= entry < len(counts) - 1
+        bits += 24 - np.log2(counts[entry if inside else -1])
+        bits += 0 if inside else ESCAPE_BITS
     return bits
 
 
-def test_counts_are_those_of_whole_training_pictures_beside_the_density(
+def test_counts_beat_the_density_where_they_were_counted(
     model: SlimCAE, pictures: list[Path]
 ) -> None:
-    model.update()
-    density = dict(model.tables)
+    """Counted on the very pictures they are judged on, in one set of tables for all steps."""
     found = fit(model, pictures, pictures)
-    # counted on the very pictures it is judged on: never worse by more than rounding
-    assert found.counted == 9
+    assert found.counted == model.widths
     for width in model.widths:
-        for step, delta in enumerate(STEPS):
-            table, plain = model.tables[width][step], density[width][step]
-            symbols = [
-                symbols_of(model, path, width, delta).reshape(width, -1) for path in pictures
-            ]
-            planes = np.concatenate(symbols, axis=1)
-            assert table.minimum.tolist() == plain.minimum.tolist()
-            for c, (channel, prior) in enumerate(
-                zip(table.channels(), plain.channels(), strict=True)
-            ):
-                names = table.minimum[c] + np.arange(len(channel) - 1)
-                counts = (planes[c][:, None] == names).sum(axis=0)
-                share = (counts + DENSITY_WEIGHT * prior[:-1] / 2**24) / (
-                    planes.shape[1] + DENSITY_WEIGHT
-                )
-                np.testing.assert_allclose(channel[:-1] / 2**24, share, atol=2e-5)
+        assert min(found.gain[width]) > 0.05
+        tables = {id(contexts.tables) for contexts in model.tables[width]}
+        assert len(tables) == 1  # one set for all steps
+        assert model.tables[width][0].groups == channel_groups(width)
 
 
 def test_quality_and_gain_are_means_over_validation_pictures(
@@ -115,31 +121,31 @@ def test_quality_and_gain_are_means_over_validation_pictures(
             ]
             psnrs = [psnr(p, i) for p, i in zip(pixels, images, strict=True)]
             assert quality == pytest.approx(np.mean(psnrs), abs=1e-3)
-            assert sum(bits) <= sum(plain) * (1 + 1e-12)
-            if found.gain[width][step] > 0:
+            if width in found.counted:
                 assert 1 - sum(bits) / sum(plain) == pytest.approx(found.gain[width][step])
 
 
-def test_density_stays_where_counts_cost_more(
-    model: SlimCAE, tmp_path: Path, pictures: list[Path]
-) -> None:
+def test_density_stays_where_counts_cost_more(model: SlimCAE, tmp_path: Path) -> None:
     model.update()
     density = dict(model.tables)
     Image.new("RGB", (1024, 1024), "white").save(tmp_path / "white.png")
-    found = fit(model, [tmp_path / "white.png"], pictures)
-    worse = [(w, s) for w in model.widths for s in range(len(STEPS)) if found.gain[w][s] <= 0]
+    Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
+    found = fit(model, [tmp_path / "white.png"], [tmp_path / "black.png"])
+    worse = [width for width in model.widths if width not in found.counted]
     assert worse
-    assert found.counted == 9 - len(worse)
-    for width, step in worse:
-        assert model.tables[width][step] is not density[width][step]  # built anew, and the same
-        np.testing.assert_array_equal(model.tables[width][step].counts, density[width][step].counts)
+    for width in worse:
+        assert min(found.gain[width]) < 0
+        for after, before in zip(model.tables[width], density[width], strict=True):
+            assert after is not before  # built anew, and the same
+            np.testing.assert_array_equal(after.tables.counts, before.tables.counts)
+            np.testing.assert_array_equal(after.choice, before.choice)
 
 
 def test_fitted_tables_code_what_was_never_seen(model: SlimCAE, pictures: list[Path]) -> None:
     fit(model, pictures[:1], pictures[1:2])
     symbols = np.random.default_rng(0).integers(-300, 300, (12, 4, 5)).astype(np.int32)
-    for tables in model.tables[12]:
-        coder = SymbolCoder(tables)
+    for contexts in model.tables[12]:
+        coder = SymbolCoder(contexts)
         np.testing.assert_array_equal(coder.decode(coder.encode(symbols), (12, 4, 5)), symbols)
 
 

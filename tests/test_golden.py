@@ -1,4 +1,4 @@
-"""Golden files: what version 2 of the format makes of given symbols, and of given bytes."""
+"""Golden files: what version 3 of the format makes of given symbols, and of given bytes."""
 
 import hashlib
 import json
@@ -88,7 +88,7 @@ def test_the_set_is_whole_and_covers_what_it_should(symbols: dict[str, np.ndarra
     assert {tag for file in files for tag in file.chunks} == {"ALPH", "iccp", "exif", "xmpp"}
     assert sum(len(file.tiles) > 1 for file in files) >= 4
     assert sum(path.stat().st_size for path in (GOLDEN / "scae").iterdir()) < 100_000
-    assert MODEL.stat().st_size < 100_000
+    assert MODEL.stat().st_size < 120_000
 
 
 @every_file
@@ -106,7 +106,7 @@ def test_both_decoders_find_the_pinned_symbols(
     data = path.read_bytes()
     assert digest(decoded_symbols(codec, data)) == expected, CHANGED
     file = decode_file(data)
-    planes = decode_planes(file, slow_model.tables(file.num_filters, file.step))
+    planes = decode_planes(file, slow_model.contexts(file.num_filters, file.step))
     assert digest(np.array(planes)) == expected, f"the slow decoder differs: {CHANGED}"
 
 

@@ -225,5 +225,5 @@ def test_importing_is_cheap() -> None:
 def test_the_format_is_registered() -> None:
     assert Image.registered_extensions()[".scae"] == "SCAE"
     assert Image.MIME["SCAE"] == "image/x-scae"
-    assert slimcae.pillow.accept(b"\x89S\r\n\x02")
+    assert slimcae.pillow.accept(b"\x89S\r\n\x03")
     assert not slimcae.pillow.accept(b"\x89PNG")

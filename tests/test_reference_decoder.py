@@ -15,11 +15,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reference_decoder import Contexts as SlowContexts
 from reference_decoder import (
     DamagedError,
     File,
     RangeDecoder,
     Table,
+    activity,
     decode_file,
     decode_planes,
     decode_symbols,
@@ -30,7 +32,8 @@ from slimcae import container
 from slimcae.codec import Codec
 from slimcae.codec.decoding import decode_symbols as decode_symbols_fast
 from slimcae.coding.coder import SymbolCoder
-from slimcae.coding.tables import TOTAL, SymbolTables, from_channels
+from slimcae.coding.contexts import Contexts, independent
+from slimcae.coding.tables import TOTAL, SymbolTables, from_counts
 from slimcae.container.header import Head
 from slimcae.errors import BitstreamError
 from slimcae.model.checkpoint import fingerprint, load_model, save_model
@@ -50,12 +53,26 @@ def random_counts(rng: np.random.Generator, size: int, concentration: float) -> 
     return np.asarray(counts, np.int32)
 
 
+def by_hand(contexts: Contexts) -> SlowContexts:
+    tables = contexts.tables
+    return SlowContexts(
+        [
+            (int(first), counts.tolist())
+            for first, counts in zip(tables.minimum, tables.each(), strict=True)
+        ],
+        list(contexts.groups),
+        contexts.thresholds.tolist(),
+        contexts.choice.tolist(),
+    )
+
+
 def slow(data: bytes, tables: SymbolTables, shape: tuple[int, int, int]) -> np.ndarray:
-    pairs = [
-        (int(first), counts.tolist())
-        for first, counts in zip(tables.minimum, tables.channels(), strict=True)
-    ]
-    return np.array(decode_symbols(data, pairs, *shape[1:]), np.int32).reshape(shape)
+    return slow_with(data, independent(tables), shape)
+
+
+def slow_with(data: bytes, contexts: Contexts, shape: tuple[int, int, int]) -> np.ndarray:
+    planes = decode_symbols(data, by_hand(contexts), *shape[1:])
+    return np.array(planes, np.int32).reshape(shape)
 
 
 @pytest.mark.parametrize("size", [2, 3, 7, 100, 3000])
@@ -63,8 +80,8 @@ def slow(data: bytes, tables: SymbolTables, shape: tuple[int, int, int]) -> np.n
 def test_constriction_uses_exactly_our_table(size: int, concentration: float) -> None:
     """Words crafted to fall just below and just onto every boundary between two symbols."""
     counts = random_counts(np.random.default_rng(size), size, concentration)
-    tables = from_channels(np.zeros(1, np.int32), (counts,))
-    coder = SymbolCoder(tables)
+    tables = from_counts(np.zeros(1, np.int32), (counts,))
+    coder = SymbolCoder(independent(tables))
     scale = (2**64 - 1) >> 24
     for entry, boundary in enumerate(np.cumsum(counts.astype(np.int64))[:-1].tolist()):
         for quantile, expected in ((boundary - 1, entry), (boundary, entry + 1)):
@@ -74,7 +91,7 @@ def test_constriction_uses_exactly_our_table(size: int, concentration: float) ->
                 words = b"".join(word.to_bytes(4, "little") for word in data)
                 assert RangeDecoder(words).decode(counts.tolist()) == expected
                 fast = constriction.stream.queue.RangeDecoder(np.array(data, np.uint32))
-                assert fast.decode(coder._models[0]) == expected
+                assert fast.decode(coder._model(0)) == expected
 
 
 @settings(max_examples=60, deadline=None)
@@ -99,23 +116,52 @@ def test_both_decoders_agree(
     rng = np.random.default_rng(seed)
     counts = tuple(random_counts(rng, size, concentration) for _ in range(channels))
     minimum = rng.integers(-spread, 1, channels).clip(-32767, 32767 - size + 2).astype(np.int32)
-    tables = from_channels(minimum, counts)
+    tables = from_counts(minimum, counts)
     shape = (channels, height, width)
     symbols = rng.integers(-spread, spread + 1, shape).astype(np.int32)
-    coder = SymbolCoder(tables)
+    coder = SymbolCoder(independent(tables))
     data = coder.encode(symbols)
     np.testing.assert_array_equal(coder.decode(data, shape), symbols)
     np.testing.assert_array_equal(slow(data, tables, shape), symbols)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    groups=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    classes=st.integers(1, 4),
+    height=st.integers(1, 6),
+    width=st.integers(1, 6),
+    spread=st.sampled_from([1, 4, 32767]),
+)
+def test_both_decoders_agree_with_contexts(
+    seed: int, groups: list[int], classes: int, height: int, width: int, spread: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    minimum = rng.integers(-4, 1, 5).astype(np.int32)
+    tables = from_counts(minimum, [random_counts(rng, size, 1.0) for size in (2, 3, 5, 9, 9)])
+    shape = (sum(groups), height, width)
+    contexts = Contexts(
+        tables,
+        tuple(groups),
+        np.sort(rng.integers(0, 30, (len(groups), classes - 1)), axis=1).astype(np.int32),
+        rng.integers(0, 5, (shape[0], classes)).astype(np.int32),
+    )
+    symbols = rng.integers(-spread, spread + 1, shape).astype(np.int32)
+    coder = SymbolCoder(contexts)
+    data = coder.encode(symbols)
+    np.testing.assert_array_equal(coder.decode(data, shape), symbols)
+    np.testing.assert_array_equal(slow_with(data, contexts, shape), symbols)
 
 
 @pytest.mark.parametrize("symbol", [0, 1])
 def test_both_decoders_agree_on_long_runs_that_cost_almost_nothing(symbol: int) -> None:
     """Words come rarely, carries may wait long, and the end is decided by few bits."""
     counts = np.array([TOTAL - 3, 2, 1], np.int32)
-    tables = from_channels(np.zeros(1, np.int32), (counts,))
+    tables = from_counts(np.zeros(1, np.int32), (counts,))
     symbols = np.zeros((1, 100, 150), np.int32)
     symbols[0, 50, 60] = symbol
-    coder = SymbolCoder(tables)
+    coder = SymbolCoder(independent(tables))
     data = coder.encode(symbols)
     assert len(data) <= 8
     np.testing.assert_array_equal(coder.decode(data, symbols.shape), symbols)
@@ -125,10 +171,10 @@ def test_both_decoders_agree_on_long_runs_that_cost_almost_nothing(symbol: int) 
 def test_both_decoders_agree_on_the_last_quantile_of_every_table() -> None:
     """The top of the range, where carries run through words of ones."""
     counts = np.array([1, TOTAL - 2, 1], np.int32)
-    tables = from_channels(np.zeros(1, np.int32), (counts,))
+    tables = from_counts(np.zeros(1, np.int32), (counts,))
     symbols = np.ones((1, 40, 40), np.int32)
     symbols[0, ::7, ::3] = 5  # escapes
-    coder = SymbolCoder(tables)
+    coder = SymbolCoder(independent(tables))
     data = coder.encode(symbols)
     np.testing.assert_array_equal(coder.decode(data, symbols.shape), symbols)
     np.testing.assert_array_equal(slow(data, tables, symbols.shape), symbols)
@@ -142,7 +188,7 @@ def test_both_decoders_agree_on_arbitrary_bytes(data: bytes, seed: int) -> None:
     The fast one cannot see how far beyond the end it has read, so it may accept more.
     """
     rng = np.random.default_rng(seed)
-    tables = from_channels(
+    tables = from_counts(
         np.array([-3, 0], np.int32),
         (random_counts(rng, 8, 0.5), random_counts(rng, 2, 5.0)),
     )
@@ -152,7 +198,7 @@ def test_both_decoders_agree_on_arbitrary_bytes(data: bytes, seed: int) -> None:
     except DamagedError:
         reference = None
     try:
-        symbols = SymbolCoder(tables).decode(data, shape)
+        symbols = SymbolCoder(independent(tables)).decode(data, shape)
     except BitstreamError:
         assert reference is None
     else:
@@ -303,33 +349,46 @@ def test_both_readers_agree_on_forged_chunks(chunks: list[bytes], accepted: bool
     assert assert_both_agree(bytes(head) + b"".join(chunks) + b"abcd") == accepted
 
 
-def examples() -> tuple[list[Table], list[tuple[str, bytes, list[list[list[int]]]]]]:
-    """From the document: tables, and of each example name, bytes and symbols."""
+def examples() -> tuple[SlowContexts, list[tuple[str, bytes, list[list[list[int]]]]]]:
+    """From the document: contexts, and of each example name, bytes and symbols."""
     text = DOCUMENT.read_text(encoding="utf-8").split("## Examples")[1].split("## Changes")[0]
     introduction, *parts = text.replace("−", "-").split("### ")
     tables: list[Table] = [
         (int(first), [int(count) for count in counts.split(",")])
         for first, counts in re.findall(r"^\| \d \| (-?\d+) \| ([\d, ]+) \|$", introduction, re.M)
     ]
+    rows = re.findall(r"^\| \d \| (\d) \| (\d+) \| (\d) \| (\d) \|$", introduction, re.M)
+    assert [int(group) for group, *_ in rows] == [0, 1]  # each channel is a group
+    contexts = SlowContexts(
+        tables,
+        [1, 1],
+        [[int(threshold)] for _, threshold, *_ in rows],
+        [[int(quiet), int(active)] for _, _, quiet, active in rows],
+    )
     found = []
     for part in parts:
         data = bytes.fromhex("".join(re.findall(r"^    ([0-9a-f ]+)$", part, re.M)))
         rows = re.findall(r"^\| \d \| ([-\d, ]+) \| ([-\d, ]+) \|$", part, re.M)
         planes = [[[int(k) for k in row.split(",")] for row in channel] for channel in rows]
         found.append((part.partition("\n")[0], data, planes))
-    return tables, found
+    return contexts, found
 
 
 def test_both_decoders_agree_on_the_examples_of_the_document() -> None:
-    tables, found = examples()
-    fast = from_channels(
-        np.array([first for first, _ in tables], np.int32),
-        [np.array(counts, np.int32) for _, counts in tables],
+    contexts, found = examples()
+    fast = Contexts(
+        from_counts(
+            np.array([first for first, _ in contexts.tables], np.int32),
+            [np.array(counts, np.int32) for _, counts in contexts.tables],
+        ),
+        tuple(contexts.groups),
+        np.array(contexts.thresholds, np.int32),
+        np.array(contexts.choice, np.int32),
     )
     assert [name for name, _, _ in found] == ["One tile", "Four tiles"]
     for _, data, planes in found:
         assert assert_both_agree(data)
-        assert decode_planes(decode_file(data), tables) == planes
+        assert decode_planes(decode_file(data), contexts) == planes
         reader = container.Reader(data)
         np.testing.assert_array_equal(
             decode_symbols_fast(reader, SymbolCoder(fast)), np.array(planes)
@@ -344,6 +403,17 @@ def test_what_the_document_says_of_its_examples() -> None:
     assert (first.height, first.width, first.step, first.tile_side) == (20, 33, 0, 1024)
     assert (second.height, second.width, second.step, second.tile_side) == (20, 30, 5, 16)
     assert (second.grey, second.srgb, second.chunks) == (True, True, {"note": b"hi"})
+    contexts, ((_, _, planes), (_, _, tiles)) = examples()
+    text = DOCUMENT.read_text("utf-8")
+    assert [[activity(planes[:1], i, j) for j in range(3)] for i in range(2)] == [
+        [15, 8, 19],
+        [6, 28, 32],
+    ]
+    assert "is 15, 8, 19 in row 0 and 6, 28, 32 in row 1" in text
+    places = [(i, j) for i in range(2) for j in range(2)]
+    assert [activity([[[tiles[0][i][j]]]], 0, 0) for i, j in places] == [18, 0, 18, 36]
+    assert "is 18, 0, 18 and 36" in text.replace("in the tiles ", "")
+    assert contexts.thresholds[1] == [28]
     streams = [stream.hex().upper() for stream in second.tiles]
     assert (
         re.findall(r"`([0-9A-F]{8,})`", DOCUMENT.read_text("utf-8").split("### Four")[1]) == streams
@@ -370,12 +440,7 @@ def test_models_of_every_variant_are_what_the_document_says(
     rng = np.random.default_rng(0)
     for step, width in enumerate(codec.widths):
         assert slow_model.fingerprint(width) == fingerprint(codec.model, width)
-        tables = codec.model.tables[width][step]
-        expected = [
-            (int(first), counts.tolist())
-            for first, counts in zip(tables.minimum, tables.channels(), strict=True)
-        ]
-        assert slow_model.tables(width, step) == expected
+        assert slow_model.contexts(width, step) == by_hand(codec.model.tables[width][step])
         symbols = rng.integers(-3, 4, (width, 2, 3)).astype(np.int16)
         pixels = np.array(slow_model.pixels(symbols.tolist(), step, 17, 33, grey=False))
         fast_pixels = codec.synthesise(symbols, (17, 33), step)

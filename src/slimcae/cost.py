@@ -34,6 +34,7 @@ HALO = 32
 _FIXED_BYTES = 16 * 2**20
 _BYTES_PER_PIXEL = 8
 _BYTES_PER_PIXEL_AND_FILTER = 0.5
+_BYTES_PER_TILE_SYMBOL = 15  # with one group; a third of it with several
 
 
 def encoder_macs(width: int) -> float:
@@ -71,7 +72,8 @@ def padded_pixels(header: Header) -> int:
 def decoder_memory(header: Header) -> int:
     """Estimate of the decoder's peak working bytes, beside the program and the model.
 
-    The network's memory for one window, 2 bytes per symbol, three 8-bit copies of the picture.
+    The network's memory for one window, 2 bytes per symbol and more for those of a tile, three
+    8-bit copies of the picture.
     """
     width = header.num_filters
     window = math.prod(
@@ -80,7 +82,11 @@ def decoder_memory(header: Header) -> int:
     per_pixel = _BYTES_PER_PIXEL + _BYTES_PER_PIXEL_AND_FILTER * width
     network = _FIXED_BYTES + math.ceil(per_pixel * window)
     symbols = 2 * width * padded_pixels(header) // DOWNSAMPLING**2
-    return network + symbols + 3 * 3 * header.image_height * header.image_width
+    tile = math.prod(
+        min(_padded(side), header.tile_side) for side in (header.image_height, header.image_width)
+    )
+    ordering = _BYTES_PER_TILE_SYMBOL * width * tile // DOWNSAMPLING**2
+    return network + symbols + ordering + 3 * 3 * header.image_height * header.image_width
 
 
 @dataclass(frozen=True)

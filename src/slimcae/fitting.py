@@ -1,9 +1,9 @@
 """Fitting a trained model's tables and quality scale to pictures.
 
-The density is trained on unit intervals and crops; files hold whole pictures at every
-quantisation step. So the tables of each (width, step) are also counted on whole training
-pictures, and kept where they cost fewer bits on validation pictures. On the way every point's
-mean rate and quality is measured, which is what quality 0 … 100 is made of.
+The density that training needs knows each channel by itself. Files hold whole pictures, whose
+channels are quiet and loud in the same places; so contexts and their tables are counted on
+training pictures, and kept for each width where they cost fewer bits on validation pictures. On
+the way every point's mean rate and quality is measured, which is what quality 0 … 100 is made of.
 """
 
 import logging
@@ -13,23 +13,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from slimcae.codec.tiles import latent_grid, split
+from slimcae.codec.tiles import Tile, latent_grid, split
 from slimcae.codec.transforms import Pixels, Symbols, Transforms, quantise
-from slimcae.coding.tables import TOTAL, SymbolTables, from_probabilities
+from slimcae.coding.contexts import Contexts
+from slimcae.coding.counting import (
+    ActivityCounts,
+    ContextCounts,
+    channel_groups,
+    counted_contexts,
+)
 from slimcae.errors import ImageError, TrainingError
 from slimcae.images import read_picture
 from slimcae.model.slimcae import SlimCAE
 
 log = logging.getLogger("slimcae")
 
-Tables = dict[int, tuple[SymbolTables, ...]]
+Tables = dict[int, tuple[Contexts, ...]]
 Progress = Callable[[Sequence[Path], str], Iterable[Path]]
 
-DENSITY_WEIGHT = 256.0
-"""How many latents of each channel the density counts for beside those that are counted. With the
-300,000 and more of a training set anything up to 1,000 gives the same bits within 0.02 %."""
+THRESHOLD_PICTURES = 64
+"""At most so many training pictures, evenly taken, tell where the classes of activity end."""
 TILE = 64
 """Latents in a row and a column that the network sees at once: bounds its memory."""
 SMALLEST_MSE = 1e-10
@@ -41,17 +45,13 @@ class Fit:
     """What a fit has found; each dictionary has a row per width, with a number per step.
 
     quality: mean bits per pixel (of the coded symbols) and mean PSNR in dB.
-    gain: what part of the density tables' bits the counts save on the validation pictures; they
-        are used where it is positive.
+    gain: what part of the density's bits the counts save on the validation pictures.
+    counted: the widths that take the counts: where they save bits over all steps together.
     """
 
     quality: dict[int, tuple[tuple[float, float], ...]]
     gain: dict[int, tuple[float, ...]]
-
-    @property
-    def counted(self) -> int:
-        """Number of (width, step) whose tables come from counts."""
-        return sum(value > 0 for row in self.gain.values() for value in row)
+    counted: tuple[int, ...]
 
 
 def fit(
@@ -75,7 +75,7 @@ def fit(
     model.update()
     density = dict(model.tables)
     transforms = Transforms(model, device, "float32")
-    counts = _counted(transforms, _readable(progress(train, "training images")))
+    counts = _counted(transforms, train, progress)
     bits: dict[tuple[int, int], list[tuple[float, float]]] = {}
     psnr: dict[tuple[int, int], list[float]] = {}
     sizes = []
@@ -87,7 +87,7 @@ def fit(
             residuals = transforms.residuals(pixels, latent_grid(size), width)
             for step, delta in enumerate(model.steps):
                 symbols = quantise(residuals, delta)
-                costs = [tables[width][step].ideal_bits(symbols) for tables in (density, counts)]
+                costs = [_bits(tables[width][step], symbols) for tables in (density, counts)]
                 bits.setdefault((width, step), []).append((costs[0], costs[1]))
                 decoded = transforms.image(symbols, size, delta, TILE)
                 psnr.setdefault((width, step), []).append(_psnr(pixels, decoded))
@@ -95,78 +95,77 @@ def fit(
         raise ImageError("no validation images: give at least one")
     quality, gain = {}, {}
     for width in model.widths:
-        costs_of = [np.array(bits[width, step]) for step in range(len(model.steps))]
-        totals = [cost.sum(axis=0) for cost in costs_of]
-        gain[width] = tuple(float(1 - counted / plain) for plain, counted in totals)
-        model.tables[width] = tuple(
-            (counts if value > 0 else density)[width][step]
-            for step, value in enumerate(gain[width])
-        )
-        quality[width] = tuple(
-            (
-                float((cost[:, int(value > 0)] / sizes).mean()),
-                float(np.mean(psnr[width, step])),
-            )
-            for step, (cost, value) in enumerate(zip(costs_of, gain[width], strict=True))
-        )
-    return Fit(quality, gain)
+        # (step, picture, tables)
+        both = np.array([bits[width, step] for step in range(len(model.steps))])
+        totals = both.sum(axis=1)
+        gain[width] = tuple((1 - totals[:, 1] / totals[:, 0]).tolist())
+        better = int(totals[:, 1].sum() < totals[:, 0].sum())
+        model.tables[width] = (density, counts)[better][width]
+        rates = (both[:, :, better] / sizes).mean(axis=1).tolist()
+        decibels = [float(np.mean(psnr[width, step])) for step in range(len(model.steps))]
+        quality[width] = tuple(zip(rates, decibels, strict=True))
+    counted = tuple(w for w in model.widths if model.tables[w] is counts[w])
+    return Fit(quality, gain, counted)
 
 
-def _readable(paths: Iterable[Path]) -> Iterator[Pixels]:
-    """The pixels of pictures, without those that cannot be read."""
-    for path in paths:
-        try:
-            yield read_picture(path).pixels
-        except ImageError as error:
-            log.warning("left out: %s", error)
+def _bits(contexts: Contexts, symbols: Symbols) -> float:
+    """Of a whole picture (C, H, W), whose tiles know nothing of each other."""
+    _, height, width = symbols.shape
+    whole = Tile(0, 0, height, width)
+    tiles = split(whole, TILE)
+    return sum(contexts.ideal_bits(symbols[:, *tile.slices(whole)]) for tile in tiles)
 
 
-def _counted(transforms: Transforms, pictures: Iterable[Pixels]) -> Tables:
-    """Tables of (count + α·density) / (N + α), with the symbols that the density's tables have.
+def _can_be_read(path: Path) -> bool:
+    try:
+        read_picture(path)
+    except ImageError as error:
+        log.warning("left out: %s", error)
+        return False
+    return True
+
+
+def _counted(transforms: Transforms, train: Sequence[Path], progress: Progress) -> Tables:
+    """Contexts and tables of what training pictures hold.
 
     Whole pictures are counted, not crops: near the border of what the network sees latents are
     distributed otherwise, and a crop's share of them is several times that of a picture.
     """
     model = transforms.model
-    found = {
-        (width, step): np.zeros(table.counts.size, np.int64)
-        for width, tables in model.tables.items()
-        for step, table in enumerate(tables)
-    }
-    any_picture = False
-    for pixels in pictures:
-        any_picture = True
-        for tile in split(latent_grid(pixels.shape[:2]), TILE):
-            for width, tables in model.tables.items():
-                residuals = transforms.residuals(pixels, tile, width)
-                for step, table in enumerate(tables):
-                    symbols = quantise(residuals, model.steps[step])
-                    found[width, step] += _histogram(table, symbols)
-    if not any_picture:
+    groups = {width: channel_groups(width) for width in model.widths}
+    points = [(width, step) for width in model.widths for step in range(len(model.steps))]
+    train = [path for path in progress(train, "looking at images") if _can_be_read(path)]
+    if not train:
         raise TrainingError("none of the training images can be read")
+    some = train[:: -(-len(train) // THRESHOLD_PICTURES)]
+    active = {(width, step): ActivityCounts(groups[width]) for width, step in points}
+    for point, symbols in _symbols(transforms, progress(some, "activity")):
+        active[point].add(symbols)
+    counts = {
+        (width, step): ContextCounts(
+            model.tables[width][step], groups[width], active[width, step].thresholds()
+        )
+        for width, step in points
+    }
+    for point, symbols in _symbols(transforms, progress(train, "training images")):
+        counts[point].add(symbols)
     return {
-        width: tuple(_blended(table, found[width, step]) for step, table in enumerate(tables))
-        for width, tables in model.tables.items()
+        width: counted_contexts([counts[width, step] for step in range(len(model.steps))])
+        for width in model.widths
     }
 
 
-def _histogram(tables: SymbolTables, symbols: Symbols) -> NDArray[np.int64]:
-    """How often symbols (C, h, w) use each entry of the tables, in the order of `counts`."""
-    starts = np.cumsum(tables.sizes) - tables.sizes
-    entries = symbols.reshape(len(symbols), -1) - tables.minimum[:, None]
-    escape = tables.sizes[:, None] - 1
-    entries = np.where((entries < 0) | (entries > escape), escape, entries)
-    return np.bincount((entries + starts[:, None]).ravel(), minlength=tables.counts.size)
-
-
-def _blended(density: SymbolTables, found: NDArray[np.int64]) -> SymbolTables:
-    """Tables of what was found, with the density as prior."""
-    weights = found + DENSITY_WEIGHT * density.counts / TOTAL
-    channels = np.split(weights, np.cumsum(density.sizes)[:-1])
-    # the last entry is the escape, which gets what the others leave
-    return from_probabilities(
-        density.minimum, [channel[:-1] / channel.sum() for channel in channels]
-    )
+def _symbols(
+    transforms: Transforms, paths: Iterable[Path]
+) -> Iterator[tuple[tuple[int, int], Symbols]]:
+    """The symbols of pictures, tile by tile, at every width and step: (width, step), (C, h, w)."""
+    for path in paths:
+        pixels = read_picture(path).pixels
+        for tile in split(latent_grid(pixels.shape[:2]), TILE):
+            for width in transforms.model.widths:
+                residuals = transforms.residuals(pixels, tile, width)
+                for step, delta in enumerate(transforms.model.steps):
+                    yield (width, step), quantise(residuals, delta)
 
 
 def _psnr(pixels: Pixels, decoded: Pixels) -> float:

@@ -70,7 +70,7 @@ def test_everything_that_a_file_says(folder: Path, capsys: pytest.CaptureFixture
     assert facts == {
         "file": str(path),
         "kind": "picture",
-        "format": 2,
+        "format": 3,
         "image_width": 56,
         "image_height": 40,
         "mode": "RGB",

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from slimcae.coding.coder import SymbolCoder, longest_stream
-from slimcae.coding.tables import SymbolTables, from_channels, from_probabilities
+from slimcae.coding.contexts import independent
+from slimcae.coding.tables import SymbolTables, from_counts, from_probabilities
 from slimcae.errors import BitstreamError
 
 TOTAL = 2**24
@@ -35,7 +36,7 @@ def laplacian_symbols(scales: list[float], height: int, width: int, seed: int = 
 def tables_of(*channels: list[int], minimum: list[int] | None = None) -> SymbolTables:
     """Tables of these counts, which begin at symbol 0 unless told otherwise."""
     first = np.array(minimum or [0] * len(channels), np.int32)
-    return from_channels(first, [np.array(counts, np.int32) for counts in channels])
+    return from_counts(first, [np.array(counts, np.int32) for counts in channels])
 
 
 SCALES = [0.1, 0.5, 2.0, 30.0]
@@ -45,7 +46,7 @@ SYMBOLS = laplacian_symbols(SCALES, 12, 17).astype(np.int16)
 
 @given(arrays(np.int32, (4, 3, 5), elements=st.integers(-32767, 32767)))
 def test_any_symbols_come_back(symbols: np.ndarray) -> None:
-    coder = SymbolCoder(TABLES)
+    coder = SymbolCoder(independent(TABLES))
     decoded = coder.decode(coder.encode(symbols), symbols.shape)
     np.testing.assert_array_equal(decoded, symbols)
     assert decoded.dtype == np.int16
@@ -54,7 +55,7 @@ def test_any_symbols_come_back(symbols: np.ndarray) -> None:
 @pytest.mark.parametrize("shape", [(4, 0, 5), (4, 5, 0), (4, 1, 1), (4, 1, 40), (4, 40, 1)])
 def test_every_shape_comes_back(shape: tuple[int, int, int]) -> None:
     symbols = laplacian_symbols(SCALES, *shape[1:]).astype(np.int32)
-    coder = SymbolCoder(TABLES)
+    coder = SymbolCoder(independent(TABLES))
     data = coder.encode(symbols)
     assert (data == b"") == (symbols.size == 0)
     np.testing.assert_array_equal(coder.decode(data, shape), symbols)
@@ -64,9 +65,11 @@ def test_bytes_are_pinned() -> None:
     """A change of these bytes is a change of the format: see docs/format.md."""
     tables = tables_of([2**22, 2**23, 2**21, 2**21], [TOTAL - 1, 1], minimum=[-1, 3])
     symbols = np.array([[[-1, 0, 1], [0, 2, -900]], [[3, 3, 3], [3, 4, 3]]], np.int32)
-    data = SymbolCoder(tables).encode(symbols)
+    data = SymbolCoder(independent(tables)).encode(symbols)
     assert data.hex(" ", 4) == "1300fc2a ff80ebdf 08a000dc"
-    np.testing.assert_array_equal(SymbolCoder(tables).decode(data, symbols.shape), symbols)
+    np.testing.assert_array_equal(
+        SymbolCoder(independent(tables)).decode(data, symbols.shape), symbols
+    )
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -75,8 +78,8 @@ def test_length_is_close_to_the_information_content(scale: float, escapes: int) 
     tables = laplacian_tables([scale] * 3)
     symbols = laplacian_symbols([scale] * 3, 60, 70).astype(np.int16)
     symbols.ravel()[: 7 * escapes : 7] = 20000
-    ideal = tables.ideal_bits(symbols) / 8
-    assert ideal - 1 <= len(SymbolCoder(tables).encode(symbols)) <= 1.0001 * ideal + 8
+    ideal = independent(tables).ideal_bits(symbols) / 8
+    assert ideal - 1 <= len(SymbolCoder(independent(tables)).encode(symbols)) <= 1.0001 * ideal + 8
 
 
 # Counts that strain the coder: few or many, next to 2**24, next to 1, about powers of two.
@@ -113,9 +116,9 @@ def test_no_stream_is_longer_than_promised_or_shorter_than_possible(
     case: tuple[SymbolTables, np.ndarray],
 ) -> None:
     tables, symbols = case
-    coder = SymbolCoder(tables)
+    coder = SymbolCoder(independent(tables))
     data = coder.encode(symbols)
-    bits = tables.ideal_bits(symbols)
+    bits = independent(tables).ideal_bits(symbols)
     assert bits < 8 * len(data)
     assert len(data) <= longest_stream(bits, symbols.size)
     np.testing.assert_array_equal(coder.decode(data, (len(symbols), 1, symbols.shape[2])), symbols)
@@ -126,8 +129,8 @@ def test_the_coder_can_lose_much_more_than_its_end() -> None:
     tables = tables_of([2**8, 2**9, TOTAL - 2**8 - 2**9 - 1, 1])
     # the first two bring the range near 2**33, then each of the others costs a 256th of it
     symbols = np.array([[([0, 1] + [2] * 260) * 400]])
-    bits = tables.ideal_bits(symbols)
-    length = len(SymbolCoder(tables).encode(symbols))
+    bits = independent(tables).ideal_bits(symbols)
+    length = len(SymbolCoder(independent(tables)).encode(symbols))
     assert 1.03 * bits / 8 < length <= longest_stream(bits, symbols.size)
 
 
@@ -135,8 +138,8 @@ def test_length_of_a_tile_like_those_of_photos() -> None:
     scales = list(np.geomspace(0.03, 6, 96))
     tables = laplacian_tables(scales)
     symbols = laplacian_symbols(scales, 64, 64).astype(np.int16)
-    bits = tables.ideal_bits(symbols)
-    length = len(SymbolCoder(tables).encode(symbols))
+    bits = independent(tables).ideal_bits(symbols)
+    length = len(SymbolCoder(independent(tables)).encode(symbols))
     assert bits / 8 < length < bits / 8 + 8 + 0.0002 / 8 * symbols.size
     assert length <= longest_stream(bits, symbols.size) < 1.01 * length
 
@@ -144,11 +147,11 @@ def test_length_of_a_tile_like_those_of_photos() -> None:
 def test_a_stream_may_be_as_short_as_its_symbols_allow() -> None:
     """31.994 bits in 32: as near to the limit as a stream gets, and not refused."""
     tables = tables_of([256, TOTAL - 256], [257, TOTAL - 257])
-    coder = SymbolCoder(tables)
+    coder = SymbolCoder(independent(tables))
     symbols = np.zeros((2, 1, 1), np.int16)
     data = coder.encode(symbols)
     assert len(data) == 4
-    assert 31.99 < tables.ideal_bits(symbols) < 32
+    assert 31.99 < independent(tables).ideal_bits(symbols) < 32
     np.testing.assert_array_equal(coder.decode(data, (2, 1, 1)), symbols)
 
 
@@ -166,7 +169,7 @@ def test_a_stream_may_be_as_short_as_its_symbols_allow() -> None:
 def test_more_symbols_than_the_bytes_can_hold_are_refused(
     channels: list[list[int]], bits: float, length: int
 ) -> None:
-    coder = SymbolCoder(tables_of(*channels))
+    coder = SymbolCoder(independent(tables_of(*channels)))
     most = int((8 * length + 1) / bits)
     assert "cannot hold" not in error_of(coder, bytes(length), (len(channels), 1, most))
     with pytest.raises(BitstreamError, match=f"^{length} bytes cannot hold [0-9]+ coded symbols$"):
@@ -183,7 +186,7 @@ def error_of(coder: SymbolCoder, data: bytes, shape: tuple[int, int, int]) -> st
 
 
 def test_the_refusal_comes_before_any_work() -> None:
-    coder = SymbolCoder(TABLES)
+    coder = SymbolCoder(independent(TABLES))
     tracemalloc.start()
     with pytest.raises(BitstreamError, match="4096 bytes cannot hold"):
         coder.decode(bytes(4096), (4, 2**20, 2**20))
@@ -195,11 +198,11 @@ def test_the_refusal_comes_before_any_work() -> None:
 @pytest.mark.parametrize("length", [1, 2, 3, 5, 4097])
 def test_a_stream_is_whole_words(length: int) -> None:
     with pytest.raises(BitstreamError, match="within a word"):
-        SymbolCoder(TABLES).decode(bytes(length), (4, 2, 3))
+        SymbolCoder(independent(TABLES)).decode(bytes(length), (4, 2, 3))
 
 
 def test_symbols_of_other_integer_types_and_layouts_are_the_same() -> None:
-    coder = SymbolCoder(TABLES)
+    coder = SymbolCoder(independent(TABLES))
     expected = coder.encode(SYMBOLS)
     for other in (np.int32, np.int64, ">i2"):
         assert coder.encode(SYMBOLS.astype(other)) == expected
@@ -212,7 +215,7 @@ def test_symbols_of_other_integer_types_and_layouts_are_the_same() -> None:
 
 def test_encoding_leaves_the_symbols_alone() -> None:
     symbols = SYMBOLS.copy()
-    SymbolCoder(TABLES).encode(symbols)
+    SymbolCoder(independent(TABLES)).encode(symbols)
     np.testing.assert_array_equal(symbols, SYMBOLS)
 
 
@@ -231,11 +234,11 @@ def test_symbols_beyond_the_limit_are_refused(symbol: int, dtype: type) -> None:
     symbols: np.ndarray = np.abs(SYMBOLS).astype(dtype)
     symbols[1, 2, 3] = symbol
     with pytest.raises(ValueError, match="±32767"):
-        SymbolCoder(TABLES).encode(symbols)
+        SymbolCoder(independent(TABLES)).encode(symbols)
 
 
 def test_what_are_no_symbols_is_refused() -> None:
-    coder = SymbolCoder(TABLES)
+    coder = SymbolCoder(independent(TABLES))
     with pytest.raises(ValueError, match="integers, not float64"):
         coder.encode(np.full((4, 2, 2), np.nan))
     with pytest.raises(ValueError, match="4 channels"):
@@ -247,7 +250,7 @@ def test_what_are_no_symbols_is_refused() -> None:
 
 
 def test_data_beyond_the_end_are_refused() -> None:
-    coder = SymbolCoder(TABLES)
+    coder = SymbolCoder(independent(TABLES))
     data = coder.encode(SYMBOLS)
     for extra in (bytes(8), b"\xff" * 8, data):
         with pytest.raises(BitstreamError, match="do not end where"):
@@ -259,7 +262,7 @@ def test_data_beyond_the_end_are_refused() -> None:
 
 
 def test_missing_data_never_pass_for_the_symbols() -> None:
-    coder = SymbolCoder(TABLES)
+    coder = SymbolCoder(independent(TABLES))
     data = coder.encode(SYMBOLS)
     refused = 0
     for length in range(len(data)):
@@ -277,10 +280,10 @@ def test_missing_data_never_pass_for_the_symbols() -> None:
 def test_arbitrary_bytes_give_symbols_or_a_bitstream_error(
     case: tuple[SymbolTables, np.ndarray], data: bytes, height: int, width: int
 ) -> None:
-    coder = SymbolCoder(case[0])
+    coder = SymbolCoder(independent(case[0]))
     for stream in (data, data[: len(data) // 4 * 4], coder.encode(case[1])[:-4] + data[:4]):
         try:
-            symbols = coder.decode(stream, (case[0].num_channels, height, width))
+            symbols = coder.decode(stream, (case[0].num_tables, height, width))
         except BitstreamError:
             continue
         assert symbols.dtype == np.int16
@@ -293,7 +296,7 @@ def test_arbitrary_bytes_give_symbols_or_a_bitstream_error(
 def test_impossible_states_are_a_bitstream_error() -> None:
     """All ones lie above the last quantile, where constriction fails an assertion."""
     with pytest.raises(BitstreamError, match="damaged"):
-        SymbolCoder(TABLES).decode(b"\xff" * 512, SYMBOLS.shape)
+        SymbolCoder(independent(TABLES)).decode(b"\xff" * 512, SYMBOLS.shape)
 
 
 def test_an_escaped_value_beyond_the_limit_is_refused() -> None:
@@ -303,12 +306,12 @@ def test_an_escaped_value_beyond_the_limit_is_refused() -> None:
     state = ((2**64 - 1) >> 24) * quantile
     words = b"".join(word.to_bytes(4, "little") for word in (state >> 32, state & 0xFFFFFFFF))
     with pytest.raises(BitstreamError, match="beyond ±32767"):
-        SymbolCoder(tables).decode(words, (1, 1, 1))
+        SymbolCoder(independent(tables)).decode(words, (1, 1, 1))
 
 
 def test_one_coder_serves_many_threads() -> None:
-    coder = SymbolCoder(TABLES)
-    expected = SymbolCoder(TABLES).encode(SYMBOLS)
+    coder = SymbolCoder(independent(TABLES))
+    expected = SymbolCoder(independent(TABLES)).encode(SYMBOLS)
     results: list[bool] = []
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""Integer tables: exact sums, closeness to the density, storage, and what is refused."""
+"""Integer tables: exact sums, closeness to the density, and what is refused."""
 
 import math
 from fractions import Fraction
@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 
 from slimcae.coding.tables import (
     SymbolTables,
-    from_arrays,
-    from_channels,
+    from_counts,
     from_probabilities,
-    to_arrays,
 )
 
 TOTAL = 2**24
@@ -21,7 +19,7 @@ TOTAL = 2**24
 
 def tables(*counts: list[int], minimum: list[int] | None = None) -> SymbolTables:
     first = np.array(minimum or [0] * len(counts), np.int32)
-    return from_channels(first, [np.array(c, np.int32) for c in counts])
+    return from_counts(first, [np.array(c, np.int32) for c in counts])
 
 
 def apportioned(masses: list[float]) -> list[int]:
@@ -79,20 +77,15 @@ def test_masses_that_are_no_probabilities_are_refused(mass: float) -> None:
         apportioned([0.5, mass])
 
 
-def test_ideal_bits_of_a_table_done_by_hand() -> None:
+def test_entries_and_their_costs_done_by_hand() -> None:
     half, eighth = TOTAL // 2, TOTAL // 8
-    table = tables([half, eighth, eighth, TOTAL // 4], minimum=[-1])
-    symbols = np.array([[[-1, -1, 0, 1, 7, -30000]]], np.int32)
-    # 1 + 1 + 3 + 3, and twice the escape's 2 bits with 16 for the value
-    assert table.ideal_bits(symbols) == 8 + 2 * 18
-
-
-def test_ideal_bits_sum_over_channels() -> None:
-    table = tables([TOTAL // 2, TOTAL // 2], [TOTAL - 1, 1])
-    symbols = np.zeros((2, 3, 5), np.int32)
-    assert table.ideal_bits(symbols) == pytest.approx(15 - 15 * math.log2(1 - 2**-24))
-    with pytest.raises(ValueError, match="2 tables"):
-        table.ideal_bits(symbols[:1])
+    both = tables([TOTAL - 1, 1], [half, eighth, eighth, TOTAL // 4], minimum=[0, -1])
+    symbols = np.array([-1, 0, 1, 7, -30000, 0, 1], np.int16)
+    where = both.entries(symbols, np.array([1, 1, 1, 1, 1, 0, 0]))
+    assert where.tolist() == [2, 3, 4, 5, 5, 0, 1]
+    # an escape costs 16 bits more, for the value behind it
+    assert both.costs[2:].tolist() == [1, 3, 3, 2 + 16]
+    assert both.costs[:2].tolist() == [pytest.approx(-math.log2(1 - 2**-24)), 24 + 16]
 
 
 @pytest.mark.parametrize(
@@ -114,64 +107,20 @@ def test_invalid_tables_are_refused(
 ) -> None:
     arrays = [np.array(c, np.int32) for c in counts]
     with pytest.raises(ValueError, match=message):
-        from_channels(np.array(minimum, np.int32), arrays)
+        from_counts(np.array(minimum, np.int32), arrays)
 
 
 def test_the_outermost_tables_are_allowed() -> None:
     tables([TOTAL - 1, 1], [TOTAL - 1, 1], minimum=[-32767, 32767])
 
 
-def two_steps() -> tuple[SymbolTables, SymbolTables]:
-    fine = tables([TOTAL - 1, 1], [TOTAL - 5, 2, 3], minimum=[4, -7])
-    return fine, tables([TOTAL - 2, 2], [TOTAL - 9, 9], minimum=[2, -3])
-
-
-def test_arrays_hold_step_after_step_and_channel_after_channel() -> None:
-    arrays = to_arrays(two_steps())
-    assert {key: array.tolist() for key, array in arrays.items()} == {
-        "counts": [TOTAL - 1, 1, TOTAL - 5, 2, 3, TOTAL - 2, 2, TOTAL - 9, 9],
-        "minimum": [[4, -7], [2, -3]],
-        "length": [[2, 3], [2, 2]],
-    }
-    assert all(array.dtype == np.int32 for array in arrays.values())
-    for back, step in zip(from_arrays(arrays), two_steps(), strict=True):
-        for ours, theirs in zip(back.channels(), step.channels(), strict=True):
-            assert ours.tolist() == theirs.tolist()
-        assert back.minimum.tolist() == step.minimum.tolist()
-        assert back.sizes.tolist() == step.sizes.tolist()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"length": [[2, 3], [2, 3]]}, "do not add up to 9"),
-        ({"length": [[-1, 6], [2, 2]]}, "do not add up to 9"),
-        ({"length": [[5, 0], [2, 2]]}, "at least one symbol"),
-        ({"length": [[3, 2], [2, 2]]}, "sum to"),
-        ({"length": np.zeros((0, 2))}, "contradict"),
-        ({"length": np.zeros((0, 2)), "minimum": np.zeros((0, 2))}, "do not add up"),
-        ({"length": np.zeros((2, 0)), "minimum": np.zeros((2, 0)), "counts": []}, "0 tables"),
-        ({"length": [5, 4]}, "contradict"),
-        ({"minimum": [[0], [0]]}, "contradict"),
-        ({"minimum": [0, 0]}, "contradict"),
-        ({"counts": [[TOTAL - 1, 1]]}, "contradict"),
-    ],
-)
-def test_arrays_that_are_no_tables_are_refused(change: dict[str, object], message: str) -> None:
-    changed = {key: np.asarray(value, np.int32) for key, value in change.items()}
-    with pytest.raises(ValueError, match=message):
-        from_arrays(to_arrays(two_steps()) | changed)
-
-
 def test_arrays_of_another_type_are_refused() -> None:
-    arrays = to_arrays(two_steps())
-    for key, array in arrays.items():
+    first, sizes, counts = (np.array(a, np.int32) for a in ([0], [2], [TOTAL // 2] * 2))
+    SymbolTables(first, sizes, counts)
+    for wrong in (
+        (first.astype(np.int64), sizes, counts),
+        (first, sizes.astype(np.int64), counts),
+        (first, sizes, counts.astype(np.int64)),
+    ):
         with pytest.raises(ValueError, match="int32"):
-            from_arrays(arrays | {key: array.astype(np.int64)})
-    with pytest.raises(ValueError, match="int32"):
-        SymbolTables(arrays["minimum"][0], arrays["length"][0], arrays["counts"].astype(np.int64))
-
-
-def test_missing_arrays_are_named() -> None:
-    with pytest.raises(ValueError, match="lack counts, length"):
-        from_arrays({"minimum": np.zeros((1, 1), np.int32)})
+            SymbolTables(*wrong)

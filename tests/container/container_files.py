@@ -38,7 +38,7 @@ def forged(
     *chunks: bytes,
     tiles: Sequence[bytes] = TILES,
     lengths: Sequence[int] | None = None,
-    version: int = 2,
+    version: int = 3,
     flags: int = 1,
     filters: int = 96,
     height: int = 20,

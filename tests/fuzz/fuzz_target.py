@@ -10,7 +10,8 @@ import numpy as np
 
 from slimcae import container
 from slimcae.coding.coder import SymbolCoder, longest_stream
-from slimcae.coding.tables import SymbolTables, from_channels
+from slimcae.coding.contexts import Contexts
+from slimcae.coding.tables import from_counts
 from slimcae.container import Contents, Header, Reader
 from slimcae.errors import BitstreamError
 
@@ -25,11 +26,16 @@ COUNTS = [
 ]
 
 
-def tables(num_filters: int) -> SymbolTables:
-    """Tables of this many channels: four kinds, again and again."""
-    kinds = [COUNTS[channel % len(COUNTS)] for channel in range(num_filters)]
-    minimum = np.array([-1 - channel % 3 for channel in range(num_filters)], np.int32)
-    return from_channels(minimum, [np.array(counts, np.int32) for counts in kinds])
+def contexts(num_filters: int) -> Contexts:
+    """Of this many channels, in two groups if there are two: four tables, again and again."""
+    minimum = np.array([-1, -2, -3, -1], np.int32)
+    tables = from_counts(minimum, [np.array(counts, np.int32) for counts in COUNTS])
+    groups = (1, num_filters - 1) if num_filters > 1 else (1,)
+    channels = np.arange(num_filters)
+    choice = np.stack([channels, channels + 1], axis=1) % len(COUNTS)
+    return Contexts(
+        tables, groups, np.full((len(groups), 1), 20, np.int32), choice.astype(np.int32)
+    )
 
 
 def check(data: bytes) -> bool:
@@ -102,7 +108,7 @@ def check_stream(stream: bytes, shape: tuple[int, int, int]) -> None:
     The stream itself need not be what `encode` makes of them: the last word has some freedom, and
     an escape may stand before a value that the table has.
     """
-    model = tables(shape[0])
+    model = contexts(shape[0])
     coder = SymbolCoder(model)
     try:
         symbols = coder.decode(stream, shape)
@@ -125,7 +131,7 @@ def resealed(data: bytes) -> bytes:
         return data
     exponent, num_chunks, name_length = data[17], data[18], data[27]
     height, width = number(data[8:12]), number(data[12:16])
-    sealed[:5] = b"\x89S\r\n\x02"
+    sealed[:5] = b"\x89S\r\n\x03"
     index = 28 + name_length
     num_tiles = -(-height // 2**exponent) * -(-width // 2**exponent)
     at = end = index + 8 * num_tiles
@@ -173,7 +179,7 @@ def seeds() -> dict[str, bytes]:
             "fuzz",
             b"\x01\x02\x03\x04\x05\x06\x07\x08",
         )
-        coder = SymbolCoder(tables(num_filters))
+        coder = SymbolCoder(contexts(num_filters))
         tiles = []
         for top in range(0, height, side):
             for left in range(0, width, side):
@@ -205,7 +211,7 @@ def seeds() -> dict[str, bytes]:
         "refused-mandatory-chunk": with_chunk(one, b"Note", b"of 2040"),
         "refused-truncated": one[:-3],
         "refused-followed": one + one,
-        "refused-version": one[:4] + b"\x03" + one[5:],
+        "refused-version": one[:4] + b"\x02" + one[5:],
         "refused-wild-size": resealed(one[:8] + b"\xff" * 8 + one[16:]),
         "refused-wild-length": resealed(one[:32] + b"\xff" * 4 + one[36:]),
         "refused-magic": one[:4],

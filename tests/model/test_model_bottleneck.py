@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from slimcae.coding.coder import SymbolCoder
+from slimcae.coding.contexts import independent
 from slimcae.coding.tables import from_probabilities
 from slimcae.model.bottleneck import EntropyBottleneck
 
@@ -78,7 +79,7 @@ def test_tables_code_compressais_symbols_as_short_and_exactly(
 ) -> None:
     medians = golden["eb_state.quantiles"][:, 0, 1][None, :, None, None]
     symbols = np.rint(golden["eb_y_hat"] - medians).astype(np.int32)
-    coder = SymbolCoder(from_probabilities(*compressai.probabilities()))
+    coder = SymbolCoder(independent(from_probabilities(*compressai.probabilities())))
     for item, theirs in zip(symbols, golden["eb_string_bytes"], strict=True):
         data = coder.encode(item)
         assert len(data) <= 1.01 * theirs + 16
@@ -191,7 +192,7 @@ def test_degenerate_densities_stay_finite_and_can_be_coded_with(factor: float) -
     assert y.grad is not None
     assert torch.isfinite(y.grad).all()
     assert torch.isfinite(bottleneck.medians).all()
-    coder = SymbolCoder(from_probabilities(*bottleneck.probabilities()))
+    coder = SymbolCoder(independent(from_probabilities(*bottleneck.probabilities())))
     symbols = np.array([-32767, -300, -1, 0, 0, 1, 2, 500, 32767], np.int32)
     symbols = np.tile(symbols, (3, 1)).reshape(3, 3, 3)
     assert np.array_equal(coder.decode(coder.encode(symbols), (3, 3, 3)), symbols)

@@ -13,7 +13,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from slimcae.coding.tables import from_channels, to_arrays
+from slimcae.coding.contexts import ARRAYS, Contexts, independent, to_arrays
+from slimcae.coding.tables import from_counts
 from slimcae.errors import ModelError
 from slimcae.model.bottleneck import EntropyBottleneck
 from slimcae.model.checkpoint import fingerprint, load_model, save_model
@@ -123,7 +124,7 @@ def test_metadata_is_the_documented_json(tmp_path: Path, tiny_model: SlimCAE) ->
     save_model(tmp_path / "model", tiny_model, INFO)
     metadata, tensors = contents(tmp_path / "model")
     assert metadata == {
-        "format": 2,
+        "format": 3,
         "name": "tiny",
         "version": "7",
         "config": {"widths": [12, 8, 4], "gdn": "switchable"},
@@ -135,7 +136,8 @@ def test_metadata_is_the_documented_json(tmp_path: Path, tiny_model: SlimCAE) ->
     }
     assert all(len(print_) == 16 for print_ in metadata["fingerprints"].values())
     assert tensors["tables.8.counts"].dtype == torch.int32
-    assert tensors["tables.8.length"].shape == (len(tiny_model.steps), 8)
+    assert tensors["tables.8.length"].shape == (8 * len(tiny_model.steps),)
+    assert tensors["contexts.8.choice"].shape == (len(tiny_model.steps), 8, 1)
 
 
 def test_measured_quality_comes_back(tmp_path: Path, tiny_model: SlimCAE) -> None:
@@ -158,14 +160,14 @@ def test_measured_quality_comes_back(tmp_path: Path, tiny_model: SlimCAE) -> Non
 def test_fitted_tables_are_kept_on_request(tmp_path: Path, tiny_model: SlimCAE) -> None:
     tiny_model.steps = (1.0,)
     tiny_model.update()
-    fitted = from_channels(np.zeros(4, np.int32), [np.full(2, 2**23, np.int32)] * 4)
-    tiny_model.tables[4] = (fitted,)
+    fitted = from_counts(np.zeros(4, np.int32), [np.full(2, 2**23, np.int32)] * 4)
+    tiny_model.tables[4] = (independent(fitted),)
     save_model(tmp_path / "kept", tiny_model, INFO, keep_tables=True)
-    (table,) = load_model(tmp_path / "kept").tables[4]
-    assert table.counts.tolist() == [2**23] * 8
+    (found,) = load_model(tmp_path / "kept").tables[4]
+    assert found.tables.counts.tolist() == [2**23] * 8
     save_model(tmp_path / "built", tiny_model, INFO)
-    (table,) = load_model(tmp_path / "built").tables[4]
-    assert table.counts.tolist() != [2**23] * 8
+    (found,) = load_model(tmp_path / "built").tables[4]
+    assert found.tables.counts.tolist() != [2**23] * 8
 
 
 def test_loading_builds_no_tables(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,8 +263,8 @@ def test_truncated_files_are_refused(saved: Path, kept: int) -> None:
 
 def test_another_format_number_is_named(saved: Path) -> None:
     metadata, tensors = contents(saved)
-    rewrite(saved, metadata | {"format": 3}, tensors)
-    assert_refused(saved, "format 3", "format 2")
+    rewrite(saved, metadata | {"format": 2}, tensors)
+    assert_refused(saved, "format 2", "format 3")
 
 
 @pytest.mark.parametrize(
@@ -304,21 +306,33 @@ def test_weights_that_do_not_match_their_fingerprints_are_refused(saved: Path) -
     assert_refused(saved, "damaged")
 
 
-@pytest.mark.parametrize("key", ["minimum", "length", "counts"])
-def test_damaged_tables_are_refused(saved: Path, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("tables.minimum", "beyond ±32767"),
+        ("tables.length", "do not add up"),
+        ("tables.counts", "sum to"),
+        ("contexts.groups", "channels in all"),
+        ("contexts.choice", "nothing chooses"),
+    ],
+)
+def test_damaged_tables_and_contexts_are_refused(saved: Path, key: str, reason: str) -> None:
     metadata, tensors = contents(saved)
-    changed = tensors | {f"tables.8.{key}": tensors[f"tables.8.{key}"] + 40000}
-    rewrite(saved, metadata, changed)
-    assert_refused(saved, "damaged")
-    del tensors[f"tables.8.{key}"]
+    name = key.replace(".", ".8.")
+    rewrite(saved, metadata, tensors | {name: tensors[name] + 40000})
+    assert_refused(saved, "damaged", reason if "choice" not in key else "beyond the")
+    if "choice" in key:
+        rewrite(saved, metadata, tensors | {name: tensors[name] * 0})
+        assert_refused(saved, "damaged", reason)
+    del tensors[name]
     rewrite(saved, metadata, tensors)
     assert_refused(saved, "damaged", key)
 
 
 def test_tables_for_other_channels_are_refused(saved: Path) -> None:
     metadata, tensors = contents(saved)
-    for key in ("minimum", "length", "counts"):
-        tensors[f"tables.8.{key}"] = tensors[f"tables.4.{key}"].clone()
+    for key in ARRAYS:
+        tensors[key.replace(".", ".8.")] = tensors[key.replace(".", ".4.")].clone()
     rewrite(saved, metadata, tensors)
     assert_refused(saved, "damaged", "4 channels for", "and 8 channels")
     steps = metadata["steps"][:-1]
@@ -429,11 +443,28 @@ def test_fingerprints_follow_what_their_width_uses(variant: GDNVariant) -> None:
 def test_fingerprints_follow_the_tables(tiny_model: SlimCAE) -> None:
     tiny_model.update()
     before = {w: fingerprint(tiny_model, w) for w in tiny_model.widths}
-    counts = tiny_model.tables[8][-1].channels()[3]
+    counts = tiny_model.tables[8][-1].tables.of(3)
     counts[0] += 1
     counts[1] -= 1
     changed = {w for w in tiny_model.widths if fingerprint(tiny_model, w) != before[w]}
     assert changed == {8}
+    counts[0] -= 1
+    counts[1] += 1
+    plain = tiny_model.tables[8]
+    for groups, thresholds, classes in (((3, 5), [[], []], 1), ((8,), [[7]], 2), ((8,), [[9]], 2)):
+        tiny_model.tables[8] = tuple(
+            Contexts(
+                contexts.tables,
+                groups,
+                np.array(thresholds, np.int32),
+                np.repeat(contexts.choice, classes, axis=1),
+            )
+            for contexts in plain
+        )
+        found = fingerprint(tiny_model, 8)
+        assert found not in before.values()
+        before[len(before)] = found  # all of them differ
+    tiny_model.tables[8] = plain
     tiny_model.steps = (*tiny_model.steps[:-1], 99.0)
     assert all(fingerprint(tiny_model, w) != before[w] for w in tiny_model.widths)
 
@@ -447,7 +478,7 @@ def test_fingerprints_are_the_same_on_every_machine() -> None:
     model.steps = (1.0, 0.5)
     model.update()
     for width in (2, 1):  # table counts come from exp and tanh: not part of what is pinned
-        table = from_channels(np.zeros(width, np.int32), [np.full(2, 2**23, np.int32)] * width)
-        model.tables[width] = (table, table)
+        table = from_counts(np.zeros(width, np.int32), [np.full(2, 2**23, np.int32)] * width)
+        model.tables[width] = (independent(table), independent(table))
         model.entropy_bottleneck(width).medians.fill_(0.5)
-    assert [fingerprint(model, w).hex() for w in (2, 1)] == ["cb79a5f28c74b4d2", "954ee97127c7f764"]
+    assert [fingerprint(model, w).hex() for w in (2, 1)] == ["c9a6b30998400d8f", "37ca86661a001722"]

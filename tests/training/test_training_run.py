@@ -266,9 +266,9 @@ def test_the_decoder_s_stage_begins_with_a_trained_model(
         before.state_dict().items(), after.state_dict().values(), strict=True
     ):
         assert torch.equal(old, new) == (not name.startswith("g_s.")), name
-    for width, tables in before.tables.items():  # the same bits
-        for one, other in zip(tables, after.tables[width], strict=True):
-            assert np.array_equal(one.counts, other.counts)
+    for width, steps in before.tables.items():  # the same bits
+        for one, other in zip(steps, after.tables[width], strict=True):
+            assert np.array_equal(one.tables.counts, other.tables.counts)
 
 
 def test_an_absent_device_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ def decode_picture(
 ) -> Picture:
     """The picture of a file, or a part of it; all checksums of a whole picture are verified.
 
-    coder: with the tables of the file's width and step. side: see `decode_pixels`.
+    coder: of the file's width and step. side: see `decode_pixels`.
 
     Raises:
         BitstreamError: damaged data, or more than `max_pixels`.

@@ -4,7 +4,7 @@ Tables are made once, with the model, and travel in its file. Encoder and decode
 these integers, so that no rounding of any machine can come between them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,15 +23,15 @@ ESCAPE_BITS = 16
 
 @dataclass(frozen=True, eq=False)
 class SymbolTables:
-    """Integer probabilities of C independent channels, at one quantisation step.
+    """B tables of integer probabilities.
 
-    Entry i of channel c is how often of 2**24 times symbol `minimum[c] + i` is expected. The last
+    Entry i of table b is how often of 2**24 times symbol `minimum[b] + i` is expected. The last
     entry is the escape, which stands for all other symbols.
 
-    minimum: first symbol of each channel, (C,).
-    sizes: entries of each channel, the escape included, at least two: (C,).
-    counts: the entries of all channels one after the other; each is at least 1, and those of a
-        channel sum to 2**24.
+    minimum: first symbol of each table, (B,).
+    sizes: entries of each table, the escape included, at least two: (B,).
+    counts: the entries of all tables one after the other; each is at least 1, and those of a
+        table sum to 2**24.
 
     Raises:
         ValueError: tables that are not so.
@@ -54,43 +54,43 @@ class SymbolTables:
         last = self.minimum.astype(np.int64) + self.sizes - 2
         if self.minimum.min() < -MAX_SYMBOL or last.max() > MAX_SYMBOL:
             raise ValueError(f"a table has symbols beyond ±{MAX_SYMBOL}")
-        sums = np.add.reduceat(self.counts, self._starts, dtype=np.int64)
+        sums = np.add.reduceat(self.counts, self.starts, dtype=np.int64)
         if self.counts.min() < 1 or (sums != TOTAL).any():
             raise ValueError(f"the counts of a table must be positive and sum to {TOTAL}")
 
     @property
-    def num_channels(self) -> int:
-        """C."""
+    def num_tables(self) -> int:
+        """B."""
         return self.sizes.size
 
-    @property
-    def _starts(self) -> NDArray[np.int64]:
-        """Where each channel's entries begin, (C,)."""
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Where in `counts` each table's entries begin, (B,)."""
         return np.cumsum(self.sizes, dtype=np.int64) - self.sizes
 
-    def channels(self) -> list[NDArray[np.int32]]:
-        """The counts of each channel, as views."""
-        return np.split(self.counts, self._starts[1:])
+    def of(self, table: int) -> NDArray[np.int32]:
+        """The counts of one table, as a view."""
+        return self.counts[self.starts[table] :][: self.sizes[table]]
 
-    def ideal_bits(self, symbols: NDArray[np.signedinteger]) -> float:
-        """Information content in bits of symbols (C, H, W), escapes included.
+    def each(self) -> list[NDArray[np.int32]]:
+        """The counts of each table, as views."""
+        return np.split(self.counts, self.starts[1:])
 
-        Raises:
-            ValueError: symbols of another number of channels.
-        """
-        if symbols.ndim != 3 or len(symbols) != self.num_channels:
-            raise ValueError(f"symbols {symbols.shape} for {self.num_channels} tables")
-        escape = (self.sizes - 1)[:, None, None].astype(np.uint32)
+    def entries(
+        self, symbols: NDArray[np.signedinteger[Any]], tables: NDArray[np.integer[Any]]
+    ) -> NDArray[np.int64]:
+        """Where in `counts` the symbols stand, each in its table; the two are broadcast."""
+        escape = (self.sizes - 1).astype(np.uint32)[tables]
         # symbols below a table wrap around to huge numbers: one comparison finds both sides
-        entries = np.subtract(symbols, self.minimum[:, None, None], dtype=np.int32).view(np.uint32)
-        index = np.minimum(entries, escape) + self._starts[:, None, None]
-        return float(self._costs[index].sum())
+        found = np.subtract(symbols, self.minimum[tables], dtype=np.int32).view(np.uint32)
+        where: NDArray[np.int64] = np.minimum(found, escape) + self.starts[tables]
+        return where
 
     @cached_property
-    def _costs(self) -> NDArray[np.float64]:
+    def costs(self) -> NDArray[np.float64]:
         """Bits of every entry; an escape's with the value behind it."""
         costs: NDArray[np.float64] = PRECISION - np.log2(self.counts)
-        costs[self._starts + self.sizes - 1] += ESCAPE_BITS
+        costs[self.starts + self.sizes - 1] += ESCAPE_BITS
         return costs
 
 
@@ -99,8 +99,8 @@ def from_probabilities(
 ) -> SymbolTables:
     """Tables of the masses that a density gives to the symbols from `minimum` on.
 
-    minimum: first symbol of each channel, (C,).
-    probabilities: per channel the masses of minimum, minimum + 1, …; what they lack to one is
+    minimum: first symbol of each table, (B,).
+    probabilities: per table the masses of minimum, minimum + 1, …; what they lack to one is
         the escape's. Masses that sum to more than one are scaled down.
 
     Every entry gets one count, the rest is shared out in proportion and rounded by largest
@@ -109,57 +109,20 @@ def from_probabilities(
     Raises:
         ValueError: masses that are negative or not finite, symbols beyond ±32767.
     """
-    return from_channels(
+    return from_counts(
         minimum, [_apportion(np.asarray(masses, np.float64)) for masses in probabilities]
     )
 
 
-def from_channels(
-    minimum: NDArray[np.int32], channels: Sequence[NDArray[np.int32]]
-) -> SymbolTables:
-    """Tables of the counts of each channel.
+def from_counts(minimum: NDArray[np.int32], tables: Sequence[NDArray[np.int32]]) -> SymbolTables:
+    """Tables of these counts.
 
     Raises:
         ValueError: counts that are no valid tables.
     """
-    sizes = np.array([len(counts) for counts in channels], np.int32)
-    counts = np.concatenate([*channels, np.empty(0, np.int32)])
+    sizes = np.array([len(counts) for counts in tables], np.int32)
+    counts = np.concatenate([*tables, np.empty(0, np.int32)])
     return SymbolTables(np.asarray(minimum, np.int32), sizes, counts.astype(np.int32))
-
-
-def to_arrays(tables: Sequence[SymbolTables]) -> dict[str, NDArray[np.int32]]:
-    """The tables of S quantisation steps as three arrays, for a model file: see `from_arrays`."""
-    return {
-        "counts": np.concatenate([table.counts for table in tables]),
-        "minimum": np.stack([table.minimum for table in tables]),
-        "length": np.stack([table.sizes for table in tables]),
-    }
-
-
-def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> tuple[SymbolTables, ...]:
-    """The tables of each quantisation step from a model file's arrays, checked.
-
-    minimum, length: int32 (S, C), first symbol and number of entries of each table.
-    counts: int32, the entries step after step, channel after channel.
-
-    Raises:
-        ValueError: arrays that are missing, of another type, or no valid tables.
-    """
-    missing = {"counts", "minimum", "length"} - set(arrays)
-    if missing:
-        raise ValueError(f"the tables lack {', '.join(sorted(missing))}")
-    counts, minimum, length = arrays["counts"], arrays["minimum"], arrays["length"]
-    if any(array.dtype != np.int32 for array in (counts, minimum, length)):
-        raise ValueError("the arrays of tables must be int32")
-    if counts.ndim != 1 or length.ndim != 2 or minimum.shape != length.shape:
-        raise ValueError("the arrays of tables contradict each other")
-    ends = length.sum(axis=1, dtype=np.int64).cumsum()
-    if (length < 0).any() or not ends.size or ends[-1] != counts.size:
-        raise ValueError(f"the lengths of the tables do not add up to {counts.size}")
-    return tuple(
-        SymbolTables(first, sizes, entries)
-        for first, sizes, entries in zip(minimum, length, np.split(counts, ends[:-1]), strict=True)
-    )
 
 
 def _apportion(masses: NDArray[np.float64]) -> NDArray[np.int32]:

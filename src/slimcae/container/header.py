@@ -11,7 +11,7 @@ from slimcae.errors import BitstreamError
 
 MAGIC = b"\x89S\r\n"
 """No text (the first byte), and damaged by every conversion of line ends."""
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 FINGERPRINT_BYTES = 8
 MAX_NAME_BYTES = 24
 MIN_TILE_SIDE, MAX_TILE_SIDE = 2**4, 2**20

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from slimcae.coding.tables import SymbolTables, from_arrays, to_arrays
+from slimcae.coding.contexts import ARRAYS, Contexts, from_arrays, to_arrays
 from slimcae.errors import ModelError
 from slimcae.files import write_bytes
 from slimcae.model.config import ModelInfo, SlimCAEConfig
@@ -54,7 +54,7 @@ def save_model(
     }
     for width in model.widths:
         for key, array in to_arrays(model.tables[width]).items():
-            tensors[f"tables.{width}.{key}"] = torch.from_numpy(array)
+            tensors[_of_width(key, width)] = torch.from_numpy(array)
     metadata = {
         "format": FORMAT,
         "name": info.name,
@@ -89,19 +89,18 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> SlimCAE:
     if path.is_dir():
         path /= MODEL_NAME
     header = read_model_header(path)
-    model = SlimCAE(SlimCAEConfig(header.widths, header.gdn), initialise=False)
-    model.info = ModelInfo(
-        header.name, header.version, header.lmbda, header.training, header.quality
-    )
-    model.steps = header.steps
     try:
+        model = SlimCAE(SlimCAEConfig(header.widths, header.gdn), initialise=False)
+        model.info = ModelInfo(
+            header.name, header.version, header.lmbda, header.training, header.quality
+        )
+        model.steps = header.steps
         tensors = safetensors.torch.load_file(path)
         for width in model.widths:
-            prefix = f"tables.{width}."
             arrays = {
-                name.removeprefix(prefix): tensors.pop(name).numpy()
-                for name in list(tensors)
-                if name.startswith(prefix)
+                key: tensors.pop(_of_width(key, width)).numpy()
+                for key in ARRAYS
+                if _of_width(key, width) in tensors
             }
             model.tables[width] = _tables(arrays, width, len(model.steps))
         state = {name: tensor.float() for name, tensor in tensors.items()}
@@ -127,7 +126,7 @@ def fingerprint(model: SlimCAE, width: int) -> bytes:
         name: tensor.detach().float().cpu().contiguous().numpy()
         for name, tensor in _width_tensors(model, width)
     }
-    arrays |= {f"tables.{key}": value for key, value in to_arrays(model.tables[width]).items()}
+    arrays |= to_arrays(model.tables[width])
     arrays["steps"] = np.array(model.steps, np.float32)
     for name, array in sorted(arrays.items()):
         little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
@@ -161,11 +160,17 @@ def _kernels(model: SlimCAE) -> dict[str, Tensor]:
     }
 
 
-def _tables(arrays: Mapping[str, NDArray[Any]], width: int, steps: int) -> tuple[SymbolTables, ...]:
+def _of_width(key: str, width: int) -> str:
+    """As in `tables.48.counts`."""
+    kind, _, name = key.partition(".")
+    return f"{kind}.{width}.{name}"
+
+
+def _tables(arrays: Mapping[str, NDArray[Any]], width: int, steps: int) -> tuple[Contexts, ...]:
     tables = from_arrays(arrays)
     if len(tables) != steps or tables[0].num_channels != width:
         raise ValueError(
-            f"tables of {len(tables)} steps and {tables[0].num_channels} channels "
+            f"contexts of {len(tables)} steps and {tables[0].num_channels} channels "
             f"for {steps} steps and {width} channels"
         )
     return tables

@@ -17,7 +17,7 @@ DEFAULT_STEPS = (
     *(round(1.07**-j, 4) for j in range(1, 12)),
     *(round(1.05**j, 4) for j in range(1, 20)),
 )
-"""Quantisation steps Δ that a model has tables for: Δ = 1, which training sees, then finer ones
+"""Quantisation steps Δ that a model can code with: Δ = 1, which training sees, then finer ones
 down to 0.48, then coarser ones up to 2.5. From one to the next, bytes change by 4 to 6 %."""
 
 

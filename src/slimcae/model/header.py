@@ -14,7 +14,7 @@ from typing import Any
 from slimcae.errors import ConfigError, ModelError
 from slimcae.model.config import GDNVariant, SlimCAEConfig
 
-FORMAT = 2
+FORMAT = 3
 METADATA_KEY = "slimcae"
 MODEL_NAME = "model.safetensors"
 """What a run folder calls its model."""
@@ -42,7 +42,7 @@ class ModelHeader:
     quality: for each width bits per pixel and PSNR in dB at every step, means over validation
         images; None before `slimcae fit`.
     fingerprints: of each width, as 16 hex digits.
-    parameters: trained numbers; tables and medians, which are made of them, do not count.
+    parameters: trained numbers; medians, contexts and tables, which are made of them, do not count.
     bytes: size of the file.
     """
 
@@ -107,7 +107,8 @@ def _kind(head: bytes) -> str:
     """What a foreign file seems to be, in words, from its first bytes."""
     if not head:
         return "it is empty"
-    if head.startswith((b"PK", b"\x80")):
+    # a model file may begin with 80 as well: the length of its header, below 2**32
+    if head.startswith(b"PK") or (head.startswith(b"\x80") and any(head[4:8])):
         return "it looks like a PyTorch pickle, which slimcae never loads"
     if head.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer, not the file itself"
@@ -161,7 +162,7 @@ def _model_header(described: dict[str, Any], tensors: dict[str, Any], size: int)
         parameters=sum(
             math.prod(tensor["shape"])
             for name, tensor in tensors.items()
-            if not name.startswith("tables.") and not name.endswith(".medians")
+            if not name.startswith(("tables.", "contexts.")) and not name.endswith(".medians")
         ),
         bytes=size,
     )

@@ -6,9 +6,11 @@ Image Compression", CVPR 2021, https://arxiv.org/abs/2103.15726.
 
 from typing import TypedDict
 
+import numpy as np
 from torch import Tensor, nn
 
-from slimcae.coding.tables import SymbolTables, from_probabilities
+from slimcae.coding.contexts import Contexts, independent
+from slimcae.coding.tables import from_probabilities
 from slimcae.errors import ConfigError
 from slimcae.model.bottleneck import EntropyBottleneck
 from slimcae.model.config import DEFAULT_STEPS, ModelInfo, SlimCAEConfig
@@ -87,10 +89,10 @@ class SlimCAE(nn.Module):
     (`slimcae.model.bottleneck`). Image sides must be multiples of 16: the codec pads.
 
     `steps` are the quantisation steps Δ that the latents can be coded with; between widths they
-    make the rate continuous. `tables` holds each width's integer coding tables, one per step, once
-    `update()` has built them; a model from a file has them already. `info` tells where the weights
-    come from. `initialise=False` leaves the kernels unset,
-    for weights that come next.
+    make the rate continuous. `tables` holds each width's contexts with their integer tables, for
+    every step, once `update()` has built them; a model from a file has them already. `info` tells
+    where the weights come from. `initialise=False` leaves the kernels unset, for weights that come
+    next.
     """
 
     def __init__(self, config: SlimCAEConfig | None = None, *, initialise: bool = True) -> None:
@@ -102,7 +104,7 @@ class SlimCAE(nn.Module):
             {str(width): EntropyBottleneck(width) for width in self.config.widths}
         )
         self.steps: tuple[float, ...] = DEFAULT_STEPS
-        self.tables: dict[int, tuple[SymbolTables, ...]] = {}
+        self.tables: dict[int, tuple[Contexts, ...]] = {}
         self.info = ModelInfo()
         if initialise:
             for layer in self.modules():
@@ -155,6 +157,11 @@ class SlimCAE(nn.Module):
             bottleneck = self.entropy_bottleneck(width)
             bottleneck.update_medians()
             tails = bottleneck.tails()
+            steps = [bottleneck.probabilities(step, tails) for step in self.steps]
+            tables = from_probabilities(
+                np.concatenate([minimum for minimum, _ in steps]),
+                [masses for _, channels in steps for masses in channels],
+            )
             self.tables[width] = tuple(
-                from_probabilities(*bottleneck.probabilities(step, tails)) for step in self.steps
+                independent(tables, step * width, width) for step in range(len(steps))
             )

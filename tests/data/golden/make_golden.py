@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ from slimcae import container
 from slimcae.alpha import pack_alpha
 from slimcae.codec import Codec
 from slimcae.coding.coder import SymbolCoder
-from slimcae.model.checkpoint import fingerprint, load_model, save_model
+from slimcae.fitting import fit
+from slimcae.model.checkpoint import fingerprint, load_model, round_to_half, save_model
 from slimcae.model.config import ModelInfo
 from slimcae.model.slimcae import SlimCAE
 
@@ -79,6 +81,15 @@ def overlap(model: SlimCAE) -> None:
     with torch.no_grad():
         for layer in (model.g_s.deconv1, model.g_s.deconv2, model.g_s.deconv3):
             layer.weight.add_(0.3 * layer.weight.std() * torch.randn_like(layer.weight))
+
+
+def fit_contexts(model: SlimCAE) -> None:
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{seed}.png" for seed in range(100, 112)]
+        for seed, path in enumerate(paths):
+            Image.fromarray(smooth_pixels(96, 80, seed)).save(path)
+        found = fit(model, paths[:8], paths[8:])
+    assert set(found.counted) == set(model.widths), "golden files should have contexts"
 
 
 def symbols_of(codec: Codec, case: Case, seed: int) -> np.ndarray:
@@ -157,7 +168,10 @@ def main() -> None:
         model = make_model(0)
         overlap(model)
         model.steps = STEPS
-        save_model(MODEL, model, ModelInfo("tiny", "1", LMBDA), half=True)
+        round_to_half(model)
+        fit_contexts(model)
+        info = ModelInfo("tiny", "1", LMBDA)
+        save_model(MODEL, model, info, half=True, keep_tables=True)
     codec = Codec(load_model(MODEL), precision="float32")
     FILES.mkdir(exist_ok=True)
     for path in FILES.iterdir():
