@@ -23,6 +23,7 @@ check: $(READY)
 # docs/results.md and README.md's table, from the files in docs/results: measures nothing
 results: $(READY)
 	$(BIN)/python benchmarks/make_results.py
+	$(BIN)/python benchmarks/training_trials.py
 
 # coverage-guided, on Linux: one minute of damaged files for container and coder
 fuzz: $(READY)

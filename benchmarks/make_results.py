@@ -184,11 +184,11 @@ def rd_table(sources: Sources) -> str:
                 f"{bpp:.4f}",
                 f"{psnr:.2f}",
                 f"{_known(lists['ms-ssim-rgb'][k]):.4f}",
-                "–" if jpeg is None else f"{_signed(100 * (bpp / jpeg - 1), 0)} %",
+                "–" if jpeg is None else f"{signed(100 * (bpp / jpeg - 1), 0)} %",
             )
         )
     heads = ("width", "bits per pixel", "PSNR (dB)", "MS-SSIM", "bits against JPEG, same PSNR")
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def bd_table(sources: Sources) -> str:
@@ -199,7 +199,7 @@ def bd_table(sources: Sources) -> str:
         for name, found in bd_rates(sources.ours, group).items():
             cells = [_bd_cell(found.get(quality)) for quality in QUALITIES]
             rows.append((name, *cells))
-    return _table(("against", "PSNR", "MS-SSIM"), rows)
+    return table(("against", "PSNR", "MS-SSIM"), rows)
 
 
 def bar_table(sources: Sources) -> str:
@@ -216,7 +216,7 @@ def bar_table(sources: Sources) -> str:
             asked = "" if bar is None else f" [≥ {bar:g} ×{missed}]"
             cells.append(f"{median:.1f} × ({low:.1f}–{high:.1f}){asked}")
         rows.append((words, *cells))
-    return _table(("", *(f"width {width}" for width in widths)), rows)
+    return table(("", *(f"width {width}" for width in widths)), rows)
 
 
 def ratios(
@@ -242,7 +242,7 @@ def times_table(sources: Sources) -> str:
         label = f"SlimCAE, width {name}" if name.isdigit() else name
         theirs = name.startswith("CompressAI")  # its bits are not those of trained weights
         rows.append((label, *cells, "–" if theirs else f"{found['bpp']:.3f}"))
-    return _table(("", "encode, ms", "decode, ms", "bits per pixel"), rows)
+    return table(("", "encode, ms", "decode, ms", "bits per pixel"), rows)
 
 
 def limit_table(peers: Mapping[str, Any]) -> str:
@@ -251,7 +251,7 @@ def limit_table(peers: Mapping[str, Any]) -> str:
         (width, f"{found['encode']:.2f}", f"{found['decode']:.2f}")
         for width, found in peers["over_limit"].items()
     ]
-    return _table(("width", "analysis", "synthesis"), rows)
+    return table(("width", "analysis", "synthesis"), rows)
 
 
 def profile_words(sources: Sources) -> str:
@@ -288,7 +288,7 @@ def start_table(start_up: Mapping[str, Any]) -> str:
         (name, f"{seconds:.3f}", asked.get(name, ""))
         for name, seconds in start_up["seconds"].items()
     ]
-    return _table(("", "seconds", "asked, at most"), rows) + (
+    return table(("", "seconds", "asked, at most"), rows) + (
         f"\n\n{start_up['machine']}, torch {start_up['torch']}, {start_up['date'][:10]}. Reading "
         "the model and preparing one width should take 0.1 s together."
     )
@@ -312,7 +312,7 @@ def training_words(training: Mapping[str, Any]) -> list[str]:
         f"{training['patchsize']}×{training['patchsize']}, {training['machine']}, threads: "
         f"{training['threads']}, torch {training['torch']}, {training['date'][:10]}. The first row "
         "stands in for the earlier port (benchmarks/seed_stand_in.py). [asked: 3 ×]",
-        _table(("", "seconds a step", "megapixels/s", "faster"), rows),
+        table(("", "seconds a step", "megapixels/s", "faster"), rows),
     ]
     if training["loader"]:
         fastest = min(found["median"] for found in steps.values())
@@ -341,12 +341,12 @@ def readme_block(sources: Sources) -> str:
                 *(f"{1000 * codecs[width][way]['median']:.0f}" for way in ("encode", "decode")),
             )
         )
-    table = _table(
+    widths = table(
         ("width", "bits per pixel", "PSNR (dB)", "MS-SSIM", "encode (ms)", "decode (ms)"), rows
     )
     against = bd_rates(sources.ours, sources.others)
     rates = ", ".join(
-        f"{name} {_signed(found.value, 0)} %"
+        f"{name} {signed(found.value, 0)} %"
         for name in ("JPEG", "WebP", "JPEG 2000", "AVIF speed 6")
         if (found := against[name]["psnr-rgb"]) is not None
     )
@@ -356,7 +356,7 @@ def readme_block(sources: Sources) -> str:
         [
             "![Rate and quality on Kodak beside JPEG, WebP, JPEG 2000, AVIF, BPG, VVC and a "
             "factorized prior](docs/figures/kodak.png)",
-            table,
+            widths,
             f"Kodak, 24 images, whole files; times on {sources.peers['machine']}. Bits at equal "
             f"PSNR (BD-rate): {rates}. Beside CompressAI's factorized model (N = 192, random "
             f"weights) in the same run, width {narrow} compresses {faster[0]:.0f} × and "
@@ -371,7 +371,7 @@ def with_block(text: str, block: str) -> str:
     begin, end = MARKS
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if len(pattern.findall(text)) != 1:
-        raise SystemExit(f"README.md needs {begin} and {end}, once")
+        raise SystemExit(f"the page needs {begin} and {end}, once")
     return pattern.sub(lambda _: f"{begin}\n\n{block}\n\n{end}", text)
 
 
@@ -402,10 +402,11 @@ def _bd_cell(found: BDResult | None) -> str:
     if found is None:
         return "–"
     low, high = found.overlap
-    return f"{_signed(found.value, 1)} % ({low:.1f}–{high:.1f} dB)"
+    return f"{signed(found.value, 1)} % ({low:.1f}–{high:.1f} dB)"
 
 
-def _signed(value: float, digits: int) -> str:
+def signed(value: float, digits: int) -> str:
+    """With its sign, and a typographer's minus."""
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
@@ -426,7 +427,8 @@ def _list(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """In Markdown: the first column to the left, the others to the right."""
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

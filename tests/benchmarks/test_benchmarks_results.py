@@ -50,7 +50,7 @@ def test_only_the_marked_part_is_replaced() -> None:
     assert with_block(f"a\n{begin}\nold\n{end}\nb", r"\1 new") == (
         f"a\n{begin}\n\n\\1 new\n\n{end}\nb"
     )
-    with pytest.raises(SystemExit, match="README"):
+    with pytest.raises(SystemExit, match="once"):
         with_block("nothing", "new")
 
 

@@ -1,0 +1,97 @@
+"""Write the measured part of docs/training.md, and its plot, from docs/results/trials.
+
+    python benchmarks/training_trials.py      # or: make results
+
+Measures nothing: the files are what recipes/trials.sh wrote.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from make_results import ROOT, signed, table, with_block
+
+from slimcae.drawing import BLUE, GREY, VERMILION, new_figure, save, tidy
+from slimcae.evaluation.bd_rate import bd_rate
+from slimcae.evaluation.results import Results, read_json
+from slimcae.model.config import GDN_VARIANTS, SlimCAEConfig
+from slimcae.model.slimcae import SlimCAE
+
+TRIALS = ROOT / "docs" / "results" / "trials"
+PAGE = ROOT / "docs" / "training.md"
+LISTS = {
+    "equal": "λ equal (“naive”)",
+    "fixed": "fixed list",
+    "scheduled": "λ-scheduling",
+}
+
+
+def main() -> None:
+    """Write everything."""
+    draw(ROOT / "docs" / "figures")
+    PAGE.write_text(with_block(PAGE.read_text(encoding="utf-8"), block()), encoding="utf-8")
+
+
+def block() -> str:
+    """What is measured: plot and tables."""
+    lists = {words: read_json(TRIALS / f"{name}.json") for name, words in LISTS.items()}
+    variants: dict[str, Results] = {
+        name: read_json(TRIALS / f"gdn-{name}.json") for name in GDN_VARIANTS
+    }
+    return "\n\n".join(
+        [
+            "## λ-scheduling",
+            "![The three models on the validation pictures](figures/schedule.png)",
+            points_table(lists),
+            "λ: bits per pixel / PSNR (dB) of each width; BD-rates against the first row.",
+            "## Variants of GDN",
+            points_table(variants),
+            parameters_words(),
+        ]
+    )
+
+
+def draw(folder: Path) -> None:
+    """The rate–distortion curves of the λ lists."""
+    figure = new_figure(6.4, 4.4)
+    axes = figure.add_subplot()
+    styles = (("o", "--", GREY), ("s", "-", BLUE), ("D", "-", VERMILION))
+    for (name, words), (marker, dash, colour) in zip(LISTS.items(), styles, strict=True):
+        found = read_json(TRIALS / f"{name}.json")
+        rates, decibels = zip(*found.curve(), strict=True)
+        axes.plot(rates, decibels, dash, marker=marker, color=colour, label=words)
+    for width, rate, decibel in zip(found.lists["width"], rates, decibels, strict=True):
+        axes.annotate(f"{width:g}", (rate, decibel), (6, -11), textcoords="offset points")
+    axes.set_xlabel("Rate (bits per pixel)")
+    axes.set_ylabel("PSNR (dB)")
+    axes.set_title("24 validation pictures; each point is a width", fontsize=10)
+    axes.legend(frameon=False)
+    tidy(axes)
+    save(figure, folder / "schedule.png")
+
+
+def points_table(models: Mapping[str, Results]) -> str:
+    """A row for each model, a column for each width; BD-rates against the first model."""
+    first = next(iter(models.values()))
+    rows = []
+    for name, found in models.items():
+        gain = bd_rate(first.curve(), found.curve())
+        assert gain is not None, "curves far apart: no BD-rate"
+        columns = (found.lists[key] for key in ("lambda", "bpp", "psnr-rgb"))
+        cells = [f"{x:.0f}: {bpp:.3f} / {db:.2f}" for x, bpp, db in zip(*columns, strict=True)]
+        rows.append([name, *cells, f"{signed(gain.value, 1)} %"])
+    return table(["", *(f"{width:g}" for width in first.lists["width"]), "BD-rate"], rows)
+
+
+def parameters_words() -> str:
+    """How many parameters each variant has in all."""
+    counts = {
+        name: sum(
+            p.numel() for p in SlimCAE(SlimCAEConfig(gdn=name), initialise=False).parameters()
+        )
+        for name in GDN_VARIANTS
+    }
+    return "Parameters: " + ", ".join(f"{name} {n / 1e6:.2f} M" for name, n in counts.items()) + "."
+
+
+if __name__ == "__main__":
+    main()
