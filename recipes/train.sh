@@ -1,5 +1,6 @@
 #!/bin/sh
-# The recipe of the weights that ship, from start to finish:
+# The recipe for weights like those that ship, from start to finish (how these came about:
+# docs/model-card.md):
 #
 #     recipes/train.sh TRAIN VALID RUNS
 #
@@ -30,7 +31,7 @@ crop=${CROP:---patchsize 256 --batchsize 16}
 more=${MORE:-}
 trap : TERM INT  # the stage at work gets the signal too, and shall finish saving
 
-# after equal time 2 to 3 % fewer bits than with noise alone (docs/model-card.md)
+# after equal time 2 to 3 % fewer bits than with noise alone (docs/training.md)
 mixed="--quantization mixed"
 
 part() { awk "BEGIN { print $rate / $1 }"; }

@@ -8,6 +8,7 @@ from PIL.Image import Image
 
 from slimcae.codec import Codec
 from slimcae.images import Picture
+from slimcae.model.config import ModelInfo
 
 
 class NotingCodec:
@@ -16,6 +17,7 @@ class NotingCodec:
     def __init__(self, real: Codec) -> None:
         self.real = real
         self.widths = real.widths
+        self.info = ModelInfo("tiny", "1")
         self.model = SimpleNamespace(steps=(1.0, 0.93))
         self.asked: list[dict[str, Any]] = []
 

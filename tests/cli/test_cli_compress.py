@@ -359,11 +359,17 @@ def test_this_machine_is_measured_once(
     monkeypatch.setattr("slimcae.profiling.measure", measure)
     argv: list[str | Path] = ["compress", photo, "-y", "--max-decode-ms", "4.5"]
     assert call(argv) == 0
-    assert "no profile of this machine yet: measuring" in capsys.readouterr().err
+    assert "no profile of this machine and model yet: measuring" in capsys.readouterr().err
     assert call(argv) == 0
     assert "measuring" not in capsys.readouterr().err
     assert measured == [fake]
     assert fake.asked == [{"widths": (8,)}] * 2
+    here = tmp_path / "cache" / "here.json"
+    text = here.read_text(encoding="utf-8")
+    here.write_text(text.replace("tiny@1", "tiny@0"), encoding="utf-8")  # of an older model
+    assert call(argv) == 0
+    assert "measuring" in capsys.readouterr().err
+    assert here.read_text(encoding="utf-8") == text
 
 
 # the way back

@@ -126,8 +126,8 @@ def add_decoder_limit_options(options: Options) -> None:
 def decoder_limit(args: argparse.Namespace, codec: "Codec") -> DecoderLimit | None:
     """The limit that the options ask for; without one of them, None.
 
-    Times are those of --profile, or of this machine, which is measured if it has no profile yet
-    and one is needed.
+    Times are those of --profile, or of this machine, which is measured if one is needed and there
+    is none of this model yet.
 
     Raises:
         ConfigError: a profile that cannot be read.
@@ -138,10 +138,12 @@ def decoder_limit(args: argparse.Namespace, codec: "Codec") -> DecoderLimit | No
 
     if args.profile is not None:
         profile: Profile | None = cost.read_profile(args.profile)
-    elif cost.default_profile().exists():
-        profile = cost.read_profile()
     else:
-        profile = None if args.max_decode_ms is None else _measured(codec)
+        profile = cost.read_profile() if cost.default_profile().exists() else None
+        if profile is not None and profile.model != f"{codec.info.name}@{codec.info.version}":
+            profile = None
+        if profile is None and args.max_decode_ms is not None:
+            profile = _measured(codec)
     return DecoderLimit(args.max_decode_macs, args.max_decode_ms, profile)
 
 
@@ -149,7 +151,9 @@ def _measured(codec: "Codec") -> "Profile":
     from slimcae import cost, profiling
 
     place = cost.default_profile()
-    log.warning("no profile of this machine yet: measuring how fast it decodes, for %s", place)
+    log.warning(
+        "no profile of this machine and model yet: measuring how fast it decodes, for %s", place
+    )
     profile = profiling.measure(codec)
     try:
         cost.write_profile(profile, place)

@@ -86,7 +86,7 @@ def read_model_header(path: Path) -> ModelHeader:
         if found != FORMAT or isinstance(found, bool):
             raise ModelError(
                 f"{path} has model format {str(found)[:20]}, this slimcae reads format {FORMAT}: "
-                "install a matching version"
+                "install a matching version, or train it again"
             )
         _check_places(tensors, size - _LENGTH_BYTES - length)
         return _model_header(described, tensors, size)
