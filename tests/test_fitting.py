@@ -76,10 +76,9 @@ def slow_choice(contexts: Contexts, symbols: np.ndarray) -> np.ndarray:
 
 def slow_bits(contexts: Contexts, symbols: np.ndarray) -> float:
     bits = 0.0
-    each = contexts.tables.each()
     chosen = slow_choice(contexts, symbols)
     for table, symbol in zip(chosen.ravel(), symbols.ravel(), strict=True):
-        counts = each[table]
+        counts = contexts.tables.of(table)
         entry = symbol - contexts.tables.minimum[table]
         inside = 0 <= entry < len(counts) - 1
         bits += 24 - np.log2(counts[entry if inside else -1])

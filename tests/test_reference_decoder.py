@@ -56,10 +56,7 @@ def random_counts(rng: np.random.Generator, size: int, concentration: float) -> 
 def by_hand(contexts: Contexts) -> SlowContexts:
     tables = contexts.tables
     return SlowContexts(
-        [
-            (int(first), counts.tolist())
-            for first, counts in zip(tables.minimum, tables.each(), strict=True)
-        ],
+        [(int(first), tables.of(table).tolist()) for table, first in enumerate(tables.minimum)],
         list(contexts.groups),
         contexts.thresholds.tolist(),
         contexts.choice.tolist(),

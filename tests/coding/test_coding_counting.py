@@ -95,7 +95,7 @@ def test_each_table_is_the_sum_of_the_histograms_that_chose_it() -> None:
     assert contexts.tables.num_tables <= MAX_TABLES
     for table, minimum in enumerate(contexts.tables.minimum):
         mine = found[contexts.choice == table].sum(axis=0)
-        entries = contexts.tables.each()[table] / 2**24
+        entries = contexts.tables.of(table) / 2**24
         names = np.arange(len(entries) - 1) + minimum
         np.testing.assert_allclose(entries[:-1], (mine / mine.sum())[names + 255], atol=1e-5)
 

@@ -72,10 +72,6 @@ class SymbolTables:
         """The counts of one table, as a view."""
         return self.counts[self.starts[table] :][: self.sizes[table]]
 
-    def each(self) -> list[NDArray[np.int32]]:
-        """The counts of each table, as views."""
-        return np.split(self.counts, self.starts[1:])
-
     def entries(
         self, symbols: NDArray[np.signedinteger[Any]], tables: NDArray[np.integer[Any]]
     ) -> NDArray[np.int64]:
