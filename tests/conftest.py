@@ -1,16 +1,34 @@
-"""What all tests share: one torch thread, a tiny model, a folder of tiny pictures."""
+"""What all tests share: one torch thread, no deadlines, a tiny model, a folder of pictures."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from slimcae.model.config import SlimCAEConfig
 from slimcae.model.slimcae import SlimCAE
 
 GOLDEN = Path(__file__).parent / "data" / "golden" / "compressai-1.2.8.npz"
+
+HANG = 240
+"""Seconds after which something hangs. No test measures this, and no test may need a part of it."""
+
+# a slow machine draws and runs examples slowly: that is no fault of the code
+settings.register_profile("slimcae", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("slimcae")
+
+
+def wait_until(happened: Callable[[], object]) -> None:
+    """Return as soon as something has happened; fail if it never does."""
+    end = time.monotonic() + HANG
+    while not happened():
+        assert time.monotonic() < end, "this takes so long that it hangs"
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,3 +67,9 @@ def picture_folder(tmp_path: Path) -> Path:
     for seed, size in enumerate([(48, 64), (64, 48), (80, 96), (72, 72)]):
         Image.fromarray(smooth_pixels(*size, seed)).save(folder / f"{seed}.png")
     return folder
+
+
+@pytest.fixture
+def emulated_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow bfloat16 on processors that emulate it, which users are refused."""
+    monkeypatch.setattr("slimcae.model.device.has_native_bfloat16", lambda device: True)

@@ -30,6 +30,7 @@ from slimcae.cost import (
 )
 from slimcae.errors import ConfigError
 from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
+from slimcae.model.device import has_native_bfloat16
 from slimcae.model.slimcae import SlimCAE
 
 ROOT = Path(__file__).parents[1]
@@ -119,7 +120,19 @@ print(peak() - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        "float32",
+        pytest.param(
+            "bfloat16",
+            marks=pytest.mark.skipif(
+                not has_native_bfloat16(torch.device("cpu")),
+                reason="bfloat16 is refused here: this processor emulates it",
+            ),
+        ),
+    ],
+)
 @pytest.mark.parametrize("width", [48, 192])
 def test_the_networks_memory_is_what_a_process_takes(width: int, precision: str) -> None:
     size = (768, 1024)

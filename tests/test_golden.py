@@ -158,6 +158,7 @@ def test_headers_metadata_and_alpha_are_read_alike(path: Path) -> None:
 
 
 @every_file
+@pytest.mark.usefixtures("emulated_bfloat16")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("tile_side", [16, 1024])
 def test_symbols_depend_on_nothing(

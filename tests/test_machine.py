@@ -29,3 +29,19 @@ def test_elsewhere_it_names_the_architecture(
     monkeypatch.setattr("platform.processor", lambda: "")
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     assert describe_machine().startswith("riscv64, ")
+
+
+@pytest.mark.parametrize(
+    ("setting", "end"),
+    [("avx2", ", torch limited to AVX2"), ("AVX512_CORE", ", torch limited to AVX512_CORE"),
+     ("", None), ("two\nlines", None)],
+)  # fmt: skip
+def test_a_limit_of_instructions_is_told(
+    monkeypatch: pytest.MonkeyPatch, setting: str, end: str | None
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", setting)
+    found = describe_machine()
+    if end is None:
+        assert "limited" not in found
+    else:
+        assert found.endswith(end)

@@ -8,8 +8,14 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def describe_machine() -> str:
-    """Processor, number of cores, system: "AMD EPYC, 2 cores, Linux"."""
-    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}"
+    """Return processor, number of cores and system: "AMD EPYC, 2 cores, Linux".
+
+    Where ONEDNN_MAX_CPU_ISA keeps the network from newer instructions, that is said, too:
+    "AMD EPYC, 2 cores, Linux, torch limited to AVX2".
+    """
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
+    limited = f", torch limited to {limit.upper()}" if limit.replace("_", "").isalnum() else ""
+    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}{limited}"
 
 
 def _processor() -> str:

@@ -306,6 +306,21 @@ def test_absent_device(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "use cpu or auto" in error_line(capsys, argv)
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [["compress", "photo.png", "-o", "x.scae", *TINY], [*TRAIN, "--train_glob", "images"]],
+    ids=["compress", "train"],
+)
+def test_emulated_bfloat16(
+    here: Path, argv: Argv, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slimcae.model.device.has_native_bfloat16", lambda device: False)
+    before = tree(here)
+    found = error_line(capsys, [*argv, "--precision", "bfloat16"])
+    assert found.startswith("precision bfloat16: this machine would emulate it")
+    assert tree(here) == before
+
+
 def refuse(number: int) -> Callable[..., None]:
     def fail(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number), ".slimcae-0123.tmp")

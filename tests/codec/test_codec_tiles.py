@@ -21,6 +21,7 @@ from slimcae.codec.tiles import (
     split,
 )
 from slimcae.model.checkpoint import load_model
+from slimcae.model.device import has_native_bfloat16
 from slimcae.model.slimcae import SlimCAE
 from slimcae.models import shipped_model
 
@@ -142,6 +143,10 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 PHOTO = Path(__file__).parents[2] / "examples" / "images" / "parrots.png"
 
 
+@pytest.mark.skipif(
+    not has_native_bfloat16(torch.device("cpu")),
+    reason="bfloat16 is refused here: this processor emulates it",
+)
 @pytest.mark.parametrize("width", [192, 48])
 def test_reduced_precision_costs_little_and_has_no_seams(shipped: SlimCAE, width: int) -> None:
     with Image.open(PHOTO) as image:

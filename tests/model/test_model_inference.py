@@ -1,5 +1,9 @@
 """The fast transforms against the network that was trained."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from conftest import smooth_pixels
+from slimcae.codec.transforms import Transforms
 from slimcae.errors import ConfigError
 from slimcae.model import device, inference
 from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
-from slimcae.model.device import resolve_precision
+from slimcae.model.device import has_native_bfloat16, resolve_precision
 from slimcae.model.inference import Analysis, Synthesis
 from slimcae.model.layers import blocks_kernel
 from slimcae.model.slimcae import SlimCAE
@@ -90,8 +95,10 @@ def test_reduced_precision_comes_close_and_is_used(strips: None, kind: None, wid
     levels = Synthesis(model, width, torch.bfloat16)(expected)
     assert levels is not None
     difference = (levels.float() - module_levels(model, expected)).abs()
-    assert difference.max() < 4
-    assert difference.mean() < 0.5
+    # where bfloat16 is emulated, sums are rounded to it more often
+    largest, mean = (4, 0.5) if has_native_bfloat16(torch.device("cpu")) else (8, 0.8)
+    assert difference.max() < largest
+    assert difference.mean() < mean
 
 
 def test_strips_are_about_equal_and_cover_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +175,43 @@ def test_auto_takes_bfloat16_where_it_is_native(
     cpu = torch.device("cpu")
     assert resolve_precision("auto", cpu) == expected
     assert resolve_precision("float32", cpu) == "float32"
-    assert resolve_precision("bfloat16", cpu) == "bfloat16"
     with pytest.raises(ConfigError, match=r"'float16': choose from auto, float32, bfloat16"):
         resolve_precision("float16", cpu)
+
+
+def test_bfloat16_is_refused_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(device, "has_native_bfloat16", lambda device: True)
+    assert resolve_precision("bfloat16", cpu) == "bfloat16"
+    monkeypatch.setattr(device, "has_native_bfloat16", lambda device: False)
+    with pytest.raises(ConfigError, match=r"emulate it, up to eighty .* choose float32 or auto"):
+        resolve_precision("bfloat16", cpu)
+    with pytest.raises(ConfigError, match="emulate it"):
+        Transforms(make_model("switchable"), "cpu", "bfloat16")
+
+
+@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16"])
+def test_native_is_what_the_processor_has_and_onednn_may_use(
+    monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, flag: True})
+    for allowed in (True, False):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda a=allowed: a)
+        assert has_native_bfloat16(cpu) is allowed
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, flag: False})
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    assert not has_native_bfloat16(cpu)
+
+
+def test_an_imitated_processor_without_bfloat16_has_none() -> None:
+    """The settings of `make test-processors` reach oneDNN as they reach this project."""
+    script = (
+        "import torch; from slimcae.model.device import has_native_bfloat16;"
+        "print(has_native_bfloat16(torch.device('cpu')))"
+    )
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

@@ -127,6 +127,7 @@ def test_sandwich_of_few_widths_takes_them_all(
     assert tuple(line.widths) == widths
 
 
+@pytest.mark.usefixtures("emulated_bfloat16")
 def test_bfloat16_touches_convolutions_and_what_lies_between_them(picture_folder: Path) -> None:
     trainer = make(picture_folder, replace(SETTINGS, precision="bfloat16"))
     kinds: dict[str, set[torch.dtype]] = {"conv": set(), "gdn": set()}
@@ -229,6 +230,7 @@ def test_a_pause_may_end_the_run(picture_folder: Path) -> None:
     assert trainer.step == 2
 
 
+@pytest.mark.usefixtures("emulated_bfloat16")
 @pytest.mark.parametrize(
     "settings",
     [

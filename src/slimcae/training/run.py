@@ -15,6 +15,7 @@ from tqdm import tqdm
 from slimcae.errors import ConfigError, ModelError
 from slimcae.model.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig, check_same_config
+from slimcae.model.device import resolve_precision
 from slimcae.model.header import MODEL_NAME
 from slimcae.model.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
@@ -73,6 +74,7 @@ def train(
         ConfigError: settings that contradict each other or the machine.
     """
     device = local_device(device_name)
+    resolve_precision(settings.precision, device)  # what cannot work is refused at once
     with ExitStack() as stack:
         process = stack.enter_context(process_group(device))
         share = process.share(settings.batchsize)

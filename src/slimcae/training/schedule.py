@@ -22,6 +22,7 @@ from torch import Tensor
 from slimcae.errors import ConfigError, ImageError, ModelError, TrainingError
 from slimcae.files import write_bytes
 from slimcae.model.checkpoint import load_model, save_model
+from slimcae.model.device import resolve_precision
 from slimcae.model.header import MODEL_NAME
 from slimcae.training.data import TrainingImages, decode
 from slimcae.training.distributed import local_device, process_group
@@ -156,6 +157,7 @@ def train_lambda_schedule(
         ConfigError: settings that contradict each other or the machine.
     """
     device = local_device(device_name)
+    resolve_precision(settings.precision, device)  # what cannot work is refused at once
     # nobody knows yet which step is the last: no decay, and at most so many for each width
     steps = schedule_settings.schedule_steps * schedule_settings.max_tries
     settings = replace(settings, decay="none", last_step=steps)

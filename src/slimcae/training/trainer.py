@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from slimcae.errors import ConfigError, TrainingError
-from slimcae.model.device import has_native_bfloat16
+from slimcae.model.device import resolve_precision
 from slimcae.model.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import Process
@@ -58,9 +58,7 @@ class Trainer:
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
         """The model with the moving average of the weights."""
         self._loss = RateDistortionLoss(model, lmbda).to(self.device)
-        self._bfloat16 = settings.precision == "bfloat16" or (
-            settings.precision == "auto" and has_native_bfloat16(self.device)
-        )
+        self._bfloat16 = resolve_precision(settings.precision, self.device) == "bfloat16"
         entropy = list(model.entropy_bottlenecks.parameters())
         chosen = {id(p) for p in entropy}
         transforms = [p for p in model.parameters() if id(p) not in chosen]
