@@ -1,0 +1,23 @@
+"""The factorized density as data: shapes of its tensors, the rest is `slimcae.networks.bottleneck`.
+
+Source: Ballé, Minnen, Singh, Hwang, Johnston, "Variational image compression with a scale
+hyperprior", ICLR 2018, appendix 6.1.
+"""
+
+from itertools import pairwise
+
+FILTERS = (3, 3, 3, 3)
+"""Numbers between the layers of the cumulative of a channel."""
+MEDIANS = "medians"
+"""The tensor that a decoder needs: where rounding is centred, for each channel."""
+
+
+def density_tensors(channels: int) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of each tensor of one width's density."""
+    found: dict[str, tuple[int, ...]] = {MEDIANS: (channels,)}
+    for k, (fan_in, fan_out) in enumerate(pairwise((1, *FILTERS, 1))):
+        found[f"matrices.{k}"] = channels, fan_out, fan_in
+        found[f"biases.{k}"] = channels, fan_out, 1
+        if k < len(FILTERS):
+            found[f"factors.{k}"] = channels, fan_out, 1
+    return found

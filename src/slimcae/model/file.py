@@ -1,0 +1,154 @@
+"""Model files: safetensors with the configuration inside, enough to rebuild a model alone.
+
+Layout in docs/format.md, "Model files".
+"""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from slimcae.coding.entropy_models import ARRAYS, EntropyModel, entropy_model_of
+from slimcae.errors import ModelError
+from slimcae.files import write_bytes
+from slimcae.model.config import ModelInfo, SlimCAEConfig
+from slimcae.model.density import density_tensors
+from slimcae.model.header import FORMAT, METADATA_KEY, MODEL_NAME, Quality, read_model_header
+from slimcae.model.model import Model, density_prefix
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def read_model(path: str | Path) -> Model:
+    """Read a model file, whatever its name, or the one of a run folder.
+
+    Raises:
+        ModelError: missing, damaged, or not a model file of this program.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path /= MODEL_NAME
+    header = read_model_header(path)
+    try:
+        config = SlimCAEConfig(header.widths, header.gdn)
+        info = ModelInfo(
+            header.name, header.version, header.lmbda, header.training, header.quality
+        )
+        arrays = dict(safetensors.numpy.load_file(path))
+        entropy_models = {
+            width: _entropy_model(arrays, width, len(header.steps)) for width in header.widths
+        }
+        tensors = {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+        model = Model(config, tensors, entropy_models, header.steps, info)
+        _check_tensors(model)
+        _check_fingerprints(model, header.fingerprints)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (safetensors.SafetensorError, TypeError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"{path} is a damaged model file: {reason}") from error
+    return model
+
+
+def write_model(path: Path, model: Model, *, half: bool = False) -> None:
+    """Write a model file.
+
+    half: store kernels and γ as float16, which they must already fit (`rounded_to_half`).
+
+    Raises:
+        ModelError: weights that are not finite.
+        OSError: the file cannot be written.
+    """
+    for name, tensor in model.tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ModelError(f"{path} was not written: {name} has values that are not finite")
+    large = _large(model) if half else ()
+    arrays: dict[str, NDArray[Any]] = {
+        name: np.ascontiguousarray(tensor.astype(np.float16) if name in large else tensor)
+        for name, tensor in model.tensors.items()
+    }
+    for width, entropy_model in model.entropy_models.items():
+        for key, array in entropy_model.to_arrays().items():
+            arrays[_of_width(key, width)] = np.ascontiguousarray(array)
+    info = model.info
+    metadata = {
+        "format": FORMAT,
+        "name": info.name,
+        "version": info.version,
+        "config": {"widths": list(model.config.widths), "gdn": model.config.gdn},
+        "steps": list(model.steps),
+        "lmbda": None if info.lmbda is None else list(info.lmbda),
+        "quality": None if info.quality is None else _quality_to_json(info.quality),
+        "fingerprints": {str(width): model.fingerprint(width).hex() for width in model.widths},
+        "training": info.training,
+    }
+    write_bytes(path, safetensors.numpy.save(arrays, metadata={METADATA_KEY: json.dumps(metadata)}))
+
+
+def rounded_to_half(model: Model) -> dict[str, NDArray[np.float32]]:
+    """Return the model's tensors with kernels and γ rounded to float16, still as float32."""
+    large = _large(model)
+    return {
+        name: tensor.astype(np.float16).astype(np.float32) if name in large else tensor
+        for name, tensor in model.tensors.items()
+    }
+
+
+def _large(model: Model) -> frozenset[str]:
+    """The tensors that make a model file large."""
+    shapes = model.architecture.tensors()
+    return frozenset(name for name, shape in shapes.items() if len(shape) > 1)
+
+
+def _of_width(key: str, width: int) -> str:
+    """As in `tables.48.counts`."""
+    kind, _, name = key.partition(".")
+    return f"{kind}.{width}.{name}"
+
+
+def _entropy_model(arrays: dict[str, NDArray[Any]], width: int, steps: int) -> EntropyModel:
+    """Take the arrays of a width's entropy model out of those of the file."""
+    names = {key: _of_width(key, width) for key in ARRAYS}
+    own = {key: arrays.pop(name) for key, name in names.items() if name in arrays}
+    model = entropy_model_of(own)
+    if model.num_steps != steps or model.num_channels != width:
+        raise ValueError(
+            f"contexts of {model.num_steps} steps and {model.num_channels} channels "
+            f"for {steps} steps and {width} channels"
+        )
+    return model
+
+
+def _check_tensors(model: Model) -> None:
+    expected = model.architecture.tensors()
+    for width in model.widths:
+        shapes = density_tensors(model.architecture.latent_channels(width))
+        expected |= {density_prefix(width) + name: shape for name, shape in shapes.items()}
+    for name in sorted(expected.keys() ^ model.tensors.keys()):
+        raise ValueError(f"tensor {name} is {'missing' if name in expected else 'unknown'}")
+    for name, tensor in model.tensors.items():
+        if tensor.shape != expected[name]:
+            raise ValueError(f"tensor {name} has shape {tensor.shape}, not {expected[name]}")
+        if not np.isfinite(tensor).all():
+            raise ValueError(f"tensor {name} has values that are not finite")
+
+
+def _check_fingerprints(model: Model, expected: Mapping[str, str]) -> None:
+    with ThreadPoolExecutor() as pool:  # hashing leaves other threads alone
+        found = pool.map(lambda width: model.fingerprint(width).hex(), model.widths)
+    for width, actual in zip(model.widths, found, strict=True):
+        if actual != expected[str(width)]:
+            raise ValueError(f"the fingerprint of width {width} does not match its tensors")
+
+
+def _quality_to_json(quality: Quality) -> dict[str, dict[str, list[float]]]:
+    return {
+        key: {str(width): [point[k] for point in points] for width, points in quality.items()}
+        for k, key in enumerate(("bpp", "psnr"))
+    }

@@ -1,0 +1,114 @@
+"""A model as data: numbers, integers and a description. What trains is `slimcae.networks`."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimcae.coding.entropy_models import EntropyModel
+from slimcae.errors import ConfigError
+from slimcae.model.architecture import Architecture, slimcae
+from slimcae.model.config import DEFAULT_STEPS, ModelInfo, SlimCAEConfig
+from slimcae.model.density import MEDIANS, density_tensors
+from slimcae.model.normalization import effective
+from slimcae.model.quality import QualityScale
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Everything that coding with a model needs.
+
+    config: widths, and the variant of the normalization.
+    tensors: float32, of the transforms and of each width's density, named as in the file.
+    entropy_models: what codes the symbols of each width.
+    steps: quantisation steps Δ that the latents can be coded with; between widths they make the
+        rate continuous.
+    info: where the weights come from.
+    """
+
+    config: SlimCAEConfig
+    tensors: Mapping[str, Floats]
+    entropy_models: Mapping[int, EntropyModel]
+    steps: tuple[float, ...] = DEFAULT_STEPS
+    info: ModelInfo = field(default_factory=ModelInfo)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The operating points, widest (best quality, most bits) first."""
+        return self.config.widths
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The layers of the transforms."""
+        return slimcae(self.config)
+
+    @cached_property
+    def scale(self) -> QualityScale:
+        """Mean rate and quality of the operating points."""
+        return QualityScale.of_model(self.steps, self.widths, self.info.quality)
+
+    def check_width(self, width: object) -> int:
+        """Return a width that the model has.
+
+        Raises:
+            ConfigError: another one.
+        """
+        if type(width) is not int or width not in self.widths:
+            have = ", ".join(map(str, self.widths))
+            raise ConfigError(f"this model has no width {width!r}: choose from {have}")
+        return width
+
+    def entropy_model(self, width: int) -> EntropyModel:
+        """Return what codes the symbols of a width.
+
+        Raises:
+            ConfigError: a width that the model lacks.
+        """
+        return self.entropy_models[self.check_width(width)]
+
+    def medians(self, width: int) -> Floats:
+        """Return the centres of rounding (C) of a width."""
+        return self.tensors[density_prefix(width) + MEDIANS]
+
+    def weights(self, width: int) -> dict[str, Floats]:
+        """Return the tensors of the transforms, each as far as a width uses it.
+
+        The names are those of a network of this width alone: `g_a.conv1.weight`, `g_a.gdn1.beta`.
+        """
+        used = self.architecture.used(width)
+        return {name: self.tensors[stored][part] for name, (stored, part) in used.items()}
+
+    def normalization(self, name: str, width: int) -> tuple[Floats, Floats]:
+        """Return β (width) and γ (width, width) of a normalization, as its formula has them."""
+        stem = f"{name}."
+        own = {k.removeprefix(stem): v for k, v in self.weights(width).items() if k.startswith(stem)}
+        return effective(own)
+
+    @cached_property
+    def fingerprint(self) -> "cache[bytes]":
+        """The fingerprint of a width, 8 bytes, computed once; see docs/format.md."""
+        return cache(self._fingerprint)
+
+    def _fingerprint(self, width: int) -> bytes:
+        digest = hashlib.sha256()
+        arrays: dict[str, NDArray[Any]] = dict(self.weights(width))
+        for name in density_tensors(self.architecture.latent_channels(width)):
+            arrays[f"entropy_bottleneck.{name}"] = self.tensors[density_prefix(width) + name]
+        arrays |= self.entropy_models[width].to_arrays()
+        arrays["steps"] = np.array(self.steps, np.float32)
+        for name, array in sorted(arrays.items()):
+            little_endian = np.asarray(array, dtype=array.dtype.newbyteorder("<"))
+            digest.update(f"{name} {little_endian.dtype.str} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(little_endian).reshape(-1).view(np.uint8).data)
+        return digest.digest()[:8]
+
+
+def density_prefix(width: int) -> str:
+    """Return how the names of a width's density begin."""
+    return f"entropy_bottlenecks.{width}."
