@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slimcae.model.bottleneck import EntropyBottleneck
-from slimcae.model.gdn import SlimmableGDN
+from slimcae.networks.bottleneck import EntropyBottleneck
+from slimcae.networks.gdn import SlimmableGDN
 from slimcae.training.loss import bits_per_pixel
 
 

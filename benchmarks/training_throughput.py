@@ -27,7 +27,7 @@ from seed_stand_in import StandInTrainer
 from slimcae.files import atomic_path
 from slimcae.images import find_images
 from slimcae.machine import describe_machine
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
 from slimcae.training.run import default_lmbda
 from slimcae.training.settings import TrainSettings

@@ -16,7 +16,7 @@ from make_results import signed, table
 from PIL import Image, ImageDraw, ImageFont
 
 import slimcae
-from slimcae.drawing import new_figure, save
+from slimcae.plots.style import new_figure, save
 from slimcae.evaluation.metrics import psnr
 
 SIZE = (384, 256)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from slimcae.model.config import SlimCAEConfig
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 
 GOLDEN = Path(__file__).parent / "data" / "golden" / "compressai-1.2.8.npz"
 
@@ -72,4 +72,4 @@ def picture_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def emulated_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """Allow bfloat16 on processors that emulate it, which users are refused."""
-    monkeypatch.setattr("slimcae.model.device.has_native_bfloat16", lambda device: True)
+    monkeypatch.setattr("slimcae.transforms.torch_.device.has_native_bfloat16", lambda device: True)

@@ -16,9 +16,9 @@ from reference_model import Model
 from slimcae import container
 from slimcae.codec import Codec
 from slimcae.coding.coder import SymbolCoder
-from slimcae.model.checkpoint import load_model
+from slimcae.networks.checkpoint import load_model
 from slimcae.model.header import read_model_header
-from slimcae.models import shipped_model
+from slimcae.model.registry import shipped_model
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 MODEL = GOLDEN / "tiny.safetensors"

@@ -97,7 +97,7 @@ def test_installed_package_compresses_with_its_own_weights(installed: Path, tmp_
 
 def test_installed_package_has_the_published_curves(installed: Path, tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(installed)}
-    program = "from slimcae.bench.published import published; print(*published(), sep=', ')"
+    program = "from slimcae.evaluation.published import published; print(*published(), sep=', ')"
     names = run("-c", program, cwd=tmp_path, env=environment).strip().split(", ")
     assert {"JPEG", "BPG", "Factorized prior"} <= set(names)
 

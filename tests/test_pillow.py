@@ -13,7 +13,7 @@ from tiny_codec import make_model
 import slimcae.pillow
 from conftest import smooth_pixels
 from slimcae.images import srgb_profile
-from slimcae.model.checkpoint import save_model
+from slimcae.networks.checkpoint import save_model
 from slimcae.model.config import ModelInfo
 
 

@@ -32,13 +32,13 @@ from slimcae import container
 from slimcae.codec import Codec
 from slimcae.codec.decoding import decode_symbols as decode_symbols_fast
 from slimcae.coding.coder import SymbolCoder
-from slimcae.coding.contexts import Contexts, independent
+from slimcae.coding.activity import Contexts, independent
 from slimcae.coding.tables import TOTAL, SymbolTables, from_counts
 from slimcae.container.header import Head
 from slimcae.errors import BitstreamError
-from slimcae.model.checkpoint import fingerprint, load_model, save_model
+from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 from slimcae.model.config import GDNVariant, ModelInfo, SlimCAEConfig
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 
 TESTS = Path(__file__).parent
 DOCUMENT = TESTS.parent / "docs" / "format.md"

@@ -8,7 +8,7 @@ Needs no more than training does. `slimcae fit --half` does the same, and fits t
 import argparse
 from pathlib import Path
 
-from slimcae.model.checkpoint import load_model, save_model
+from slimcae.networks.checkpoint import load_model, save_model
 
 
 def main() -> None:

@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import protocol
 
 import slimcae
-from slimcae.bench.codecs import OurWidths, pillow_codecs
+from slimcae.evaluation.contenders import OurWidths, pillow_codecs
 from slimcae.codec.tiles import latent_grid, split
-from slimcae.model.bottleneck import EntropyBottleneck
-from slimcae.model.gdn import SlimmableGDN
+from slimcae.networks.bottleneck import EntropyBottleneck
+from slimcae.networks.gdn import SlimmableGDN
 from slimcae.profiling.stages import stage_seconds
 
 QUALITIES = {

@@ -14,16 +14,16 @@ from slimcae.version import __version__
 
 if TYPE_CHECKING:
     from slimcae.codec import Codec, compress, decompress, load
-    from slimcae.model.checkpoint import load_model
+    from slimcae.networks.conversion import load_network as load_model
 
 __all__ = ["Codec", "__version__", "compress", "decompress", "load", "load_model"]
 
 _HOMES = {
-    "Codec": "slimcae.codec",
-    "compress": "slimcae.codec",
-    "decompress": "slimcae.codec",
-    "load": "slimcae.codec",
-    "load_model": "slimcae.model.checkpoint",
+    "Codec": ("slimcae.codec", "Codec"),
+    "compress": ("slimcae.codec", "compress"),
+    "decompress": ("slimcae.codec", "decompress"),
+    "load": ("slimcae.codec", "load"),
+    "load_model": ("slimcae.networks.conversion", "load_network"),
 }
 
 
@@ -32,7 +32,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'slimcae' has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    module, attribute = _HOMES[name]
+    value = getattr(importlib.import_module(module), attribute)
     globals()[name] = value
     return value
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from slimcae.bench.codecs import Pixels
-from slimcae.bench.measure import BenchPoint
+from slimcae.evaluation.contenders import Pixels
+from slimcae.evaluation.measure import BenchPoint
 
 
 @dataclass

@@ -13,7 +13,7 @@ from command_line import save_photo, save_tiny_model
 from ours import Ours
 
 from slimcae.codec import load
-from slimcae.cost import decoder_macs, encoder_macs
+from slimcae.model.cost import decoder_macs, encoder_macs
 
 SERVER = """
 import sys

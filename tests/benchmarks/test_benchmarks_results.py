@@ -26,7 +26,7 @@ def test_the_readme_is_up_to_date(sources: Sources) -> None:
 def test_all_plots_are_drawn(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slimcae.drawing.DOTS_PER_INCH", 60)
+    monkeypatch.setattr("slimcae.plots.style.DOTS_PER_INCH", 60)
     draw(sources, tmp_path)
     text = page(sources) + readme_block(sources)
     for path in tmp_path.iterdir():

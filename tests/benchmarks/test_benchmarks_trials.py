@@ -16,7 +16,7 @@ def test_the_page_is_up_to_date() -> None:
 
 
 def test_its_plot_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slimcae.drawing.DOTS_PER_INCH", 60)
+    monkeypatch.setattr("slimcae.plots.style.DOTS_PER_INCH", 60)
     draw(tmp_path)
     (path,) = tmp_path.iterdir()
     assert f"(figures/{path.name})" in block()

@@ -12,9 +12,9 @@ from PIL import Image
 
 from conftest import smooth_pixels
 from slimcae.cli import main
-from slimcae.model.checkpoint import save_model
+from slimcae.networks.checkpoint import save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 
 ROOT = Path(__file__).parents[2]
 WIDTHS = (12, 8)

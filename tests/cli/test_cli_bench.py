@@ -20,7 +20,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(AvifImagePlugin, "DEFAULT_MAX_THREADS", 0)  # put back at the end
-    monkeypatch.setattr("slimcae.drawing.DOTS_PER_INCH", 60)
+    monkeypatch.setattr("slimcae.plots.style.DOTS_PER_INCH", 60)
     folder = tmp_path / "photos"
     folder.mkdir()
     for seed in (1, 2):

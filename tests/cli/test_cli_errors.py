@@ -314,7 +314,7 @@ def test_absent_device(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_emulated_bfloat16(
     here: Path, argv: Argv, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slimcae.model.device.has_native_bfloat16", lambda device: False)
+    monkeypatch.setattr("slimcae.transforms.torch_.device.has_native_bfloat16", lambda device: False)
     before = tree(here)
     found = error_line(capsys, [*argv, "--precision", "bfloat16"])
     assert found.startswith("precision bfloat16: this machine would emulate it")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from command_line import call, error_line
 
-from slimcae.model.checkpoint import load_model, save_model
+from slimcae.networks.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo
-from slimcae.model.slimcae import SlimCAE
-from slimcae.quality import QualityScale
+from slimcae.networks.slimcae import SlimCAE
+from slimcae.model.quality import QualityScale
 
 
 @pytest.fixture

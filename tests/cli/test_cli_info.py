@@ -12,8 +12,8 @@ from command_line import LMBDA, WIDTHS, call, error_line, process, save_tiny_mod
 from model_files import save_forged
 from slimcae import container, models
 from slimcae.container import Contents, Header
-from slimcae.cost import decoder_macs, decoder_memory
-from slimcae.model.checkpoint import fingerprint, load_model, save_model
+from slimcae.model.cost import decoder_macs, decoder_memory
+from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 from slimcae.model.config import ModelInfo
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from slimcae import profiling
 from slimcae.codec import Codec
-from slimcae.cost import Profile, Times, decoder_macs, encoder_macs, parameters, read_profile
+from slimcae.model.cost import Profile, Times, decoder_macs, encoder_macs, parameters, read_profile
 from slimcae.profiling import Complexity, PeakMemory, Stages, peak_memory
 
 PROFILE = Profile(

@@ -8,7 +8,7 @@ import pytest
 from command_line import ROOT, call, save_photo
 
 from slimcae.cli.parser import COMMANDS, build_parser, parse
-from slimcae.models import shipped_model
+from slimcae.model.registry import shipped_model
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STARTS = ("slimcae ", "python SlimCAE_PyTorch.py ", "torchrun --nproc-per-node 2 -m slimcae ")

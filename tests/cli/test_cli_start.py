@@ -16,9 +16,9 @@ from slimcae.cli.parser import ALIASES, COMMANDS, build_parser, parse
 from slimcae.cli.settings import field_docs, given_settings
 from slimcae.codec import Codec
 from slimcae.container import FORMAT_VERSION
-from slimcae.cost import DOWNSAMPLING
-from slimcae.model.checkpoint import load_model
-from slimcae.model.slimcae import DOWNSAMPLING as DOWNSAMPLING_OF_NETWORK
+from slimcae.model.cost import DOWNSAMPLING
+from slimcae.networks.checkpoint import load_model
+from slimcae.networks.slimcae import DOWNSAMPLING as DOWNSAMPLING_OF_NETWORK
 from slimcae.training.run_folder import STATE_NAME
 from slimcae.training.settings import TrainSettings
 

@@ -15,14 +15,14 @@ from tiny_codec import LMBDA, WIDTHS, make_model
 import slimcae
 from conftest import smooth_pixels
 from slimcae import container
-from slimcae.alpha import pack_alpha
+from slimcae.images.alpha import pack_alpha
 from slimcae.codec import Codec
 from slimcae.errors import BitstreamError, ConfigError, ImageError, ModelError
 from slimcae.images import Picture
-from slimcae.model.checkpoint import load_model, save_model
+from slimcae.networks.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig
-from slimcae.model.slimcae import SlimCAE
-from slimcae.quality import Point
+from slimcae.networks.slimcae import SlimCAE
+from slimcae.model.quality import Point
 
 SIZES = [(1, 1), (1, 40), (33, 1), (16, 16), (15, 17), (64, 50)]
 

@@ -7,7 +7,7 @@ from tiny_codec import make_model
 from conftest import smooth_pixels
 from slimcae.codec import Codec
 from slimcae.images import Picture
-from slimcae.quality import Point
+from slimcae.model.quality import Point
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from slimcae.coding.coder import SymbolCoder
 from slimcae.container import Contents, Header
 from slimcae.container.header import Head, head_bytes, read_head
 from slimcae.errors import BitstreamError
-from slimcae.model.checkpoint import fingerprint, load_model, save_model
+from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 from slimcae.model.config import ModelInfo
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"

@@ -16,9 +16,9 @@ from tiny_codec import WIDTHS, make_model
 from conftest import smooth_pixels
 from slimcae import container
 from slimcae.codec import Codec
-from slimcae.codec.transforms import Transforms
+from slimcae.codec.tiled import Transforms
 from slimcae.errors import ConfigError
-from slimcae.fitting import fit
+from slimcae.training.fitting import fit
 from slimcae.images import Picture
 
 

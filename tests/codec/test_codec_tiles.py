@@ -20,10 +20,10 @@ from slimcae.codec.tiles import (
     latent_grid,
     split,
 )
-from slimcae.model.checkpoint import load_model
-from slimcae.model.device import has_native_bfloat16
-from slimcae.model.slimcae import SlimCAE
-from slimcae.models import shipped_model
+from slimcae.networks.checkpoint import load_model
+from slimcae.transforms.torch_.device import has_native_bfloat16
+from slimcae.networks.slimcae import SlimCAE
+from slimcae.model.registry import shipped_model
 
 GRIDS = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(lambda s: Tile(0, 0, *s))
 

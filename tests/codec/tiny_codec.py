@@ -4,7 +4,7 @@ import torch
 
 from conftest import smooth_pixels
 from slimcae.model.config import SlimCAEConfig
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.warm_start import fit_entropy_models, warm_start_transforms
 
 WIDTHS = (12, 8, 4)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from slimcae.coding.coder import SymbolCoder, longest_stream
-from slimcae.coding.contexts import independent
+from slimcae.coding.activity import independent
 from slimcae.coding.tables import SymbolTables, from_counts, from_probabilities
 from slimcae.errors import BitstreamError
 

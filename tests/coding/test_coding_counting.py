@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slimcae.coding.contexts import Contexts, independent, walk
+from slimcae.coding.activity import Contexts, independent, walk
 from slimcae.coding.counting import (
     CLASSES,
     MAX_TABLES,

@@ -19,7 +19,7 @@ from slimcae.model.header import (
     looks_like_safetensors,
     read_model_header,
 )
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -259,7 +259,7 @@ def test_any_value_in_a_tensor(place: Path, key: str, value: Any) -> None:
 
 
 def test_reading_needs_no_torch() -> None:
-    program = "import sys, slimcae.model.header, slimcae.models, slimcae.cost; " + (
+    program = "import sys, slimcae.model.header, slimcae.model.registry, slimcae.model.cost; " + (
         "sys.exit(bool({'torch', 'numpy', 'PIL'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0

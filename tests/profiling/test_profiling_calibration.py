@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from slimcae.codec import Codec
 from slimcae.errors import ConfigError
 from slimcae.model.config import ModelInfo
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 from slimcae.profiling.calibration import fit, measure, texture
 
 PIXELS = [100_000, 400_000, 1_500_000]

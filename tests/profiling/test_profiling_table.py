@@ -13,10 +13,10 @@ from PIL import Image
 from slimcae import drawing
 from slimcae.codec import load
 from slimcae.container import read_header
-from slimcae.cost import decoder_macs, decoder_memory, parameters
+from slimcae.model.cost import decoder_macs, decoder_memory, parameters
 from slimcae.errors import ConfigError
 from slimcae.profiling import Complexity, PeakMemory, Stages, complexity, memory, peak_memory, table
-from slimcae.profiling.plot import plot_complexity
+from slimcae.plots.profile import plot_complexity
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -114,7 +114,7 @@ def test_the_plot_shows_bars_as_long_as_the_times(
         figures.append(figure)
         drawing.save(figure, path)
 
-    monkeypatch.setattr("slimcae.profiling.plot.save", save)
+    monkeypatch.setattr("slimcae.plots.profile.save", save)
     rows = [row(8).to_dict(), row(12, decode=Stages(0.2, 0.25, 0.02)).to_dict()]
     plot_complexity(tmp_path / "x.png", rows, "title")
     with Image.open(tmp_path / "x.png") as image:

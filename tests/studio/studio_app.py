@@ -11,7 +11,7 @@ from tiny_codec import LMBDA, make_model
 
 from conftest import smooth_pixels
 from slimcae.codec import Codec
-from slimcae.model.checkpoint import load_model, save_model
+from slimcae.networks.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo
 from slimcae.studio import Limits, create_app
 

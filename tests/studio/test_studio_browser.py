@@ -24,7 +24,7 @@ from studio_app import tiny, tiny_path
 
 from conftest import smooth_pixels
 from slimcae.cli import main
-from slimcae.models import shipped_model
+from slimcae.model.registry import shipped_model
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (

@@ -53,7 +53,7 @@ def test_a_version_is_what_the_codec_makes(client: TestClient, tiny: Codec, phot
 def test_the_analysis_runs_once_per_width(
     client: TestClient, photo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slimcae.codec.transforms import Transforms
+    from slimcae.codec.tiled import Transforms
 
     ran = []
     residuals = Transforms.residuals

@@ -12,7 +12,7 @@ from studio_app import client, png, tiny, tiny_path
 
 from slimcae.codec import Codec
 from slimcae.container import read_header
-from slimcae.cost import decoder_macs
+from slimcae.model.cost import decoder_macs
 
 PICTURE = png()
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from slimcae.errors import ConfigError
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.loss import RateDistortionLoss, bits_per_pixel
 from slimcae.training.measure import measure
 from slimcae.training.settings import TrainSettings, check_lmbda

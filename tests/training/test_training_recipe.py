@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import slimcae
-from slimcae.model.checkpoint import load_model
+from slimcae.networks.checkpoint import load_model
 
 ROOT = Path(slimcae.__file__).parents[2]
 RECIPE = Path(__file__).parents[2] / "recipes" / "train.sh"

@@ -16,9 +16,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import slimcae
 from slimcae.errors import ConfigError, ModelError, TrainingError
-from slimcae.model.checkpoint import load_model, save_model
+from slimcae.networks.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 from slimcae.training import loss, run, warm_start
 from slimcae.training.interrupt import StopRequest
 from slimcae.training.run import Start, default_lmbda, train

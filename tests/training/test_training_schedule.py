@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from slimcae.errors import ConfigError, ModelError, TrainingError
-from slimcae.model.checkpoint import load_model, save_model
+from slimcae.networks.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 from slimcae.training import schedule as module
 from slimcae.training.measure import Point, measure
 from slimcae.training.run_folder import RunLog, load_state

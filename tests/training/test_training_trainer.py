@@ -11,8 +11,8 @@ from torch import Tensor
 
 from slimcae.errors import ConfigError, TrainingError
 from slimcae.model.config import SlimCAEConfig
-from slimcae.model.gdn import SlimmableGDN
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.gdn import SlimmableGDN
+from slimcae.networks.slimcae import SlimCAE
 from slimcae.training import soap
 from slimcae.training import trainer as trainer_module
 from slimcae.training.data import TrainingImages

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 from slimcae.training import warm_start
 from slimcae.training.loss import RateDistortionLoss
 from slimcae.training.warm_start import (

@@ -71,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare."""
     from slimcae.images import find_images
-    from slimcae.models import find_model
+    from slimcae.model.registry import find_model
 
     images = find_images(args.images)
     model = find_model(args.model)
@@ -80,11 +80,11 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from slimcae import codec
-    from slimcae.bench.codecs import Contender, OurQualities, OurWidths, pillow_codecs
-    from slimcae.bench.measure import measure
-    from slimcae.bench.published import why_not_kodak
-    from slimcae.bench.writing import write_report
+    from slimcae.evaluation.contenders import Contender, OurQualities, OurWidths, pillow_codecs
+    from slimcae.evaluation.measure import measure
+    from slimcae.evaluation.published import why_not_kodak
     from slimcae.evaluation.report import writable_prefix
+    from slimcae.evaluation.writing import write_report
     from slimcae.machine import describe_machine
 
     prefix = writable_prefix(args.report_path)

@@ -16,11 +16,10 @@ from slimcae.cli.quantities import count
 from slimcae.cli.rate import add_rate_options, chosen_rate
 from slimcae.cli.streams import STREAM, write_output, write_stream
 from slimcae.cli.talk import add_talk_options
-from slimcae.errors import ConfigError
 from slimcae.files import write_bytes
 
 if TYPE_CHECKING:
-    from slimcae.codec import Codec
+    from slimcae.codec import Codec, Compressed
     from slimcae.images import Picture
 
 _EPILOG = """\
@@ -90,10 +89,9 @@ class _Compressor:
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
         self._choice = chosen_rate(args)
+        self._handling: dict[str, Any] = {"verify": args.verify}
         if args.metadata is not None:
-            self._choice["metadata"] = args.metadata
-        if args.verify:
-            self._choice["verify"] = True
+            self._handling["metadata"] = args.metadata
 
     def prepare(self) -> "tuple[Codec, DecoderLimit | None]":
         """Load what all pictures share.
@@ -104,6 +102,8 @@ class _Compressor:
         return self._codec, self._limit
 
     def __call__(self, job: Job, gate: Gate) -> Done:
+        from slimcae.codec import Target
+
         picture = self._read(job.source)  # before torch is imported: a wrong name is found at once
         codec, limit = self.prepare()
         size = picture.pixels.shape[:2]
@@ -111,8 +111,9 @@ class _Compressor:
         if limit is not None:
             choice = choice | limit.choose(self._args.width, codec.widths, size)
         start = time.perf_counter()
-        data = codec.compress(picture, **choice)
+        found = codec.encode(picture, Target(**choice), **self._handling)
         seconds = time.perf_counter() - start
+        data = found.data
         del picture  # not to be held while a slow disk writes
         with gate:
             if job.output == STREAM:
@@ -120,7 +121,7 @@ class _Compressor:
             else:
                 write = partial(write_bytes, data=data)
                 write_output(job.source, job.output, write, overwrite=self._args.overwrite)
-        return self._describe(data, seconds)
+        return self._describe(found, seconds)
 
     @cached_property
     def _codec(self) -> "Codec":
@@ -129,10 +130,8 @@ class _Compressor:
         loaded = codec.load(
             self._args.model, device=self._args.device, precision=self._args.precision
         )
-        width = self._args.width
-        if width is not None and width not in loaded.widths:
-            have = ", ".join(map(str, loaded.widths))
-            raise ConfigError(f"the model has no width {width}: choose from {have}")
+        if self._args.width is not None:
+            loaded.model.check_width(self._args.width)
         return loaded
 
     @cached_property
@@ -147,24 +146,22 @@ class _Compressor:
             self._args.max_pixels or MAX_PIXELS,
         )
 
-    def _describe(self, data: bytes, seconds: float) -> Done:
-        from slimcae.container import read_header
-
-        header = read_header(data)
-        rows, columns, width = header.image_height, header.image_width, header.num_filters
+    def _describe(self, found: "Compressed", seconds: float) -> Done:
+        header, (width, step) = found.header, found.point
+        rows, columns = header.image_height, header.image_width
         facts: dict[str, Any] = {
-            "bytes": len(data),
-            "bpp": 8 * len(data) / (rows * columns),
+            "bytes": len(found.data),
+            "bpp": found.bpp,
             "width": width,
-            "step": header.step,
+            "step": step,
             "image_width": columns,
             "image_height": rows,
             "seconds": seconds,
         }
-        delta = f" Δ {self._codec.model.steps[header.step]:.3g}" if header.step else ""
+        delta = f" Δ {self._codec.model.steps[step]:.3g}" if step else ""
         line = (
-            f"{columns}x{rows}  width {width}{delta}  {len(data):,} B  "
-            f"{facts['bpp']:.3f} bpp  {seconds:.2f} s"
+            f"{columns}x{rows}  width {width}{delta}  {len(found.data):,} B  "
+            f"{found.bpp:.3f} bpp  {seconds:.2f} s"
         )
         if self._limit is not None:
             cost = self._limit.cost(width, (rows, columns))

@@ -13,7 +13,8 @@ from slimcae.errors import ConfigError
 
 if TYPE_CHECKING:
     from slimcae.codec import Codec
-    from slimcae.cost import Profile
+    from slimcae.model.architecture import Architecture
+    from slimcae.model.cost import Profile
 
 log = logging.getLogger("slimcae")
 
@@ -41,15 +42,15 @@ class DecoderLimit:
     macs: int | None
     ms: float | None
     profile: "Profile | None"
+    architecture: "Architecture"
 
     def cost(self, width: int, size: tuple[int, int]) -> Cost:
         """What a width costs for a picture of `size` (height, width)."""
-        from slimcae.cost import DOWNSAMPLING, decoder_macs
+        from slimcae.model.cost import padded_size
 
-        # the decoder computes whole latents
-        rows, columns = (-(-side // DOWNSAMPLING) * DOWNSAMPLING for side in size)
+        rows, columns = padded_size(self.architecture, size)
         ms = None if self.profile is None else self.profile.decode_ms(width, rows * columns)
-        return Cost(width, decoder_macs(width), ms)
+        return Cost(width, self.architecture.decoder_macs(width), ms)
 
     def within(self, widths: Sequence[int], size: tuple[int, int]) -> tuple[int, ...]:
         """Those of `widths` that cost no more than the limits, for a picture of `size`.
@@ -134,7 +135,7 @@ def decoder_limit(args: argparse.Namespace, codec: "Codec") -> DecoderLimit | No
     """
     if args.profile is None and args.max_decode_macs is None and args.max_decode_ms is None:
         return None
-    from slimcae import cost
+    from slimcae.model import cost
 
     if args.profile is not None:
         profile: Profile | None = cost.read_profile(args.profile)
@@ -144,11 +145,13 @@ def decoder_limit(args: argparse.Namespace, codec: "Codec") -> DecoderLimit | No
             profile = None
         if profile is None and args.max_decode_ms is not None:
             profile = _measured(codec)
-    return DecoderLimit(args.max_decode_macs, args.max_decode_ms, profile)
+    architecture = codec.model.architecture
+    return DecoderLimit(args.max_decode_macs, args.max_decode_ms, profile, architecture)
 
 
 def _measured(codec: "Codec") -> "Profile":
-    from slimcae import cost, profiling
+    from slimcae import profiling
+    from slimcae.model import cost
 
     place = cost.default_profile()
     log.warning(

@@ -127,7 +127,7 @@ class _Decompressor:
     def _codec(self, header: "Header") -> "Codec":
         if self._args.model is not None:
             return self._load(self._args.model)
-        from slimcae.models import model_for
+        from slimcae.model.registry import model_for
 
         return self._load(model_for(header))
 

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
     from slimcae.evaluation import evaluate_models, format_report
     from slimcae.evaluation.report import resolve_prefix
-    from slimcae.models import find_model
+    from slimcae.model.registry import find_model
 
     models = [
         _load(path, widths, args)

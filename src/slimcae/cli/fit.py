@@ -56,22 +56,24 @@ def run(args: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from slimcae.fitting import fit
-    from slimcae.model.checkpoint import load_model, round_to_half, save_model
-    from slimcae.models import find_model
+    from slimcae.model.file import read_model, rounded_to_half, write_model
+    from slimcae.model.registry import find_model
+    from slimcae.training.fitting import fit
+    from slimcae.transforms import open_transforms
 
     origin = find_model(args.model)
     check_output(str(origin), args.output, overwrite=args.overwrite)
-    model = load_model(origin)
+    model = read_model(origin)
     info = replace(
         model.info,
         name=args.name or model.info.name,
         version=args.model_version or model.info.version,
     )
     if args.half:
-        round_to_half(model)
+        model = replace(model, tensors=rounded_to_half(model))
+    transforms = open_transforms(model, device=args.device, precision="float32")
     found = fit(
-        model, train, valid, args.device, lambda paths, text: tqdm(paths, text, disable=None)
+        model, transforms, train, valid, lambda paths, text: tqdm(paths, text, disable=None)
     )
     note = {
         "training_images": len(train),
@@ -80,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
     }
     info = replace(info, quality=found.quality, training={**info.training, "fit": note})
     try:
-        save_model(Path(args.output), model, info, half=args.half, keep_tables=True)
+        fitted = replace(model, entropy_models=found.entropy_models, info=info)
+        write_model(Path(args.output), fitted, half=args.half)
     except OSError as error:
         raise cannot_write(args.output, error) from error
     print("width    bpp at Δ = 1    PSNR at Δ = 1    bits saved by counts, over all Δ")

@@ -10,10 +10,12 @@ from slimcae import container
 from slimcae.cli.options import add_option
 from slimcae.cli.streams import STREAM, naming, read_bitstream
 from slimcae.cli.talk import add_talk_options
-from slimcae.cost import decoder_macs, decoder_memory, padded_pixels
 from slimcae.errors import BitstreamError
+from slimcae.model.architecture import slimcae
+from slimcae.model.config import SlimCAEConfig
+from slimcae.model.cost import decoder_memory, padded_pixels
 from slimcae.model.header import looks_like_safetensors, read_model_header
-from slimcae.models import find_model, matching_model
+from slimcae.model.registry import find_model, matching_model
 
 _EPILOG = """\
 A .scae file's checksums are verified; nothing is decoded. The cost is that of decoding the whole
@@ -79,7 +81,8 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
             "xmp_bytes": len(reader.xmp or b""),
         }
     size = sum(parts.values())
-    macs = decoder_macs(header.num_filters)
+    architecture = slimcae(SlimCAEConfig((header.num_filters,)))
+    macs = architecture.decoder_macs(header.num_filters)
     model = matching_model(header)
     return {
         "file": name,
@@ -103,8 +106,8 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
         "bpp": 8 * size / (header.image_width * header.image_height),
         "parts": parts,
         "decoder_macs_per_pixel": macs,
-        "decoder_macs": round(macs * padded_pixels(header)),
-        "decoder_memory_bytes": decoder_memory(header),
+        "decoder_macs": round(macs * padded_pixels(architecture, header)),
+        "decoder_memory_bytes": decoder_memory(architecture, header),
     }
 
 

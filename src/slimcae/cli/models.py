@@ -8,7 +8,13 @@ from typing import Any
 
 from slimcae.cli.options import add_option
 from slimcae.cli.talk import add_talk_options
-from slimcae.models import InstalledModel, add_model, find_model, installed_models, models_folder
+from slimcae.model.registry import (
+    InstalledModel,
+    add_model,
+    find_model,
+    installed_models,
+    models_folder,
+)
 
 log = logging.getLogger("slimcae")
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from slimcae.cli.options import add_model_option, add_network_options, add_option
 from slimcae.cli.streams import cannot_write, homeless, refusal
 from slimcae.cli.talk import add_talk_options
-from slimcae.cost import default_profile, write_profile
 from slimcae.errors import ConfigError
-from slimcae.models import find_model
+from slimcae.model.cost import default_profile, write_profile
+from slimcae.model.registry import find_model
 
 if TYPE_CHECKING:
-    from slimcae.cost import Profile
+    from slimcae.model.cost import Profile
     from slimcae.profiling import Complexity
 
 log = logging.getLogger("slimcae")
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     rows = profiling.complexity(loaded, model, args.repeats)
     facts = _facts(profile, rows, profiling.PHOTO)
     if args.plot is not None:
-        from slimcae.profiling.plot import plot_complexity
+        from slimcae.plots.profile import plot_complexity
 
         try:
             plot_complexity(Path(args.plot), facts["widths"], _title(facts))

@@ -2,30 +2,27 @@
 
 from collections.abc import Callable, Collection
 from copy import copy
-from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from slimcae import container
-from slimcae.alpha import pack_alpha
 from slimcae.codec.decoding import Crop, decode_picture, decode_symbols
-from slimcae.codec.draft import Draft
+from slimcae.codec.draft import Compressed, Draft
 from slimcae.codec.encoding import Encoding
 from slimcae.codec.sources import Data, opened
 from slimcae.codec.target import Target
-from slimcae.codec.tiles import latent_grid, split
-from slimcae.codec.transforms import Pixels, Symbols, Transforms, quantise
-from slimcae.codec.watched import WatchedTransforms
-from slimcae.coding.coder import SymbolCoder
-from slimcae.errors import BitstreamError, ConfigError, ModelError
+from slimcae.codec.tiled import TiledTransforms, quantise
+from slimcae.codec.tiles import split
+from slimcae.container.header import MAX_TILE_SIDE, MIN_TILE_SIDE
+from slimcae.errors import BitstreamError, ConfigError
 from slimcae.images import MAX_PIXELS, Picture, read_picture
-from slimcae.model.checkpoint import fingerprint
+from slimcae.images.alpha import pack_alpha
 from slimcae.model.config import ModelInfo
-from slimcae.model.slimcae import DOWNSAMPLING, SlimCAE
-from slimcae.quality import Point, QualityScale
+from slimcae.model.model import Model
+from slimcae.model.quality import Point, QualityScale
+from slimcae.transforms import Pixels, Symbols, Transforms, open_transforms
 
 TILE_SIDE = 1024
 """Side of the tiles that pictures are coded and computed in, in pixels."""
@@ -53,35 +50,33 @@ class Codec:
 
     def __init__(
         self,
-        model: SlimCAE,
+        model: Model,
+        transforms: Transforms | None = None,
         *,
         device: str = "cpu",
         precision: str = "auto",
         tile_side: int = TILE_SIDE,
     ) -> None:
-        """Make a codec of a model that has tables.
+        """Make a codec of a model.
 
-        device: `cpu`, `cuda` or `auto`. precision: `float32`, or `bfloat16` for the
-        network's products, which costs 0.01 dB on average; `auto` takes bfloat16 where the
-        processor computes it natively. tile_side: a power of two from 16 on; the network's
-        memory grows with its square. The model's weights must not change afterwards.
+        transforms: those of this model; None opens them for `device` and `precision` (see
+        `slimcae.transforms.open_transforms`). tile_side: a power of two from 16 on; the network's
+        memory grows with its square.
 
         Raises:
             ConfigError: unknown or absent device, unknown precision, impossible tiles.
-            ModelError: a model without tables (`update()` was never called).
         """
-        if set(model.tables) != set(model.widths):
-            raise ModelError("the model has no coding tables: call model.update() or save it first")
-        if not (DOWNSAMPLING <= tile_side <= 2**20 and tile_side.bit_count() == 1):
-            raise ConfigError(f"tile side {tile_side}: must be a power of two, 16 to 1,048,576")
-        self.transforms = Transforms(model, device, precision)
+        if not (MIN_TILE_SIDE <= tile_side <= MAX_TILE_SIDE and tile_side.bit_count() == 1):
+            raise ConfigError(
+                f"tile side {tile_side}: must be a power of two, {MIN_TILE_SIDE} to "
+                f"{MAX_TILE_SIDE:,}"
+            )
+        if transforms is None:
+            transforms = open_transforms(model, device=device, precision=precision)
         self.model = model
+        self.transforms = transforms
         self.tile_side = tile_side
-        self.coder: Callable[[Point], SymbolCoder] = cache(
-            lambda point: SymbolCoder(model.tables[point.width][point.step])
-        )
-        """The coder with the tables of an operating point; made once."""
-        self._fingerprint = cache(lambda width: fingerprint(model, width))
+        self._watch: Callable[[], None] | None = None
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -94,8 +89,13 @@ class Codec:
         return self.model.info
 
     @property
+    def tiled(self) -> TiledTransforms:
+        """The transforms on parts of a picture."""
+        return TiledTransforms(self.transforms, self.model.architecture, self._watch)
+
+    @property
     def _side(self) -> int:
-        return self.tile_side // DOWNSAMPLING
+        return self.tile_side // self.model.architecture.downsampling
 
     def compress(
         self,
@@ -131,31 +131,49 @@ class Codec:
             ConfigError: choices that contradict each other, a width or step that the model lacks,
                 or a target out of range.
         """
+        target = Target(width, step, quality, bpp, target_size, target_psnr, widths, closest)
+        return self.encode(image, target, metadata=metadata, verify=verify).data
+
+    def encode(
+        self,
+        image: Source,
+        target: Target = Target(),  # noqa: B008 (frozen)
+        *,
+        metadata: str = "icc",
+        verify: bool = False,
+    ) -> Compressed:
+        """Return a picture's file with what was done; see `compress`.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            ConfigError: choices that contradict each other, a width or step that the model lacks,
+                or a target out of range.
+        """
+        target.check(self.model)
         picture = (image if isinstance(image, Picture) else read_picture(image)).keeping(metadata)
-        target = Target(
-            width, step, quality, bpp, target_size, target_psnr, self._allowed(widths), closest
-        )
         draft = self.draft(picture)
-        point = target.choose(self.scale, draft.encoding, len(self.model.steps))
-        data = draft.file(point, verify=verify)
+        compressed = draft.file(target.choose(self.model, draft.encoding), verify=verify)
         if verify:
-            self._verify(data, picture)
-        return data
+            self._verify(compressed.data, picture)
+        return compressed
 
     def draft(self, picture: Picture) -> Draft:
         """A picture to compress at several operating points; all its metadata are kept."""
-        alpha = None if picture.alpha is None else pack_alpha(picture.alpha)
+        packed = None if picture.alpha is None else pack_alpha(picture.alpha)
+        alpha = container.pack_chunks(alpha=packed)
+        metadata = container.pack_chunks(
+            icc_profile=picture.icc_profile, exif=picture.exif, xmp=picture.xmp
+        )
         header = self._header(picture)
-        extras = (alpha, picture.icc_profile, picture.exif, picture.xmp)
         encoding = Encoding(
             picture.pixels,
             picture.grey,
-            container.overhead(header(Point(self.widths[0], 0)), *extras),
+            container.overhead(header(Point(self.widths[0], 0)), [*metadata, *alpha]),
             self._side,
-            self.transforms,
-            self.coder,
+            self.model,
+            self.tiled,
         )
-        return Draft(encoding, header, extras)
+        return Draft(encoding, header, alpha, metadata)
 
     def watched(self, watch: Callable[[], None]) -> "Codec":
         """The same codec, which calls `watch` before each tile that the network computes.
@@ -164,7 +182,7 @@ class Codec:
         far it is, and be stopped. Model and tables are shared, not copied.
         """
         other = copy(self)
-        other.transforms = WatchedTransforms(self.transforms, watch)
+        other._watch = watch
         return other
 
     def decompress(
@@ -182,8 +200,7 @@ class Codec:
         with opened(data) as reader:
             header = reader.header
             self._check_model(header)
-            coder = self.coder(_point(header))
-            picture = decode_picture(reader, crop, max_pixels, coder, self.transforms, self._side)
+            picture = decode_picture(reader, crop, max_pixels, self.model, self.tiled, self._side)
         return picture.to_image()
 
     def read_symbols(self, data: Data) -> Symbols:
@@ -195,7 +212,7 @@ class Codec:
         with opened(data) as reader:
             self._check_model(reader.header)
             reader.verify()
-            return decode_symbols(reader, self.coder(_point(reader.header)))
+            return decode_symbols(reader, self.model)
 
     def analyse(self, pixels: Pixels, width: int, step: int = 0) -> Symbols:
         """Symbols (width, ⌈H/16⌉, ⌈W/16⌉) of an image (H, W, 3): round((y − median) / Δ).
@@ -206,45 +223,42 @@ class Codec:
         Raises:
             ModelError: latents that are not finite.
         """
-        grid = latent_grid((pixels.shape[0], pixels.shape[1]))
-        symbols = np.empty((width, grid.height, grid.width), np.int16)
+        grid = self.tiled.grid((pixels.shape[0], pixels.shape[1]))
+        channels = self.model.architecture.latent_channels(self.model.check_width(width))
+        symbols = np.empty((channels, grid.height, grid.width), np.int16)
         for tile in split(grid, self._side):
-            residuals = self.transforms.residuals(pixels, tile, width)
+            residuals = self.tiled.residuals(pixels, tile, width)
             symbols[:, *tile.slices(grid)] = quantise(residuals, self.model.steps[step])
         return symbols
 
-    def synthesise(self, symbols: Symbols, size: tuple[int, int], step: int = 0) -> Pixels:
-        """Image (H, W, 3) of `size` (H, W) from symbols (width, ⌈H/16⌉, ⌈W/16⌉).
+    def synthesise(
+        self, symbols: Symbols, size: tuple[int, int], width: int, step: int = 0
+    ) -> Pixels:
+        """Return the image (H, W, 3) of `size` (H, W) from symbols (C, rows, columns).
 
         Raises:
             ModelError: a reconstruction that is not finite.
         """
-        return self.transforms.image(symbols, size, self.model.steps[step], self._side)
+        return self.tiled.image(symbols, size, width, self.model.steps[step], self._side)
 
-    def estimated_bits(self, image: Source, width: int) -> float:
-        """What the density says the symbols cost at Δ = 1: the sum of −log2 of likelihoods."""
-        bottleneck = self.model.entropy_bottleneck(width)
-        picture = image if isinstance(image, Picture) else read_picture(image)
+    def ideal_bits(self, pixels: Pixels, width: int, step: int = 0) -> float:
+        """Return the information content of an image's symbols (H, W, 3) under the entropy model.
+
+        Raises:
+            ConfigError: a width that the model lacks.
+            ModelError: latents that are not finite.
+        """
+        entropy_model = self.model.entropy_model(width)
         bits = 0.0
-        for tile in split(latent_grid(picture.pixels.shape[:2]), self._side):
-            residuals = self.transforms.residuals(picture.pixels, tile, width)
-            k = torch.from_numpy(np.rint(residuals)).to(self.transforms.device)
-            with torch.inference_mode():
-                y_hat = (k + bottleneck.medians[:, None, None])[None]
-                bits -= float(torch.log2(bottleneck.likelihood(y_hat)).double().sum())
+        for tile in split(self.tiled.grid((pixels.shape[0], pixels.shape[1])), self._side):
+            residuals = self.tiled.residuals(pixels, tile, width)
+            bits += entropy_model.ideal_bits(quantise(residuals, self.model.steps[step]), step)
         return bits
 
-    @cached_property
+    @property
     def scale(self) -> QualityScale:
         """Mean rate and quality of the model's operating points."""
-        return QualityScale.of_model(self.model.steps, self.widths, self.info.quality)
-
-    def _allowed(self, widths: Collection[int] | None) -> tuple[int, ...] | None:
-        if widths is None:
-            return None
-        for width in widths:
-            self.model.entropy_bottleneck(width)  # refuses a width that the model lacks
-        return tuple(width for width in self.widths if width in widths)
+        return self.model.scale
 
     def _header(self, picture: Picture) -> Callable[[Point], container.Header]:
         height, columns, _ = picture.pixels.shape
@@ -259,7 +273,7 @@ class Codec:
                 step=point.step,
                 tile_side=self.tile_side,
                 model_name=self.info.name,
-                model_fingerprint=self._fingerprint(point.width),
+                model_fingerprint=self.model.fingerprint(point.width),
             )
 
         return header
@@ -273,7 +287,7 @@ class Codec:
                 f"the file needs model {needs}; the model here, {self.info.name}, "
                 f"has widths {have}: give the right --model"
             )
-        have = self._fingerprint(header.num_filters).hex()
+        have = self.model.fingerprint(header.num_filters).hex()
         if header.model_fingerprint.hex() != have:
             raise BitstreamError(
                 f"the file needs model {needs}; the model here is {self.info.name} "
@@ -294,10 +308,6 @@ class Codec:
         )
         if not same:
             raise BitstreamError("verification failed: the decoded picture differs")
-
-
-def _point(header: container.Header) -> Point:
-    return Point(header.num_filters, header.step)
 
 
 def _equal(first: Pixels | None, second: Pixels | None) -> bool:

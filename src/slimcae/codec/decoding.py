@@ -7,15 +7,15 @@ from numbers import Integral
 
 import numpy as np
 
-from slimcae.alpha import unpack_alpha
 from slimcae.codec.encoding import make_grey
-from slimcae.codec.tiles import SYNTHESIS_HALO, Tile, covering, latent_grid, split
-from slimcae.codec.transforms import Pixels, Symbols, Transforms
-from slimcae.coding.coder import SymbolCoder
+from slimcae.codec.tiled import TiledTransforms
+from slimcae.codec.tiles import Tile, covering, latent_grid, split
 from slimcae.container import Reader
 from slimcae.errors import BitstreamError, ConfigError, ModelError
 from slimcae.images import Picture
-from slimcae.model.slimcae import DOWNSAMPLING
+from slimcae.images.alpha import unpack_alpha
+from slimcae.model.model import Model
+from slimcae.transforms import Pixels, Symbols
 
 Crop = tuple[int, int, int, int]
 """x, y, width, height in pixels."""
@@ -25,13 +25,13 @@ def decode_picture(
     reader: Reader,
     crop: Crop | None,
     max_pixels: int,
-    coder: SymbolCoder,
-    transforms: Transforms,
+    model: Model,
+    transforms: TiledTransforms,
     side: int,
 ) -> Picture:
     """The picture of a file, or a part of it; all checksums of a whole picture are verified.
 
-    coder: of the file's width and step. side: see `decode_pixels`.
+    model: the one that made the file. side: see `decode_pixels`.
 
     Raises:
         BitstreamError: damaged data, or more than `max_pixels`.
@@ -45,7 +45,7 @@ def decode_picture(
     if crop is None:
         reader.verify()
     try:
-        pixels = decode_pixels(reader, part, coder, transforms, side)
+        pixels = decode_pixels(reader, part, model, transforms, side)
     except ModelError as error:  # symbols that no encoder makes of a picture
         raise BitstreamError(f"the file's symbols are no picture: {error}") from error
     alpha = None
@@ -62,22 +62,20 @@ def decode_picture(
     )
 
 
-def decode_symbols(reader: Reader, coder: SymbolCoder) -> Symbols:
-    """The symbols (width, ⌈H/16⌉, ⌈W/16⌉) of a whole file.
+def decode_symbols(reader: Reader, model: Model) -> Symbols:
+    """Return the symbols (C, rows, columns) of a whole file.
 
     Raises:
         BitstreamError: damaged streams.
     """
-    header = reader.header
-    region = latent_grid((header.image_height, header.image_width))
-    with _decoding(reader, region, coder) as (symbols, pending):
+    with _decoding(reader, None, model) as (symbols, pending):
         for _, stream in pending:
             stream.result()
     return symbols
 
 
 def decode_pixels(
-    reader: Reader, crop: Crop, coder: SymbolCoder, transforms: Transforms, side: int
+    reader: Reader, crop: Crop, model: Model, transforms: TiledTransforms, side: int
 ) -> Pixels:
     """The pixels (height, width, 3) of a rectangle of the picture.
 
@@ -88,27 +86,22 @@ def decode_pixels(
         ModelError: a reconstruction that is not finite.
     """
     header = reader.header
-    grid = latent_grid((header.image_height, header.image_width))
+    scale, halo = model.architecture.downsampling, model.architecture.synthesis_halo
     x, y, columns, rows = crop
-    wanted = Tile(
-        y // DOWNSAMPLING,
-        x // DOWNSAMPLING,
-        -(-(y + rows) // DOWNSAMPLING),
-        -(-(x + columns) // DOWNSAMPLING),
-    )
-    region = wanted.grown(SYNTHESIS_HALO, grid)
-    step = transforms.model.steps[header.step]
-    with _decoding(reader, region, coder) as (symbols, pending):
+    wanted = Tile(y // scale, x // scale, -(-(y + rows) // scale), -(-(x + columns) // scale))
+    region = wanted.grown(halo, transforms.grid((header.image_height, header.image_width)))
+    delta = model.steps[header.step]
+    with _decoding(reader, region, model) as (symbols, pending):
         image = np.empty((rows, columns, 3), np.uint8)
         for tile in _computed(wanted, side):
-            window = tile.grown(SYNTHESIS_HALO, region)
+            window = tile.grown(halo, region)
             for place, stream in pending:
                 if place.touches(window):
                     stream.result()
-            pixels = transforms.pixels(symbols, region, tile, step)
+            pixels = transforms.pixels(symbols, region, tile, header.num_filters, delta)
             if header.grey:
                 pixels = make_grey(pixels)
-            top, left = DOWNSAMPLING * tile.top - y, DOWNSAMPLING * tile.left - x
+            top, left = scale * tile.top - y, scale * tile.left - x
             pixels = pixels[max(-top, 0) :, max(-left, 0) :]
             target = image[max(top, 0) :, max(left, 0) :][: len(pixels), : pixels.shape[1]]
             target[:] = pixels[: len(target), : target.shape[1]]
@@ -117,22 +110,29 @@ def decode_pixels(
 
 @contextmanager
 def _decoding(
-    reader: Reader, region: Tile, coder: SymbolCoder
+    reader: Reader, region: Tile | None, model: Model
 ) -> Iterator[tuple[Symbols, list[tuple[Tile, Future[None]]]]]:
     """Symbols of a region that a second thread fills tile by tile, and the tiles to wait for.
+
+    region: None is the whole picture.
 
     No room is made before every stream was seen to be long enough for its tile.
     """
     header = reader.header
-    grid = latent_grid((header.image_height, header.image_width))
-    tiles = list(covering(region, grid, header.tile_side // DOWNSAMPLING))
+    scale = model.architecture.downsampling
+    grid = latent_grid((header.image_height, header.image_width), scale)
+    region = region or grid
+    channels = model.architecture.latent_channels(header.num_filters)
+    entropy_model = model.entropy_model(header.num_filters)
+    tiles = list(covering(region, grid, header.tile_side // scale))
     for number, tile in tiles:
-        coder.check_length(reader.tile_bytes(number), (header.num_filters, tile.height, tile.width))
-    symbols = np.empty((header.num_filters, region.height, region.width), np.int16)
+        shape = (channels, tile.height, tile.width)
+        entropy_model.check_length(reader.tile_bytes(number), shape, header.step)
+    symbols = np.empty((channels, region.height, region.width), np.int16)
 
     def fill(number: int, tile: Tile) -> None:
-        shape = (header.num_filters, tile.height, tile.width)
-        part = coder.decode(reader.tile(number), shape)
+        shape = (channels, tile.height, tile.width)
+        part = entropy_model.decode(reader.tile(number), shape, header.step)
         common = tile.grown(0, region)
         symbols[:, *common.slices(region)] = part[:, *common.slices(tile)]
 

@@ -1,13 +1,37 @@
-"""A picture that may be compressed again and again, as a slider does."""
+"""A picture that may be compressed again and again, as a slider does, and what comes of it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 from slimcae import container
 from slimcae.codec.encoding import Encoding
-from slimcae.quality import Point
+from slimcae.model.quality import Point
 
-Extras = tuple[bytes | None, bytes | None, bytes | None, bytes | None]
-"""Alpha, ICC profile, EXIF and XMP of a file, as `container.Contents` has them."""
+
+@dataclass(frozen=True)
+class Compressed:
+    """A compressed picture, and what was done.
+
+    data: the whole `.scae` file. point: the operating point. header: the file's.
+    stream_bytes: coded symbols of all tiles. alpha_bytes, metadata_bytes: of the chunks.
+    """
+
+    data: bytes
+    point: Point
+    header: container.Header
+    stream_bytes: int
+    alpha_bytes: int
+    metadata_bytes: int
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of the picture."""
+        return self.header.image_height * self.header.image_width
+
+    @property
+    def bpp(self) -> float:
+        """Bits per pixel of the whole file."""
+        return 8 * len(self.data) / self.num_pixels
 
 
 class Draft:
@@ -16,15 +40,19 @@ class Draft:
     Of a picture of several tiles only the two widths last used stay analysed. Not for several
     threads at once.
 
-    header: of the file at an operating point. extras: what the file holds beside the streams.
+    header: of the file at an operating point. alpha, metadata: the file's packed chunks.
     """
 
     def __init__(
-        self, encoding: Encoding, header: Callable[[Point], container.Header], extras: Extras
+        self,
+        encoding: Encoding,
+        header: Callable[[Point], container.Header],
+        alpha: Sequence[bytes],
+        metadata: Sequence[bytes],
     ) -> None:
         self.encoding = encoding
         self._header = header
-        self._extras = extras
+        self._alpha, self._metadata = alpha, metadata
 
     @property
     def analysed(self) -> Collection[int]:
@@ -39,12 +67,21 @@ class Draft:
         """
         self.encoding.analyse(width)
 
-    def file(self, point: Point, *, verify: bool = False) -> bytes:
-        """The whole `.scae` file at an operating point.
+    def file(self, point: Point, *, verify: bool = False) -> Compressed:
+        """Return the whole `.scae` file at an operating point.
 
         Raises:
             BitstreamError: with `verify`, symbols that do not come back from a stream.
             ModelError: latents that are not finite.
         """
+        header = self._header(point)
         streams = self.encoding.streams(point, verify=verify)
-        return container.write(container.Contents(self._header(point), streams, *self._extras))
+        data = container.assemble(header, streams, [*self._metadata, *self._alpha])
+        return Compressed(
+            data,
+            point,
+            header,
+            stream_bytes=sum(map(len, streams)),
+            alpha_bytes=sum(map(len, self._alpha)),
+            metadata_bytes=sum(map(len, self._metadata)),
+        )

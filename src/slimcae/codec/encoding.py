@@ -2,25 +2,24 @@
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from slimcae.codec.tiles import SYNTHESIS_HALO, latent_grid, split
-from slimcae.codec.transforms import Pixels, Residuals, Symbols, Transforms, quantise
-from slimcae.coding.coder import SymbolCoder, longest_stream
+from slimcae.codec.tiled import TiledTransforms, quantise
+from slimcae.codec.tiles import split
+from slimcae.coding.coder import longest_stream
 from slimcae.coding.tables import MAX_SYMBOL
 from slimcae.errors import BitstreamError
-from slimcae.model.slimcae import DOWNSAMPLING
-from slimcae.quality import Point
+from slimcae.model.model import Model
+from slimcae.model.quality import Point
+from slimcae.transforms import Pixels, Residuals, Symbols
 
 log = logging.getLogger("slimcae")
 
 KEPT_WIDTHS = 2
-"""Of how many widths the residuals of a picture of several tiles are kept."""
-
-Coders = Callable[[Point], SymbolCoder]
+"""Number of widths whose residuals are cached for a multi-tile picture."""
 
 
 class Encoding:
@@ -40,17 +39,17 @@ class Encoding:
         grey: bool,
         overhead: int,
         side: int,
-        transforms: Transforms,
-        coders: Coders,
+        model: Model,
+        transforms: TiledTransforms,
     ) -> None:
         self._pixels = pixels
         self._grey = grey
         self.overhead = overhead
         self.num_pixels = pixels.shape[0] * pixels.shape[1]
+        self._model = model
         self._transforms = transforms
-        self._coders = coders
-        self._steps = transforms.model.steps
-        self._grid = latent_grid((pixels.shape[0], pixels.shape[1]))
+        self._steps = model.steps
+        self._grid = transforms.grid((pixels.shape[0], pixels.shape[1]))
         self._side = side
         self._tiles = list(split(self._grid, side))
         self._residuals: dict[int, Residuals] = {}  # the width last used comes last
@@ -88,11 +87,13 @@ class Encoding:
         Raises:
             BitstreamError: with `verify`, symbols that do not come back from a stream.
         """
-        coder = self._coders(point)
+        entropy_model, step = self._model.entropy_model(point.width), point.step
 
         def encode(symbols: Symbols) -> bytes:
-            stream = coder.encode(symbols)
-            if verify and not np.array_equal(coder.decode(stream, symbols.shape), symbols):
+            stream = entropy_model.encode(symbols, step)
+            if verify and not np.array_equal(
+                entropy_model.decode(stream, symbols.shape, step), symbols
+            ):
                 raise BitstreamError("verification failed: the coded symbols do not come back")
             return stream
 
@@ -123,12 +124,13 @@ class Encoding:
                 yield known[:, *tile.slices(self._grid)]
 
     def _kept(self, width: int) -> Residuals:
-        """The residuals of the whole picture (width, h, w), which stay until others need room."""
+        """The residuals of the whole picture (C, h, w), which stay until others need room."""
         residuals = self._residuals.pop(width, None)
         if residuals is None:
             while len(self._tiles) > 1 and len(self._residuals) >= KEPT_WIDTHS:
                 del self._residuals[next(iter(self._residuals))]
-            residuals = np.empty((width, self._grid.height, self._grid.width), np.float32)
+            channels = self._model.architecture.latent_channels(width)
+            residuals = np.empty((channels, self._grid.height, self._grid.width), np.float32)
             for tile in self._tiles:
                 part = self._transforms.residuals(self._pixels, tile, width)
                 residuals[:, *tile.slices(self._grid)] = part
@@ -138,21 +140,24 @@ class Encoding:
     def _longest(self, width: int) -> dict[Point, int]:
         """For every step of a width a size that the file cannot exceed."""
         sizes = [self.overhead] * len(self._steps)
+        entropy_model = self._model.entropy_model(width)
         for residuals in self._analysed(width, keep=True):
-            for step, tables in enumerate(self._transforms.model.tables[width]):
-                symbols = quantise(residuals, self._steps[step])
-                sizes[step] += longest_stream(tables.ideal_bits(symbols), symbols.size)
+            for step, delta in enumerate(self._steps):
+                symbols = quantise(residuals, delta)
+                bits = entropy_model.ideal_bits(symbols, step)
+                sizes[step] += longest_stream(bits, symbols.size)
         return {Point(width, step): size for step, size in enumerate(sizes)}
 
     def _measure_psnr(self, point: Point) -> float:
-        step = self._steps[point.step]
+        delta = self._steps[point.step]
+        architecture = self._model.architecture
         residuals = self._kept(point.width)
         squares = 0
         for tile in self._tiles:
-            window = tile.grown(SYNTHESIS_HALO, self._grid)
-            symbols = quantise(residuals[:, *window.slices(self._grid)], step)
-            decoded = self._transforms.pixels(symbols, window, tile, step)
-            original = self._pixels[tile.slices(self._grid, DOWNSAMPLING)]
+            window = tile.grown(architecture.synthesis_halo, self._grid)
+            symbols = quantise(residuals[:, *window.slices(self._grid)], delta)
+            decoded = self._transforms.pixels(symbols, window, tile, point.width, delta)
+            original = self._pixels[tile.slices(self._grid, architecture.downsampling)]
             decoded = decoded[: len(original), : original.shape[1]]
             if self._grey:
                 decoded = make_grey(decoded)

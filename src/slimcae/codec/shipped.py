@@ -9,8 +9,8 @@ from PIL import Image
 from slimcae import container
 from slimcae.codec.codec import Codec, Source
 from slimcae.codec.sources import Data, opened
-from slimcae.model.checkpoint import load_model
-from slimcae.models import find_model, model_for
+from slimcae.model.file import read_model
+from slimcae.model.registry import find_model, model_for
 
 
 def load(model: str | Path | None = None, *, device: str = "cpu", precision: str = "auto") -> Codec:
@@ -22,7 +22,7 @@ def load(model: str | Path | None = None, *, device: str = "cpu", precision: str
         ModelError: the model is missing, damaged or not a model.
         ConfigError: unknown or absent device, unknown precision.
     """
-    return Codec(load_model(find_model(model)), device=device, precision=precision)
+    return Codec(read_model(find_model(model)), device=device, precision=precision)
 
 
 def compress(image: Source, width: int | None = None, **options: Any) -> bytes:

@@ -7,9 +7,10 @@ from numbers import Real
 from typing import Any
 
 from slimcae.codec.encoding import Encoding
+from slimcae.codec.rate_control import for_psnr, for_size
 from slimcae.errors import ConfigError
-from slimcae.quality import MAX_QUALITY, Point, QualityScale
-from slimcae.rate_control import for_psnr, for_size
+from slimcae.model.model import Model
+from slimcae.model.quality import MAX_QUALITY, Point
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,26 @@ class Target:
             if value is not None and name != "quality" and not 0 < value < math.inf:
                 raise ConfigError(f"{name} {value}: must be a positive number")
 
-    def choose(self, scale: QualityScale, encoding: Encoding, steps: int) -> Point:
-        """The operating point of a picture that is being compressed.
+    def check(self, model: Model) -> None:
+        """Refuse widths and steps that the model lacks, before any work.
 
-        scale: of the model, which has `steps` quantisation steps.
+        Raises:
+            ConfigError: such a width or step, or a width that `widths` does not allow.
+        """
+        for width in self.widths or ():
+            model.check_width(width)
+        if self.width is not None or self.widths is None:
+            self._fixed(model)
+
+    def choose(self, model: Model, encoding: Encoding) -> Point:
+        """Return the operating point of a picture that is being compressed.
 
         Raises:
             ConfigError: a width or step that the model lacks or that is not allowed, or a target
                 out of range.
         """
-        widths = self.widths
+        scale = model.scale
+        widths = self._allowed(model)
         if self.quality is not None:
             return scale.point(self.quality, widths)
         if self.target_psnr is not None:
@@ -73,13 +84,16 @@ class Target:
         if self.width is None and widths is not None:
             # the best within what the decoder can afford
             return scale.ladder(widths)[-1] if scale.nominal else scale.point(MAX_QUALITY, widths)
-        return self._fixed(scale.widths, steps)
+        return self._fixed(model)
 
-    def _fixed(self, have: tuple[int, ...], steps: int) -> Point:
-        width = have[0] if self.width is None else self.width
-        if type(width) is not int or width not in have:
-            names = ", ".join(map(str, have))
-            raise ConfigError(f"this model has no width {width!r}: choose from {names}")
+    def _allowed(self, model: Model) -> tuple[int, ...] | None:
+        if self.widths is None:
+            return None
+        return tuple(width for width in model.widths if width in self.widths)
+
+    def _fixed(self, model: Model) -> Point:
+        width = model.widths[0] if self.width is None else model.check_width(self.width)
+        steps = len(model.steps)
         if self.widths is not None and width not in self.widths:
             raise ConfigError(f"width {width} is more than the decoder can afford")
         step = self.step or 0

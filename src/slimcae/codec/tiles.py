@@ -1,18 +1,7 @@
-"""The geometry of tiles: rectangles of latents, and the neighbourhood that a result depends on."""
+"""The geometry of tiles: rectangles of latents."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from slimcae.model.slimcae import DOWNSAMPLING
-
-ANALYSIS_HALO = 2
-"""Latents around a tile whose pixels its analysis sees.
-
-g_a looks 28 pixels to each side of a latent's own position (9×9 at stride 4, then 5×5 twice:
-4 + 2·4 + 2·8, a field of 57 pixels), which two latents of 16 pixels cover.
-"""
-SYNTHESIS_HALO = 2
-"""Latents around a tile that its pixels depend on: g_s reaches 1.75 latents far."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +45,9 @@ class Tile:
         )
 
 
-def latent_grid(size: tuple[int, int]) -> Tile:
-    """All latents of an image of `size` (H, W) pixels: ⌈H/16⌉ rows of ⌈W/16⌉."""
-    return Tile(0, 0, -(-size[0] // DOWNSAMPLING), -(-size[1] // DOWNSAMPLING))
+def latent_grid(size: tuple[int, int], downsampling: int) -> Tile:
+    """Return all latents of an image of `size` (H, W) pixels: ⌈H/s⌉ rows of ⌈W/s⌉."""
+    return Tile(0, 0, -(-size[0] // downsampling), -(-size[1] // downsampling))
 
 
 def split(region: Tile, side: int) -> Iterator[Tile]:

@@ -11,7 +11,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from slimcae.coding.contexts import Activity, Contexts, Integers, walk
+from slimcae.coding.activity import Activity, Contexts, Integers, walk
 from slimcae.coding.tables import ESCAPE_BITS, MAX_SYMBOL, PRECISION
 from slimcae.errors import BitstreamError
 

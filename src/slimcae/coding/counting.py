@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from slimcae.coding.contexts import CENTRE, LARGEST, AnySymbols, Contexts, walk
+from slimcae.coding.activity import CENTRE, LARGEST, AnySymbols, Contexts, walk
 from slimcae.coding.tables import ESCAPE_BITS, TOTAL, SymbolTables, from_probabilities
 
 GROUP_ENDS = (0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8, 1.0)

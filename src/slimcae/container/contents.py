@@ -38,17 +38,29 @@ def write(contents: Contents) -> bytes:
         BitstreamError: streams or alpha of 4 GiB or more, or of another number than tiles, or of
             more tiles than a reader takes.
     """
-    header = contents.header
+    chunks = pack_chunks(
+        alpha=contents.alpha,
+        icc_profile=contents.icc_profile,
+        exif=contents.exif,
+        xmp=contents.xmp,
+    )
+    return assemble(contents.header, contents.tiles, chunks)
+
+
+def assemble(header: Header, tiles: Sequence[bytes], chunks: Sequence[bytes]) -> bytes:
+    """Return the bytes of a file whose chunks `pack_chunks` has made.
+
+    Raises:
+        BitstreamError: streams of 4 GiB or more, or of another number than tiles, or of more
+            tiles than a reader takes.
+    """
     check_tiles(header)
-    if len(contents.tiles) != header.num_tiles:
-        raise BitstreamError(f"{len(contents.tiles)} streams for {header.num_tiles} tiles")
-    if any(len(stream) >= 2**32 for stream in contents.tiles):
+    if len(tiles) != header.num_tiles:
+        raise BitstreamError(f"{len(tiles)} streams for {header.num_tiles} tiles")
+    if any(len(stream) >= 2**32 for stream in tiles):
         raise BitstreamError("the stream of a tile has 4 GiB or more: take smaller tiles")
-    chunks = pack_chunks(contents.alpha, contents.icc_profile, contents.exif, contents.xmp)
-    lengths = list(map(len, contents.tiles))
-    checksums = list(map(zlib.crc32, contents.tiles))
-    head = Head(header, lengths, checksums, len(chunks))
-    return b"".join([bytes(head), *chunks, *contents.tiles])
+    head = Head(header, list(map(len, tiles)), list(map(zlib.crc32, tiles)), len(chunks))
+    return b"".join([bytes(head), *chunks, *tiles])
 
 
 def read(data: bytes) -> Contents:
@@ -73,7 +85,11 @@ def read(data: bytes) -> Contents:
 
 
 def pack_chunks(
-    alpha: bytes | None, icc_profile: bytes | None, exif: bytes | None, xmp: bytes | None
+    *,
+    alpha: bytes | None = None,
+    icc_profile: bytes | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
 ) -> list[bytes]:
     """The chunks of a file, as far as there is something to put in.
 
@@ -89,13 +105,6 @@ def pack_chunks(
     return [pack_chunk(tag, load) for tag, load in payloads.items() if load is not None]
 
 
-def overhead(
-    header: Header,
-    alpha: bytes | None = None,
-    icc_profile: bytes | None = None,
-    exif: bytes | None = None,
-    xmp: bytes | None = None,
-) -> int:
-    """Bytes of a file beside its streams."""
-    chunks = pack_chunks(alpha, icc_profile, exif, xmp)
+def overhead(header: Header, chunks: Sequence[bytes]) -> int:
+    """Return the bytes of a file beside its streams."""
     return head_bytes(header) + sum(map(len, chunks))

@@ -53,8 +53,8 @@ class Codec(Protocol):
     def decompress(self, data: bytes, /) -> Image.Image:
         """The picture of a compressed file."""
 
-    def estimated_bits(self, picture: Picture, width: int, /) -> float:
-        """Information content of the latents under the model's density."""
+    def ideal_bits(self, pixels: metrics.Pixels, width: int, /) -> float:
+        """Information content of an image's symbols under the model's entropy model."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def evaluate_image(codec: Codec, picture: Picture, width: int) -> Measurement:
     height, columns, _ = picture.pixels.shape
     return Measurement(
         bpp=8 * len(data) / (height * columns),
-        bpp_estimated=codec.estimated_bits(picture, width) / (height * columns),
+        bpp_estimated=codec.ideal_bits(picture.pixels, width) / (height * columns),
         mse=metrics.mse(picture.pixels, restored),
         psnr=metrics.psnr(picture.pixels, restored),
         ms_ssim=metrics.ms_ssim(picture.pixels, restored),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from slimcae.errors import ConfigError
 from slimcae.evaluation.bd_rate import METHOD, Curve, bd_psnr, bd_rate
-from slimcae.evaluation.plots import plot_all
 from slimcae.evaluation.rd import Codec, Progress, RDPoint, evaluate_codec, silent
 from slimcae.evaluation.results import write_csv, write_json
+from slimcae.plots.evaluation import plot_all
 from slimcae.version import __version__
 
 DEFAULT_STEM = "report"
@@ -28,7 +28,7 @@ def evaluate_models(
     """Evaluate one model, or two side by side, on all images and write the report.
 
     Files: `<prefix>.csv`; `<prefix>.json`, or for two models `<prefix>_<name>.json` each; and
-    the plots of `slimcae.evaluation.plots`. Folders are created, and files of an earlier report
+    the plots of `slimcae.plots.evaluation`. Folders are created, and files of an earlier report
     replaced. A second model of the same name is called `<name>-2`. `report_prefix` is resolved
     by `resolve_prefix`.
 

@@ -1,1 +1,1 @@
-"""The network: slimmable transforms, normalization, entropy bottleneck, and the model file."""
+"""What a model is, as data: architecture, numbers, integers, description, files. Never torch."""

@@ -91,6 +91,10 @@ class Architecture:
         """Those of both transforms."""
         return self.analysis + self.synthesis
 
+    def layer(self, name: str) -> Layer:
+        """Return the layer of a name, as in `g_s.deconv1`."""
+        return next(layer for layer in self.layers if layer.name == name)
+
     def latent_channels(self, width: int) -> int:
         """Return the number of channels of the latents at a width."""
         return width

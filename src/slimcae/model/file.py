@@ -37,9 +37,7 @@ def read_model(path: str | Path) -> Model:
     header = read_model_header(path)
     try:
         config = SlimCAEConfig(header.widths, header.gdn)
-        info = ModelInfo(
-            header.name, header.version, header.lmbda, header.training, header.quality
-        )
+        info = ModelInfo(header.name, header.version, header.lmbda, header.training, header.quality)
         arrays = dict(safetensors.numpy.load_file(path))
         entropy_models = {
             width: _entropy_model(arrays, width, len(header.steps)) for width in header.widths

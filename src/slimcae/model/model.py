@@ -1,7 +1,7 @@
 """A model as data: numbers, integers and a description. What trains is `slimcae.networks`."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -86,12 +86,11 @@ class Model:
 
     def normalization(self, name: str, width: int) -> tuple[Floats, Floats]:
         """Return β (width) and γ (width, width) of a normalization, as its formula has them."""
-        stem = f"{name}."
-        own = {k.removeprefix(stem): v for k, v in self.weights(width).items() if k.startswith(stem)}
-        return effective(own)
+        stem, weights = f"{name}.", self.weights(width)
+        return effective({k.removeprefix(stem): weights[k] for k in weights if k.startswith(stem)})
 
     @cached_property
-    def fingerprint(self) -> "cache[bytes]":
+    def fingerprint(self) -> Callable[[int], bytes]:
         """The fingerprint of a width, 8 bytes, computed once; see docs/format.md."""
         return cache(self._fingerprint)
 

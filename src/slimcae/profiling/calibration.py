@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
-import torch
 
 from slimcae.codec import Codec
-from slimcae.cost import Profile, Times
 from slimcae.errors import ConfigError
 from slimcae.images import Picture
-from slimcae.machine import describe_machine
+from slimcae.model.cost import Profile, Times
 
 SIZES = ((256, 384), (512, 768), (1024, 1536))
 """Heights and widths of the pictures, in pixels."""
@@ -38,12 +36,13 @@ def measure(codec: Codec, repeats: int = 3, sizes: Sequence[tuple[int, int]] = S
         {width: fit(pixels, medians[k, :, way].tolist()) for k, width in enumerate(codec.widths)}
         for way in (0, 1)
     )
+    transforms = codec.transforms
     return Profile(
         model=f"{codec.info.name}@{codec.info.version}",
-        device=codec.transforms.device.type,
-        precision=codec.transforms.precision,
-        threads=torch.get_num_threads(),
-        machine=_machine(codec.transforms.device),
+        device=transforms.device,
+        precision=transforms.precision,
+        threads=transforms.threads,
+        machine=transforms.machine,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         encode=encode,
         decode=decode,
@@ -100,10 +99,3 @@ def _round_trip_ms(codec: Codec, picture: Picture, width: int) -> tuple[float, f
     between = time.perf_counter()
     codec.decompress(data)
     return 1000 * (between - start), 1000 * (time.perf_counter() - between)
-
-
-def _machine(device: torch.device) -> str:
-    words = describe_machine()
-    if device.type == "cuda":
-        words += f", {torch.cuda.get_device_name(device)}"
-    return words

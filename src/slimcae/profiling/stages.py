@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -35,10 +35,11 @@ class Stages:
 
 def stage_seconds(codec: Codec, pixels: NDArray[np.uint8], width: int) -> tuple[Stages, Stages]:
     """Encoding and decoding of one picture (H, W, 3) at Δ = 1, clocked within the same calls."""
-    timed = copy(codec)
     network, coder = _Clock(), _Clock()
+    entropy_model = _clocked(codec.model.entropy_model(width), ("encode", "decode"), coder)
+    timed = copy(codec)
+    timed.model = replace(codec.model, entropy_models={width: entropy_model})
     timed.transforms = _clocked(codec.transforms, ("residuals", "pixels"), network)
-    timed.coder = lambda point: _clocked(codec.coder(point), ("encode", "decode"), coder)
     picture = Picture(pixels)
 
     def stages(call: Callable[[], T]) -> tuple[T, Stages]:

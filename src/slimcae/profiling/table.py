@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from slimcae.codec import Codec
-from slimcae.container import Header, read_header
-from slimcae.cost import decoder_macs, decoder_memory, encoder_macs, parameters
+from slimcae.codec.target import Target
+from slimcae.container import Header
 from slimcae.images import Picture
+from slimcae.model.cost import decoder_memory
 from slimcae.profiling.calibration import checked_repeats, texture
 from slimcae.profiling.memory import PeakMemory, peak_memory
 from slimcae.profiling.stages import Stages, stage_seconds
@@ -80,24 +81,25 @@ def complexity(
     pixels = texture(*size).pixels
     headers: dict[int, Header] = {}
     for width in codec.widths:
-        headers[width] = read_header(codec.compress(Picture(pixels), width))
+        headers[width] = codec.encode(Picture(pixels), Target(width)).header
         stage_seconds(codec, pixels, width)  # prepares what is prepared once
     rounds: dict[int, list[tuple[Stages, Stages]]] = {width: [] for width in codec.widths}
     for _ in range(repeats):
         for width, found in rounds.items():
             found.append(stage_seconds(codec, pixels, width))
-    on_processor = codec.transforms.device.type == "cpu"
+    architecture, transforms = codec.model.architecture, codec.transforms
+    on_processor = transforms.device == "cpu"
     return [
         Complexity(
             width=width,
             pixels=size[0] * size[1],
-            parameters=parameters(width),
-            encoder_macs=encoder_macs(width),
-            decoder_macs=decoder_macs(width),
-            memory=peak_memory(model, pixels, width, precision=codec.transforms.precision)
+            parameters=architecture.parameters(width),
+            encoder_macs=architecture.encoder_macs(width),
+            decoder_macs=architecture.decoder_macs(width),
+            memory=peak_memory(model, pixels, width, precision=transforms.precision)
             if on_processor
             else None,
-            decoder_estimate=decoder_memory(headers[width]),
+            decoder_estimate=decoder_memory(architecture, headers[width]),
             encode=_median([encode for encode, _ in found]),
             decode=_median([decode for _, decode in found]),
         )

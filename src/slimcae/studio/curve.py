@@ -11,7 +11,7 @@ from PIL import Image
 
 from slimcae.codec import Codec
 from slimcae.images import Picture
-from slimcae.quality import Point, QualityScale
+from slimcae.model.quality import Point, QualityScale
 from slimcae.studio import fidelity, rivals
 
 T = TypeVar("T")

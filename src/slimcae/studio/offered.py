@@ -8,8 +8,8 @@ from slimcae.codec import Codec, codec_of
 from slimcae.container import Header
 from slimcae.errors import BitstreamError
 from slimcae.model.header import read_model_header
-from slimcae.models import InstalledModel, find_model, installed_models
-from slimcae.quality import QualityScale
+from slimcae.model.quality import QualityScale
+from slimcae.model.registry import InstalledModel, find_model, installed_models
 from slimcae.studio.failures import Refused
 from slimcae.studio.work import tick
 

@@ -11,14 +11,14 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from slimcae import cost
 from slimcae.codec import Codec, Draft
 from slimcae.codec.decoding import Crop
 from slimcae.container import Reader
 from slimcae.container.chunks import ALPHA
 from slimcae.evaluation.metrics import Pixels
 from slimcae.images import Picture, png_bytes, read_picture
-from slimcae.quality import Point
+from slimcae.model.cost import decoder_memory, padded_pixels
+from slimcae.model.quality import Point
 from slimcae.studio import fidelity, notices, rivals, shapes
 from slimcae.studio.failures import Refused
 from slimcae.studio.limits import Limits, check_picture_format, is_scae, read_upload
@@ -173,7 +173,8 @@ class Photo:
 
     def _made(self, name: str, codec: Codec, point: Point, bench: _Bench) -> Version:
         self._analyse(bench, point.width, codec.tile_side)
-        data, coding_ms = _ms(partial(bench.draft.file, point))
+        compressed, coding_ms = _ms(partial(bench.draft.file, point))
+        data = compressed.data
         stage(f"decoding at width {point.width}", self._tiles(codec.tile_side))
         image, decode_ms = _ms(partial(codec.decompress, data, max_pixels=self.num_pixels))
         analysis_ms = bench.analysis_ms[point.width]
@@ -261,7 +262,8 @@ def decode(
 def _figures(name: str, codec: Codec, data: bytes, decode_ms: float) -> shapes.Figures:
     reader = Reader(data)
     header = reader.header
-    macs = cost.decoder_macs(header.num_filters)
+    architecture = codec.model.architecture
+    macs = architecture.decoder_macs(header.num_filters)
     return shapes.Figures(
         model=name,
         width=header.num_filters,
@@ -276,8 +278,8 @@ def _figures(name: str, codec: Codec, data: bytes, decode_ms: float) -> shapes.F
         analysis_ms=None,
         decode_ms=decode_ms,
         decoder_macs_per_pixel=macs,
-        decoder_macs=macs * cost.padded_pixels(header),
-        decoder_memory=cost.decoder_memory(header),
+        decoder_macs=macs * padded_pixels(architecture, header),
+        decoder_memory=decoder_memory(architecture, header),
     )
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from slimcae.model.quality import Point
 from slimcae.pillow import MIME
-from slimcae.quality import Point
 from slimcae.studio import curve, shapes
 from slimcae.studio.failures import ClientGoneError, Refused, responses
 from slimcae.studio.photo import Photo, Version, open_upload

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from slimcae import __version__
 from slimcae.codec.decoding import Crop
-from slimcae.cost import decoder_macs
 from slimcae.images import png_bytes
+from slimcae.model.architecture import slimcae
+from slimcae.model.config import SlimCAEConfig
+from slimcae.model.quality import Point
 from slimcae.pillow import MIME
-from slimcae.quality import Point
 from slimcae.studio import notices, shapes
 from slimcae.studio.failures import responses
 from slimcae.studio.limits import check_picture_format, read_upload
@@ -177,7 +178,9 @@ def _crop(text: str) -> Crop:
 
 
 def _model(offer: Offer) -> shapes.Model:
-    scale, steps = offer.scale, offer.model.header.steps
+    scale, header = offer.scale, offer.model.header
+    steps = header.steps
+    architecture = slimcae(SlimCAEConfig(header.widths, header.gdn))
 
     def shape(point: Point) -> shapes.OperatingPoint:
         return shapes.OperatingPoint(
@@ -191,7 +194,7 @@ def _model(offer: Offer) -> shapes.Model:
     return shapes.Model(
         name=offer.name,
         widths=[
-            shapes.WidthCost(width=width, decoder_macs_per_pixel=decoder_macs(width))
+            shapes.WidthCost(width=width, decoder_macs_per_pixel=architecture.decoder_macs(width))
             for width in scale.widths
         ],
         ladder=[shape(point) for point in scale.ladder()],

@@ -9,7 +9,7 @@ import torch
 from torch import distributed
 
 from slimcae.errors import ConfigError
-from slimcae.model.device import resolve_device
+from slimcae.transforms.torch_.device import resolve_device
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from slimcae.model.layers import leading
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.layers import leading
+from slimcae.networks.slimcae import SlimCAE
 
 
 def bits_per_pixel(likelihoods: Tensor, num_pixels: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from slimcae.model.slimcae import DOWNSAMPLING, SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.loss import bits_per_pixel
 
 
@@ -32,11 +32,12 @@ def measure(model: SlimCAE, images: Sequence[Tensor], width: int) -> Point:
     model.eval()
     bottleneck = model.entropy_bottleneck(width)
     bottleneck.update_medians()
+    scale = model.architecture.downsampling
     points = []
     for image in images:
         _, h, w = image.shape
         x = image[None].to(device).float() / 255
-        padding = (0, -w % DOWNSAMPLING, 0, -h % DOWNSAMPLING)
+        padding = (0, -w % scale, 0, -h % scale)
         out = model(F.pad(x, padding, mode="replicate"), width)
         x_hat = torch.round(out["x_hat"][:, :, :h, :w].clamp(0, 1) * 255) / 255
         mse = max(float((x_hat - x).square().mean()), 1e-10)

@@ -13,11 +13,11 @@ import torch
 from tqdm import tqdm
 
 from slimcae.errors import ConfigError, ModelError
-from slimcae.model.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig, check_same_config
-from slimcae.model.device import resolve_precision
+from slimcae.model.file import read_model, write_model
 from slimcae.model.header import MODEL_NAME
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.conversion import load_network, to_model
+from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import local_device, process_group
 from slimcae.training.interrupt import StopRequest
@@ -33,6 +33,7 @@ from slimcae.training.settings import TrainSettings, check_lmbda, words
 from slimcae.training.stats import StepLog
 from slimcae.training.trainer import Trainer
 from slimcae.training.warm_start import fit_entropy_models, warm_start_transforms
+from slimcae.transforms.torch_.device import resolve_precision
 
 log = logging.getLogger("slimcae")
 
@@ -167,7 +168,7 @@ def save_run(folder: Path, trainer: Trainer) -> None:
             "config": {"widths": list(config.widths), "gdn": config.gdn},
         },
     )
-    save_model(folder / MODEL_NAME, trainer.averaged, model_info(folder, trainer))
+    write_model(folder / MODEL_NAME, to_model(trainer.averaged, model_info(folder, trainer)))
 
 
 def model_info(folder: Path, trainer: Trainer) -> ModelInfo:
@@ -207,7 +208,7 @@ def resolve(
         )
     elif start.init_from is not None:
         origin = start.init_from
-        model = load_model(origin)
+        model = read_model(origin)
         have, lmbda = model.config, start.lmbda or model.info.lmbda or default_lmbda(model.widths)
     else:
         config = SlimCAEConfig(**{key: value for key, value in wanted.items() if value is not None})
@@ -221,7 +222,7 @@ def resolve(
 
 def _initial_model(config: SlimCAEConfig, start: Start, device: torch.device) -> SlimCAE:
     if start.init_from is not None:
-        return load_model(start.init_from, device)
+        return load_network(start.init_from, device)
     return SlimCAE(config).to(device)
 
 

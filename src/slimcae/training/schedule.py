@@ -21,9 +21,10 @@ from torch import Tensor
 
 from slimcae.errors import ConfigError, ImageError, ModelError, TrainingError
 from slimcae.files import write_bytes
-from slimcae.model.checkpoint import load_model, save_model
-from slimcae.model.device import resolve_precision
+from slimcae.model.file import read_model, write_model
 from slimcae.model.header import MODEL_NAME
+from slimcae.networks.conversion import to_model, to_network
+from slimcae.plots.schedule import plot_tries
 from slimcae.training.data import TrainingImages, decode
 from slimcae.training.distributed import local_device, process_group
 from slimcae.training.interrupt import StopRequest
@@ -38,9 +39,9 @@ from slimcae.training.run_folder import (
     save_state,
     state_errors,
 )
-from slimcae.training.schedule_plot import plot_tries
 from slimcae.training.settings import ScheduleSettings, TrainSettings, check_lmbda, words
 from slimcae.training.trainer import Trainer
+from slimcae.transforms.torch_.device import resolve_precision
 
 log = logging.getLogger("slimcae")
 
@@ -162,11 +163,12 @@ def train_lambda_schedule(
     steps = schedule_settings.schedule_steps * schedule_settings.max_tries
     settings = replace(settings, decay="none", last_step=steps)
     state_path = folder / SCHEDULE_STATE_NAME
-    model = load_model(folder / MODEL_NAME, device)
-    first = lmbda or model.info.lmbda
+    found = read_model(folder / MODEL_NAME)
+    first = lmbda or found.info.lmbda
     if first is None:
         raise ConfigError(f"{folder / MODEL_NAME} does not say its λ: give --lmbda")
-    check_lmbda(first, model.widths)
+    check_lmbda(first, found.widths)
+    model = to_network(found, device)
     valid = _validation_images(valid_paths)
     with ExitStack() as stack:
         process = stack.enter_context(process_group(device))
@@ -210,7 +212,9 @@ def train_lambda_schedule(
                 _report(folder, entry, schedule, trainer.model.widths)
         if process.is_main:
             trainer.lmbda = schedule.lmbda
-            save_model(folder / SCHEDULED_NAME, trainer.averaged, model_info(folder, trainer))
+            write_model(
+                folder / SCHEDULED_NAME, to_model(trainer.averaged, model_info(folder, trainer))
+            )
             state_path.unlink(missing_ok=True)
             log.info("done: %s, λ %s", folder / SCHEDULED_NAME, words(schedule.lmbda))
     return None

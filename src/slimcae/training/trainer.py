@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from slimcae.errors import ConfigError, TrainingError
-from slimcae.model.device import resolve_precision
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import Process
 from slimcae.training.loss import RateDistortionLoss
 from slimcae.training.settings import TrainSettings
 from slimcae.training.soap import Soap
 from slimcae.training.stats import Stats, StepLog
+from slimcae.transforms.torch_.device import resolve_precision
 
 log = logging.getLogger("slimcae")
 

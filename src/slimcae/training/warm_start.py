@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from slimcae.model.bottleneck import INIT_SCALE, EntropyBottleneck
-from slimcae.model.bounds import to_stored
-from slimcae.model.gdn import SlimmableGDN
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.bottleneck import INIT_SCALE, EntropyBottleneck
+from slimcae.networks.bounds import to_stored
+from slimcae.networks.gdn import SlimmableGDN
+from slimcae.networks.slimcae import SlimCAE
 
 GAMMA_DIAGONAL = 1e-4
 GAMMA_ELSEWHERE = 1e-6

@@ -22,13 +22,13 @@ from tiny_codec import LMBDA, make_model
 
 from conftest import smooth_pixels
 from slimcae import container
-from slimcae.alpha import pack_alpha
+from slimcae.images.alpha import pack_alpha
 from slimcae.codec import Codec
 from slimcae.coding.coder import SymbolCoder
-from slimcae.fitting import fit
-from slimcae.model.checkpoint import fingerprint, load_model, round_to_half, save_model
+from slimcae.training.fitting import fit
+from slimcae.networks.checkpoint import fingerprint, load_model, round_to_half, save_model
 from slimcae.model.config import ModelInfo
-from slimcae.model.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE
 
 FOLDER = Path(__file__).parent
 MODEL = FOLDER / "tiny.safetensors"

@@ -1,0 +1,208 @@
+"""What a picture costs whoever decodes it: multiply-accumulates, memory, time. Never torch."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from slimcae.errors import ConfigError
+from slimcae.files import write_bytes
+from slimcae.model.architecture import Architecture
+from slimcae.user_folders import cache_folder
+
+WINDOW = 1024
+"""Pixels a side that the network computes at once, at most; it needs a neighbourhood around."""
+
+# Peak resident bytes of decoding, beyond the program with its model, in MB, as `slimcae profile`
+# measures it in fresh processes (the larger of float32 and bfloat16; torch 2.13 on x86-64, two
+# threads), and behind it what `decoder_memory` says:
+#
+#   picture       48         96        192
+#   512x512       18  (28)   22  (34)   31  (47)
+#   768x768       24  (41)   34  (56)   51  (84)
+#   1024x1024     41  (60)   50  (86)   86 (137)
+#   512x2048      33  (44)   42  (58)   60  (86)
+#   2048x2048     58  (94)   72 (124)  146 (184)
+#
+# A filter holds a value at a quarter of the resolution, of 4 bytes, and more in the layers around.
+_FIXED_BYTES = 16 * 2**20
+_BYTES_PER_PIXEL = 8
+_BYTES_PER_PIXEL_AND_FILTER = 0.5
+_BYTES_PER_TILE_SYMBOL = 15  # with one group; a third of it with several
+
+
+class Coded(Protocol):
+    """What a `.scae` file says of its picture; its header has these."""
+
+    @property
+    def image_height(self) -> int:
+        """Rows of pixels."""
+
+    @property
+    def image_width(self) -> int:
+        """Columns of pixels."""
+
+    @property
+    def num_filters(self) -> int:
+        """Width of the network."""
+
+    @property
+    def tile_side(self) -> int:
+        """Pixels a side of the tiles that are coded."""
+
+
+def padded_pixels(architecture: Architecture, coded: Coded) -> int:
+    """Return how many pixels the decoder computes: those of whole latents."""
+    rows, columns = padded_size(architecture, (coded.image_height, coded.image_width))
+    return rows * columns
+
+
+def padded_size(architecture: Architecture, size: tuple[int, int]) -> tuple[int, int]:
+    """Return rows and columns of a picture of `size` (H, W) up to whole latents."""
+    scale = architecture.downsampling
+    return -(-size[0] // scale) * scale, -(-size[1] // scale) * scale
+
+
+def decoder_memory(architecture: Architecture, coded: Coded) -> int:
+    """Estimate the decoder's peak working bytes, beside the program and the model.
+
+    The network's memory for one window, 2 bytes per symbol and more for those of a tile, three
+    8-bit copies of the picture.
+    """
+    width, scale = coded.num_filters, architecture.downsampling
+    padded = padded_size(architecture, (coded.image_height, coded.image_width))
+    around = 2 * scale * architecture.synthesis_halo
+    window = math.prod(min(side, WINDOW + around) for side in padded)
+    per_pixel = _BYTES_PER_PIXEL + _BYTES_PER_PIXEL_AND_FILTER * width
+    network = _FIXED_BYTES + math.ceil(per_pixel * window)
+    channels = architecture.latent_channels(width)
+    symbols = 2 * channels * math.prod(padded) // scale**2
+    tile = math.prod(min(side, coded.tile_side) for side in padded)
+    ordering = _BYTES_PER_TILE_SYMBOL * channels * tile // scale**2
+    return network + symbols + ordering + 3 * 3 * coded.image_height * coded.image_width
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds that a picture takes: a fixed part, and one for each million pixels."""
+
+    fixed: float
+    per_megapixel: float
+
+    def of(self, pixels: int) -> float:
+        """Milliseconds for a picture of so many pixels."""
+        return self.fixed + self.per_megapixel * pixels / 1e6
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How long one machine takes with one model; `slimcae profile` measures it.
+
+    model: NAME@VERSION. machine: processor and number of cores, in words. date: ISO 8601.
+    encode, decode: times of each width, without starting the program and loading the model.
+    """
+
+    model: str
+    device: str
+    precision: str
+    threads: int
+    machine: str
+    date: str
+    encode: Mapping[int, Times]
+    decode: Mapping[int, Times]
+
+    def decode_ms(self, width: int, pixels: int) -> float:
+        """Estimate of the milliseconds to decode a picture of so many pixels.
+
+        Raises:
+            ConfigError: a width that was not measured.
+        """
+        if width not in self.decode:
+            raise ConfigError(
+                f"the profile has no width {width}, only {', '.join(map(str, self.decode))}: "
+                "make one of this model with `slimcae profile`"
+            )
+        return self.decode[width].of(pixels)
+
+    def to_json(self) -> str:
+        """The text of a profile file."""
+        facts = {name: getattr(self, name) for name in (*_TEXTS, "threads")}
+        for way in _WAYS:
+            facts[way] = {str(width): vars(times) for width, times in getattr(self, way).items()}
+        return json.dumps({"format": PROFILE_FORMAT, **facts}, indent=2) + "\n"
+
+
+PROFILE_FORMAT = 1
+_TEXTS = ("model", "device", "precision", "machine", "date")
+_WAYS = ("encode", "decode")
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
+def default_profile() -> Path:
+    """Where the profile of this machine lies.
+
+    Raises:
+        ConfigError: the user has no home folder.
+    """
+    return cache_folder() / "profile.json"
+
+
+def write_profile(profile: Profile, path: Path) -> None:
+    """Write a profile file; its folder is made.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, profile.to_json().encode())
+
+
+def read_profile(path: Path | None = None) -> Profile:
+    """A profile file; None: that of this machine.
+
+    Raises:
+        ConfigError: missing, damaged, or no profile.
+    """
+    path = default_profile() if path is None else path
+    try:
+        return _profile(json.loads(path.read_bytes()))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"no profile at {path}: run `slimcae profile` on the machine that will decode"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise ConfigError(
+            f"{path} is not a profile, or a damaged one: make it again with `slimcae profile`"
+        ) from error
+
+
+def _profile(facts: Any) -> Profile:
+    texts = {name: facts[name] for name in _TEXTS}
+    threads = facts["threads"]
+    if not all(isinstance(text, str) and text.isprintable() for text in texts.values()):
+        raise ValueError("words that are not text")
+    if facts["format"] != PROFILE_FORMAT or type(threads) is not int or threads < 1:
+        raise ValueError("another format, or a strange number of threads")
+    encode, decode = ({int(w): _times(t) for w, t in facts[way].items()} for way in _WAYS)
+    if not decode or encode.keys() != decode.keys() or min(decode) < 1:
+        raise ValueError("no widths, or strange ones")
+    return Profile(**texts, threads=threads, encode=encode, decode=decode)
+
+
+def _times(value: Any) -> Times:
+    fixed, per_megapixel = value["fixed"], value["per_megapixel"]
+    for number in (fixed, per_megapixel):
+        if type(number) not in (int, float) or not 0 <= number < math.inf:
+            raise ValueError("a time that is not a number of milliseconds")
+    return Times(float(fixed), float(per_megapixel))

@@ -1,0 +1,179 @@
+"""Models installed side by side, found by name or by what a `.scae` file needs. Never torch.
+
+A file names its model; the fingerprint in it decides, and several versions of one name may lie
+beside each other.
+"""
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from slimcae.errors import BitstreamError, ConfigError, ModelError
+from slimcae.files import atomic_path
+from slimcae.model.header import MODEL_NAME, ModelHeader, read_model_header
+from slimcae.user_folders import data_folder
+
+log = logging.getLogger("slimcae")
+
+FOLDER_VARIABLE = "SLIMCAE_MODELS"
+
+
+@dataclass(frozen=True)
+class InstalledModel:
+    """A model file that files find by fingerprint and people by name."""
+
+    path: Path
+    header: ModelHeader
+
+    @property
+    def label(self) -> str:
+        """NAME@VERSION."""
+        return f"{self.header.name}@{self.header.version}"
+
+
+class Needed(Protocol):
+    """What a `.scae` file says of the model that made it; its header has these."""
+
+    @property
+    def model_name(self) -> str:
+        """For people."""
+
+    @property
+    def num_filters(self) -> int:
+        """The width."""
+
+    @property
+    def model_fingerprint(self) -> bytes:
+        """Of the model at this width, 8 bytes."""
+
+
+def shipped_model() -> Path:
+    """The model file inside the package."""
+    return Path(__file__).parents[1] / "weights" / "slimcae.safetensors"
+
+
+def models_folder() -> Path:
+    """Where models are installed; it need not exist.
+
+    Raises:
+        ConfigError: the user has no home folder.
+    """
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    return Path(chosen) if chosen else data_folder() / "models"
+
+
+def installed_models() -> list[InstalledModel]:
+    """The shipped model, then those of the models folder by file name.
+
+    Broken ones are left out with a warning.
+    """
+    paths = [shipped_model()]
+    with suppress(ConfigError):  # no home folder, so no models in it
+        paths += sorted(models_folder().glob("*.safetensors"))
+    models = []
+    for path in paths:
+        try:
+            models.append(InstalledModel(path, read_model_header(path)))
+        except ModelError as error:
+            log.warning("%s (the model is left out)", error)
+    return models
+
+
+def find_model(name_or_path: str | Path | None) -> Path:
+    """The model file that somebody means.
+
+    None: the shipped one. Else a file, a run folder, or NAME or NAME@VERSION of an installed
+    model; of several versions NAME is the newest.
+
+    Raises:
+        ModelError: there is none; names what is there.
+    """
+    if name_or_path is None:
+        return shipped_model()
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    if (path / MODEL_NAME).is_file():
+        return path / MODEL_NAME
+    models = installed_models()
+    named = [m for m in models if str(name_or_path) in (m.header.name, m.label)]
+    if named:
+        return max(named, key=_age).path
+    if path.is_dir():
+        raise ModelError(
+            f"folder {path} holds no {MODEL_NAME}: give a run folder of `slimcae train`, "
+            "or a model file"
+        )
+    here = ", ".join(model.label for model in models)
+    raise ModelError(
+        f"no model {name_or_path}: give a file or run folder of `slimcae train`, or the name of a "
+        f"model here ({here or 'there is none'})"
+    )
+
+
+def matching_model(header: Needed) -> InstalledModel | None:
+    """The installed model that decodes a `.scae` file, told by the fingerprint; None: not here."""
+    return _matching(header, installed_models())
+
+
+def model_for(header: Needed) -> Path:
+    """The file of the installed model that decodes a `.scae` file.
+
+    Raises:
+        BitstreamError: it is not here; names what is needed and what is here.
+    """
+    models = installed_models()
+    found = _matching(header, models)
+    if found is not None:
+        return found.path
+    width = str(header.num_filters)
+    here = (
+        f"{m.label} {m.header.fingerprints.get(width, f'without width {width}')}" for m in models
+    )
+    raise BitstreamError(
+        f"the file needs model {header.model_name} width {width} "
+        f"({header.model_fingerprint.hex()}); the models here are "
+        f"{', '.join(here) or 'none'}: give its file with --model, or install it with "
+        "`slimcae models --add`"
+    )
+
+
+def add_model(source: Path, *, overwrite: bool = False) -> InstalledModel:
+    """Copy a model file into the models folder as NAME-VERSION.safetensors.
+
+    Raises:
+        ModelError: not a model file, or one of that name and version is there and `overwrite` is
+            not given.
+        ConfigError: the folder cannot be made or written.
+    """
+    header = read_model_header(source)
+    # names may have any printable character, files may not
+    stem = re.sub(r"[^A-Za-z0-9._+-]", "_", f"{header.name}-{header.version}").lstrip(".")
+    target = models_folder() / f"{stem}.safetensors"
+    if target.exists() and not overwrite:
+        raise ModelError(f"{target} exists: add -y to replace it")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+            copied = read_model_header(temporary)  # what was copied, not what was there before
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be written: {error.strerror or error}") from error
+    return InstalledModel(target, copied)
+
+
+def _matching(header: Needed, models: Iterable[InstalledModel]) -> InstalledModel | None:
+    width, needed = str(header.num_filters), header.model_fingerprint.hex()
+    return next((m for m in models if m.header.fingerprints.get(width) == needed), None)
+
+
+def _age(model: InstalledModel) -> list[tuple[bool, int, str]]:
+    """A key that grows with the version: digits count as numbers, 0.10 comes after 0.9."""
+    parts = re.findall(r"\d+|\D+", model.header.version)
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]

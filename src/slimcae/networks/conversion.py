@@ -1,0 +1,70 @@
+"""Networks to models and back: what training makes, as data that codec and files take."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from slimcae.coding.activity import independent
+from slimcae.coding.entropy_models import TablesModel
+from slimcae.coding.tables import from_probabilities
+from slimcae.model.config import DEFAULT_STEPS, ModelInfo
+from slimcae.model.file import read_model
+from slimcae.model.model import Model
+from slimcae.networks.bottleneck import EntropyBottleneck
+from slimcae.networks.slimcae import SlimCAE
+
+
+def load_network(path: str | Path, device: str | torch.device = "cpu") -> SlimCAE:
+    """Read the network of a model file or a run folder, in evaluation mode.
+
+    Raises:
+        ModelError: missing, damaged, or not a model file of this program.
+    """
+    return to_network(read_model(path), device)
+
+
+def to_network(model: Model, device: str | torch.device = "cpu") -> SlimCAE:
+    """Return the network that a model was made of, in evaluation mode."""
+    network = SlimCAE(model.config, initialise=False)
+    state = {name: torch.tensor(array) for name, array in model.tensors.items()}
+    network.load_state_dict(state, assign=True)
+    for parameter in network.parameters():
+        parameter.requires_grad_(True)
+    return network.to(device).eval()
+
+
+def to_model(
+    network: SlimCAE, info: ModelInfo | None = None, *, steps: tuple[float, ...] = DEFAULT_STEPS
+) -> Model:
+    """Return the model of a network: its weights, and tables of its densities.
+
+    The network's medians are brought up to date, too.
+    """
+    network.update()
+    return Model(
+        network.config,
+        {
+            name: tensor.detach().float().cpu().numpy().copy()
+            for name, tensor in network.state_dict().items()
+        },
+        {
+            width: factorized_model(network.entropy_bottleneck(width), steps)
+            for width in network.widths
+        },
+        steps,
+        info or ModelInfo(),
+    )
+
+
+def factorized_model(bottleneck: EntropyBottleneck, steps: tuple[float, ...]) -> TablesModel:
+    """Return an entropy model with a table for each channel and step, of a trained density."""
+    channels, tails = bottleneck.num_channels, bottleneck.tails()
+    found = [bottleneck.probabilities(step, tails) for step in steps]
+    tables = from_probabilities(
+        np.concatenate([minimum for minimum, _ in found]),
+        [masses for _, rows in found for masses in rows],
+    )
+    return TablesModel(
+        tuple(independent(tables, step * channels, channels) for step in range(len(steps)))
+    )

@@ -1,0 +1,421 @@
+"""Plots of a benchmark: quality over rate, and what the bits cost in time."""
+
+import math
+import re
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise, product
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from slimcae.evaluation.bd_rate import Curve, rate_at
+from slimcae.evaluation.comparison import QUALITIES, curve_of
+from slimcae.evaluation.results import Results
+from slimcae.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    halo,
+    new_figure,
+    save,
+    tidy,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ANCHOR = "JPEG"
+"""Whose rate is 100 % in the plot of times."""
+
+_COLOURS = {
+    "JPEG": INK,
+    "WebP": ORANGE,
+    "JPEG 2000": "#B8A000",
+    "AVIF": VERMILION,
+    "AVIF speed 6": "#A84300",
+    "AVIF speed 8": "#F59A62",
+    "JPEG XL": PURPLE,
+    "JPEG XL effort 3": "#E09CC2",
+    "JPEG XL effort 7": "#943B6E",
+    "AV1": SKY,
+    "BPG": "#8C5A9E",
+    "VVC": GREY,
+    "Factorized": GREEN,
+    "CompressAI": GREEN,
+}
+_MARKERS = {
+    "JPEG": "s",
+    "WebP": "P",
+    "JPEG 2000": "X",
+    "AVIF": "^",
+    "AVIF speed 8": "v",
+    "JPEG XL": "D",
+    "JPEG XL effort 3": "d",
+}
+"""Both by how a name begins. Two settings of a codec differ in lightness and marker; the slower is
+the darker one."""
+_COLUMNS = 5
+"""Of the legend, at most."""
+
+
+def plot_rd(
+    path: Path,
+    ours: Sequence[Results],
+    others: Mapping[str, Results],
+    references: Mapping[str, Results],
+    *,
+    labels: Sequence[str] = (),
+    subtitle: str = "",
+) -> bool:
+    """PSNR and, where there is one, MS-SSIM over the rate; published references are dashed.
+
+    labels: of the points of the first of our curves, which are named beside it. False if nothing
+    can be drawn.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    qualities = [quality for quality in QUALITIES if _finite(ours[0], quality)]
+    if not qualities:
+        return False
+    figure = new_figure(4.7 * len(qualities) + 0.4, 4.2)
+    for axes, quality in zip(
+        figure.subplots(1, len(qualities), squeeze=False)[0], qualities, strict=True
+    ):
+        _draw_rd(axes, ours, others, references, quality, labels)
+    figure.suptitle(subtitle, fontsize=10, color=INK, x=0.01, ha="left")
+    _add_legend(figure)
+    save(figure, path)
+    return True
+
+
+def _add_legend(figure: "Figure") -> None:
+    """All curves that can be seen in any panel, once, below the panels in columns that fit."""
+    lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
+    for columns in reversed(range(1, _COLUMNS + 1)):
+        legend = figure.legend(
+            handles=list(lines.values()),
+            loc="outside lower center",
+            ncols=min(columns, len(lines)),
+            fontsize=9.5,
+            labelcolor=INK,
+            frameon=False,
+            handlelength=2.6,
+        )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(len(lines) / columns))
+
+
+def _finite(results: Results, quality: str) -> list[tuple[float, float]]:
+    """The points of a curve by rising rate, without lossless ones."""
+    return sorted(pair for pair in curve_of(results, quality) if math.isfinite(pair[1]))
+
+
+def _draw_rd(
+    axes: "Axes",
+    ours: Sequence[Results],
+    others: Mapping[str, Results],
+    references: Mapping[str, Results],
+    quality: str,
+    labels: Sequence[str],
+) -> None:
+    main = _finite(ours[0], quality)
+    low, high = main[0][1], main[-1][1]
+    span = max(high - low, 1.0)
+    axes.set_xlim(0, 1.12 * max(rate for rate, _ in main))
+    axes.set_ylim(low - 0.25 * span, high + 0.32 * span)
+    right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
+    for number, results in enumerate(ours):
+        curve = _finite(results, quality)
+        if not curve:
+            continue
+        x, y = zip(*curve, strict=True)
+        style, size = ("o-", 6) if number == 0 else ("D", 3.5)
+        axes.plot(
+            x, y, style, color=BLUE, linewidth=2.4, markersize=size, label=results.name, zorder=3
+        )
+    for group, dashes in ((others, "-"), (references, "--")):
+        for name, results in group.items():
+            curve = _finite(results, quality)
+            if len(curve) < 2:
+                continue
+            x, y = zip(*curve, strict=True)
+            if x[0] >= right or float(np.interp(right, x, y)) <= bottom:
+                continue  # nothing of it would be seen
+            axes.plot(
+                x,
+                y,
+                color=colour_of(name),
+                linewidth=1.3,
+                linestyle=dashes,
+                marker=marker_of(name) if group is others else "",
+                markersize=4,
+                label=name,
+            )
+    for (rate, value), label in zip(main, labels, strict=False):
+        axes.annotate(
+            label,
+            (rate, value),
+            xytext=(-4, 4),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=9.5,
+            fontweight="bold",
+            color=BLUE,
+            path_effects=halo(),
+            zorder=4,
+        )
+    tidy(axes)
+    axes.set_xlabel("bits per pixel", color=INK)
+    axes.set_ylabel(f"{QUALITIES[quality]} (dB)", color=INK)
+
+
+def plot_times(
+    path: Path,
+    ours: Results,
+    others: Mapping[str, Results],
+    *,
+    labels: Sequence[str] = (),
+    subtitle: str = "",
+) -> bool:
+    """Bits at equal PSNR over the time of a picture, on both sides; False if nothing can be drawn.
+
+    A rate counts as a part of that of `ANCHOR` at the same PSNR. Of ours every point is shown; of
+    the others the median over their points within our range of PSNR, and how far these reach. Below
+    the subtitle stands what this means, and with which precision and threads ours ran.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if ANCHOR not in others or not _finite(ours, "psnr-rgb"):
+        return False
+    anchor = curve_of(others[ANCHOR], "psnr-rgb")
+    reach = [value for _, value in _finite(ours, "psnr-rgb")]
+    figure = new_figure(9.6, 4.9)
+    ways = ("encoding", "decoding")
+    panels = []
+    for axes, way in zip(figure.subplots(1, 2, sharey=True), ways, strict=True):
+        own = _relative(ours, way, anchor, reach)
+        if not own:
+            return False
+        found = {name: _relative(other, way, anchor, reach) for name, other in others.items()}
+        tags = [_draw_other(axes, name, points) for name, points in found.items() if points]
+        tags += _draw_own(axes, own, labels, ours.name)
+        axes.set_xscale("log")
+        tidy(axes)
+        axes.grid(which="minor", axis="x", color="#F2F2F2", linewidth=0.6)
+        axes.set_xlabel(f"{way}, ms per picture (median)", color=INK)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        low, high = axes.get_xlim()
+        # with room for the names
+        axes.set_xlim(low / (high / low) ** 0.1, high * (high / low) ** 0.25)
+        panels.append((axes, tags))
+    figure.axes[0].set_ylabel(f"bits at equal PSNR ({ANCHOR} = 100 %)", color=INK)
+    lines = (
+        subtitle,
+        f"{ours.name}{_how(ours)}: a point for each width.",
+        "Others: medians over their settings in the same range of PSNR; "
+        "bars: fewest to most bits of these.",
+    )
+    figure.suptitle("\n".join(lines), fontsize=10, color=INK, x=0.01, ha="left")
+    figure.draw_without_rendering()  # where names touch depends on where the panels come to lie
+    for axes, tags in panels:
+        _label_tags(axes, tags)
+    save(figure, path)
+    return True
+
+
+def _how(results: Results) -> str:
+    """As in " (bfloat16, 2 threads)"; nothing where the description does not say it."""
+    found = re.search(r"(\w+), threads: (\d+)", results.description)
+    if not found:
+        return ""
+    precision, threads = found.groups()
+    return f" ({precision}, {threads} thread{'' if threads == '1' else 's'})"
+
+
+class _Tag(NamedTuple):
+    """What is to be written beside a point, and how far up and down its marks reach."""
+
+    x: float
+    low: float
+    y: float
+    high: float
+    text: str
+    colour: str
+
+
+def _relative(
+    results: Results, way: str, anchor: Curve, reach: Sequence[float]
+) -> list[tuple[float, float]]:
+    """Milliseconds and percent of the anchor's rate of all points in a range of PSNR."""
+    lists = (results.lists[key] for key in ("bpp", "psnr-rgb", f"{way}_time"))
+    found = []
+    for rate, psnr, seconds in zip(*lists, strict=True):
+        if rate is None or psnr is None or seconds is None:
+            continue
+        reference = rate_at(anchor, psnr)
+        if reference is not None and min(reach) - 0.5 <= psnr <= max(reach) + 0.5:
+            found.append((1000 * seconds, 100 * rate / reference))
+    return found
+
+
+def _draw_other(axes: "Axes", name: str, points: Sequence[tuple[float, float]]) -> _Tag:
+    colour = colour_of(name)
+    x, y = (statistics.median(values) for values in zip(*points, strict=True))
+    low, high = (f(rate for _, rate in points) for f in (min, max))
+    axes.plot([x, x], [low, high], color=colour, linewidth=1.6, alpha=0.55)
+    axes.plot(x, y, marker_of(name), color=colour, markersize=6)
+    return _Tag(x, low, y, high, name, colour)
+
+
+def _draw_own(
+    axes: "Axes", points: Sequence[tuple[float, float]], labels: Sequence[str], name: str
+) -> list[_Tag]:
+    x, y = zip(*points, strict=True)
+    axes.plot(x, y, "o-", color=BLUE, linewidth=2.2, markersize=6)
+    texts = [*labels, *[""] * (len(x) - len(labels))]
+    texts[-1] = f"{name} {texts[-1]}"
+    return [_Tag(x, y, y, y, text, BLUE) for x, y, text in zip(x, y, texts, strict=True)]
+
+
+_DIRECTIONS = [
+    math.radians(k) for k in (0, 180, -90, 90, *range(-75, 90, 15), *range(105, 260, 15))
+]
+"""Where a name may stand from its point, the best first: right, left, below, above, between."""
+_NEAR, _FAR = (5.0, 8.0, 12.0), (17.0, 24.0, 32.0, 42.0)
+"""How far from it, in typographic points; from far away a line leads there."""
+
+
+def _label_tags(axes: "Axes", tags: Sequence[_Tag]) -> None:
+    """Texts beside their points, each at the nearest place where it touches nothing else.
+
+    Nothing else stands between a point and its text either, if there is such a place.
+    """
+    from matplotlib.transforms import Bbox
+
+    dot = axes.figure.dpi / 72  # pixels of a typographic point
+    frame = axes.get_window_extent()
+    points = [axes.transData.transform((tag.x, tag.y)) for tag in tags]
+    bars = []
+    for tag in tags:
+        (x, low), (_, high) = axes.transData.transform([(tag.x, tag.low), (tag.x, tag.high)])
+        bars.append(Bbox.from_extents(x, low, x, high))
+    own = [point for point, tag in zip(points, tags, strict=True) if tag.colour == BLUE]
+    line = [  # between our points, in pieces
+        Bbox.from_bounds(x, y, 0, 0)
+        for start, end in pairwise(own)
+        for x, y in np.linspace(start, end, 100)
+    ]
+    taken = [piece.padded(2 * dot) for piece in line]
+    # ours first: nothing else may take their places
+    order = sorted(range(len(tags)), key=lambda k: (tags[k].colour != BLUE, points[k][1]))
+    for k in order:
+        tag, (x, y), bar = tags[k], points[k], bars[k]
+        ours = tag.colour == BLUE
+        text = axes.annotate(
+            tag.text,
+            (tag.x, tag.y),
+            (0, 0),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=8.5,
+            color=BLUE if ours else INK,
+            fontweight="bold" if ours else "normal",
+            path_effects=halo(),
+        )
+        size = text.get_window_extent()
+        others = [other.padded(dot) for other in bars if other is not bar]
+        if not ours:
+            others += [piece.padded(dot) for piece in line]
+        # further from the marks of others, lest it seem to be theirs
+        marks = [other.padded((4 if other is bar else 7) * dot) for other in bars]
+        free = []
+        for place in _places(size.width, size.height, bar.y0 - y, bar.y1 - y, dot):
+            box = Bbox.from_bounds(
+                x + place.right - size.width / 2,
+                y + place.up - size.height / 2,
+                size.width,
+                size.height,
+            )
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
+            inside = inside and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if inside and not box.count_overlaps([*taken, *marks]):
+                way = np.linspace((x, y), (x + place.right, y + place.up), 60)
+                crossed = any(other.contains(*at) for at in way for other in others)
+                free.append((crossed, place, box, way))
+                if not crossed:
+                    break
+        if not free:  # more names than room: this one is left out
+            text.remove()
+            continue
+        _, place, box, way = min(
+            free, key=lambda found: found[0]
+        )  # of equals the first, the nearest
+        text.set_position((place.right / dot, place.up / dot))
+        taken.append(box.padded(2 * dot))
+        if place.far:
+            end = next(at for at in way if box.padded(dot).contains(*at))
+            axes.annotate(
+                "",
+                (tag.x, tag.y),
+                (end - (x, y)) / dot,
+                textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "color": tag.colour, "linewidth": 0.7},
+                zorder=1,
+            )
+
+
+class _Place(NamedTuple):
+    """Where the middle of a name may be, in pixels from its point.
+
+    far: a line has to lead there.
+    """
+
+    right: float
+    up: float
+    far: bool = False
+
+
+def _places(width: float, height: float, low: float, high: float, dot: float) -> Iterator[_Place]:
+    """All places to try, the nearest first.
+
+    width, height: of the name; low, high: the ends of the point's bar; dot: a typographic point,
+    all in pixels.
+    """
+    for distances, far in ((_NEAR, False), (_FAR, True)):
+        for away, angle in product(distances, _DIRECTIONS):
+            right = math.cos(angle) * (width / 2 + away * dot)
+            up = math.sin(angle) * (height / 2 + away * dot)
+            yield _Place(right, up, far=far)
+        if not far:
+            for aside in (0.0, 0.25, -0.25, 0.45, -0.45):
+                yield _Place(aside * width, low - height / 2 - 5 * dot)
+                yield _Place(aside * width, high + height / 2 + 5 * dot)
+
+
+def colour_of(name: str) -> str:
+    """The colour of a codec: that of the longest known beginning of its name."""
+    return _longest(_COLOURS, name, SKY)
+
+
+def marker_of(name: str) -> str:
+    """The marker of a codec's points, in the same way."""
+    return _longest(_MARKERS, name, "o")
+
+
+def _longest(known: Mapping[str, str], name: str, default: str) -> str:
+    starts = [start for start in known if name.startswith(start)]
+    return known[max(starts, key=len)] if starts else default

@@ -1,0 +1,74 @@
+"""Pixels to latents and back: one protocol, and the implementations that can be chosen.
+
+An implementation computes one array at a time and knows nothing of tiles, files or symbols' costs;
+it owns the centring of latents and what Δ does to them.
+"""
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from slimcae.model.model import Model
+
+Pixels = NDArray[np.uint8]
+Residuals = NDArray[np.float32]
+Symbols = NDArray[np.int16]
+
+
+class Transforms(Protocol):
+    """g_a and g_s of one model on one device; may be used from several threads at once.
+
+    How far they look beyond what they are given tells the model's architecture: `analysis_halo`
+    and `synthesis_halo`, in latents.
+    """
+
+    @property
+    def device(self) -> str:
+        """Where it computes: `cpu` or `cuda`."""
+
+    @property
+    def precision(self) -> str:
+        """`float32`, or `bfloat16` for the large products."""
+
+    @property
+    def threads(self) -> int:
+        """Number of threads that one call uses."""
+
+    @property
+    def machine(self) -> str:
+        """Processor, and GPU if it computes there, in words."""
+
+    @property
+    def runtime(self) -> str:
+        """Name and version of the library that computes, as in `torch 2.13.0`."""
+
+    def residuals(self, pixels: Pixels, width: int) -> Residuals:
+        """Return y − median (C, h, w) of pixels (H, W, 3), sides multiples of the downsampling.
+
+        Raises:
+            ModelError: latents that are not finite.
+        """
+
+    def pixels(self, symbols: Symbols, width: int, delta: float) -> Pixels:
+        """Return the pixels (H, W, 3) of median + Δ · symbols (C, h, w).
+
+        Raises:
+            ModelError: a reconstruction that is not finite.
+        """
+
+
+def open_transforms(model: "Model", *, device: str = "cpu", precision: str = "auto") -> Transforms:
+    """Return the transforms of a model; torch is imported here.
+
+    device: `cpu`, `cuda` or `auto`. precision: `float32`, or `bfloat16` for the network's
+        products, which costs 0.01 dB on average; `auto` takes bfloat16 where the processor
+        computes it natively.
+
+    Raises:
+        ConfigError: unknown or absent device, unknown precision, or one that would be emulated.
+    """
+    from slimcae.transforms.torch_ import TorchTransforms
+
+    return TorchTransforms(model, device, precision)

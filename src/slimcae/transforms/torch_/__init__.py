@@ -1,0 +1,75 @@
+"""The transforms in torch, on a CPU or a GPU."""
+
+from functools import cache
+
+import torch
+
+from slimcae.errors import ModelError
+from slimcae.machine import describe_machine
+from slimcae.model.model import Model
+from slimcae.transforms import Pixels, Residuals, Symbols
+from slimcae.transforms.torch_.device import resolve_device, resolve_precision
+from slimcae.transforms.torch_.inference import Analysis, Synthesis
+
+
+class TorchTransforms:
+    """g_a and g_s of one model in torch; see `slimcae.transforms.Transforms`."""
+
+    def __init__(self, model: Model, device: str = "cpu", precision: str = "auto") -> None:
+        self._model = model
+        self._device = resolve_device(device)
+        self._precision = resolve_precision(precision, self._device)
+        inner = torch.bfloat16 if self._precision == "bfloat16" else torch.float32
+        self._analysis = cache(lambda width: Analysis(model, width, inner, self._device))
+        self._synthesis = cache(lambda width: Synthesis(model, width, inner, self._device))
+        self._medians = cache(lambda width: torch.tensor(model.medians(width), device=self._device))
+
+    @property
+    def device(self) -> str:
+        """`cpu` or `cuda`."""
+        return self._device.type
+
+    @property
+    def precision(self) -> str:
+        """`float32` or `bfloat16`."""
+        return self._precision
+
+    @property
+    def threads(self) -> int:
+        """Those of torch."""
+        return torch.get_num_threads()
+
+    @property
+    def machine(self) -> str:
+        """As `describe_machine`, with the name of the GPU in use."""
+        words = describe_machine()
+        if self._device.type == "cuda":
+            words += f", {torch.cuda.get_device_name(self._device)}"
+        return words
+
+    @property
+    def runtime(self) -> str:
+        """As in `torch 2.13.0`."""
+        return f"torch {torch.__version__}"
+
+    def residuals(self, pixels: Pixels, width: int) -> Residuals:
+        """Return y − median (C, h, w) of pixels (H, W, 3)."""
+        with torch.inference_mode():
+            # a copy, since torch warns of arrays that cannot be written
+            y = self._analysis(width)(torch.tensor(pixels, device=self._device))
+            residuals = (y - self._medians(width)[:, None, None]).contiguous()
+            if not torch.isfinite(residuals.sum()):
+                raise ModelError(f"the model's latents at width {width} are not finite")
+        found: Residuals = residuals.cpu().numpy()
+        return found
+
+    def pixels(self, symbols: Symbols, width: int, delta: float) -> Pixels:
+        """Return the pixels (H, W, 3) of median + Δ · symbols (C, h, w)."""
+        with torch.inference_mode():
+            k = torch.from_numpy(symbols).to(self._device)
+            y_hat = self._medians(width)[:, None, None] + delta * k.float()
+            image = self._synthesis(width)(y_hat)
+            if image is None:
+                raise ModelError(f"the reconstruction at width {width} is not finite")
+        levels: Pixels = image.cpu().numpy()
+        return levels

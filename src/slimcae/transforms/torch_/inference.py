@@ -1,0 +1,259 @@
+"""The transforms of one width laid out for speed: kernels sliced, re-laid and kept.
+
+They compute what `g_a` and `g_s` of `slimcae.networks.slimcae` do, for one picture at a time:
+
+- Pixels stay as they lie in memory (channels last); the scale between levels and [0, 1] is in the
+  first and the last kernel.
+- A transposed convolution of stride 4 writes few channels in many places, which is slow. The last
+  one is an equal convolution of stride 1 that computes the 4 × 4 pixels of each position as
+  channels.
+- What lies at a quarter of the resolution (the first convolution with its GDN, the last IGDN with
+  its convolution) is computed in strips of rows that stay in the processor's cache.
+
+In reduced precision bfloat16 enters the convolutions and the products of GDN. An error of 2⁻⁹ would
+shift whole areas by a part of a level, so what bfloat16 holds is kept small or made to cancel:
+
+- The first convolution sees levels less 128, which bfloat16 has exactly.
+- The rounding errors of an analysis kernel cancel over its taps.
+- The last bias is added in float32, to levels that are small without it.
+- In wide networks the first convolution is float32, and all that lies between the products. In
+  those up to `NARROW` it is bfloat16 too: their pictures have larger errors anyway, and what is not
+  a large product takes more of their time.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from slimcae.model.architecture import Convolution, Normalization
+from slimcae.model.model import Model
+from slimcae.transforms.torch_.blocks import blocks_kernel
+
+STRIP_BYTES = 3 * 2**20
+"""Of one tensor of a strip on a CPU, at most; several of them stay in its caches."""
+NARROW = 96
+"""The widest width that computes in reduced precision also beside the inner products."""
+LEVELS = 255
+CPU = torch.device("cpu")
+CENTRE = 128
+
+
+class Analysis:
+    """g_a of one width: pixels to latents.
+
+    inner: torch.float32, or torch.bfloat16 for the products (see the top).
+    """
+
+    @torch.inference_mode()
+    def __init__(
+        self, model: Model, width: int, inner: torch.dtype, device: torch.device = CPU
+    ) -> None:
+        self._width = width
+        self._inner = inner
+        self._between = _between(width, inner)
+        kernel, bias = _kernel(model, "g_a.conv1", width, device)
+        first = _convolution(model, "g_a.conv1")
+        self._margin, self._stride = first.padding, first.stride
+        kernel = kernel / LEVELS
+        bias = bias + CENTRE * kernel.sum((1, 2, 3))
+        self._kernel1 = _laid_out(_rounded(kernel, self._between), self._between)
+        self._bias1 = bias.to(self._between)
+        kernel, bias = _kernel(model, "g_a.conv2", width, device)
+        self._kernel2, self._bias2 = _laid_out(_rounded(kernel, inner), inner), bias.to(inner)
+        kernel, _ = _kernel(model, "g_a.conv3", width, device)
+        self._kernel3 = _laid_out(_rounded(kernel, inner), inner)
+        self._gdn1 = _Normalization(model, "g_a.gdn1", width, inner, device)
+        self._gdn2 = _Normalization(model, "g_a.gdn2", width, inner, device)
+        self._gdn3 = _Normalization(model, "g_a.gdn3", width, torch.float32, device)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Pixels (H, W, 3), uint8, sides multiples of 16, to latents (width, H/16, W/16)."""
+        height, columns, _ = pixels.shape
+        margin, stride = self._margin, self._stride
+        # the flipped bit makes a byte the signed number that is CENTRE less
+        centred = (pixels ^ CENTRE).view(torch.int8)
+        centred = F.pad(centred, (0, 0, margin, margin, margin, margin), value=-CENTRE)
+        padded = centred.permute(2, 0, 1)[None]
+        shape = (1, self._width, height // stride, columns // stride)
+        x = _empty(shape, self._inner, pixels.device)
+        for top, bottom in _strips(x, self._between):
+            strip = padded[:, :, stride * top : stride * (bottom - 1) + 2 * margin + 1]
+            strip = strip.to(self._between)  # here, so that it is in the cache when it is read
+            strip = F.conv2d(strip, self._kernel1, self._bias1, self._stride)
+            self._gdn1(strip, out=x[:, :, top:bottom])
+        x = F.conv2d(x, self._kernel2, self._bias2, stride=2, padding=2)
+        x = self._gdn2(x, out=x)
+        x = F.conv2d(x, self._kernel3, stride=2, padding=2).float()
+        return self._gdn3(x, out=x)[0]
+
+
+class Synthesis:
+    """g_s of one width: latents to pixels.
+
+    inner: torch.float32, or torch.bfloat16 for the products (see the top).
+    """
+
+    @torch.inference_mode()
+    def __init__(
+        self, model: Model, width: int, inner: torch.dtype, device: torch.device = CPU
+    ) -> None:
+        self._inner = inner
+        self._between = _between(width, inner)
+        kernel, bias = _kernel(model, "g_s.deconv1", width, device)
+        self._kernel1, self._bias1 = _laid_out(kernel, inner), bias.to(inner)
+        kernel, bias = _kernel(model, "g_s.deconv2", width, device)
+        self._kernel2, self._bias2 = _laid_out(kernel, inner), bias.to(inner)
+        kernel, bias = _kernel(model, "g_s.deconv3", width, device)
+        self._stride = _convolution(model, "g_s.deconv3").stride
+        self._kernel3 = _laid_out(blocks_kernel(kernel, self._stride) * LEVELS, inner)
+        # bytes are cut off, not rounded: half a level more
+        self._bias3 = (bias * LEVELS).repeat(self._stride**2) + 0.5
+        self._igdn1 = _Normalization(model, "g_s.igdn1", width, torch.float32, device)
+        self._igdn2 = _Normalization(model, "g_s.igdn2", width, inner, device)
+        self._igdn3 = _Normalization(model, "g_s.igdn3", width, inner, device)
+
+    def __call__(self, y_hat: Tensor) -> Tensor | None:
+        """Latents (width, h, w), float32, to pixels (16h, 16w, 3), uint8.
+
+        Returns None where the reconstruction is not finite.
+        """
+        x = y_hat[None].contiguous(memory_format=torch.channels_last)
+        x = self._igdn1(x, out=torch.empty_like(x)).to(self._inner)
+        x = _doubled(x, self._kernel1, self._bias1)
+        x = _doubled(self._igdn2(x, out=x), self._kernel2, self._bias2)
+        _, width, height, columns = x.shape
+        side = self._stride
+        image = torch.empty((side * height, side * columns, 3), dtype=torch.uint8, device=x.device)
+        strips = list(_strips(x, self._between))
+        window = _empty((1, width, strips[0][1] + 2, columns), self._inner, x.device)
+        for top, bottom in strips:
+            above, below = min(top, 1), min(height - bottom, 1)
+            strip = window[:, :, : bottom - top + 2]
+            strip[:, :, 0], strip[:, :, -1] = 0, 0  # stays so where the picture ends
+            inside = strip[:, :, 1 - above : bottom - top + 1 + below]
+            self._igdn3(x[:, :, top - above : bottom + below], out=inside)
+            blocks = F.conv2d(strip, self._kernel3, padding=(0, 1))[0].permute(1, 2, 0)
+            if not torch.isfinite(blocks.sum()):
+                return None
+            _write_blocks(image[side * top : side * bottom], blocks.float().add_(self._bias3), side)
+        return image
+
+
+class _Normalization:
+    """GDN or its inverse (`slimcae.networks.gdn`), whose product with γ is in `inner`."""
+
+    def __init__(
+        self, model: Model, name: str, width: int, inner: torch.dtype, device: torch.device
+    ) -> None:
+        beta, gamma = model.normalization(name, width)
+        self._between = _between(width, inner)
+        self._gamma = _tensor(gamma, device).to(inner)[:, :, None, None]
+        self._beta = _tensor(beta, device).to(self._between)
+        layer = model.architecture.layer(name)
+        assert isinstance(layer, Normalization)
+        self._inverse = layer.inverse
+
+    def __call__(self, x: Tensor, out: Tensor) -> Tensor:
+        """Of x (1, C, H, W), float32 or `inner`, into `out`, which may be x; returns it."""
+        squares = (x * x).to(self._gamma.dtype)  # faster than square(), which is a power
+        if self._between == self._gamma.dtype:
+            norm = F.conv2d(squares, self._gamma, self._beta)
+        else:
+            norm = F.conv2d(squares, self._gamma).to(self._between).add_(self._beta[:, None, None])
+        norm = norm.sqrt_() if self._inverse else norm.rsqrt_()
+        if norm.dtype == x.dtype == out.dtype:
+            return torch.mul(norm, x, out=out)
+        return out.copy_(norm.mul_(x.float()))  # one step of mixed dtypes would be slower
+
+
+def _doubled(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    return F.conv_transpose2d(x, kernel, bias, stride=2, padding=2, output_padding=1)
+
+
+def _write_blocks(rows: Tensor, blocks: Tensor, side: int) -> None:
+    """Levels of blocks (h, w, 3 · side²), float32 and lost by that, into rows of an image, cut off.
+
+    rows: (side · h, side · w, 3), uint8, contiguous. The channels of a block are ordered by row,
+    column and colour.
+    """
+    height, columns, _ = blocks.shape
+    # a conversion of floats to bytes takes four times as long as one with 16 bits between
+    levels = blocks.clamp_(0, LEVELS).to(torch.int16).to(torch.uint8)
+    # a block's row, of 3 · side bytes, moves as words of four
+    words = levels.view(torch.int32).view(height, columns, side, -1)
+    places = rows.view(-1).view(torch.int32).view(height, side, columns, -1)
+    places.copy_(words.permute(0, 2, 1, 3))
+
+
+def _rounded(kernel: Tensor, dtype: torch.dtype) -> Tensor:
+    """A kernel (out, in, k, k) of values that `dtype` has, with errors that cancel over the taps.
+
+    Each tap takes over the errors of those before, from the middle, where kernels are large, to the
+    corners, where they are small and leave hardly any: what an even area becomes is about as exact
+    as in float32.
+    """
+    if dtype == kernel.dtype:
+        return kernel
+    out, fan_in, side, _ = kernel.shape
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    distances = (rows - side // 2) ** 2 + (columns - side // 2) ** 2
+    taps = kernel.detach().permute(2, 3, 0, 1).reshape(side**2, out, fan_in)
+    rounded = torch.empty((out, side**2, fan_in), dtype=dtype, device=kernel.device)
+    error = torch.zeros_like(taps[0])
+    for tap in distances.flatten().argsort(stable=True).tolist():
+        wanted = taps[tap] + error
+        rounded[:, tap] = wanted
+        error = wanted - rounded[:, tap].float()
+    return rounded.view(out, side, side, fan_in).permute(0, 3, 1, 2)
+
+
+def _strips(x: Tensor, dtype: torch.dtype) -> Iterator[tuple[int, int]]:
+    """First row and end of each strip of x (1, C, H, W), about equal; a GPU takes all at once.
+
+    dtype: of what is computed in a strip.
+    """
+    _, channels, height, columns = x.shape
+    count = 1
+    if x.device.type == "cpu":
+        size = dtype.itemsize * channels * height * columns
+        count = min(height, math.ceil(size / STRIP_BYTES))
+    rows = math.ceil(height / count)
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
+
+
+def _between(width: int, inner: torch.dtype) -> torch.dtype:
+    """The dtype between the products of a width that are in `inner`."""
+    return inner if width <= NARROW else torch.float32
+
+
+def _empty(shape: tuple[int, int, int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
+
+
+def _laid_out(kernel: Tensor, dtype: torch.dtype) -> Tensor:
+    return kernel.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def _kernel(model: Model, name: str, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Kernel and bias of a convolution as far as a width uses them; zeros without a bias."""
+    weights = model.weights(width)
+    kernel = _tensor(weights[f"{name}.weight"], device)
+    bias = weights.get(f"{name}.bias")
+    return kernel, kernel.new_zeros(len(kernel)) if bias is None else _tensor(bias, device)
+
+
+def _tensor(array: NDArray[np.float32], device: torch.device) -> Tensor:
+    """A copy, so that what is prepared stays what it was."""
+    return torch.tensor(array, device=device)
+
+
+def _convolution(model: Model, name: str) -> Convolution:
+    layer = model.architecture.layer(name)
+    assert isinstance(layer, Convolution)
+    return layer

@@ -1,0 +1,258 @@
+"""The decoder's cost: against what torch counts and what processes take; profiles as files."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from slimcae import user_folders
+from slimcae.container import Header
+from slimcae.model.cost import (
+    Profile,
+    Times,
+    decoder_macs,
+    decoder_memory,
+    default_profile,
+    encoder_macs,
+    padded_pixels,
+    parameters,
+    read_profile,
+    write_profile,
+)
+from slimcae.errors import ConfigError
+from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
+from slimcae.transforms.torch_.device import has_native_bfloat16
+from slimcae.networks.slimcae import SlimCAE
+
+ROOT = Path(__file__).parents[1]
+PROFILE = Profile(
+    model="tiny@7",
+    device="cpu",
+    precision="float32",
+    threads=2,
+    machine="a processor, 2 cores",
+    date="2025-01-02T03:04:05+00:00",
+    encode={12: Times(3.5, 200.0), 8: Times(2.0, 100.0)},
+    decode={12: Times(1.5, 300.0), 8: Times(1.0, 0.0)},
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+def header(height: int, columns: int, width: int) -> Header:
+    return Header(
+        image_height=height,
+        image_width=columns,
+        grey=False,
+        srgb=False,
+        num_filters=width,
+        step=0,
+        tile_side=1024,
+        model_name="tiny",
+        model_fingerprint=bytes(8),
+    )
+
+
+@pytest.mark.parametrize("variant", GDN_VARIANTS)
+@pytest.mark.parametrize("width", [12, 8, 1])
+def test_macs_are_what_torch_counts(variant: GDNVariant, width: int) -> None:
+    model = SlimCAE(SlimCAEConfig((12, 8, 1), variant)).eval()
+    size = (48, 32)
+    with torch.no_grad():
+        with FlopCounterMode(display=False) as encoder:
+            y = model.g_a(torch.zeros(1, 3, *size), width)
+        with FlopCounterMode(display=False) as decoder:
+            model.g_s(y)
+    # torch counts a multiply-accumulate as two operations
+    assert encoder.get_total_flops() / 2 == encoder_macs(width) * 48 * 32
+    assert decoder.get_total_flops() / 2 == decoder_macs(width) * 48 * 32
+
+
+def test_macs_and_parameters_are_those_of_the_readme() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| +(\d+) \| +([\d.]+) k \|$", text, re.MULTILINE)
+    assert [int(width) for width, _ in rows] == [192, 144, 96, 72, 48]
+    for width, macs in rows:
+        assert f"{decoder_macs(int(width)) / 1000:#.3g}" == macs
+        assert encoder_macs(int(width)) == decoder_macs(int(width))
+
+
+@pytest.mark.parametrize("width", [192, 5, 1])
+def test_parameters_are_those_of_a_network_of_this_width_alone(width: int) -> None:
+    model = SlimCAE(SlimCAEConfig((width,)))
+    numbers = [*model.g_a.parameters(), *model.g_s.parameters()]
+    assert parameters(width) == sum(p.numel() for p in numbers)
+
+
+def test_the_decoder_computes_whole_latents() -> None:
+    assert padded_pixels(header(1, 5000, 8)) == 16 * 5008
+    assert padded_pixels(header(32, 16, 8)) == 32 * 16
+
+
+MEASURE = """
+import re, sys, torch
+from pathlib import Path
+from slimcae.model.config import SlimCAEConfig
+from slimcae.transforms.torch_.inference import Synthesis
+from slimcae.networks.slimcae import SlimCAE
+def peak():  # of this program; ru_maxrss remembers the one that started it
+    return 1024 * int(re.search(r"VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1])
+width, height, columns = map(int, sys.argv[2:])
+synthesis = Synthesis(SlimCAE(SlimCAEConfig((width,))), width, getattr(torch, sys.argv[1]))
+with torch.inference_mode():
+    synthesis(torch.zeros(width, 2, 2))
+    before = peak()
+    synthesis(torch.ones(width, height // 16, columns // 16))
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    "precision",
+    [
+        "float32",
+        pytest.param(
+            "bfloat16",
+            marks=pytest.mark.skipif(
+                not has_native_bfloat16(torch.device("cpu")),
+                reason="bfloat16 is refused here: this processor emulates it",
+            ),
+        ),
+    ],
+)
+@pytest.mark.parametrize("width", [48, 192])
+def test_the_networks_memory_is_what_a_process_takes(width: int, precision: str) -> None:
+    size = (768, 1024)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, precision, *map(str, (width, *size))],
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    pixels = size[0] * size[1]
+    network = decoder_memory(header(*size, width)) - 2 * width * pixels // 256 - 9 * pixels
+    # one estimate is for both, and float32 takes more
+    least = 0.25 if precision == "bfloat16" else 0.4
+    assert least * network < int(done.stdout) < 1.15 * network
+
+
+def test_memory_grows_only_by_picture_and_symbols_beyond_a_window() -> None:
+    one = decoder_memory(header(1088, 1088, 192))
+    large = decoder_memory(header(10_000, 10_000, 192))
+    pixels = 10_000**2 - 1088**2
+    assert large - one == pixels * 9 + 2 * 192 * pixels // 256
+    assert large < 2e9
+    strip = decoder_memory(header(1, 2**20, 192))
+    assert strip < 100e6
+    assert decoder_memory(header(1000, 1000, 48)) < decoder_memory(header(1000, 1000, 192))
+
+
+def test_a_profile_gives_milliseconds() -> None:
+    assert PROFILE.decode_ms(12, 2_000_000) == 601.5
+    assert PROFILE.decode_ms(8, 5) == 1.0
+    assert PROFILE.encode[8].of(500_000) == 52.0
+    with pytest.raises(ConfigError, match="no width 96, only 12, 8: make one of this model"):
+        PROFILE.decode_ms(96, 5)
+
+
+def test_a_profile_comes_back_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "profile.json"
+    write_profile(PROFILE, path)
+    assert read_profile(path) == PROFILE
+    write_profile(replace(PROFILE, threads=3), path)
+    assert read_profile(path).threads == 3
+    facts = json.loads(path.read_text())
+    assert facts["decode"]["12"] == {"fixed": 1.5, "per_megapixel": 300.0}
+    assert facts["machine"] == "a processor, 2 cores"
+
+
+def test_where_the_profile_of_this_machine_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert default_profile() == tmp_path / ".cache" / "slimcae" / "profile.json"
+    with pytest.raises(ConfigError, match=r"no profile at .* run `slimcae profile` on the machine"):
+        read_profile()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_profile(PROFILE, default_profile())
+    assert read_profile() == PROFILE == read_profile(tmp_path / "cache/slimcae/profile.json")
+    monkeypatch.setattr(user_folders, "_WINDOWS", True)
+    monkeypatch.setenv("LOCALAPPDATA", "local")
+    assert default_profile() == Path("local/slimcae/profile.json")
+
+
+def refused(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    with pytest.raises(ConfigError) as caught:
+        read_profile(path)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"format": None},
+        {"model": None},
+        {"machine": "two\nlines"},
+        {"threads": 0},
+        {"threads": 1.5},
+        {"threads": True},
+        {"decode": {}},
+        {"decode": []},
+        {"decode": {"12": {"fixed": 1, "per_megapixel": 1}}},  # fewer widths than encode
+        {"decode": {"12": {"fixed": 1}, "8": {"fixed": 1}}},
+        {"decode": {"12": [1, 2], "8": [1, 2]}},
+        {"encode": {"wide": {"fixed": 1, "per_megapixel": 1}}},
+        *(
+            {"decode": {w: {"fixed": value, "per_megapixel": 1} for w in ("12", "8")}}
+            for value in (-1, "1", None, True, float("nan"), float("inf"), 10**400)
+        ),
+    ],
+    ids=str,
+)
+def test_damaged_profiles_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    facts = json.loads(PROFILE.to_json())
+    message = refused(tmp_path / "p.json", json.dumps(facts | change).encode())
+    assert re.search(r"p\.json is not a profile, or a damaged one: make it again", message)
+
+
+@pytest.mark.parametrize("key", json.loads(PROFILE.to_json()))
+def test_profiles_that_lack_something_are_refused(tmp_path: Path, key: str) -> None:
+    facts = json.loads(PROFILE.to_json())
+    del facts[key]
+    refused(tmp_path / "p.json", json.dumps(facts).encode())
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"null", b"[]", b"3", b"\xff\xfe", b"[" * 100_000])
+def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
+    refused(tmp_path / "p.json", data)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_profile(tmp_path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(key=st.sampled_from(sorted(json.loads(PROFILE.to_json()))), value=JSON)
+def test_any_value_in_a_profile(
+    tmp_path_factory: pytest.TempPathFactory, key: str, value: Any
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "p.json"
+    path.write_text(json.dumps(json.loads(PROFILE.to_json()) | {key: value}))
+    try:
+        assert read_profile(path).decode_ms(12, 1) >= 0
+    except ConfigError as error:
+        assert "\n" not in str(error)

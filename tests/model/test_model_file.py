@@ -1,0 +1,484 @@
+import json
+import os
+import pickle  # noqa: TID251  # to make the files that must be refused
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from slimcae.coding.activity import ARRAYS, Contexts, independent, to_arrays
+from slimcae.coding.tables import from_counts
+from slimcae.errors import ModelError
+from slimcae.networks.bottleneck import EntropyBottleneck
+from slimcae.networks.checkpoint import fingerprint, load_model, save_model
+from slimcae.model.config import GDN_VARIANTS, GDNVariant, ModelInfo, SlimCAEConfig
+from slimcae.networks.slimcae import SlimCAE
+
+INFO = ModelInfo("tiny", "7", (10.5, 0.1, 3e-5), {"step": 7, "cache_gb": None})
+
+
+@pytest.fixture(scope="module")
+def saved_once(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("saved") / "model"
+    torch.manual_seed(0)
+    save_model(path, SlimCAE(SlimCAEConfig((12, 8, 4))), INFO)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def saved(tmp_path: Path, saved_once: bytes) -> Path:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(saved_once)
+    return path
+
+
+def contents(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Metadata and tensors, read without the code under test."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        metadata = json.loads(file.metadata()["slimcae"])
+        return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def rewrite(path: Path, metadata: Any, tensors: dict[str, Tensor]) -> None:
+    text = metadata if isinstance(metadata, str) else json.dumps(metadata)
+    safetensors.torch.save_file(tensors, path, metadata={"slimcae": text})
+
+
+def assert_refused(path: Path, *words: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        load_model(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400
+    for word in (path.name, *words):
+        assert word in message, message
+
+
+@pytest.mark.parametrize("variant", GDN_VARIANTS)
+def test_a_round_trip_is_exact(tmp_path: Path, variant: GDNVariant) -> None:
+    torch.manual_seed(5)
+    model = SlimCAE(SlimCAEConfig((6, 3, 2), variant))
+    save_model(tmp_path / "m", model, INFO)
+    loaded = load_model(tmp_path / "m")
+    assert loaded.config == model.config
+    assert loaded.info == INFO
+    assert not loaded.training
+    state, expected = loaded.state_dict(), model.state_dict()
+    assert list(state) == list(expected)
+    for name, tensor in expected.items():
+        assert torch.equal(state[name], tensor), name
+    for width in (6, 3, 2):
+        ours, theirs = (to_arrays(m.tables[width]) for m in (loaded, model))
+        assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
+        assert fingerprint(loaded, width) == fingerprint(model, width)
+    x = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(loaded(x, 3)["x_hat"], model.eval()(x, 3)["x_hat"])
+
+
+def test_a_loaded_model_can_be_trained_on(saved: Path) -> None:
+    model = load_model(saved)
+    model.train()(torch.rand(1, 3, 32, 32), 4)["x_hat"].sum().backward()
+    assert all(p.requires_grad for p in model.parameters())
+    assert not model.entropy_bottleneck(4).medians.requires_grad
+
+
+def test_half_files_hold_what_the_tables_were_built_from(
+    tmp_path: Path, tiny_model: SlimCAE
+) -> None:
+    full, half, again = (tmp_path / name for name in ("full", "half", "again"))
+    save_model(full, tiny_model, INFO)
+    unrounded = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
+    save_model(half, tiny_model, INFO, half=True)
+    assert half.stat().st_size < full.stat().st_size
+    tensors = contents(half)[1]
+    kernels = {name for name, tensor in tensors.items() if tensor.dtype == torch.float16}
+    assert "g_a.conv1.weight" in kernels
+    assert "g_s.igdn1.norms.12.gamma" in kernels
+    assert not any("bias" in name or "entropy" in name for name in kernels)
+    loaded = load_model(half)
+    for name, tensor in loaded.state_dict().items():
+        rounded = unrounded[name].half().float() if name in kernels else unrounded[name]
+        assert torch.equal(tensor, rounded), name
+        assert torch.equal(tensor, tiny_model.state_dict()[name]), name
+        assert tensor.dtype == torch.float32
+    save_model(again, loaded, INFO, half=True)
+    assert again.read_bytes() == half.read_bytes()
+    save_model(again, loaded, INFO)  # stored otherwise, the same numbers
+    assert contents(again)[0]["fingerprints"] == contents(half)[0]["fingerprints"]
+
+
+def test_saving_what_was_loaded_gives_the_same_file(saved: Path, tmp_path: Path) -> None:
+    save_model(tmp_path / "again", load_model(saved), INFO)
+    assert (tmp_path / "again").read_bytes() == saved.read_bytes()
+
+
+def test_metadata_is_the_documented_json(tmp_path: Path, tiny_model: SlimCAE) -> None:
+    save_model(tmp_path / "model", tiny_model, INFO)
+    metadata, tensors = contents(tmp_path / "model")
+    assert metadata == {
+        "format": 3,
+        "name": "tiny",
+        "version": "7",
+        "config": {"widths": [12, 8, 4], "gdn": "switchable"},
+        "steps": list(tiny_model.steps),
+        "quality": None,
+        "lmbda": [10.5, 0.1, 3e-5],
+        "fingerprints": {str(w): fingerprint(tiny_model, w).hex() for w in (12, 8, 4)},
+        "training": {"step": 7, "cache_gb": None},
+    }
+    assert all(len(print_) == 16 for print_ in metadata["fingerprints"].values())
+    assert tensors["tables.8.counts"].dtype == torch.int32
+    assert tensors["tables.8.length"].shape == (8 * len(tiny_model.steps),)
+    assert tensors["contexts.8.choice"].shape == (len(tiny_model.steps), 8, 1)
+
+
+def test_measured_quality_comes_back(tmp_path: Path, tiny_model: SlimCAE) -> None:
+    tiny_model.steps = (1.0, 1.5)
+    quality: dict[int, tuple[tuple[float, float], ...]] = {
+        12: ((1.0, 30.0), (0.7, 29.0)),
+        8: ((0.5, 28.0), (0.4, 27.0)),
+        4: ((0.2, 25.5),) * 2,
+    }
+    save_model(tmp_path / "model", tiny_model, replace(INFO, quality=quality))
+    assert contents(tmp_path / "model")[0]["quality"] == {
+        "bpp": {"12": [1.0, 0.7], "8": [0.5, 0.4], "4": [0.2, 0.2]},
+        "psnr": {"12": [30.0, 29.0], "8": [28.0, 27.0], "4": [25.5, 25.5]},
+    }
+    loaded = load_model(tmp_path / "model")
+    assert loaded.info.quality == quality
+    assert loaded.steps == (1.0, 1.5)
+
+
+def test_fitted_tables_are_kept_on_request(tmp_path: Path, tiny_model: SlimCAE) -> None:
+    tiny_model.steps = (1.0,)
+    tiny_model.update()
+    fitted = from_counts(np.zeros(4, np.int32), [np.full(2, 2**23, np.int32)] * 4)
+    tiny_model.tables[4] = (independent(fitted),)
+    save_model(tmp_path / "kept", tiny_model, INFO, keep_tables=True)
+    (found,) = load_model(tmp_path / "kept").tables[4]
+    assert found.tables.counts.tolist() == [2**23] * 8
+    save_model(tmp_path / "built", tiny_model, INFO)
+    (found,) = load_model(tmp_path / "built").tables[4]
+    assert found.tables.counts.tolist() != [2**23] * 8
+
+
+def test_loading_builds_no_tables(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise AssertionError("tables were computed while loading")
+
+    for owner, name in (
+        (SlimCAE, "update"),
+        (EntropyBottleneck, "probabilities"),
+        (EntropyBottleneck, "quantile"),
+        (EntropyBottleneck, "update_medians"),
+    ):
+        monkeypatch.setattr(owner, name, forbidden)
+    assert set(load_model(saved).tables) == {12, 8, 4}
+
+
+@pytest.mark.parametrize("name", ["model.pth", "weights", "photo.png", "a b.SafeTensors"])
+def test_names_do_not_matter(saved: Path, name: str) -> None:
+    assert load_model(saved.rename(saved.with_name(name))).info == INFO
+
+
+def test_a_path_may_be_text(saved: Path) -> None:
+    """`slimcae.load_model` is public, and people type paths as text."""
+    assert load_model(str(saved)).info == INFO
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
+        return Path.touch, (Path("pickle-was-loaded"),)  # type: ignore[return-value]
+
+
+def pickled(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"state_dict": Evil()}))
+
+
+def torch_zip(path: Path) -> None:
+    torch.save({"state_dict": Evil()}, path)
+
+
+def torch_legacy(path: Path) -> None:
+    torch.save({"state_dict": Evil()}, path, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize("write", [pickled, torch_zip, torch_legacy])
+def test_pickles_are_named_and_never_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "model.pth")
+    assert_refused(tmp_path / "model.pth", "pickle")
+    assert not (tmp_path / "pickle-was-loaded").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "Git LFS pointer"),
+        (np.random.default_rng(0).bytes(5000), "not a slimcae model file"),
+        (b"\x00" * 64, "not a slimcae model file"),
+        (b"\xff" * 64, "not a slimcae model file"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "not a slimcae model file"),
+    ],
+)
+def test_foreign_files_are_named(tmp_path: Path, data: bytes, words: str) -> None:
+    (tmp_path / "model").write_bytes(data)
+    assert_refused(tmp_path / "model", words)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    assert_refused(tmp_path / "absent.safetensors", "no model file")
+    (tmp_path / "folder").mkdir()
+    assert_refused(tmp_path / "folder", "no model file")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all files")
+def test_an_unreadable_file_is_named(saved: Path) -> None:
+    saved.chmod(0)
+    assert_refused(saved, "cannot be read")
+
+
+def test_other_safetensors_are_foreign(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    safetensors.torch.save_file({"weight": torch.zeros(3)}, path)
+    assert_refused(path, "not a slimcae model file")
+
+
+@pytest.mark.parametrize("kept", [3, 8, 100, 3000, -1])
+def test_truncated_files_are_refused(saved: Path, kept: int) -> None:
+    saved.write_bytes(saved.read_bytes()[:kept])
+    assert_refused(saved, "not a slimcae model file")
+
+
+def test_another_format_number_is_named(saved: Path) -> None:
+    metadata, tensors = contents(saved)
+    rewrite(saved, metadata | {"format": 2}, tensors)
+    assert_refused(saved, "format 2", "format 3")
+
+
+@pytest.mark.parametrize(
+    "name", ["g_a.conv2.weight", "entropy_bottlenecks.8.medians", "g_s.igdn2.norms.4.beta"]
+)
+def test_a_missing_tensor_is_named(saved: Path, name: str) -> None:
+    metadata, tensors = contents(saved)
+    del tensors[name]
+    rewrite(saved, metadata, tensors)
+    assert_refused(saved, "damaged", name)
+
+
+def test_a_superfluous_tensor_is_named(saved: Path) -> None:
+    metadata, tensors = contents(saved)
+    rewrite(saved, metadata, tensors | {"g_a.conv9.weight": torch.zeros(2)})
+    assert_refused(saved, "damaged", "g_a.conv9.weight")
+
+
+def test_a_tensor_of_another_shape_is_named(saved: Path) -> None:
+    metadata, tensors = contents(saved)
+    tensors["g_a.conv2.weight"] = tensors["g_a.conv2.weight"][:, :5].contiguous()
+    rewrite(saved, metadata, tensors)
+    assert_refused(saved, "damaged", "g_a.conv2.weight")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(saved: Path, value: float) -> None:
+    metadata, tensors = contents(saved)
+    tensors["g_s.deconv1.weight"][0, 0, 0, 0] = value
+    rewrite(saved, metadata, tensors)
+    assert_refused(saved, "g_s.deconv1.weight")
+
+
+def test_weights_that_do_not_match_their_fingerprints_are_refused(saved: Path) -> None:
+    """One flipped bit would decode every picture wrongly, without a word."""
+    metadata, tensors = contents(saved)
+    tensors["g_s.deconv1.weight"][0, 0, 0, 0] += 1
+    rewrite(saved, metadata, tensors)
+    assert_refused(saved, "damaged")
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("tables.minimum", "beyond ±32767"),
+        ("tables.length", "do not add up"),
+        ("tables.counts", "sum to"),
+        ("contexts.groups", "channels in all"),
+        ("contexts.choice", "nothing chooses"),
+    ],
+)
+def test_damaged_tables_and_contexts_are_refused(saved: Path, key: str, reason: str) -> None:
+    metadata, tensors = contents(saved)
+    name = key.replace(".", ".8.")
+    rewrite(saved, metadata, tensors | {name: tensors[name] + 40000})
+    assert_refused(saved, "damaged", reason if "choice" not in key else "beyond the")
+    if "choice" in key:
+        rewrite(saved, metadata, tensors | {name: tensors[name] * 0})
+        assert_refused(saved, "damaged", reason)
+    del tensors[name]
+    rewrite(saved, metadata, tensors)
+    assert_refused(saved, "damaged", key)
+
+
+def test_tables_for_other_channels_are_refused(saved: Path) -> None:
+    metadata, tensors = contents(saved)
+    for key in ARRAYS:
+        tensors[key.replace(".", ".8.")] = tensors[key.replace(".", ".4.")].clone()
+    rewrite(saved, metadata, tensors)
+    assert_refused(saved, "damaged", "4 channels for", "and 8 channels")
+    steps = metadata["steps"][:-1]
+    rewrite(saved, metadata | {"steps": steps}, contents(saved)[1])
+    assert_refused(saved, "damaged")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": {"widths": [4, 8, 12], "gdn": "switchable"}},
+        {"config": {"widths": [12, 8], "gdn": "switchable"}},
+        {"config": {"widths": [24, 8, 4], "gdn": "switchable"}},
+        {"config": {"widths": "12 8 4", "gdn": "switchable"}},
+        {"config": {"widths": 12, "gdn": "switchable"}},
+        {"config": {"widths": [12, 8, 4], "gdn": "slim"}},
+        {"config": {"widths": [12, 8, 4], "gdn": ["slim"]}},
+        {"config": None},
+        {"lmbda": ["a"]},
+        {"lmbda": 5},
+        {"lmbda": [1.0, 2.0]},
+        {"training": 3},
+        {"steps": None},
+        {"steps": []},
+        {"steps": [0.5]},
+        {"steps": [1.0, 1.0]},
+        {"steps": [1.0, -2.0]},
+        {"steps": [1.0, float("nan")]},
+        {"quality": 3},
+        {"quality": {"bpp": {"12": [1.0]}, "psnr": {"12": [30.0]}}},
+        {"quality": {"bpp": {key: [1.0] for key in ("12", "8", "4")}, "psnr": {}}},
+    ],
+)
+def test_metadata_that_cannot_be_are_refused(saved: Path, change: dict[str, Any]) -> None:
+    metadata, tensors = contents(saved)
+    rewrite(saved, metadata | change, tensors)
+    assert_refused(saved, "damaged")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", "[" * 100_000])
+def test_metadata_that_are_no_object_are_foreign(saved: Path, text: str) -> None:
+    rewrite(saved, text, contents(saved)[1])
+    assert_refused(saved, "not a slimcae model file")
+
+
+def test_a_model_with_broken_weights_is_not_written(saved: Path, tiny_model: SlimCAE) -> None:
+    before = saved.read_bytes()
+    with torch.no_grad():
+        tiny_model.g_a.conv2.weight[0, 0, 0, 0] = float("nan")
+    with pytest.raises(ModelError, match=r"g_a\.conv2\.weight has values that are not finite"):
+        save_model(saved, tiny_model, INFO)
+    assert saved.read_bytes() == before
+
+
+def test_kernels_too_large_for_half_are_refused(saved: Path, tiny_model: SlimCAE) -> None:
+    with torch.no_grad():
+        tiny_model.g_a.conv2.weight[0, 0, 0, 0] = 1e6
+    before = saved.read_bytes()
+    with pytest.raises(ModelError):
+        save_model(saved, tiny_model, INFO, half=True)
+    assert saved.read_bytes() == before
+
+
+def test_a_failing_write_leaves_the_old_file(
+    saved: Path, tiny_model: SlimCAE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = saved.read_bytes()
+    with torch.no_grad():
+        tiny_model.g_a.conv2.weight.add_(1)
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(saved, tiny_model, INFO)
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+@pytest.mark.parametrize("variant", GDN_VARIANTS)
+def test_fingerprints_follow_what_their_width_uses(variant: GDNVariant) -> None:
+    torch.manual_seed(6)
+    model = SlimCAE(SlimCAEConfig((5, 3, 2), variant))
+    model.update()
+    prints = {w: fingerprint(model, w) for w in model.widths}
+    assert len(set(prints.values())) == 3
+    assert all(len(value) == 8 for value in prints.values())
+    for name, tensor in model.state_dict().items():
+        own = [w for w in model.widths if f"norms.{w}." in name or f"necks.{w}." in name]
+        for place in (0, -1):  # the first entry belongs to all widths, the last to the widest
+            flat = tensor.view(-1)
+            old = flat[place].clone()
+            flat[place] += 0.5
+            changed = {w for w in model.widths if fingerprint(model, w) != prints[w]}
+            flat[place] = old
+            if own and (variant == "switchable" or "necks" in name):
+                expected = set(own)
+            elif name.endswith(("_scale", "_bias")) and "gdn" in name:  # one number per width
+                expected = {model.widths[place]}
+            elif name == "g_s.deconv3.bias":  # three colours, whatever the width
+                expected = set(model.widths)
+            else:
+                expected = set(model.widths) if place == 0 else {5}
+            assert changed == expected, (name, place)
+
+
+def test_fingerprints_follow_the_tables(tiny_model: SlimCAE) -> None:
+    tiny_model.update()
+    before = {w: fingerprint(tiny_model, w) for w in tiny_model.widths}
+    counts = tiny_model.tables[8][-1].tables.of(3)
+    counts[0] += 1
+    counts[1] -= 1
+    changed = {w for w in tiny_model.widths if fingerprint(tiny_model, w) != before[w]}
+    assert changed == {8}
+    counts[0] -= 1
+    counts[1] += 1
+    plain = tiny_model.tables[8]
+    for groups, thresholds, classes in (((3, 5), [[], []], 1), ((8,), [[7]], 2), ((8,), [[9]], 2)):
+        tiny_model.tables[8] = tuple(
+            Contexts(
+                contexts.tables,
+                groups,
+                np.array(thresholds, np.int32),
+                np.repeat(contexts.choice, classes, axis=1),
+            )
+            for contexts in plain
+        )
+        found = fingerprint(tiny_model, 8)
+        assert found not in before.values()
+        before[len(before)] = found  # all of them differ
+    tiny_model.tables[8] = plain
+    tiny_model.steps = (*tiny_model.steps[:-1], 99.0)
+    assert all(fingerprint(tiny_model, w) != before[w] for w in tiny_model.widths)
+
+
+def test_fingerprints_are_the_same_on_every_machine() -> None:
+    """Pinned, for weights and tables that no machine can round differently."""
+    model = SlimCAE(SlimCAEConfig((2, 1)))
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.fill_(0.25 + len(name) / 64)
+    model.steps = (1.0, 0.5)
+    model.update()
+    for width in (2, 1):  # table counts come from exp and tanh: not part of what is pinned
+        table = from_counts(np.zeros(width, np.int32), [np.full(2, 2**23, np.int32)] * width)
+        model.tables[width] = (independent(table), independent(table))
+        model.entropy_bottleneck(width).medians.fill_(0.5)
+    assert [fingerprint(model, w).hex() for w in (2, 1)] == ["c9a6b30998400d8f", "37ca86661a001722"]

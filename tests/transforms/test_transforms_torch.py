@@ -1,0 +1,217 @@
+"""The fast transforms against the network that was trained."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from conftest import smooth_pixels
+from slimcae.codec.tiled import Transforms
+from slimcae.errors import ConfigError
+from slimcae.model import device, inference
+from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
+from slimcae.transforms.torch_.device import has_native_bfloat16, resolve_precision
+from slimcae.transforms.torch_.inference import Analysis, Synthesis
+from slimcae.networks.layers import blocks_kernel
+from slimcae.networks.slimcae import SlimCAE
+from slimcae.training.warm_start import warm_start_transforms
+
+WIDTHS = (12, 8, 4)
+
+
+def make_model(variant: GDNVariant) -> SlimCAE:
+    """A block transform with strong norms, so that no layer is nearly an identity."""
+    torch.manual_seed(3)
+    model = SlimCAE(SlimCAEConfig(WIDTHS, variant))
+    x = torch.stack([torch.from_numpy(smooth_pixels(64, 64, k)).permute(2, 0, 1) for k in range(4)])
+    warm_start_transforms(model, x.float() / 255, (2000.0, 1000.0, 500.0))
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "gdn" in name:
+                p.add_(0.02 * torch.rand_like(p))
+            elif name.endswith(("weight", "bias")):
+                p.add_(0.01 * torch.rand_like(p))
+    return model.eval()
+
+
+@pytest.fixture(params=[2**21, 1500], ids=["one strip", "many strips"])
+def strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "STRIP_BYTES", request.param)
+
+
+@pytest.fixture(params=[0, 96], ids=["wide", "narrow"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny widths stand for wide ones, which keep more in float32, and for narrow ones."""
+    monkeypatch.setattr(inference, "NARROW", request.param)
+
+
+def module_latents(model: SlimCAE, pixels: np.ndarray, width: int) -> Tensor:
+    x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        y: Tensor = model.g_a(x, width)[0]
+    return y
+
+
+def module_levels(model: SlimCAE, y: Tensor) -> Tensor:
+    """Not rounded."""
+    with torch.no_grad():
+        x_hat: Tensor = model.g_s(y[None])[0]
+    return (x_hat.clamp(0, 1) * 255).permute(1, 2, 0)
+
+
+@pytest.mark.parametrize("variant", GDN_VARIANTS)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("size", [(16, 16), (48, 80)], ids=str)
+def test_float32_equals_the_network(
+    strips: None, variant: GDNVariant, width: int, size: tuple[int, int]
+) -> None:
+    model = make_model(variant)
+    pixels = smooth_pixels(*size, seed=5)
+    expected = module_latents(model, pixels, width)
+    found = Analysis(model, width, torch.float32)(torch.from_numpy(pixels))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    levels = Synthesis(model, width, torch.float32)(expected)
+    assert levels is not None
+    assert levels.dtype == torch.uint8
+    # half a level is rounding
+    difference = (levels.float() - module_levels(model, expected)).abs().max()
+    assert difference < 0.501
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_reduced_precision_comes_close_and_is_used(strips: None, kind: None, width: int) -> None:
+    model = make_model("switchable")
+    pixels = smooth_pixels(64, 64, seed=6)
+    expected = module_latents(model, pixels, width)
+    found = Analysis(model, width, torch.bfloat16)(torch.from_numpy(pixels))
+    assert found.dtype == torch.float32
+    error = (found - expected).abs().max()
+    assert 1e-5 * expected.abs().max() < error < 0.01 * expected.abs().max()
+    levels = Synthesis(model, width, torch.bfloat16)(expected)
+    assert levels is not None
+    difference = (levels.float() - module_levels(model, expected)).abs()
+    # where bfloat16 is emulated, sums are rounded to it more often
+    largest, mean = (4, 0.5) if has_native_bfloat16(torch.device("cpu")) else (8, 0.8)
+    assert difference.max() < largest
+    assert difference.mean() < mean
+
+
+def test_strips_are_about_equal_and_cover_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.empty((1, 6, 100, 10)).contiguous(memory_format=torch.channels_last)
+    for most in (1, 479, 480, 7000, 10**6):
+        monkeypatch.setattr(inference, "STRIP_BYTES", most)
+        strips = list(inference._strips(x, torch.bfloat16))
+        assert [top for top, _ in strips] == [0, *(end for _, end in strips[:-1])]
+        assert strips[-1][1] == 100
+        rows = [end - top for top, end in strips]
+        assert rows[0] == max(rows) == 1 or 6 * 10 * 2 * rows[0] <= most + 6 * 10 * 2
+    assert len(strips) == 1
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_blocks_are_the_pixels_of_the_transposed_convolution(stride: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    kernel = torch.randint(-9, 10, (5, 3, 2 * stride + 1, 2 * stride + 1), generator=generator)
+    x = torch.randint(-9, 10, (1, 5, 4, 6), generator=generator).double()
+    expected = F.conv_transpose2d(
+        x, kernel.double(), stride=stride, padding=stride, output_padding=stride - 1
+    )
+    blocks = F.conv2d(x, blocks_kernel(kernel.double(), stride), padding=1)
+    shaped = blocks.reshape(stride, stride, 3, 4, 6).permute(2, 3, 0, 4, 1)
+    assert torch.equal(shaped.reshape(3, 4 * stride, 6 * stride), expected[0])
+
+
+def test_errors_of_rounded_kernels_cancel_over_the_taps() -> None:
+    kernel = torch.randn(8, 6, 5, 5, generator=torch.Generator().manual_seed(2))
+    kernel[:, :, [0, 0, -1, -1], [0, -1, 0, -1]] /= 10  # the corners
+    assert torch.equal(inference._rounded(kernel, torch.float32), kernel)
+    half = inference._rounded(kernel, torch.bfloat16)
+    assert half.dtype == torch.bfloat16
+    assert half.is_contiguous(memory_format=torch.channels_last)
+    rounded = half.float()
+    # a tap may be two roundings away: its own, and what the taps before left
+    assert ((rounded - kernel).abs() <= 2**-7 * kernel.abs() + 2**-7 * kernel.abs().max()).all()
+    plain = (kernel.bfloat16().float() - kernel).sum(dim=(2, 3)).abs().mean()
+    ours = (rounded - kernel).sum(dim=(2, 3)).abs().mean()
+    assert ours < plain / 20
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_what_is_not_finite_is_no_picture(value: float) -> None:
+    model = make_model("switchable")
+    synthesis = Synthesis(model, 8, torch.float32)
+    y = torch.zeros(8, 3, 3)
+    assert synthesis(y) is not None
+    y[2, 1, 1] = value
+    assert synthesis(y) is None
+
+
+def test_weights_are_copied_so_that_a_codec_stays_what_it_was() -> None:
+    model = make_model("slim")
+    analysis, synthesis = Analysis(model, 8, torch.float32), Synthesis(model, 8, torch.float32)
+    pixels = torch.from_numpy(smooth_pixels(32, 32, seed=7))
+    y = analysis(pixels)
+    levels = synthesis(y)
+    assert levels is not None
+    with torch.no_grad():
+        for p in model.parameters():
+            p.zero_()
+    again = synthesis(y)
+    assert again is not None
+    assert torch.equal(analysis(pixels), y)
+    assert torch.equal(again, levels)
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_takes_bfloat16_where_it_is_native(
+    monkeypatch: pytest.MonkeyPatch, native: bool, expected: str
+) -> None:
+    monkeypatch.setattr(device, "has_native_bfloat16", lambda device: native)
+    cpu = torch.device("cpu")
+    assert resolve_precision("auto", cpu) == expected
+    assert resolve_precision("float32", cpu) == "float32"
+    with pytest.raises(ConfigError, match=r"'float16': choose from auto, float32, bfloat16"):
+        resolve_precision("float16", cpu)
+
+
+def test_bfloat16_is_refused_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(device, "has_native_bfloat16", lambda device: True)
+    assert resolve_precision("bfloat16", cpu) == "bfloat16"
+    monkeypatch.setattr(device, "has_native_bfloat16", lambda device: False)
+    with pytest.raises(ConfigError, match=r"emulate it, up to eighty .* choose float32 or auto"):
+        resolve_precision("bfloat16", cpu)
+    with pytest.raises(ConfigError, match="emulate it"):
+        Transforms(make_model("switchable"), "cpu", "bfloat16")
+
+
+@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16"])
+def test_native_is_what_the_processor_has_and_onednn_may_use(
+    monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, flag: True})
+    for allowed in (True, False):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda a=allowed: a)
+        assert has_native_bfloat16(cpu) is allowed
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, flag: False})
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    assert not has_native_bfloat16(cpu)
+
+
+def test_an_imitated_processor_without_bfloat16_has_none() -> None:
+    """The settings of `make test-processors` reach oneDNN as they reach this project."""
+    script = (
+        "import torch; from slimcae.transforms.torch_.device import has_native_bfloat16;"
+        "print(has_native_bfloat16(torch.device('cpu')))"
+    )
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
