@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from PIL import Image
 
 import slimcae
-from conftest import smooth_pixels
+from conftest import HANG, smooth_pixels
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = "slimcae/weights/slimcae.safetensors"
@@ -25,7 +25,7 @@ WEIGHTS = "slimcae/weights/slimcae.safetensors"
 
 def run(*argv: str | Path, **settings: Any) -> str:
     done = subprocess.run(
-        [sys.executable, *map(str, argv)], capture_output=True, text=True, timeout=120, **settings
+        [sys.executable, *map(str, argv)], capture_output=True, text=True, timeout=HANG, **settings
     )
     assert done.returncode == 0, done.stderr
     out: str = done.stdout

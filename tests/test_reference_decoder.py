@@ -12,7 +12,7 @@ import constriction
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference_decoder import Contexts as SlowContexts
@@ -91,7 +91,7 @@ def test_constriction_uses_exactly_our_table(size: int, concentration: float) ->
                 assert fast.decode(coder._model(0)) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     channels=st.integers(1, 4),
@@ -122,7 +122,7 @@ def test_both_decoders_agree(
     np.testing.assert_array_equal(slow(data, tables, shape), symbols)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     groups=st.lists(st.integers(1, 3), min_size=1, max_size=4),
@@ -177,7 +177,7 @@ def test_both_decoders_agree_on_the_last_quantile_of_every_table() -> None:
     np.testing.assert_array_equal(slow(data, tables, symbols.shape), symbols)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.binary(max_size=40), seed=st.integers(0, 20))
 def test_both_decoders_agree_on_arbitrary_bytes(data: bytes, seed: int) -> None:
     """What the fast decoder accepts, the slow one decodes alike; what it refuses, so does that.
@@ -254,7 +254,7 @@ def assert_both_agree(data: bytes) -> bool:
     return True
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(files())
 def test_both_readers_agree_on_files(contents: container.Contents) -> None:
     data = container.write(contents)
@@ -262,7 +262,7 @@ def test_both_readers_agree_on_files(contents: container.Contents) -> None:
     assert_both_agree(data)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(files(), st.data())
 def test_both_readers_agree_on_damaged_files(
     contents: container.Contents, data: st.DataObject

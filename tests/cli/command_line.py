@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import smooth_pixels
+from conftest import HANG, smooth_pixels
 from slimcae.cli import main
 from slimcae.networks.checkpoint import save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig
@@ -59,7 +59,7 @@ def process(argv: Sequence[str | Path], **settings: object) -> "subprocess.Compl
         [sys.executable, "-m", "slimcae", *map(str, argv)],
         env=environment(),
         capture_output=True,
-        timeout=120,
+        timeout=HANG,
         **settings,
     )
 

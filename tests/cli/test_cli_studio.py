@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import environment, error_line
 
+from conftest import HANG
 from slimcae.cli.parser import parse
 
 
@@ -55,6 +56,6 @@ def test_ctrl_c_ends_it_well(tmp_path: Path) -> None:
     with urllib.request.urlopen(f"{address}models") as response:
         assert response.status == 200
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=HANG)
     assert (running.returncode, out, err) == (0, "", "")
     assert list(tmp_path.iterdir()) == []  # it writes nothing

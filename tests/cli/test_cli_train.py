@@ -9,13 +9,13 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_line import LMBDA, ROOT, WIDTHS, call, environment, save_photo
 
+from conftest import HANG, wait_until
 from slimcae.cli.parser import parse
 from slimcae.cli.settings import given_settings
 from slimcae.networks.checkpoint import load_model
@@ -219,10 +219,11 @@ def test_a_stopped_training_saves_and_says_so(
     training: "subprocess.Popen[str]", tmp_path: Path
 ) -> None:
     log = tmp_path / "run" / "log.jsonl"
-    while training.poll() is None and not (log.exists() and '"step": 2' in log.read_text()):
-        time.sleep(0.05)
+    wait_until(
+        lambda: training.poll() is not None or (log.exists() and '"step": 2' in log.read_text())
+    )
     training.send_signal(signal.SIGTERM)
-    _, err = training.communicate(timeout=60)
+    _, err = training.communicate(timeout=HANG)
     assert training.returncode == 128 + signal.SIGTERM
     assert err.splitlines()[-1] == (
         f"slimcae: stopped by SIGTERM: the state is saved in {tmp_path / 'run'}, "

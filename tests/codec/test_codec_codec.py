@@ -135,6 +135,7 @@ def test_paths_images_and_pictures_give_the_same_bytes(codec: Codec, tmp_path: P
     assert codec.compress(Image.open(path)) == expected
 
 
+@pytest.mark.usefixtures("emulated_bfloat16")
 def test_symbols_do_not_depend_on_threads_or_precision(codec: Codec) -> None:
     data = codec.compress(Image.fromarray(smooth_pixels(100, 90, seed=9)), 8)
     file = container.read(data)
@@ -151,7 +152,7 @@ def test_symbols_do_not_depend_on_threads_or_precision(codec: Codec) -> None:
             torch.set_num_threads(1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(WIDTHS), st.integers(0, 99))
 def test_noise_of_any_size_round_trips(
     codec: Codec, height: int, columns: int, width: int, seed: int
@@ -164,7 +165,7 @@ def test_noise_of_any_size_round_trips(
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(1, 90),
     columns=st.integers(1, 90),
@@ -222,7 +223,7 @@ def test_symbols_beyond_the_limit_are_clipped_and_said(
 LATENTS = st.floats(-(2.0**100), 2.0**100, width=32) | st.floats(-300, 300, width=32)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     arrays(np.float32, (4, 2, 3), elements=LATENTS),
     st.none() | st.sampled_from([np.nan, np.inf, -np.inf]),

@@ -32,7 +32,7 @@ def data(codec: Codec) -> bytes:
     return codec.compress(Image.fromarray(np.dstack([rgb, alpha])), 8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_any_crop_is_the_part_of_the_whole(codec: Codec, data: bytes, draw: st.DataObject) -> None:
     x = draw.draw(st.integers(0, WIDTH - 1))

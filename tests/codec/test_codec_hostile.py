@@ -5,13 +5,13 @@ Run with `-s` to see how many inputs of each kind were tried and how they ended.
 
 import re
 import struct
-import time
 import tracemalloc
 import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny_codec import LMBDA, make_model
 
+from cpu_time import lines_run
 from slimcae import container
 from slimcae.codec import Codec
 from slimcae.coding.coder import SymbolCoder
@@ -177,13 +178,13 @@ def test_wild_sizes_with_few_bytes(stream: bytes, tile_side: int, tally: Tally) 
         if height * width <= 2**20:  # small enough to begin with, latents of 16 x 16 pixels
             allowed += 12 * max(height, 16) * max(width, 16)
         tracemalloc.start()
-        start = time.process_time()
         outcome, _ = tally.end_of(data)
-        seconds, (_, peak) = time.process_time() - start, tracemalloc.get_traced_memory()
+        peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert outcome == REFUSED
-        assert seconds < 3
         assert peak < allowed
+        # some lines for each entry that is there, not for each tile or pixel that is claimed
+        assert lines_run(partial(tally.end_of, data)) < 5_000 + 100 * len(data) // 8
 
 
 @pytest.mark.parametrize("stream", [bytes(4), bytes(8)], ids=bytes.hex)
@@ -340,7 +341,8 @@ def test_streams_swapped_between_tiles(name: str, tally: Tally) -> None:
 
 
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(st.binary(max_size=24), min_size=2, max_size=2), st.booleans())
 def test_streams_of_arbitrary_bytes(tally: Tally, streams: list[bytes], whole: bool) -> None:
@@ -358,7 +360,8 @@ def test_streams_of_random_words(tally: Tally) -> None:
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.binary(max_size=60), st.booleans())
 def test_arbitrary_bytes_for_a_file(tally: Tally, data: bytes, begin_well: bool) -> None:
@@ -395,6 +398,7 @@ def extreme_symbols(shape: tuple[int, int, int]) -> Iterator[np.ndarray]:
         yield alone
 
 
+@pytest.mark.usefixtures("emulated_bfloat16")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("gain", [1.0, 1e4, 1e9])
 def test_extreme_symbols(gain: float, precision: str, tally: Tally) -> None:

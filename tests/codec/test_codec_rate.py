@@ -77,7 +77,7 @@ def sizes_of(codec: Codec, pixels: np.ndarray) -> list[int]:
 
 
 @pytest.mark.parametrize("fitted", [True, False])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 50), place=st.floats(0, 1))
 def test_a_size_is_never_exceeded_and_nearly_used(
     codec: Codec, unfitted: Codec, fitted: bool, seed: int, place: float
@@ -93,7 +93,7 @@ def test_a_size_is_never_exceeded_and_nearly_used(
     assert len(used.compress(Picture(pixels), bpp=8 * target / pixels[..., 0].size)) <= target
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 50), place=st.floats(0, 1))
 def test_a_psnr_is_reached(codec: Codec, seed: int, place: float) -> None:
     pixels = smooth_pixels(160, 200, seed)
@@ -174,7 +174,7 @@ def test_of_a_tiled_picture_the_chosen_width_may_be_analysed_again(
         assert tiles <= (24 if width == chosen else 12)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(target=st.integers(900, 2500))
 def test_a_tiled_picture_keeps_its_size_too(codec: Codec, target: int) -> None:
     tiled = Codec(codec.model, tile_side=64)

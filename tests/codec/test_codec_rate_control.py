@@ -86,7 +86,7 @@ def between(low: float, high: float, place: float) -> float:
     return min(max(value, low), high)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(photos(), places, widths_allowed)
 def test_size_is_kept_and_used(
     photo: Picture, place: float, widths: tuple[int, ...] | None
@@ -101,7 +101,7 @@ def test_size_is_kept_and_used(
     assert not photo.asked_psnr
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(photos(), places, widths_allowed)
 def test_psnr_is_reached_and_hardly_exceeded(
     photo: Picture, place: float, widths: tuple[int, ...] | None
@@ -115,7 +115,7 @@ def test_psnr_is_reached_and_hardly_exceeded(
     assert sum(photo.asked_psnr.values()) <= 20
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(lawless(), places, st.floats(10, 50))
 def test_limits_hold_where_nothing_is_monotone(
     picture: Picture, place: float, least: float
@@ -134,7 +134,7 @@ def test_limits_hold_where_nothing_is_monotone(
     assert max(picture.asked_psnr.values()) == 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(photos(), places)
 def test_size_search_leaves_nothing_better_on_the_ladder_or_in_its_width(
     photo: Picture, place: float
@@ -228,7 +228,7 @@ def test_range_is_that_of_the_widths_allowed() -> None:
     assert {p.width for p in photo.asked_size} == {72}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(photos(), places)
 def test_model_without_measurements_is_searched_too(photo: Picture, place: float) -> None:
     scale = QualityScale.of_model(STEPS, WIDTHS, None)

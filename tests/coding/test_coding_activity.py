@@ -75,7 +75,7 @@ def test_bits_are_those_of_the_chosen_tables() -> None:
     assert found.ideal_bits(symbols[:, :0]) == 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=64), st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 9))
 def test_arbitrary_bytes_give_symbols_or_a_bitstream_error(
     data: bytes, seed: int, height: int, width: int

@@ -110,7 +110,7 @@ def extreme(draw: st.DrawFn) -> tuple[SymbolTables, np.ndarray]:
     return tables, np.broadcast_to(line, (len(channels), 1, line.size))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(extreme())
 def test_no_stream_is_longer_than_promised_or_shorter_than_possible(
     case: tuple[SymbolTables, np.ndarray],
@@ -275,7 +275,7 @@ def test_missing_data_never_pass_for_the_symbols() -> None:
     assert refused > 0.9 * len(data)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(extreme(), st.binary(max_size=64), st.integers(1, 4), st.integers(1, 9))
 def test_arbitrary_bytes_give_symbols_or_a_bitstream_error(
     case: tuple[SymbolTables, np.ndarray], data: bytes, height: int, width: int

@@ -2,18 +2,18 @@
 
 import concurrent.futures
 import struct
-import time
 import warnings
 from io import BytesIO
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageOps, _util
 from profiles import ADOBE_RGB, DISPLAY_P3, SRGB, matrix_profile, srgb_curve
 
+from cpu_time import growth
 from slimcae.images import metadata
 from slimcae.images.metadata import (
     EXIF_PREFIX,
@@ -97,7 +97,6 @@ def test_profiles_differ_by_a_level_at_most_from_their_picture_in_srgb() -> None
 
 
 @given(st.binary(max_size=300) | st.tuples(st.integers(0, 500), st.binary(max_size=8)))
-@settings(deadline=None)
 def test_a_profile_of_any_bytes_is_at_worst_not_srgb(change: bytes | tuple[int, bytes]) -> None:
     profile = matrix_profile(curve=1.8)
     if isinstance(change, tuple):
@@ -123,16 +122,19 @@ def test_without_littlecms_nothing_is_srgb_and_no_profile_is_made(
     assert srgb_profile() is None
 
 
-def test_srgb_is_decided_in_a_few_milliseconds_and_once() -> None:
-    profiles = [matrix_profile(name=f"{number:3}") for number in range(20)]
-    start = time.perf_counter()
-    assert all(map(is_srgb, profiles))
-    each = (time.perf_counter() - start) / len(profiles)
-    assert each < 0.1  # 6 ms measured; other work may run beside the tests
-    start = time.perf_counter()
-    for _ in range(1000):
-        is_srgb(profiles[-1])
-    assert (time.perf_counter() - start) / 1000 < each
+def test_srgb_is_decided_once_from_few_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = matrix_profile(name="once")
+    made: list[int] = []
+    transform = ImageCms.ImageCmsTransform.apply
+
+    def counted(self: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
+        made.append(image.width * image.height)
+        return transform(self, image)
+
+    monkeypatch.setattr(ImageCms.ImageCmsTransform, "apply", counted)
+    assert all(is_srgb(profile) for _ in range(1000))
+    assert len(made) == 1
+    assert made[0] < 32**2
 
 
 def test_threads_agree_on_what_is_srgb() -> None:
@@ -246,7 +248,6 @@ ENTRIES = st.lists(
 
 @given(st.binary(max_size=100), ENTRIES, st.sampled_from("<>"), st.integers(0, 60))
 @example(b"", [(ORIENTATION, 3, 1, 6), (ORIENTATION, 5, 1, 8)], "<", 0)
-@settings(deadline=None)
 def test_whatever_exif_holds_afterwards_it_asks_for_no_turn(
     noise: bytes, entries: list[tuple[int, int, int, int]], order: str, cut: int
 ) -> None:
@@ -323,7 +324,6 @@ def test_pillow_finds_the_same_orientation_in_xmp(inner: str) -> None:
 
 
 @given(st.binary(max_size=200) | st.text("<>/:=\"' tiff:Orientation123&#;x\0").map(str.encode))
-@settings(deadline=None)
 def test_xmp_of_any_bytes_asks_for_no_turn_afterwards(xmp: bytes) -> None:
     xmp_orientation(xmp)
     upright = upright_xmp(xmp)
@@ -332,8 +332,9 @@ def test_xmp_of_any_bytes_asks_for_no_turn_afterwards(xmp: bytes) -> None:
         assert upright_xmp(upright) == upright
 
 
-def test_long_hostile_xmp_takes_no_long_time() -> None:
-    start = time.perf_counter()
-    for piece in (b":Orientation ", b":Orientation='", b"<tiff:Orientation a", b":Orientation>1&#"):
-        upright_xmp(piece * (2**22 // len(piece)))
-    assert time.perf_counter() - start < 10  # under 2 s measured
+@pytest.mark.parametrize(
+    "piece", [b":Orientation ", b":Orientation='", b"<tiff:Orientation a", b":Orientation>1&#"]
+)
+def test_hostile_xmp_costs_no_more_than_its_length(piece: bytes) -> None:
+    xmp = {size: piece * (size // len(piece)) for size in (2**15, 2**19)}
+    assert growth(lambda size: upright_xmp(xmp[size]), *xmp) < 64  # not 256: pieces times pieces

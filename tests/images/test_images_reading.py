@@ -452,7 +452,7 @@ def damaged(data: bytes) -> st.SearchStrategy[bytes]:
 
 @pytest.mark.parametrize("make", [png_with, jpeg_with, webp_with])
 @given(damaged(some_exif()), damaged(b'<a tiff:Orientation="6"/>'), damaged(WIDE[:500]))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_bytes_in_exif_xmp_and_profile_cost_the_picture(
     make: Callable[[Image.Image, bytes, bytes, bytes], bytes], exif: bytes, xmp: bytes, icc: bytes
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
@@ -132,7 +132,6 @@ def test_streams_that_cannot_go_back_are_no_new_error() -> None:
     st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\0\0\0\x20ftyp", b""]),
     st.binary(max_size=100),
 )
-@settings(deadline=None)
 def test_any_bytes_are_taken_apart(start: bytes, data: bytes) -> None:
     bare = without_metadata(io.BytesIO(start + data))
     if start:

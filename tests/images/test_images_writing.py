@@ -142,7 +142,8 @@ def test_metadata_of_other_types_are_ignored(tmp_path: Path) -> None:
     st.binary(max_size=60) | st.integers(0, 600).map(lambda end: PROFILE[:end]),
 )
 @settings(
-    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_no_bytes_of_metadata_stop_writing(
     tmp_path: Path, suffix: str, exif: bytes, xmp: bytes, icc: bytes

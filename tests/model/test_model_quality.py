@@ -54,7 +54,7 @@ def area(scale: QualityScale, points: tuple[Point, ...]) -> float:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(any_measurements)
 def test_no_other_ladder_is_better(measured: dict[Point, tuple[float, float]]) -> None:
     assume(len({bpp for bpp, _ in measured.values()}) == len(measured))

@@ -22,7 +22,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 from studio_app import tiny, tiny_path
 
-from conftest import smooth_pixels
+from conftest import HANG, smooth_pixels
 from slimcae.cli import main
 from slimcae.model.registry import shipped_model
 
@@ -38,7 +38,6 @@ FLAGS = (
     "--disable-sync",
     "--window-size=1440,900",
 )
-SECONDS = 30
 
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER),
@@ -65,7 +64,7 @@ def address(tiny_path: Path) -> Iterator[str]:
         yield address
     finally:
         running.terminate()
-        running.wait(30)
+        running.wait(HANG)
         said = running.stderr.read()
         running.stdout.close()
         running.stderr.close()
@@ -83,6 +82,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     service = webdriver.ChromeService(executable_path=DRIVER)
     driver = webdriver.Chrome(options=options, service=service)
+    driver.set_script_timeout(HANG)
     yield driver
     driver.quit()
 
@@ -109,7 +109,7 @@ class Page:
     def until(self, what: Any) -> Any:
         # what the page has replaced meanwhile is looked for again
         ignored = [StaleElementReferenceException]
-        waiting = WebDriverWait(self.driver, SECONDS, 0.05, ignored_exceptions=ignored)
+        waiting = WebDriverWait(self.driver, HANG, 0.05, ignored_exceptions=ignored)
         return waiting.until(lambda _: what())
 
     def upload(self, path: Path) -> None:
@@ -129,7 +129,9 @@ class Page:
         )
 
     def pixels(self) -> np.ndarray:
-        """What the canvas shows, (H, W, 3)."""
+        """What the canvas shows, (H, W, 3), once it has drawn what it was told before."""
+        # frames are drawn in the order in which they were asked for
+        self.script("return new Promise(requestAnimationFrame)")
         url = self.script("return document.querySelector('#canvas').toDataURL('image/png')")
         data = base64.b64decode(url.partition(",")[2])
         with Image.open(BytesIO(data)) as image:
@@ -203,8 +205,6 @@ def test_the_divider_moves_by_keys_and_shows_both(page: Page, photo: Path) -> No
     for key, value in ((Keys.HOME, "0"), (Keys.END, "100")):
         divider.send_keys(key)
         page.until(lambda v=value: divider.get_attribute("aria-valuenow") == v)
-        page.script("return new Promise(requestAnimationFrame)")
-        page.script("return new Promise((r) => setTimeout(r, 60))")
         shown[value] = page.pixels()
     assert not np.array_equal(shown["0"], shown["100"])
     divider.send_keys(Keys.HOME, *[Keys.ARROW_RIGHT] * 3)
@@ -214,7 +214,6 @@ def test_the_divider_moves_by_keys_and_shows_both(page: Page, photo: Path) -> No
     divider.send_keys(Keys.END)
     canvas = page.element("#canvas")
     canvas.send_keys("1", "+", "+", "+", "+", "+", "+", "+", "+", "+", "+", "+")
-    page.script("return new Promise((r) => setTimeout(r, 80))")
     view = page.pixels()
     original = np.asarray(Image.open(photo))
     height, width, _ = view.shape
@@ -228,11 +227,9 @@ def test_the_divider_moves_by_keys_and_shows_both(page: Page, photo: Path) -> No
 
 def test_the_difference_is_black_where_nothing_differs(page: Page) -> None:
     page.click("input[name='view'][value='difference']")
-    page.script("return new Promise((r) => setTimeout(r, 80))")
     differing = page.pixels()
     assert differing.any()
     page.click("input[name='view'][value='split']")
-    page.script("return new Promise((r) => setTimeout(r, 80))")
     assert page.pixels().mean() > differing.mean()
 
 

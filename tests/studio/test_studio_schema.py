@@ -98,7 +98,6 @@ def test_operation(api: Any, path: str, method: str, mode: GenerationMode) -> No
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         database=None,
         derandomize=True,
         suppress_health_check=list(HealthCheck),

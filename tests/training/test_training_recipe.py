@@ -1,16 +1,19 @@
 """The recipe runs from start to finish with one command, which also continues it."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import slimcae
+from conftest import HANG, wait_until
 from slimcae.networks.checkpoint import load_model
 
 ROOT = Path(slimcae.__file__).parents[2]
@@ -19,7 +22,9 @@ LARGE = 1_000_000
 """Steps that do not end by themselves."""
 
 
-def start(pictures: Path, runs: Path, steps: int) -> subprocess.Popen[str]:
+@contextmanager
+def started(pictures: Path, runs: Path, steps: int) -> Iterator[subprocess.Popen[str]]:
+    """The recipe in processes of its own, none of which stays."""
     variables = {
         "PYTHON": sys.executable,
         "PYTHONPATH": str(ROOT / "src"),
@@ -33,14 +38,19 @@ def start(pictures: Path, runs: Path, steps: int) -> subprocess.Popen[str]:
         "CROP": "--patchsize 32 --batchsize 2",
         "MORE": "--switch_list 8 4 --device cpu --compile off --log_every 1",
     }
-    return subprocess.Popen(
+    with subprocess.Popen(
         [str(RECIPE), str(pictures), str(pictures), str(runs)],
         env=os.environ | variables,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def steps_of(run: Path) -> list[int]:
@@ -51,22 +61,20 @@ def steps_of(run: Path) -> list[int]:
 @pytest.mark.skipif(os.name == "nt", reason="a shell script")
 def test_the_recipe_is_stopped_and_goes_on_to_its_end(tmp_path: Path, picture_folder: Path) -> None:
     runs = tmp_path / "runs"
-    with start(picture_folder, runs, LARGE) as process:
-        try:
-            log, end = runs / "all" / "log.jsonl", time.monotonic() + 60
-            while not (log.exists() and log.read_text().count("loss") > 2):
-                assert process.poll() is None
-                assert time.monotonic() < end
-                time.sleep(0.05)
-            os.killpg(process.pid, signal.SIGTERM)  # as `timeout` does
-            _, said = process.communicate(timeout=30)
-        finally:
-            process.kill()
+    with started(picture_folder, runs, LARGE) as process:
+        log = runs / "all" / "log.jsonl"
+        wait_until(
+            lambda: (
+                process.poll() is not None or (log.exists() and log.read_text().count("loss") > 2)
+            )
+        )
+        os.killpg(process.pid, signal.SIGTERM)  # as `timeout` does
+        _, said = process.communicate(timeout=HANG)
     assert process.returncode == 128 + signal.SIGTERM, said
     assert "the state is saved" in said
     stopped = steps_of(runs / "all")[-1]
-    with start(picture_folder, runs, stopped + 2) as process:
-        _, said = process.communicate(timeout=120)
+    with started(picture_folder, runs, stopped + 2) as process:
+        _, said = process.communicate(timeout=HANG)
     assert process.returncode == 0, said
     assert steps_of(runs / "all") == list(range(1, stopped + 3))
     stages = [line.partition("recipe: ")[2] for line in said.splitlines() if "recipe: " in line]
@@ -77,6 +85,6 @@ def test_the_recipe_is_stopped_and_goes_on_to_its_end(tmp_path: Path, picture_fo
     assert fitted.info.training["stage"] == "decoder"
     tuned = load_model(runs / "tuned")
     assert tuned.info.training["learning_rate"] == pytest.approx(5e-4 / 3, rel=1e-4)
-    with start(picture_folder, runs, LARGE) as process:  # what is done costs no time
-        _, said = process.communicate(timeout=10)
+    with started(picture_folder, runs, LARGE) as process:  # what is done is not done again
+        _, said = process.communicate(timeout=HANG)
     assert (process.returncode, said) == (0, "")

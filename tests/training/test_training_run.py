@@ -15,6 +15,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import slimcae
+from conftest import HANG, wait_until
 from slimcae.errors import ConfigError, ModelError, TrainingError
 from slimcae.networks.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig
@@ -50,6 +51,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> Non
     monkeypatch.setattr(RunLog, "step", interrupting)
 
 
+@pytest.mark.usefixtures("emulated_bfloat16")
 @pytest.mark.parametrize(
     ("settings", "start"),
     [
@@ -393,14 +395,16 @@ def test_signals_save_and_end_a_process_with_workers(
         start_new_session=True,
     ) as process:
         try:
-            log, end = folder / "log.jsonl", time.monotonic() + 60
-            while not (log.exists() and log.read_text().count("loss") > 2):
-                assert process.poll() is None, process.stderr and process.stderr.read()
-                assert time.monotonic() < end
-                time.sleep(0.05)
+            log = folder / "log.jsonl"
+            wait_until(
+                lambda: (
+                    process.poll() is not None
+                    or (log.exists() and log.read_text().count("loss") > 2)
+                )
+            )
             # a terminal's Ctrl-C reaches the workers too
             (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-            _, stderr = process.communicate(timeout=30)
+            _, stderr = process.communicate(timeout=HANG)
         finally:
             process.kill()
     assert process.returncode == number, stderr
@@ -426,7 +430,7 @@ def test_two_processes_train_as_one(
         env=environment(SAME_NOISE="1"),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
     monkeypatch.setattr(torch, "rand_like", lambda x: torch.full_like(x, 0.75))

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from slimcae.model.file import read_model, rounded_to_half, write_model
+    from slimcae.model.file import halved, read_model, write_model
     from slimcae.model.registry import find_model
     from slimcae.training.fitting import fit
     from slimcae.transforms import open_transforms
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         version=args.model_version or model.info.version,
     )
     if args.half:
-        model = replace(model, tensors=rounded_to_half(model))
+        model = halved(model)
     transforms = open_transforms(model, device=args.device, precision="float32")
     found = fit(
         model, transforms, train, valid, lambda paths, text: tqdm(paths, text, disable=None)

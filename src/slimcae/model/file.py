@@ -6,6 +6,7 @@ Layout in docs/format.md, "Model files".
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def read_model(path: str | Path) -> Model:
 def write_model(path: Path, model: Model, *, half: bool = False) -> None:
     """Write a model file.
 
-    half: store kernels and γ as float16, which they must already fit (`rounded_to_half`).
+    half: store kernels and γ as float16, which must have them exactly (`halved`).
 
     Raises:
         ModelError: weights that are not finite.
@@ -89,13 +90,14 @@ def write_model(path: Path, model: Model, *, half: bool = False) -> None:
     write_bytes(path, safetensors.numpy.save(arrays, metadata={METADATA_KEY: json.dumps(metadata)}))
 
 
-def rounded_to_half(model: Model) -> dict[str, NDArray[np.float32]]:
-    """Return the model's tensors with kernels and γ rounded to float16, still as float32."""
+def halved(model: Model) -> Model:
+    """Return a model whose kernels and γ are rounded to numbers that float16 has."""
     large = _large(model)
-    return {
+    tensors = {
         name: tensor.astype(np.float16).astype(np.float32) if name in large else tensor
         for name, tensor in model.tensors.items()
     }
+    return replace(model, tensors=tensors)
 
 
 def _large(model: Model) -> frozenset[str]:

@@ -9,7 +9,7 @@ from slimcae.coding.activity import independent
 from slimcae.coding.entropy_models import TablesModel
 from slimcae.coding.tables import from_probabilities
 from slimcae.model.config import DEFAULT_STEPS, ModelInfo
-from slimcae.model.file import read_model
+from slimcae.model.file import halved, read_model, write_model
 from slimcae.model.model import Model
 from slimcae.networks.bottleneck import EntropyBottleneck
 from slimcae.networks.slimcae import SlimCAE
@@ -22,6 +22,19 @@ def load_network(path: str | Path, device: str | torch.device = "cpu") -> SlimCA
         ModelError: missing, damaged, or not a model file of this program.
     """
     return to_network(read_model(path), device)
+
+
+def save_network(path: Path, network: SlimCAE, info: ModelInfo, *, half: bool = False) -> None:
+    """Write the model file of a network, with tables of its densities.
+
+    half: store the kernels as float16: the file is half as large, and the model another.
+
+    Raises:
+        ModelError: weights that are not finite.
+        OSError: the file cannot be written.
+    """
+    model = to_model(network, info)
+    write_model(path, halved(model) if half else model, half=half)
 
 
 def to_network(model: Model, device: str | torch.device = "cpu") -> SlimCAE:

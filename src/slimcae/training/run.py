@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from slimcae.errors import ConfigError, ModelError
 from slimcae.model.config import ModelInfo, SlimCAEConfig, check_same_config
-from slimcae.model.file import read_model, write_model
+from slimcae.model.file import read_model
 from slimcae.model.header import MODEL_NAME
-from slimcae.networks.conversion import load_network, to_model
+from slimcae.networks.conversion import load_network, save_network
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import local_device, process_group
@@ -168,7 +168,7 @@ def save_run(folder: Path, trainer: Trainer) -> None:
             "config": {"widths": list(config.widths), "gdn": config.gdn},
         },
     )
-    write_model(folder / MODEL_NAME, to_model(trainer.averaged, model_info(folder, trainer)))
+    save_network(folder / MODEL_NAME, trainer.averaged, model_info(folder, trainer))
 
 
 def model_info(folder: Path, trainer: Trainer) -> ModelInfo:

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from slimcae.errors import ConfigError, ImageError, ModelError, TrainingError
 from slimcae.files import write_bytes
-from slimcae.model.file import read_model, write_model
+from slimcae.model.file import read_model
 from slimcae.model.header import MODEL_NAME
-from slimcae.networks.conversion import to_model, to_network
+from slimcae.networks.conversion import save_network, to_network
 from slimcae.plots.schedule import plot_tries
 from slimcae.training.data import TrainingImages, decode
 from slimcae.training.distributed import local_device, process_group
@@ -212,9 +212,7 @@ def train_lambda_schedule(
                 _report(folder, entry, schedule, trainer.model.widths)
         if process.is_main:
             trainer.lmbda = schedule.lmbda
-            write_model(
-                folder / SCHEDULED_NAME, to_model(trainer.averaged, model_info(folder, trainer))
-            )
+            save_network(folder / SCHEDULED_NAME, trainer.averaged, model_info(folder, trainer))
             state_path.unlink(missing_ok=True)
             log.info("done: %s, λ %s", folder / SCHEDULED_NAME, words(schedule.lmbda))
     return None
