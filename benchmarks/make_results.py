@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from slimcae.plots.bench import plot_rd, plot_times
-from slimcae.evaluation.published import published
-from slimcae.evaluation.comparison import QUALITIES, bd_rates, curve_of
 from slimcae.cli.profile import format_table
 from slimcae.evaluation.bd_rate import METHOD, BDResult, rate_at
+from slimcae.evaluation.comparison import QUALITIES, bd_rates, curve_of
+from slimcae.evaluation.published import published
 from slimcae.evaluation.results import Results, read_json
+from slimcae.plots.bench import plot_rd, plot_times
 from slimcae.plots.profile import plot_complexity
 
 ROOT = Path(__file__).parents[1]

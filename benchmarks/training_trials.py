@@ -10,11 +10,11 @@ from pathlib import Path
 
 from make_results import ROOT, signed, table, with_block
 
-from slimcae.plots.style import BLUE, GREY, VERMILION, new_figure, save, tidy
 from slimcae.evaluation.bd_rate import bd_rate
 from slimcae.evaluation.results import Results, read_json
 from slimcae.model.config import GDN_VARIANTS, SlimCAEConfig
 from slimcae.networks.slimcae import SlimCAE
+from slimcae.plots.style import BLUE, GREY, VERMILION, new_figure, save, tidy
 
 TRIALS = ROOT / "docs" / "results" / "trials"
 PAGE = ROOT / "docs" / "training.md"

@@ -16,8 +16,8 @@ from make_results import signed, table
 from PIL import Image, ImageDraw, ImageFont
 
 import slimcae
-from slimcae.plots.style import new_figure, save
 from slimcae.evaluation.metrics import psnr
+from slimcae.plots.style import new_figure, save
 
 SIZE = (384, 256)
 SHOWN = (144, 96)  # of the middle

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from slimcae.networks.checkpoint import load_model
 
 from reference_decoder import File, decode_file, decode_planes, metadata
 from reference_model import Model
 from slimcae import container
 from slimcae.codec import Codec
 from slimcae.coding.coder import SymbolCoder
-from slimcae.networks.checkpoint import load_model
 from slimcae.model.header import read_model_header
 from slimcae.model.registry import shipped_model
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageFile, UnidentifiedImageError
+from slimcae.networks.checkpoint import save_model
 from tiny_codec import make_model
 
 import slimcae.pillow
 from conftest import smooth_pixels
 from cpu_time import start_up
 from slimcae.images import srgb_profile
-from slimcae.networks.checkpoint import save_model
 from slimcae.model.config import ModelInfo
 
 

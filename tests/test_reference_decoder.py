@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 
 from reference_decoder import Contexts as SlowContexts
 from reference_decoder import (
@@ -31,12 +32,11 @@ from reference_model import Model
 from slimcae import container
 from slimcae.codec import Codec
 from slimcae.codec.decoding import decode_symbols as decode_symbols_fast
-from slimcae.coding.coder import SymbolCoder
 from slimcae.coding.activity import Contexts, independent
+from slimcae.coding.coder import SymbolCoder
 from slimcae.coding.tables import TOTAL, SymbolTables, from_counts
 from slimcae.container.header import Head
 from slimcae.errors import BitstreamError
-from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 from slimcae.model.config import GDNVariant, ModelInfo, SlimCAEConfig
 from slimcae.networks.slimcae import SlimCAE
 

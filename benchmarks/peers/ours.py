@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import protocol
 
 import slimcae
-from slimcae.evaluation.contenders import OurWidths, pillow_codecs
 from slimcae.codec.tiles import latent_grid, split
+from slimcae.evaluation.contenders import OurWidths, pillow_codecs
 from slimcae.networks.bottleneck import EntropyBottleneck
 from slimcae.networks.gdn import SlimmableGDN
 from slimcae.profiling.stages import stage_seconds

@@ -27,10 +27,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import make_environment
 from protocol import Worker
 
-from slimcae.model.cost import decoder_macs, encoder_macs
 from slimcae.files import atomic_path
 from slimcae.images import find_images
 from slimcae.machine import describe_machine
+from slimcae.model.cost import decoder_macs, encoder_macs
 
 HERE = Path(__file__).parent
 PRECISIONS = ("float32", "bfloat16")

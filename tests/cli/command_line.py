@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from slimcae.networks.checkpoint import save_model
 
 from conftest import HANG, smooth_pixels
 from slimcae.cli import main
-from slimcae.networks.checkpoint import save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig
 from slimcae.networks.slimcae import SlimCAE
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from command_line import call, error_line, save_photo, save_tiny_model
 from PIL import AvifImagePlugin, Image, features
-
 from slimcae.bench import codecs
 
 Argv = list[str | Path]

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import call, error_line
-
 from slimcae.networks.checkpoint import load_model, save_model
+
 from slimcae.model.config import ModelInfo
-from slimcae.networks.slimcae import SlimCAE
 from slimcae.model.quality import QualityScale
+from slimcae.networks.slimcae import SlimCAE
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from command_line import LMBDA, WIDTHS, call, error_line, process, save_tiny_model
+from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 
 from model_files import save_forged
 from slimcae import container, models
 from slimcae.container import Contents, Header
-from slimcae.model.cost import decoder_macs, decoder_memory
-from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 from slimcae.model.config import ModelInfo
+from slimcae.model.cost import decoder_macs, decoder_memory
 
 
 def header(**changes: Any) -> Header:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command_line import environment, process, save_photo, save_tiny_model
+from slimcae.networks.checkpoint import load_model
 
 import slimcae
 from conftest import HANG
@@ -19,7 +20,6 @@ from slimcae.cli.settings import field_docs, given_settings
 from slimcae.codec import Codec
 from slimcae.container import FORMAT_VERSION
 from slimcae.model.cost import DOWNSAMPLING
-from slimcae.networks.checkpoint import load_model
 from slimcae.networks.slimcae import DOWNSAMPLING as DOWNSAMPLING_OF_NETWORK
 from slimcae.training.run_folder import STATE_NAME
 from slimcae.training.settings import TrainSettings

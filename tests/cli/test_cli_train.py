@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from command_line import LMBDA, ROOT, WIDTHS, call, environment, save_photo
+from slimcae.networks.checkpoint import load_model
 
 from conftest import HANG, wait_until
 from slimcae.cli.parser import parse
 from slimcae.cli.settings import given_settings
-from slimcae.networks.checkpoint import load_model
 from slimcae.training.settings import TrainSettings
 
 # From the README of the port that this program takes the place of, unchanged.

@@ -10,19 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from slimcae.networks.checkpoint import load_model, save_model
 from tiny_codec import LMBDA, WIDTHS, make_model
 
 import slimcae
 from conftest import smooth_pixels
 from slimcae import container
-from slimcae.images.alpha import pack_alpha
 from slimcae.codec import Codec
 from slimcae.errors import BitstreamError, ConfigError, ImageError, ModelError
 from slimcae.images import Picture
-from slimcae.networks.checkpoint import load_model, save_model
+from slimcae.images.alpha import pack_alpha
 from slimcae.model.config import ModelInfo, SlimCAEConfig
-from slimcae.networks.slimcae import SlimCAE
 from slimcae.model.quality import Point
+from slimcae.networks.slimcae import SlimCAE
 
 SIZES = [(1, 1), (1, 40), (33, 1), (16, 16), (15, 17), (64, 50)]
 

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 from tiny_codec import LMBDA, make_model
 
 from cpu_time import lines_run
@@ -29,7 +30,6 @@ from slimcae.coding.coder import SymbolCoder
 from slimcae.container import Contents, Header
 from slimcae.container.header import Head, head_bytes, read_head
 from slimcae.errors import BitstreamError
-from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 from slimcae.model.config import ModelInfo
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"

@@ -18,8 +18,8 @@ from slimcae import container
 from slimcae.codec import Codec
 from slimcae.codec.tiled import Transforms
 from slimcae.errors import ConfigError
-from slimcae.training.fitting import fit
 from slimcae.images import Picture
+from slimcae.training.fitting import fit
 
 
 def measured(pixels: np.ndarray, codec: Codec, data: bytes) -> float:

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from slimcae.networks.checkpoint import load_model
 from tiny_codec import make_model
 
 from conftest import smooth_pixels
@@ -20,10 +21,9 @@ from slimcae.codec.tiles import (
     latent_grid,
     split,
 )
-from slimcae.networks.checkpoint import load_model
-from slimcae.transforms.torch_.device import has_native_bfloat16
-from slimcae.networks.slimcae import SlimCAE
 from slimcae.model.registry import shipped_model
+from slimcae.networks.slimcae import SlimCAE
+from slimcae.transforms.torch_.device import has_native_bfloat16
 
 GRIDS = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(lambda s: Tile(0, 0, *s))
 

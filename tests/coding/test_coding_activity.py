@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from slimcae.coding.coder import SymbolCoder
 from slimcae.coding.activity import ARRAYS, Contexts, from_arrays, independent, to_arrays, walk
+from slimcae.coding.coder import SymbolCoder
 from slimcae.coding.tables import SymbolTables, from_counts
 from slimcae.errors import BitstreamError
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from slimcae.coding.coder import SymbolCoder, longest_stream
 from slimcae.coding.activity import independent
+from slimcae.coding.coder import SymbolCoder, longest_stream
 from slimcae.coding.tables import SymbolTables, from_counts, from_probabilities
 from slimcae.errors import BitstreamError
 

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from fake_contenders import points
 from PIL import Image
+from slimcae.bench import plots
 
 from slimcae import drawing
-from slimcae.bench import plots
-from slimcae.evaluation.measure import Seen
-from slimcae.plots.bench import colour_of, marker_of, plot_times
-from slimcae.evaluation.published import NAMES, published, why_not_kodak
-from slimcae.evaluation.comparison import bd_rates, format_bd_rates, format_table
-from slimcae.evaluation.writing import to_results, write_report
 from slimcae.evaluation.bd_rate import METHOD, rate_at
+from slimcae.evaluation.comparison import bd_rates, format_bd_rates, format_table
+from slimcae.evaluation.measure import Seen
+from slimcae.evaluation.published import NAMES, published, why_not_kodak
 from slimcae.evaluation.results import read_json
+from slimcae.evaluation.writing import to_results, write_report
+from slimcae.plots.bench import colour_of, marker_of, plot_times
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import AvifImagePlugin, Image, JpegImagePlugin, features
+from slimcae.bench import codecs
 
 from conftest import smooth_pixels
-from slimcae.bench import codecs
-from slimcae.evaluation.contenders import OurQualities, OurWidths, PillowCodec, pillow_codecs
 from slimcae.codec import Codec
 from slimcae.container import read_header
 from slimcae.evaluation import metrics
+from slimcae.evaluation.contenders import OurQualities, OurWidths, PillowCodec, pillow_codecs
 from slimcae.networks.slimcae import SlimCAE
 
 NAMES = [

@@ -8,9 +8,9 @@ import pytest
 from fake_contenders import FakeContender
 from PIL import Image
 
-from slimcae.evaluation.measure import measure
 from slimcae.errors import ImageError
 from slimcae.evaluation import metrics
+from slimcae.evaluation.measure import measure
 
 
 @pytest.fixture

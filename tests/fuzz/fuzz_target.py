@@ -9,8 +9,8 @@ from io import BytesIO
 import numpy as np
 
 from slimcae import container
-from slimcae.coding.coder import SymbolCoder, longest_stream
 from slimcae.coding.activity import Contexts
+from slimcae.coding.coder import SymbolCoder, longest_stream
 from slimcae.coding.tables import from_counts
 from slimcae.container import Contents, Header, Reader
 from slimcae.errors import BitstreamError

@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, PngImagePlugin
 
 from cpu_time import growth
-from slimcae.images.alpha import pack_alpha, unpack_alpha
 from slimcae.errors import BitstreamError
+from slimcae.images.alpha import pack_alpha, unpack_alpha
 
 ALPHA = np.arange(4 * 6, dtype=np.uint8).reshape(4, 6) * 10
 

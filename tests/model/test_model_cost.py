@@ -16,6 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from slimcae import user_folders
 from slimcae.container import Header
+from slimcae.errors import ConfigError
+from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
 from slimcae.model.cost import (
     Profile,
     Times,
@@ -28,10 +30,8 @@ from slimcae.model.cost import (
     read_profile,
     write_profile,
 )
-from slimcae.errors import ConfigError
-from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
-from slimcae.transforms.torch_.device import has_native_bfloat16
 from slimcae.networks.slimcae import SlimCAE
+from slimcae.transforms.torch_.device import has_native_bfloat16
 
 ROOT = Path(__file__).parents[1]
 PROFILE = Profile(

@@ -11,14 +11,14 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
+from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 from torch import Tensor
 
 from slimcae.coding.activity import ARRAYS, Contexts, independent, to_arrays
 from slimcae.coding.tables import from_counts
 from slimcae.errors import ModelError
-from slimcae.networks.bottleneck import EntropyBottleneck
-from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 from slimcae.model.config import GDN_VARIANTS, GDNVariant, ModelInfo, SlimCAEConfig
+from slimcae.networks.bottleneck import EntropyBottleneck
 from slimcae.networks.slimcae import SlimCAE
 
 INFO = ModelInfo("tiny", "7", (10.5, 0.1, 3e-5), {"step": 7, "cache_gb": None})

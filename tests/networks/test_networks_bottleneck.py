@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from slimcae.coding.coder import SymbolCoder
 from slimcae.coding.activity import independent
+from slimcae.coding.coder import SymbolCoder
 from slimcae.coding.tables import from_probabilities
 from slimcae.networks.bottleneck import EntropyBottleneck
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from slimcae.networks.bounds import from_stored, lower_bound, to_stored
 from slimcae.model.config import GDN_VARIANTS, GDNVariant
+from slimcae.networks.bounds import from_stored, lower_bound, to_stored
 from slimcae.networks.gdn import SlimmableGDN, gdn
 
 WIDTHS = (5, 3, 2)

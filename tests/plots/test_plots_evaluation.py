@@ -9,8 +9,8 @@ from fake_codec import make_points
 from PIL import Image
 
 from slimcae import drawing
-from slimcae.plots.evaluation import SIZE_INCHES, plot_all
 from slimcae.evaluation.rd import RDPoint
+from slimcae.plots.evaluation import SIZE_INCHES, plot_all
 
 ONE = ["psnr", "mse", "bpp", "msssim", "msssim_db", "rd_psnr", "rd_msssim_db"]
 TWO = [

@@ -8,9 +8,9 @@ import pytest
 from conftest import smooth_pixels
 from slimcae.codec import Codec
 from slimcae.coding.coder import SymbolCoder
+from slimcae.model.quality import Point
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.profiling import Stages, stage_seconds
-from slimcae.model.quality import Point
 
 COST = {"residuals": 7.0, "pixels": 11.0, "encode": 3.0, "decode": 5.0, "check": 2.0}
 """Seconds that each call takes; the last is part of neither network nor coder."""

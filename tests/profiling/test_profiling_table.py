@@ -13,10 +13,10 @@ from PIL import Image
 from slimcae import drawing
 from slimcae.codec import load
 from slimcae.container import read_header
-from slimcae.model.cost import decoder_macs, decoder_memory, parameters
 from slimcae.errors import ConfigError
-from slimcae.profiling import Complexity, PeakMemory, Stages, complexity, memory, peak_memory, table
+from slimcae.model.cost import decoder_macs, decoder_memory, parameters
 from slimcae.plots.profile import plot_complexity
+from slimcae.profiling import Complexity, PeakMemory, Stages, complexity, memory, peak_memory, table
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

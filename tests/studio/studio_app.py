@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from slimcae.networks.checkpoint import load_model, save_model
 from starlette.testclient import TestClient
 from tiny_codec import LMBDA, make_model
 
 from conftest import smooth_pixels
 from slimcae.codec import Codec
-from slimcae.networks.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo
 from slimcae.studio import Limits, create_app
 

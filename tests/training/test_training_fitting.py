@@ -7,14 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from slimcae.coding.coder import SymbolCoder
 from slimcae.coding.activity import Contexts
+from slimcae.coding.coder import SymbolCoder
 from slimcae.coding.counting import channel_groups
 from slimcae.coding.tables import ESCAPE_BITS
 from slimcae.errors import ImageError, ModelError, TrainingError
 from slimcae.evaluation.metrics import psnr
-from slimcae.training.fitting import fit
 from slimcae.networks.slimcae import SlimCAE
+from slimcae.training.fitting import fit
 
 STEPS = (1.0, 0.5, 2.0)
 

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from slimcae.networks.checkpoint import load_model
 
 import slimcae
 from conftest import HANG, wait_until
-from slimcae.networks.checkpoint import load_model
 
 ROOT = Path(slimcae.__file__).parents[2]
 RECIPE = Path(__file__).parents[2] / "recipes" / "train.sh"

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from slimcae.networks.checkpoint import load_model, save_model
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import slimcae
 from conftest import HANG, wait_until
 from slimcae.errors import ConfigError, ModelError, TrainingError
-from slimcae.networks.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training import loss, run, warm_start

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from slimcae.networks.checkpoint import load_model, save_model
 
 from slimcae.errors import ConfigError, ModelError, TrainingError
-from slimcae.networks.checkpoint import load_model, save_model
 from slimcae.model.config import ModelInfo, SlimCAEConfig
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training import schedule as module

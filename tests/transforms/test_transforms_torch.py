@@ -15,11 +15,11 @@ from slimcae.codec.tiled import Transforms
 from slimcae.errors import ConfigError
 from slimcae.model import device, inference
 from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
-from slimcae.transforms.torch_.device import has_native_bfloat16, resolve_precision
-from slimcae.transforms.torch_.inference import Analysis, Synthesis
 from slimcae.networks.layers import blocks_kernel
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.warm_start import warm_start_transforms
+from slimcae.transforms.torch_.device import has_native_bfloat16, resolve_precision
+from slimcae.transforms.torch_.inference import Analysis, Synthesis
 
 WIDTHS = (12, 8, 4)
 

@@ -18,17 +18,17 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from PIL import Image, ImageCms
+from slimcae.networks.checkpoint import fingerprint, load_model, round_to_half, save_model
 from tiny_codec import LMBDA, make_model
 
 from conftest import smooth_pixels
 from slimcae import container
-from slimcae.images.alpha import pack_alpha
 from slimcae.codec import Codec
 from slimcae.coding.coder import SymbolCoder
-from slimcae.training.fitting import fit
-from slimcae.networks.checkpoint import fingerprint, load_model, round_to_half, save_model
+from slimcae.images.alpha import pack_alpha
 from slimcae.model.config import ModelInfo
 from slimcae.networks.slimcae import SlimCAE
+from slimcae.training.fitting import fit
 
 FOLDER = Path(__file__).parent
 MODEL = FOLDER / "tiny.safetensors"
