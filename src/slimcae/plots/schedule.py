@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from slimcae.files import atomic_path
 
-if TYPE_CHECKING:
-    from slimcae.training.schedule import Try
+Curve = Sequence[tuple[float, float]]
+"""Bits per pixel and PSNR in dB of each width."""
 
 
-def plot_tries(path: Path, tries: "Sequence[Try]", widths: Sequence[int]) -> None:
+def plot_tries(path: Path, tries: Sequence[Curve], widths: Sequence[int]) -> None:
     """Draw every try's curve over the widths, the first and the last one emphasized (PNG)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -18,14 +17,14 @@ def plot_tries(path: Path, tries: "Sequence[Try]", widths: Sequence[int]) -> Non
     figure = Figure(figsize=(7, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for entry in tries[1:-1]:
-        axes.plot(*_curve(entry), color="0.75", linewidth=0.8)
-    axes.plot(*_curve(tries[0]), "o--", color="#0072B2", label="before")
-    axes.plot(*_curve(tries[-1]), "o-", color="#D55E00", label=f"after {len(tries) - 1} tries")
-    for point, width in zip(tries[-1].points, widths, strict=True):
-        axes.annotate(
-            str(width), (point.bpp, point.psnr), textcoords="offset points", xytext=(6, -10)
-        )
+    for curve in tries[1:-1]:
+        axes.plot(*zip(*curve, strict=True), color="0.75", linewidth=0.8)
+    axes.plot(*zip(*tries[0], strict=True), "o--", color="#0072B2", label="before")
+    axes.plot(
+        *zip(*tries[-1], strict=True), "o-", color="#D55E00", label=f"after {len(tries) - 1} tries"
+    )
+    for point, width in zip(tries[-1], widths, strict=True):
+        axes.annotate(str(width), point, textcoords="offset points", xytext=(6, -10))
     axes.set_xlabel("estimated rate on the validation images (bits per pixel)")
     axes.set_ylabel("PSNR (dB)")
     axes.set_title("λ-scheduling: each label is a width")
@@ -33,7 +32,3 @@ def plot_tries(path: Path, tries: "Sequence[Try]", widths: Sequence[int]) -> Non
     axes.legend()
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
-
-
-def _curve(entry: "Try") -> tuple[list[float], list[float]]:
-    return [point.bpp for point in entry.points], [point.psnr for point in entry.points]

@@ -240,7 +240,8 @@ def _measure(trainer: Trainer, images: Sequence[Tensor]) -> list[Point]:
 
 def _report(folder: Path, entry: Try, schedule: Schedule, widths: Sequence[int]) -> None:
     write_bytes(folder / CSV_NAME, _csv(schedule.tries, widths).encode())
-    plot_tries(folder / PLOT_NAME, schedule.tries, widths)
+    curves = [[(point.bpp, point.psnr) for point in entry.points] for entry in schedule.tries]
+    plot_tries(folder / PLOT_NAME, curves, widths)
     log.info(
         "width %d, try %d: λ %s, slope %.3f dB per bpp (target %.3f)",
         widths[entry.width_index], entry.number + 1, words(entry.lmbda), entry.slope, entry.target,
