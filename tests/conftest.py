@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from slimcae.model.config import SlimCAEConfig
+from slimcae.model.model import Model
+from slimcae.networks.conversion import to_model
 from slimcae.networks.slimcae import SlimCAE
 
 GOLDEN = Path(__file__).parent / "data" / "golden" / "compressai-1.2.8.npz"
@@ -43,10 +45,16 @@ def golden() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def tiny_model() -> SlimCAE:
-    """Widths 12, 8, 4 with random weights; without tables."""
+def tiny_network() -> SlimCAE:
+    """Return a network of widths 12, 8, 4 with random weights."""
     torch.manual_seed(0)
     return SlimCAE(SlimCAEConfig((12, 8, 4)))
+
+
+@pytest.fixture
+def tiny_model(tiny_network: SlimCAE) -> Model:
+    """Return the model of `tiny_network`."""
+    return to_model(tiny_network)
 
 
 def smooth_pixels(height: int, width: int, seed: int) -> np.ndarray:

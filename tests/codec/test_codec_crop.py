@@ -20,9 +20,7 @@ HEIGHT, WIDTH = 210, 300
 
 @pytest.fixture(scope="module")
 def codec() -> Codec:
-    model = make_model(0)
-    model.update()
-    return Codec(model, tile_side=64)
+    return Codec(make_model(0), tile_side=64)
 
 
 @pytest.fixture(scope="module")

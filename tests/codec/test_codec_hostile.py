@@ -20,17 +20,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 from tiny_codec import LMBDA, make_model
 
 from cpu_time import lines_run
 from slimcae import container
 from slimcae.codec import Codec
-from slimcae.coding.coder import SymbolCoder
 from slimcae.container import Contents, Header
 from slimcae.container.header import Head, head_bytes, read_head
 from slimcae.errors import BitstreamError
 from slimcae.model.config import ModelInfo
+from slimcae.model.file import read_model, write_model
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 EVERYTHING = (GOLDEN / "scae" / "everything.scae").read_bytes()
@@ -40,7 +39,7 @@ REFUSED, DECODED = "refused", "decoded"
 
 @pytest.fixture(scope="module")
 def codec() -> Codec:
-    return Codec(load_model(GOLDEN / "tiny.safetensors"))
+    return Codec(read_model(GOLDEN / "tiny.safetensors"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -195,13 +194,13 @@ def test_words_of_zeros_for_a_million_pixels(stream: bytes, tally: Tally) -> Non
 
 
 def test_another_models_files_name_what_they_need(tally: Tally, tmp_path: Path) -> None:
-    save_model(tmp_path / "other.safetensors", make_model(1), ModelInfo("other", "2", LMBDA))
-    other = Codec(load_model(tmp_path / "other.safetensors"))
+    write_model(tmp_path / "other.safetensors", make_model(1, ModelInfo("other", "2", LMBDA)))
+    other = Codec(read_model(tmp_path / "other.safetensors"))
     for path in sorted((GOLDEN / "scae").glob("*.scae")):
         data = path.read_bytes()
         header = container.Reader(data).header
         needed = header.model_fingerprint.hex()
-        here = fingerprint(other.model, header.num_filters).hex()
+        here = other.model.fingerprint(header.num_filters).hex()
         message = rf"needs model tiny width {header.num_filters} \({needed}\).*other.*{here}"
         tally.refused(data, message, other)
 
@@ -215,7 +214,7 @@ def test_widths_that_the_model_lacks(width: int, tally: Tally) -> None:
 def test_a_width_with_the_fingerprint_of_another(tally: Tally, codec: Codec) -> None:
     contents = parts_of("odd")
     for width in (8, 4):
-        right = fingerprint(codec.model, width)
+        right = codec.model.fingerprint(width)
         needed = contents.header.model_fingerprint.hex()
         tally.refused(forged(contents, num_filters=width), rf"\({needed}\).*{right.hex()}")
         # now the streams are of another width than all the rest: they may decode to some picture
@@ -377,9 +376,9 @@ def coded(codec: Codec, symbols: np.ndarray, step: int, **changes: object) -> by
         image_width=16 * columns,
         num_filters=width,
         step=step,
-        model_fingerprint=fingerprint(codec.model, width),
+        model_fingerprint=codec.model.fingerprint(width),
     )
-    stream = SymbolCoder(codec.model.tables[width][step]).encode(symbols)
+    stream = codec.model.entropy_model(width).encode(symbols, step)
     return container.write(Contents(replace(header, **changes), [stream]))  # type: ignore[arg-type]
 
 
@@ -403,9 +402,10 @@ def extreme_symbols(shape: tuple[int, int, int]) -> Iterator[np.ndarray]:
 @pytest.mark.parametrize("gain", [1.0, 1e4, 1e9])
 def test_extreme_symbols(gain: float, precision: str, tally: Tally) -> None:
     """A reconstruction may be huge, infinite, or infinite in two directions at once."""
-    model = load_model(GOLDEN / "tiny.safetensors")
-    model.g_s.deconv1.weight.data *= gain
-    codec = Codec(model, precision=precision)
+    model = read_model(GOLDEN / "tiny.safetensors")
+    name = "g_s.deconv1.weight"
+    louder = {name: model.tensors[name] * np.float32(gain)}
+    codec = Codec(replace(model, tensors={**model.tensors, **louder}), precision=precision)
     outcomes = set()
     for width in codec.widths:
         for step in range(3):

@@ -16,10 +16,11 @@ from tiny_codec import WIDTHS, make_model
 from conftest import smooth_pixels
 from slimcae import container
 from slimcae.codec import Codec
-from slimcae.codec.tiled import Transforms
 from slimcae.errors import ConfigError
 from slimcae.images import Picture
 from slimcae.training.fitting import fit
+from slimcae.transforms import Pixels, Residuals, open_transforms
+from slimcae.transforms.torch_ import TorchTransforms
 
 
 def measured(pixels: np.ndarray, codec: Codec, data: bytes) -> float:
@@ -40,29 +41,27 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def codec(pictures: list[Path]) -> Codec:
     """Of a fitted model."""
     model = make_model(0)
-    found = fit(model, pictures, pictures)
-    model.info = replace(model.info, quality=found.quality)
-    return Codec(model)
+    found = fit(model, open_transforms(model, precision="float32"), pictures, pictures)
+    info = replace(model.info, quality=found.quality)
+    return Codec(replace(model, entropy_models=found.entropy_models, info=info))
 
 
 @pytest.fixture(scope="module")
 def unfitted() -> Codec:
-    model = make_model(0)
-    model.update()
-    return Codec(model)
+    return Codec(make_model(0))
 
 
 @pytest.fixture
 def analyses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[int]]:
     """How often the network has analysed a tile, by width."""
     counted: Counter[int] = Counter()
-    residuals = Transforms.residuals
+    residuals = TorchTransforms.residuals
 
-    def counting(self: Transforms, pixels: np.ndarray, tile: object, width: int) -> np.ndarray:
+    def counting(self: TorchTransforms, pixels: Pixels, width: int) -> Residuals:
         counted[width] += 1
-        return residuals(self, pixels, tile, width)  # type: ignore[arg-type]
+        return residuals(self, pixels, width)
 
-    monkeypatch.setattr(Transforms, "residuals", counting)
+    monkeypatch.setattr(TorchTransforms, "residuals", counting)
     yield counted
 
 

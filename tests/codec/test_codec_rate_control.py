@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimcae import rate_control
+from slimcae.codec import rate_control
 from slimcae.errors import ConfigError
 from slimcae.model.quality import Point, QualityScale
 

@@ -1,9 +1,11 @@
-"""A tiny model that codes well enough to tell a picture from noise."""
+"""A tiny network, and its model, that code well enough to tell a picture from noise."""
 
 import torch
 
 from conftest import smooth_pixels
-from slimcae.model.config import SlimCAEConfig
+from slimcae.model.config import ModelInfo, SlimCAEConfig
+from slimcae.model.model import Model
+from slimcae.networks.conversion import to_model
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.warm_start import fit_entropy_models, warm_start_transforms
 
@@ -11,10 +13,16 @@ WIDTHS = (12, 8, 4)
 LMBDA = (2000.0, 1000.0, 500.0)
 
 
-def make_model(seed: int) -> SlimCAE:
+def make_network(seed: int) -> SlimCAE:
+    """Return what training would give: the network, whose weights a test may still change."""
     torch.manual_seed(seed)
-    model = SlimCAE(SlimCAEConfig(WIDTHS))
+    network = SlimCAE(SlimCAEConfig(WIDTHS))
     x = torch.stack([torch.from_numpy(smooth_pixels(64, 64, k)).permute(2, 0, 1) for k in range(4)])
-    warm_start_transforms(model, x.float() / 255, LMBDA)
-    fit_entropy_models(model, x.float() / 255, seed)
-    return model
+    warm_start_transforms(network, x.float() / 255, LMBDA)
+    fit_entropy_models(network, x.float() / 255, seed)
+    return network
+
+
+def make_model(seed: int, info: ModelInfo | None = None) -> Model:
+    """Return the model of that network: what a codec takes, and what files hold."""
+    return to_model(make_network(seed), info)

@@ -63,14 +63,14 @@ def test_rate_counts_the_pixels_of_the_whole_batch() -> None:
     assert bpp.item() == pytest.approx(5 * 4 * 3 * 2 * 2 / (4 * 32 * 32))
 
 
-def test_loss_of_the_model_is_that_of_its_outputs(tiny_model: SlimCAE) -> None:
-    tiny_model.eval()
+def test_loss_of_the_model_is_that_of_its_outputs(tiny_network: SlimCAE) -> None:
+    tiny_network.eval()
     x, lmbda = torch.rand(2, 3, 32, 48), (300.0, 200.0, 100.0)
-    total, measured = RateDistortionLoss(tiny_model, lmbda)(x, tiny_model.widths)
+    total, measured = RateDistortionLoss(tiny_network, lmbda)(x, tiny_network.widths)
     expected = 0.0
     for factor, width, (bpp, mse) in zip(lmbda, (12, 8, 4), measured.tolist(), strict=True):
         out = {
-            name: value.detach().double().numpy() for name, value in tiny_model(x, width).items()
+            name: value.detach().double().numpy() for name, value in tiny_network(x, width).items()
         }
         assert bpp == pytest.approx(-np.log2(out["likelihoods"]).sum() / (2 * 32 * 48), rel=1e-5)
         assert mse == pytest.approx(np.mean((out["x_hat"] - x.numpy()) ** 2), rel=1e-5)
@@ -80,21 +80,21 @@ def test_loss_of_the_model_is_that_of_its_outputs(tiny_model: SlimCAE) -> None:
 
 @pytest.mark.parametrize("widths", [(12, 8, 4), (12, 4), (8,)])
 def test_gradients_are_those_of_one_width_after_the_other(
-    tiny_model: SlimCAE, widths: tuple[int, ...]
+    tiny_network: SlimCAE, widths: tuple[int, ...]
 ) -> None:
-    tiny_model.train()
+    tiny_network.train()
     x, lmbda = torch.rand(2, 3, 32, 48), {12: 300.0, 8: 200.0, 4: 100.0}
     torch.manual_seed(3)
-    RateDistortionLoss(tiny_model, tuple(lmbda.values()))(x, widths)[0].backward()
-    found = [p.grad for p in tiny_model.parameters()]
-    tiny_model.zero_grad()
+    RateDistortionLoss(tiny_network, tuple(lmbda.values()))(x, widths)[0].backward()
+    found = [p.grad for p in tiny_network.parameters()]
+    tiny_network.zero_grad()
     torch.manual_seed(3)
     for width in widths:
-        out = tiny_model(x, width)
+        out = tiny_network(x, width)
         mse = (out["x_hat"] - x).square().mean()
         rate = -out["likelihoods"].log2().sum() / (2 * 32 * 48)
         (lmbda[width] * mse + rate).backward()
-    for grad, p in zip(found, tiny_model.parameters(), strict=True):
+    for grad, p in zip(found, tiny_network.parameters(), strict=True):
         if p.grad is None:
             assert grad is None
         else:
@@ -102,41 +102,42 @@ def test_gradients_are_those_of_one_width_after_the_other(
             torch.testing.assert_close(grad, p.grad, rtol=1e-4, atol=1e-4 * float(p.grad.norm()))
 
 
-def test_loss_stays_float32_under_autocast(tiny_model: SlimCAE) -> None:
-    loss = RateDistortionLoss(tiny_model, (300.0, 200.0, 100.0))
+def test_loss_stays_float32_under_autocast(tiny_network: SlimCAE) -> None:
+    loss = RateDistortionLoss(tiny_network, (300.0, 200.0, 100.0))
     x = torch.rand(1, 3, 32, 32)
     with torch.autocast("cpu", torch.bfloat16):
         total, measured = loss(x, (12, 4))
     assert total.dtype == measured.dtype == torch.float32
     total.backward()
-    assert {p.grad.dtype for p in tiny_model.parameters() if p.grad is not None} == {torch.float32}
+    gradients = [p.grad for p in tiny_network.parameters() if p.grad is not None]
+    assert {gradient.dtype for gradient in gradients} == {torch.float32}
 
 
-def test_lmbda_is_no_weight_of_the_model(tiny_model: SlimCAE) -> None:
-    loss = RateDistortionLoss(tiny_model, (3.0, 2.0, 1.0))
+def test_lmbda_is_no_weight_of_the_model(tiny_network: SlimCAE) -> None:
+    loss = RateDistortionLoss(tiny_network, (3.0, 2.0, 1.0))
     assert not any("lmbda" in name for name in loss.state_dict())
 
 
-def test_measure_equals_a_plain_computation(tiny_model: SlimCAE) -> None:
-    tiny_model.train()
+def test_measure_equals_a_plain_computation(tiny_network: SlimCAE) -> None:
+    tiny_network.train()
     rng = np.random.default_rng(0)
     images = [
         torch.from_numpy(rng.integers(0, 256, s, np.uint8)) for s in [(3, 35, 50), (3, 16, 16)]
     ]
-    point = measure(tiny_model, images, 8)
-    assert tiny_model.training, "measuring must leave the mode as it was"
-    bottleneck = tiny_model.entropy_bottleneck(8)
+    point = measure(tiny_network, images, 8)
+    assert tiny_network.training, "measuring must leave the mode as it was"
+    bottleneck = tiny_network.entropy_bottleneck(8)
     rates, qualities = [], []
     for image in images:
         levels = image.numpy().astype(np.float64)
         _, h, w = levels.shape
         padded = np.pad(levels / 255, ((0, 0), (0, -h % 16), (0, -w % 16)), mode="edge")
         with torch.no_grad():
-            y = tiny_model.g_a(torch.from_numpy(padded).float()[None], 8)
+            y = tiny_network.g_a(torch.from_numpy(padded).float()[None], 8)
             medians = bottleneck.quantile(0.0).float()[:, None, None]
             y_hat = torch.round(y - medians) + medians
             bits = -torch.log2(bottleneck.likelihood(y_hat)).double().sum().item()
-            x_hat = tiny_model.g_s(y_hat)[0, :, :h, :w].double().numpy()
+            x_hat = tiny_network.g_s(y_hat)[0, :, :h, :w].double().numpy()
         error = np.rint(np.clip(x_hat, 0, 1) * 255) - levels
         rates.append(bits / (h * w))
         qualities.append(10 * math.log10(255**2 / np.mean(error**2)))
@@ -145,11 +146,11 @@ def test_measure_equals_a_plain_computation(tiny_model: SlimCAE) -> None:
 
 
 def test_measure_of_a_perfect_reconstruction_is_finite(
-    tiny_model: SlimCAE, monkeypatch: pytest.MonkeyPatch
+    tiny_network: SlimCAE, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     black = torch.zeros(1, 3, 16, 16)
-    monkeypatch.setattr(tiny_model.g_s, "forward", lambda y_hat: black)
-    assert math.isfinite(measure(tiny_model, [torch.zeros(3, 16, 16, dtype=torch.uint8)], 4).psnr)
+    monkeypatch.setattr(tiny_network.g_s, "forward", lambda y_hat: black)
+    assert math.isfinite(measure(tiny_network, [torch.zeros(3, 16, 16, dtype=torch.uint8)], 4).psnr)
 
 
 def test_cosine_schedule_warms_up_then_falls_to_one_percent() -> None:
