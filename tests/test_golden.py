@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from slimcae.networks.checkpoint import load_model
 
 from reference_decoder import File, decode_file, decode_planes, metadata
-from reference_model import Model
+from reference_model import Model as SlowModel
 from slimcae import container
 from slimcae.codec import Codec
-from slimcae.coding.coder import SymbolCoder
+from slimcae.codec.tiled import TiledTransforms
+from slimcae.codec.tiles import Tile
+from slimcae.model.file import read_model
 from slimcae.model.header import read_model_header
 from slimcae.model.registry import shipped_model
+from slimcae.transforms import Pixels, Symbols
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 MODEL = GOLDEN / "tiny.safetensors"
@@ -38,12 +40,12 @@ every_picture = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def codec() -> Codec:
-    return Codec(load_model(MODEL))
+    return Codec(read_model(MODEL))
 
 
 @pytest.fixture(scope="module")
-def slow_model() -> Model:
-    return Model(MODEL.read_bytes())
+def slow_model() -> SlowModel:
+    return SlowModel(MODEL.read_bytes())
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_the_files_themselves_are_untouched(path: Path) -> None:
 
 @every_file
 def test_both_decoders_find_the_pinned_symbols(
-    path: Path, codec: Codec, slow_model: Model, symbols: dict[str, np.ndarray]
+    path: Path, codec: Codec, slow_model: SlowModel, symbols: dict[str, np.ndarray]
 ) -> None:
     expected = PINNED[path.stem]["symbols"]
     assert digest(symbols[path.stem]) == expected, "symbols.npz was changed"
@@ -117,8 +119,9 @@ def test_the_writer_makes_the_same_bytes_of_the_symbols(
     data = path.read_bytes()
     contents = container.read(data)
     header = contents.header
-    coder = SymbolCoder(codec.model.tables[header.num_filters][header.step])
-    streams = [coder.encode(tile) for tile in tiles_of(symbols[path.stem], header.tile_side // 16)]
+    entropy_model = codec.model.entropy_model(header.num_filters)
+    tiles = tiles_of(symbols[path.stem], header.tile_side // 16)
+    streams = [entropy_model.encode(tile, header.step) for tile in tiles]
     written = container.write(
         container.Contents(
             header, streams, contents.alpha, contents.icc_profile, contents.exif, contents.xmp
@@ -162,18 +165,24 @@ def test_headers_metadata_and_alpha_are_read_alike(path: Path) -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("tile_side", [16, 1024])
 def test_symbols_depend_on_nothing(
-    path: Path, precision: str, tile_side: int, two_threads: None
+    path: Path,
+    precision: str,
+    tile_side: int,
+    two_threads: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Beside two threads of torch here and one elsewhere: precision, and the codec's own tiles."""
-    other = Codec(load_model(MODEL), precision=precision, tile_side=tile_side)
-    found: list[np.ndarray] = []
-    original = other.transforms.pixels
+    other = Codec(read_model(MODEL), precision=precision, tile_side=tile_side)
+    found: list[Symbols] = []
+    original = TiledTransforms.pixels
 
-    def watched(symbols: np.ndarray, region: object, tile: object, step: float) -> np.ndarray:
+    def watched(
+        self: TiledTransforms, symbols: Symbols, region: Tile, tile: Tile, width: int, delta: float
+    ) -> Pixels:
         found.append(symbols)  # the same array each time; whole when the last tile is asked for
-        return original(symbols, region, tile, step)  # type: ignore[arg-type]
+        return original(self, symbols, region, tile, width, delta)
 
-    other.transforms.pixels = watched  # type: ignore[method-assign]
+    monkeypatch.setattr(TiledTransforms, "pixels", watched)
     data = path.read_bytes()
     other.decompress(data)
     assert digest(found[-1]) == PINNED[path.stem]["symbols"]
@@ -188,7 +197,7 @@ def largest_difference(found: np.ndarray, expected: np.ndarray) -> int:
 @every_picture
 @pytest.mark.parametrize("tile_side", [16, 1024])
 def test_pixels_are_the_stored_ones_within_a_level(path: Path, tile_side: int) -> None:
-    image = Codec(load_model(MODEL), precision="float32", tile_side=tile_side).decompress(path)
+    image = Codec(read_model(MODEL), precision="float32", tile_side=tile_side).decompress(path)
     with Image.open(path.with_suffix(".png")) as expected:
         assert image.mode == expected.mode
         difference = largest_difference(np.asarray(image), np.asarray(expected))
@@ -199,7 +208,7 @@ def test_pixels_are_the_stored_ones_within_a_level(path: Path, tile_side: int) -
 
 @every_picture
 def test_pixels_by_the_document_are_the_stored_ones_within_a_level(
-    path: Path, slow_model: Model, symbols: dict[str, np.ndarray]
+    path: Path, slow_model: SlowModel, symbols: dict[str, np.ndarray]
 ) -> None:
     """From the symbols, with the pure-Python network."""
     file = decode_file(path.read_bytes())
@@ -242,7 +251,7 @@ def test_golden_files_do_not_hang_on_the_shipped_weights() -> None:
 
 @pytest.mark.parametrize("width", [12, 8, 4])
 def test_the_documents_fingerprint_is_that_of_the_golden_model(
-    slow_model: Model, width: int
+    slow_model: SlowModel, width: int
 ) -> None:
     found = slow_model.fingerprint(width).hex()
     assert found == slow_model.described["fingerprints"][str(width)], CHANGED

@@ -14,8 +14,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 
+from conftest import contexts_of
 from reference_decoder import Contexts as SlowContexts
 from reference_decoder import (
     DamagedError,
@@ -28,16 +28,20 @@ from reference_decoder import (
     decode_symbols,
     metadata,
 )
-from reference_model import Model
+from reference_model import Model as SlowModel
 from slimcae import container
 from slimcae.codec import Codec
 from slimcae.codec.decoding import decode_symbols as decode_symbols_fast
 from slimcae.coding.activity import Contexts, independent
 from slimcae.coding.coder import SymbolCoder
+from slimcae.coding.entropy_models import TablesModel
 from slimcae.coding.tables import TOTAL, SymbolTables, from_counts
 from slimcae.container.header import Head
 from slimcae.errors import BitstreamError
-from slimcae.model.config import GDNVariant, ModelInfo, SlimCAEConfig
+from slimcae.model.config import GDNVariant, SlimCAEConfig
+from slimcae.model.file import halved, read_model, write_model
+from slimcae.model.model import Model
+from slimcae.networks.conversion import to_model
 from slimcae.networks.slimcae import SlimCAE
 
 TESTS = Path(__file__).parent
@@ -382,14 +386,13 @@ def test_both_decoders_agree_on_the_examples_of_the_document() -> None:
         np.array(contexts.thresholds, np.int32),
         np.array(contexts.choice, np.int32),
     )
+    model = Model(SlimCAEConfig((2,)), {}, {2: TablesModel((fast,) * 6)}, (1.0,) * 6)
     assert [name for name, _, _ in found] == ["One tile", "Four tiles"]
     for _, data, planes in found:
         assert assert_both_agree(data)
         assert decode_planes(decode_file(data), contexts) == planes
         reader = container.Reader(data)
-        np.testing.assert_array_equal(
-            decode_symbols_fast(reader, SymbolCoder(fast)), np.array(planes)
-        )
+        np.testing.assert_array_equal(decode_symbols_fast(reader, model), np.array(planes))
         assert reader.header.model_fingerprint == bytes.fromhex("0011223344556677")
 
 
@@ -423,36 +426,36 @@ def test_models_of_every_variant_are_what_the_document_says(
 ) -> None:
     """Tables, fingerprints and pixels, by the pure-Python reader of models."""
     torch.manual_seed(0)
-    model = SlimCAE(SlimCAEConfig((6, 4, 2), variant))
+    network = SlimCAE(SlimCAEConfig((6, 4, 2), variant))
     with torch.no_grad():
-        for parameter in model.parameters():
+        for parameter in network.parameters():
             parameter.add_(0.1 * torch.rand_like(parameter))
-        model.g_s.igdn2.owner(6).beta[1] = 0.0  # below its bound
-        model.g_s.igdn2.owner(6).gamma[1] = -1.0
-        model.g_s.deconv3.weight.mul_(0.2)
-    model.steps = (1.0, 0.45, 1.3)
-    save_model(tmp_path / "model.safetensors", model, ModelInfo(), half=True)
-    codec = Codec(load_model(tmp_path), precision="float32")
-    slow_model = Model((tmp_path / "model.safetensors").read_bytes())
+        network.g_s.igdn2.owner(6).beta[1] = 0.0  # below its bound
+        network.g_s.igdn2.owner(6).gamma[1] = -1.0
+        network.g_s.deconv3.weight.mul_(0.2)
+    model = halved(to_model(network, steps=(1.0, 0.45, 1.3)))
+    write_model(tmp_path / "model.safetensors", model, half=True)
+    codec = Codec(read_model(tmp_path), precision="float32")
+    slow_model = SlowModel((tmp_path / "model.safetensors").read_bytes())
     rng = np.random.default_rng(0)
     for step, width in enumerate(codec.widths):
-        assert slow_model.fingerprint(width) == fingerprint(codec.model, width)
-        assert slow_model.contexts(width, step) == by_hand(codec.model.tables[width][step])
+        assert slow_model.fingerprint(width) == codec.model.fingerprint(width)
+        assert slow_model.contexts(width, step) == by_hand(contexts_of(codec.model, width)[step])
         symbols = rng.integers(-3, 4, (width, 2, 3)).astype(np.int16)
         pixels = np.array(slow_model.pixels(symbols.tolist(), step, 17, 33, grey=False))
-        fast_pixels = codec.synthesise(symbols, (17, 33), step)
+        fast_pixels = codec.synthesise(symbols, (17, 33), width, step)
         assert fast_pixels.std() > 10  # else any two of them were alike
         assert np.abs(pixels - fast_pixels).max() <= 1
 
 
 def test_pixels_depend_on_two_latents_around_them_and_no_more() -> None:
     """docs/format.md, "Parts of a picture": a loud latent reaches so far and is heard there."""
-    codec = Codec(load_model(TESTS / "data" / "golden" / "tiny.safetensors"), precision="float32")
+    codec = Codec(read_model(TESTS / "data" / "golden" / "tiny.safetensors"), precision="float32")
     quiet = np.zeros((4, 11, 11), np.int16)
-    expected = codec.synthesise(quiet, (176, 176))
+    expected = codec.synthesise(quiet, (176, 176), 4)
     loud = quiet.copy()
     loud[:, 5, 5] = 30000
-    changed = (codec.synthesise(loud, (176, 176)) != expected).any(axis=2)
+    changed = (codec.synthesise(loud, (176, 176), 4) != expected).any(axis=2)
     rows, columns = (np.unique(places // 16 - 5).tolist() for places in np.nonzero(changed))
     # it is the second latent behind the pixels of -2, and the first before those of 1
     assert rows == columns == [-2, -1, 0, 1]

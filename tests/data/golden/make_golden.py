@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,17 +18,19 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from PIL import Image, ImageCms
-from slimcae.networks.checkpoint import fingerprint, load_model, round_to_half, save_model
-from tiny_codec import LMBDA, make_model
+from tiny_codec import LMBDA, make_network
 
 from conftest import smooth_pixels
 from slimcae import container
 from slimcae.codec import Codec
-from slimcae.coding.coder import SymbolCoder
 from slimcae.images.alpha import pack_alpha
 from slimcae.model.config import ModelInfo
+from slimcae.model.file import halved, read_model, write_model
+from slimcae.model.model import Model
+from slimcae.networks.conversion import to_model
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.fitting import fit
+from slimcae.transforms import open_transforms
 
 FOLDER = Path(__file__).parent
 MODEL = FOLDER / "tiny.safetensors"
@@ -76,20 +78,23 @@ CASES = [
 ]
 
 
-def overlap(model: SlimCAE) -> None:
+def overlap(network: SlimCAE) -> None:
     """Make every tap of the decoder's kernels count: the warm start's blocks do not overlap."""
     with torch.no_grad():
-        for layer in (model.g_s.deconv1, model.g_s.deconv2, model.g_s.deconv3):
+        for layer in (network.g_s.deconv1, network.g_s.deconv2, network.g_s.deconv3):
             layer.weight.add_(0.3 * layer.weight.std() * torch.randn_like(layer.weight))
 
 
-def fit_contexts(model: SlimCAE) -> None:
+def fitted(model: Model) -> Model:
+    """Return the model with contexts and tables counted on pictures."""
+    transforms = open_transforms(model, precision="float32")
     with TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{seed}.png" for seed in range(100, 112)]
         for seed, path in enumerate(paths):
             Image.fromarray(smooth_pixels(96, 80, seed)).save(path)
-        found = fit(model, paths[:8], paths[8:])
+        found = fit(model, transforms, paths[:8], paths[8:])
     assert set(found.counted) == set(model.widths), "golden files should have contexts"
+    return replace(model, entropy_models=found.entropy_models)
 
 
 def symbols_of(codec: Codec, case: Case, seed: int) -> np.ndarray:
@@ -117,13 +122,13 @@ def contents_of(codec: Codec, case: Case, symbols: np.ndarray, seed: int) -> con
         step=case.step,
         tile_side=case.tile_side,
         model_name=codec.info.name,
-        model_fingerprint=fingerprint(codec.model, case.width),
+        model_fingerprint=codec.model.fingerprint(case.width),
     )
-    coder = SymbolCoder(codec.model.tables[case.width][case.step])
+    entropy_model = codec.model.entropy_model(case.width)
     alpha = np.random.default_rng(seed).integers(0, 4, case.size, dtype=np.uint8) * 85
     return container.Contents(
         header,
-        [coder.encode(part) for part in tiles_of(symbols, case.tile_side // 16)],
+        [entropy_model.encode(part, case.step) for part in tiles_of(symbols, case.tile_side // 16)],
         alpha=pack_alpha(alpha) if case.alpha else None,
         icc_profile=icc_profile() if case.metadata else None,
         exif=exif() if case.metadata else None,
@@ -165,14 +170,11 @@ def main() -> None:
         parser.error("there are golden files: a new format version needs new ones, with --force")
     torch.set_num_threads(1)
     if not (options.keep_model and MODEL.exists()):
-        model = make_model(0)
-        overlap(model)
-        model.steps = STEPS
-        round_to_half(model)
-        fit_contexts(model)
-        info = ModelInfo("tiny", "1", LMBDA)
-        save_model(MODEL, model, info, half=True, keep_tables=True)
-    codec = Codec(load_model(MODEL), precision="float32")
+        network = make_network(0)
+        overlap(network)
+        model = halved(to_model(network, ModelInfo("tiny", "1", LMBDA), steps=STEPS))
+        write_model(MODEL, fitted(model), half=True)
+    codec = Codec(read_model(MODEL), precision="float32")
     FILES.mkdir(exist_ok=True)
     for path in FILES.iterdir():
         path.unlink()
