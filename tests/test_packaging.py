@@ -62,7 +62,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     others = {n for n in names - modules if not n.startswith(f"{info}/")}
     page = source / "slimcae" / "studio" / "static"
     files = {str(path.relative_to(source)) for path in page.rglob("*") if path.is_file()}
-    published = {name for name in others if name.startswith("slimcae/bench/published/")}
+    published = {name for name in others if name.startswith("slimcae/evaluation/published_curves/")}
     assert others - {WEIGHTS} - published == {"slimcae/py.typed"} | files
     assert any(name.endswith("index.html") for name in files)
     assert metadata["Version"] == slimcae.__version__

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageFile, UnidentifiedImageError
-from slimcae.networks.checkpoint import save_model
 from tiny_codec import make_model
 
 import slimcae.pillow
@@ -14,6 +13,7 @@ from conftest import smooth_pixels
 from cpu_time import start_up
 from slimcae.images import srgb_profile
 from slimcae.model.config import ModelInfo
+from slimcae.model.file import write_model
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ _folder: list[Path] = []
 def _installed(factory: pytest.TempPathFactory) -> Path:
     if not _folder:
         _folder.append(factory.mktemp("models"))
-        save_model(_folder[0] / "tiny.safetensors", make_model(0), ModelInfo("tiny", "1"))
+        write_model(_folder[0] / "tiny.safetensors", make_model(0, ModelInfo("tiny", "1")))
     return _folder[0]
 
 

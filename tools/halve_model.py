@@ -8,7 +8,7 @@ Needs no more than training does. `slimcae fit --half` does the same, and fits t
 import argparse
 from pathlib import Path
 
-from slimcae.networks.checkpoint import load_model, save_model
+from slimcae.model.file import halved, read_model, write_model
 
 
 def main() -> None:
@@ -17,8 +17,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("output", type=Path)
     args = parser.parse_args()
-    model = load_model(args.model)
-    save_model(args.output, model, model.info, half=True)
+    write_model(args.output, halved(read_model(args.model)), half=True)
     print(f"{args.output}: {args.output.stat().st_size:,} bytes")
 
 

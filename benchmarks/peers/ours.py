@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 import protocol
 
 import slimcae
-from slimcae.codec.tiles import latent_grid, split
 from slimcae.evaluation.contenders import OurWidths, pillow_codecs
 from slimcae.networks.bottleneck import EntropyBottleneck
 from slimcae.networks.gdn import SlimmableGDN
@@ -89,9 +88,9 @@ class Ours:
 
     def spreads(self) -> protocol.Answer:
         """Standard deviation of each latent channel of the widest width on this picture."""
-        grid = latent_grid(self.pixels.shape[:2])
-        (tile,) = split(grid, self.codec.tile_side // 16)
-        residuals = self.codec.transforms.residuals(self.pixels, tile, self.codec.widths[0])
+        tiled = self.codec.tiled
+        grid = tiled.grid(self.pixels.shape[:2])
+        residuals = tiled.residuals(self.pixels, grid, self.codec.widths[0])
         return {"spreads": np.sort(residuals.std(axis=(1, 2)))[::-1].tolist()}
 
     def layers(self, seed: int, path: str) -> protocol.Answer:

@@ -30,7 +30,8 @@ from protocol import Worker
 from slimcae.files import atomic_path
 from slimcae.images import find_images
 from slimcae.machine import describe_machine
-from slimcae.model.cost import decoder_macs, encoder_macs
+from slimcae.model.architecture import slimcae
+from slimcae.model.config import SlimCAEConfig
 
 HERE = Path(__file__).parent
 PRECISIONS = ("float32", "bfloat16")
@@ -155,7 +156,11 @@ def over_limit(
 ) -> dict[str, float]:
     """Network time over what its nominal operations take at the rate of large matrix products."""
     rate = statistics.median(rates)
-    ways = {"encode": encoder_macs(width), "decode": decoder_macs(width)}
+    architecture = slimcae(SlimCAEConfig((width,)))
+    ways = {
+        "encode": architecture.encoder_macs(width),
+        "decode": architecture.decoder_macs(width),
+    }
     return {
         way: statistics.median(
             one[way]["network"] / (2 * macs * count / rate)

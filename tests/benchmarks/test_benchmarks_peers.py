@@ -9,11 +9,10 @@ from typing import Any
 import protocol
 import pytest
 import run as runner
-from command_line import save_photo, save_tiny_model
+from command_line import ARCHITECTURE, save_photo, save_tiny_model
 from ours import Ours
 
 from slimcae.codec import load
-from slimcae.model.cost import decoder_macs, encoder_macs
 
 SERVER = """
 import sys
@@ -133,8 +132,12 @@ def test_medians_and_ratios_of_one_run(result: dict[str, Any]) -> None:
     # 0.2 s of network against what 2 operations per multiply-accumulate take at 1 GFLOP/s
     for width in (12, 8):
         found = result["over_limit"][str(width)]
-        assert found["encode"] == pytest.approx(0.2 / (2 * encoder_macs(width) * 20_000 / 1e9))
-        assert found["decode"] == pytest.approx(0.2 / (2 * decoder_macs(width) * 20_000 / 1e9))
+        assert found["encode"] == pytest.approx(
+            0.2 / (2 * ARCHITECTURE.encoder_macs(width) * 20_000 / 1e9)
+        )
+        assert found["decode"] == pytest.approx(
+            0.2 / (2 * ARCHITECTURE.decoder_macs(width) * 20_000 / 1e9)
+        )
     assert len(result["layers"]) == 3
     assert result["matrix_flops"]["bfloat16"]["median"] == 3e9
     text = runner.as_json(result)

@@ -9,22 +9,24 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from slimcae.networks.checkpoint import save_model
 
 from conftest import HANG, smooth_pixels
 from slimcae.cli import main
+from slimcae.model.architecture import slimcae
 from slimcae.model.config import ModelInfo, SlimCAEConfig
+from slimcae.networks.conversion import save_network
 from slimcae.networks.slimcae import SlimCAE
 
 ROOT = Path(__file__).parents[2]
 WIDTHS = (12, 8)
 LMBDA = (2048.0, 1024.0)
+ARCHITECTURE = slimcae(SlimCAEConfig(WIDTHS))
 
 
 def save_tiny_model(path: Path, *, seed: int = 0, widths: tuple[int, ...] = WIDTHS) -> Path:
     torch.manual_seed(seed)
     lmbda = tuple(2048.0 / 2**k for k in range(len(widths)))
-    save_model(path, SlimCAE(SlimCAEConfig(widths)), ModelInfo("tiny", "1", lmbda))
+    save_network(path, SlimCAE(SlimCAEConfig(widths)), ModelInfo("tiny", "1", lmbda))
     return path
 
 

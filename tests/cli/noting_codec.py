@@ -1,12 +1,11 @@
 """A codec that notes what it is asked for, and has a real one do it at the narrowest width."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL.Image import Image
 
-from slimcae.codec import Codec
+from slimcae.codec import Codec, Compressed, Target
 from slimcae.images import Picture
 from slimcae.model.config import ModelInfo
 
@@ -18,12 +17,20 @@ class NotingCodec:
         self.real = real
         self.widths = real.widths
         self.info = ModelInfo("tiny", "1")
-        self.model = SimpleNamespace(steps=(1.0, 0.93))
+        self.model = real.model
         self.asked: list[dict[str, Any]] = []
 
-    def compress(self, image: Picture, **choice: Any) -> bytes:
-        self.asked.append(choice)
-        return self.real.compress(image, choice.get("width", self.widths[-1]))
+    def encode(self, image: Picture, target: Target, **handling: Any) -> Compressed:
+        """What is asked for, without what is left to its default."""
+        self.asked.append(
+            {
+                name: value
+                for name, value in vars(target).items()
+                if value is not None and value is not False
+            }
+            | {name: value for name, value in handling.items() if value is not False}
+        )
+        return self.real.encode(image, Target(target.width or self.widths[-1]))
 
     def decompress(self, data: object, **choice: Any) -> Image:
         self.asked.append({"data": data} | choice)

@@ -28,7 +28,7 @@ from conftest import HANG, wait_until
 from slimcae import images
 from slimcae.cli.batch import Gate, workers_left
 from slimcae.cli.streams import write_stream
-from slimcae.codec import Codec
+from slimcae.codec import Codec, Compressed, Target
 from slimcae.images import Picture
 
 KEYS = {
@@ -175,13 +175,13 @@ def test_an_output_that_appears_meanwhile_is_not_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fake = NotingCodec(codec).take_over(monkeypatch)
-    compress = fake.compress
+    encode = fake.encode
 
-    def slow(image: Picture) -> bytes:
+    def slow(image: Picture, *asked: Any, **handling: Any) -> Compressed:
         (photos / "a.scae").write_bytes(b"somebody else's")
-        return compress(image)
+        return encode(image, *asked, **handling)
 
-    monkeypatch.setattr(fake, "compress", slow)
+    monkeypatch.setattr(fake, "encode", slow)
     assert call(["compress", "photos/a.png"]) == 1
     assert "photos/a.scae exists" in capsys.readouterr().err
     assert (photos / "a.scae").read_bytes() == b"somebody else's"
@@ -347,7 +347,7 @@ def test_no_more_pictures_in_memory_than_jobs(
         save_photo(photos / f"{seed}.png", seed=seed)
     fake = NotingCodec(codec).take_over(monkeypatch)
     alive, most, lock = [0], [0], threading.Lock()
-    read, compress = images.read_picture, fake.compress
+    read, encode = images.read_picture, fake.encode
 
     def change(by: int) -> None:
         with lock:
@@ -364,11 +364,13 @@ def test_no_more_pictures_in_memory_than_jobs(
     for jobs in (1, 3):
         all_busy = threading.Barrier(jobs)  # of 15 pictures
 
-        def together(image: Picture, all_busy: threading.Barrier = all_busy) -> bytes:
+        def together(
+            image: Picture, target: Target, all_busy: threading.Barrier = all_busy, **handling: Any
+        ) -> Compressed:
             all_busy.wait(HANG)
-            return compress(image)
+            return encode(image, target, **handling)
 
-        monkeypatch.setattr(fake, "compress", together)
+        monkeypatch.setattr(fake, "encode", together)
         most[0] = 0
         assert call(["compress", "-r", photos, "-y", "-j", str(jobs)]) == 0
         gc.collect()
@@ -386,15 +388,15 @@ def test_threads_share_one_codec_and_the_cores(
         loads.append(1)
         return fake
 
-    compress = fake.compress
+    encode = fake.encode
 
-    def noted(image: Picture) -> bytes:
+    def noted(image: Picture, *asked: Any, **handling: Any) -> Compressed:
         threads.add((threading.get_ident(), torch.get_num_threads()))
         if next(first_two, None) is not None:
             both_busy.wait(HANG)
-        return compress(image)
+        return encode(image, *asked, **handling)
 
-    monkeypatch.setattr(fake, "compress", noted)
+    monkeypatch.setattr(fake, "encode", noted)
     monkeypatch.setattr(slimcae.codec, "load", load)
     torch.set_num_threads(4)
     try:
@@ -421,15 +423,15 @@ load, first = codec.load, threading.Lock()
 
 def load_stuck(*args, **settings):
     loaded = load(*args, **settings)
-    compress = loaded.compress
+    encode = loaded.encode
 
     def stuck(*args, **choice):
         if not first.acquire(blocking=False):
             Path("stuck").touch()
             threading.Event().wait()
-        return compress(*args, **choice)
+        return encode(*args, **choice)
 
-    loaded.compress = stuck
+    loaded.encode = stuck
     return loaded
 
 codec.load = load_stuck

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from command_line import call, error_line, save_photo, save_tiny_model
 from PIL import AvifImagePlugin, Image, features
-from slimcae.bench import codecs
+
+from slimcae.evaluation import contenders
 
 Argv = list[str | Path]
 
@@ -62,7 +63,7 @@ def test_what_is_absent_is_said_once(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(codecs, "find_spec", lambda name: None)
+    monkeypatch.setattr(contenders, "find_spec", lambda name: None)
     monkeypatch.setattr(features, "check", lambda name: name == "jpg")
     (photos / "2.png").unlink()
     assert call(["bench", photos, "-m", model, "--report_path", tmp_path / "b"]) == 0

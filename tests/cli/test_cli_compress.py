@@ -15,10 +15,11 @@ from noting_codec import NotingCodec
 from PIL import Image
 
 import slimcae
-from slimcae import container, cost
 from slimcae.cli.quantities import count, size
-from slimcae.codec import Codec
+from slimcae.codec import Codec, Compressed, Target
 from slimcae.errors import BitstreamError
+from slimcae.images import Picture
+from slimcae.model import cost
 
 
 @pytest.fixture(scope="module")
@@ -210,10 +211,15 @@ def test_the_step_is_told_unless_it_is_one(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    read = container.read_header
-    monkeypatch.setattr(container, "read_header", lambda data: replace(read(data), step=1))
+    encode = fake.encode
+
+    def at_step(image: Picture, target: Target, **handling: object) -> Compressed:
+        found = encode(image, target, **handling)
+        return replace(found, point=found.point._replace(step=1))
+
+    monkeypatch.setattr(fake, "encode", at_step)
     assert call(["compress", photo]) == 0
-    assert "  56x40  width 8 Δ 0.93  " in capsys.readouterr().err
+    assert "  56x40  width 8 Δ 0.935  " in capsys.readouterr().err
     assert call(["compress", photo, "-y", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["step"] == 1
 
@@ -224,11 +230,11 @@ def test_nothing_is_written_if_verifying_fails(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def mismatch(*_: object, **choice: object) -> bytes:
+    def mismatch(*_: object, **choice: object) -> Compressed:
         assert choice == {"verify": True}
         raise BitstreamError("decoding gives other symbols")
 
-    monkeypatch.setattr(fake, "compress", mismatch)
+    monkeypatch.setattr(fake, "encode", mismatch)
     assert error_line(capsys, ["compress", photo, "--verify"]) == "decoding gives other symbols"
     assert not photo.with_suffix(".scae").exists()
 

@@ -314,7 +314,9 @@ def test_absent_device(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_emulated_bfloat16(
     here: Path, argv: Argv, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slimcae.transforms.torch_.device.has_native_bfloat16", lambda device: False)
+    monkeypatch.setattr(
+        "slimcae.transforms.torch_.device.has_native_bfloat16", lambda device: False
+    )
     before = tree(here)
     found = error_line(capsys, [*argv, "--precision", "bfloat16"])
     assert found.startswith("precision bfloat16: this machine would emulate it")
@@ -360,7 +362,7 @@ def test_interrupt_is_130(
         raise KeyboardInterrupt
 
     before = tree(here)
-    monkeypatch.setattr("slimcae.codec.Codec.compress", interrupted)
+    monkeypatch.setattr("slimcae.codec.Codec.encode", interrupted)
     argv: Argv = ["compress", "photo.png", "-y", *TINY]
     assert error_line(capsys, argv, code=130) == "interrupted"
     assert tree(here) == before
@@ -372,7 +374,7 @@ def test_tracebacks_are_for_those_who_ask(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr("slimcae.codec.Codec.compress", broken)
+    monkeypatch.setattr("slimcae.codec.Codec.encode", broken)
     argv: Argv = ["compress", "photo.png", "-y", *TINY]
     message = error_line(capsys, argv)
     assert "RuntimeError: first line second line" in message

@@ -5,18 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import call, error_line
-from slimcae.networks.checkpoint import load_model, save_model
 
+from slimcae.coding.entropy_models import TablesModel
 from slimcae.model.config import ModelInfo
+from slimcae.model.file import read_model, write_model
 from slimcae.model.quality import QualityScale
+from slimcae.networks.conversion import to_model
 from slimcae.networks.slimcae import SlimCAE
 
 
 @pytest.fixture
-def saved(tiny_model: SlimCAE, tmp_path: Path) -> Path:
-    tiny_model.steps = (1.0, 0.5, 2.0)
+def saved(tiny_network: SlimCAE, tmp_path: Path) -> Path:
     path = tmp_path / "plain.safetensors"
-    save_model(path, tiny_model, ModelInfo("tiny", "3", (4.0, 2.0, 1.0), {"steps": 7}))
+    info = ModelInfo("tiny", "3", (4.0, 2.0, 1.0), {"steps": 7})
+    write_model(path, to_model(tiny_network, info, steps=(1.0, 0.5, 2.0)))
     return path
 
 
@@ -40,7 +42,7 @@ def test_fit_writes_a_model_with_quality_and_fitted_tables(
     out, err = capsys.readouterr()
     assert "widths with contexts from counts: 12, 8, 4" in err
     assert [line.split()[0] for line in out.splitlines()[1:]] == ["12", "8", "4"]
-    before, after = load_model(saved), load_model(output)
+    before, after = read_model(saved), read_model(output)
     assert (after.info.name, after.info.version, after.info.lmbda) == ("tiny", "3", (4.0, 2.0, 1.0))
     assert after.info.training["steps"] == 7
     assert after.info.training["fit"]["training_images"] == 4
@@ -49,10 +51,12 @@ def test_fit_writes_a_model_with_quality_and_fitted_tables(
     scale = QualityScale.of_model(after.steps, after.widths, after.info.quality)
     assert scale.point(0) != scale.point(100)
     for width in (12, 8, 4):
-        for old, new in zip(before.tables[width], after.tables[width], strict=True):
-            assert not np.array_equal(old.tables.counts, new.tables.counts)
-    kernel = after.g_a.conv2.weight
-    assert bool((kernel == kernel.half().float()).all()) is half
+        old, new = before.entropy_model(width), after.entropy_model(width)
+        assert isinstance(old, TablesModel) and isinstance(new, TablesModel)
+        for unfitted, fitted in zip(old.steps, new.steps, strict=True):
+            assert not np.array_equal(unfitted.tables.counts, fitted.tables.counts)
+    kernel = after.tensors["g_a.conv2.weight"]
+    assert np.array_equal(kernel, kernel.astype(np.float16)) is half
 
 
 def test_fit_overwrites_nothing_unasked(
@@ -65,9 +69,9 @@ def test_fit_overwrites_nothing_unasked(
     assert output.read_bytes() == b"precious"
     message = error_line(capsys, [*options(saved, picture_folder, saved), "-y"])
     assert "is the input itself" in message
-    assert load_model(saved).info.quality is None
+    assert read_model(saved).info.quality is None
     assert call([*options(saved, picture_folder, output), "-y"]) == 0
-    assert load_model(output).info.quality is not None
+    assert read_model(output).info.quality is not None
 
 
 def test_fit_can_name_the_model(
@@ -76,7 +80,7 @@ def test_fit_can_name_the_model(
     output = tmp_path / "named.safetensors"
     words = options(saved, picture_folder, output)
     assert call([*words, "--name", "mine", "--model-version", "2.1"]) == 0
-    info = load_model(output).info
+    info = read_model(output).info
     assert (info.name, info.version) == ("mine", "2.1")
     capsys.readouterr()
     message = error_line(capsys, [*words, "-y", "--name", "n" * 25])

@@ -3,18 +3,21 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import LMBDA, WIDTHS, call, error_line, process, save_tiny_model
-from slimcae.networks.checkpoint import fingerprint, load_model, save_model
+from command_line import ARCHITECTURE, LMBDA, WIDTHS, call, error_line, process, save_tiny_model
 
 from model_files import save_forged
-from slimcae import container, models
+from slimcae import container
 from slimcae.container import Contents, Header
+from slimcae.model import registry
 from slimcae.model.config import ModelInfo
-from slimcae.model.cost import decoder_macs, decoder_memory
+from slimcae.model.cost import decoder_memory
+from slimcae.model.file import read_model, write_model
+from slimcae.networks.conversion import load_network
 
 
 def header(**changes: Any) -> Header:
@@ -46,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shipped = save_forged(
         tmp_path / "main", name="main", fingerprints={"12": "aa" * 8, "8": "bb" * 8}
     )
-    monkeypatch.setattr(models, "shipped_model", lambda: shipped)
+    monkeypatch.setattr(registry, "shipped_model", lambda: shipped)
     (tmp_path / "models").mkdir()
     return tmp_path
 
@@ -89,9 +92,9 @@ def test_everything_that_a_file_says(folder: Path, capsys: pytest.CaptureFixture
         "tile_side": 32,
         "bytes": size,
         "bpp": 8 * size / (56 * 40),
-        "decoder_macs_per_pixel": decoder_macs(8),
-        "decoder_macs": decoder_macs(8) * 48 * 64,
-        "decoder_memory_bytes": decoder_memory(head),
+        "decoder_macs_per_pixel": ARCHITECTURE.decoder_macs(8),
+        "decoder_macs": ARCHITECTURE.decoder_macs(8) * 48 * 64,
+        "decoder_memory_bytes": decoder_memory(ARCHITECTURE, head),
     }
 
 
@@ -182,13 +185,13 @@ def test_a_model_that_was_saved_whatever_its_name(
     renamed = tmp_path / "weights.pth"
     renamed.write_bytes(model.read_bytes())
     facts = facts_of(renamed, capsys)
-    loaded = load_model(model)
+    loaded = read_model(model)
     assert facts["widths"] == list(WIDTHS)
     assert facts["lambda"] == list(LMBDA)
     assert (facts["name"], facts["version"], facts["gdn"]) == ("tiny", "1", "switchable")
-    assert facts["parameters"] == sum(p.numel() for p in loaded.parameters())
+    assert facts["parameters"] == sum(p.numel() for p in load_network(model).parameters())
     assert facts["fingerprints"] == {
-        str(width): fingerprint(loaded, width).hex() for width in WIDTHS
+        str(width): loaded.fingerprint(width).hex() for width in WIDTHS
     }
     assert call(["info", tmp_path]) == 0  # a run folder, as text
     assert "12 8" in capsys.readouterr().out
@@ -198,6 +201,7 @@ def test_a_model_that_does_not_know_its_lambda(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = save_tiny_model(tmp_path / "model.safetensors")
-    save_model(tmp_path / "a.safetensors", load_model(model), ModelInfo("anon", "1"))
+    anonymous = replace(read_model(model), info=ModelInfo("anon", "1"))
+    write_model(tmp_path / "a.safetensors", anonymous)
     assert call(["info", tmp_path / "a.safetensors"]) == 0
     assert re.search(r"lambda +not known\n", capsys.readouterr().out)

@@ -7,14 +7,14 @@ import pytest
 from command_line import call, error_line
 
 from model_files import described, forge_model, save_forged
-from slimcae import models
+from slimcae.model import registry
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SLIMCAE_MODELS", str(tmp_path / "models"))
     shipped = save_forged(tmp_path / "main", name="main", version="0.9", quality=None)
-    monkeypatch.setattr(models, "shipped_model", lambda: shipped)
+    monkeypatch.setattr(registry, "shipped_model", lambda: shipped)
     return tmp_path / "models"
 
 

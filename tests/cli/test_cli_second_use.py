@@ -94,10 +94,10 @@ def test_info_refuses_what_compress_refuses(
 def test_not_enough_memory_is_said_as_such(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(*_: object) -> bytes:
+    def exhausted(*_: object, **__: object) -> bytes:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried…")
 
-    monkeypatch.setattr(slimcae.Codec, "compress", exhausted)
+    monkeypatch.setattr(slimcae.Codec, "encode", exhausted)
     photo, model = save_photo(tmp_path / "a.png"), save_tiny_model(tmp_path / "m.safetensors")
     message = error_line(capsys, ["compress", photo, "--model", model])
     assert message.startswith("not enough memory")
@@ -106,7 +106,8 @@ def test_not_enough_memory_is_said_as_such(
 def test_wrong_arguments_in_python_are_named(tmp_path: Path) -> None:
     import torch
 
-    codec = slimcae.load(save_tiny_model(tmp_path / "m.safetensors"))
+    model = save_tiny_model(tmp_path / "m.safetensors")
+    codec, network = slimcae.load(model), slimcae.load_model(model)
     photo = save_photo(tmp_path / "a.png")
     for width in (8.0, "8", 9):
         with pytest.raises(ConfigError, match="choose from 12, 8"):
@@ -114,4 +115,4 @@ def test_wrong_arguments_in_python_are_named(tmp_path: Path) -> None:
     assert codec.decompress(memoryview(codec.compress(photo))).size == (56, 40)
     for shape in ((1, 1, 64, 64), (1, 3, 65, 64), (3, 64, 64)):
         with pytest.raises(ConfigError, match="multiples of 16"):
-            codec.model(torch.zeros(shape), 8)
+            network(torch.zeros(shape), 8)

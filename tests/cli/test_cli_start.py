@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from command_line import environment, process, save_photo, save_tiny_model
-from slimcae.networks.checkpoint import load_model
 
 import slimcae
 from conftest import HANG
@@ -19,8 +18,7 @@ from slimcae.cli.parser import ALIASES, COMMANDS, build_parser, parse
 from slimcae.cli.settings import field_docs, given_settings
 from slimcae.codec import Codec
 from slimcae.container import FORMAT_VERSION
-from slimcae.model.cost import DOWNSAMPLING
-from slimcae.networks.slimcae import DOWNSAMPLING as DOWNSAMPLING_OF_NETWORK
+from slimcae.model.file import read_model
 from slimcae.training.run_folder import STATE_NAME
 from slimcae.training.settings import TrainSettings
 
@@ -41,7 +39,7 @@ def command_parser(command: str) -> argparse.ArgumentParser:
 @pytest.fixture(scope="module")
 def scae(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("start")
-    codec = Codec(load_model(save_tiny_model(folder / "tiny.safetensors")))
+    codec = Codec(read_model(save_tiny_model(folder / "tiny.safetensors")))
     (folder / "photo.scae").write_bytes(codec.compress(save_photo(folder / "photo.png")))
     return folder / "photo.scae"
 
@@ -156,7 +154,6 @@ def test_settings_that_were_not_given_are_left_to_the_dataclass() -> None:
 
 def test_names_repeated_here_are_those_of_the_heavy_modules() -> None:
     assert options.STATE_IN_FOLDER == STATE_NAME
-    assert DOWNSAMPLING == DOWNSAMPLING_OF_NETWORK
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

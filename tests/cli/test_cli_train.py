@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from command_line import LMBDA, ROOT, WIDTHS, call, environment, save_photo
-from slimcae.networks.checkpoint import load_model
 
 from conftest import HANG, wait_until
 from slimcae.cli.parser import parse
 from slimcae.cli.settings import given_settings
+from slimcae.model.file import read_model
 from slimcae.training.settings import TrainSettings
 
 # From the README of the port that this program takes the place of, unchanged.
@@ -144,7 +144,7 @@ def test_the_seeds_commands_from_end_to_end(
 ) -> None:
     run = place / "runs" / "first"
     assert run_seed(SEED_TRAIN, place, monkeypatch, *QUICK) == 0
-    model = load_model(run / "model.safetensors")
+    model = read_model(run / "model.safetensors")
     assert model.widths == WIDTHS
     assert model.info.lmbda == LMBDA
     assert model.info.training["step"] == 6
@@ -157,7 +157,7 @@ def test_the_seeds_commands_from_end_to_end(
     quick = ("--schedule_steps", "2", "--max-tries", "1", "--device", "cpu")
     assert run_seed(SEED_SCHEDULE, place, monkeypatch, *quick) == 0
     assert (run / "model.safetensors").read_bytes() == trained
-    assert load_model(run / "model_scheduled.safetensors").info.lmbda == (2048.0, 0.8 * 1024)
+    assert read_model(run / "model_scheduled.safetensors").info.lmbda == (2048.0, 0.8 * 1024)
     (place / "tuned.pth").write_bytes((run / "model_scheduled.safetensors").read_bytes())
     capsys.readouterr()
 
@@ -229,5 +229,5 @@ def test_a_stopped_training_saves_and_says_so(
         f"slimcae: stopped by SIGTERM: the state is saved in {tmp_path / 'run'}, "
         "the same command continues"
     )
-    step = load_model(tmp_path / "run" / "model.safetensors").info.training["step"]
+    step = read_model(tmp_path / "run" / "model.safetensors").info.training["step"]
     assert isinstance(step, int) and step >= 2

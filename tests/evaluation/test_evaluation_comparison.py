@@ -13,27 +13,27 @@ import numpy as np
 import pytest
 from fake_contenders import points
 from PIL import Image
-from slimcae.bench import plots
 
-from slimcae import drawing
 from slimcae.evaluation.bd_rate import METHOD, rate_at
 from slimcae.evaluation.comparison import bd_rates, format_bd_rates, format_table
 from slimcae.evaluation.measure import Seen
 from slimcae.evaluation.published import NAMES, published, why_not_kodak
 from slimcae.evaluation.results import read_json
 from slimcae.evaluation.writing import to_results, write_report
+from slimcae.plots import bench as plots
+from slimcae.plots import style
 from slimcae.plots.bench import colour_of, marker_of, plot_times
 
 
 @pytest.fixture(autouse=True)
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every figure that is written, at a low resolution."""
-    monkeypatch.setattr(drawing, "DOTS_PER_INCH", 60)
+    monkeypatch.setattr(style, "DOTS_PER_INCH", 60)
     found: list[Any] = []
 
     def save(figure: Any, path: Path) -> None:
         found.append(figure)
-        drawing.save(figure, path)
+        style.save(figure, path)
 
     monkeypatch.setattr(plots, "save", save)
     return found

@@ -6,14 +6,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import AvifImagePlugin, Image, JpegImagePlugin, features
-from slimcae.bench import codecs
 
 from conftest import smooth_pixels
 from slimcae.codec import Codec
 from slimcae.container import read_header
-from slimcae.evaluation import metrics
+from slimcae.evaluation import contenders, metrics
 from slimcae.evaluation.contenders import OurQualities, OurWidths, PillowCodec, pillow_codecs
-from slimcae.networks.slimcae import SlimCAE
+from slimcae.model.model import Model
 
 NAMES = [
     *("JPEG", "WebP", "JPEG 2000", "AVIF speed 6", "AVIF speed 8"),
@@ -88,14 +87,13 @@ def test_what_this_pillow_lacks_is_left_out_with_a_sentence(
 
 def test_without_the_plugin_jpeg_xl_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AvifImagePlugin, "DEFAULT_MAX_THREADS", 0)
-    monkeypatch.setattr(codecs, "find_spec", lambda name: None)
+    monkeypatch.setattr(contenders, "find_spec", lambda name: None)
     codecs_found, (sentence,) = pillow_codecs(1)
     assert [codec.name for codec in codecs_found] == NAMES[:-2]
     assert "[bench]" in sentence
 
 
-def test_ours_makes_whole_files_at_widths_and_qualities(tiny_model: SlimCAE) -> None:
-    tiny_model.update()
+def test_ours_makes_whole_files_at_widths_and_qualities(tiny_model: Model) -> None:
     codec = Codec(tiny_model)
     pixels = smooth_pixels(40, 56, 5)
     ours = OurWidths(codec)

@@ -8,8 +8,8 @@ import pytest
 from fake_codec import make_points
 from PIL import Image
 
-from slimcae import drawing
 from slimcae.evaluation.rd import RDPoint
+from slimcae.plots import style
 from slimcae.plots.evaluation import SIZE_INCHES, plot_all
 
 ONE = ["psnr", "mse", "bpp", "msssim", "msssim_db", "rd_psnr", "rd_msssim_db"]
@@ -23,7 +23,7 @@ BLUE, VERMILION = (0, 114, 178), (213, 94, 0)
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawing, "DOTS_PER_INCH", 100)
+    monkeypatch.setattr(style, "DOTS_PER_INCH", 100)
 
 
 @pytest.fixture

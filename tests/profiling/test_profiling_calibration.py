@@ -1,5 +1,6 @@
 """Calibration: a line through times of a clock that the test drives, and through real ones."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,15 @@ from hypothesis import strategies as st
 from slimcae.codec import Codec
 from slimcae.errors import ConfigError
 from slimcae.model.config import ModelInfo
-from slimcae.networks.slimcae import SlimCAE
+from slimcae.model.model import Model
 from slimcae.profiling.calibration import fit, measure, texture
 
 PIXELS = [100_000, 400_000, 1_500_000]
 
 
 @pytest.fixture
-def codec(tiny_model: SlimCAE) -> Codec:
-    tiny_model.update()
-    tiny_model.info = ModelInfo("tiny", "7")
-    return Codec(tiny_model)
+def codec(tiny_model: Model) -> Codec:
+    return Codec(replace(tiny_model, info=ModelInfo("tiny", "7")))
 
 
 @given(st.floats(0, 1000), st.floats(0.01, 1e4))

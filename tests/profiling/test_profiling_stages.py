@@ -7,9 +7,8 @@ import pytest
 
 from conftest import smooth_pixels
 from slimcae.codec import Codec
-from slimcae.coding.coder import SymbolCoder
-from slimcae.model.quality import Point
-from slimcae.networks.slimcae import SlimCAE
+from slimcae.coding.entropy_models import TablesModel
+from slimcae.model.model import Model
 from slimcae.profiling import Stages, stage_seconds
 
 COST = {"residuals": 7.0, "pixels": 11.0, "encode": 3.0, "decode": 5.0, "check": 2.0}
@@ -17,8 +16,7 @@ COST = {"residuals": 7.0, "pixels": 11.0, "encode": 3.0, "decode": 5.0, "check":
 
 
 @pytest.fixture
-def codec(tiny_model: SlimCAE) -> Codec:
-    tiny_model.update()
+def codec(tiny_model: Model) -> Codec:
     return Codec(tiny_model, tile_side=64)
 
 
@@ -39,7 +37,7 @@ def drive(monkeypatch: pytest.MonkeyPatch, codec: Codec) -> None:
     for name in ("residuals", "pixels"):
         slow(type(codec.transforms), name, name)
     for name in ("encode", "decode"):
-        slow(SymbolCoder, name, name)
+        slow(TablesModel, name, name)
     slow(codec.__class__, "_check_model", "check")  # once, when decompressing
 
 
@@ -51,19 +49,15 @@ def test_parts_are_clocked_within_the_calls(codec: Codec, monkeypatch: pytest.Mo
     assert (encode.rest, decode.rest) == (0.0, 2.0)
 
 
-def test_every_tile_counts(codec: Codec) -> None:
+def test_every_tile_counts(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, ...]] = []
-    original = codec.coder(Point(12, 0))
+    original = TablesModel.encode
 
-    class Listening:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(original, name)
+    def listening(model: TablesModel, symbols: np.ndarray, step: int) -> bytes:
+        seen.append(symbols.shape)
+        return original(model, symbols, step)
 
-        def encode(self, symbols: np.ndarray) -> bytes:
-            seen.append(symbols.shape)
-            return original.encode(symbols)
-
-    codec.coder = lambda point: Listening()  # type: ignore[assignment,return-value]
+    monkeypatch.setattr(TablesModel, "encode", listening)
     encode, decode = stage_seconds(codec, smooth_pixels(70, 90, 1), 12)
     assert seen == [(12, 4, 4), (12, 4, 2), (12, 1, 4), (12, 1, 2)]
     for stages in (encode, decode):
@@ -72,7 +66,7 @@ def test_every_tile_counts(codec: Codec) -> None:
 
 
 def test_the_codec_stays_as_it_was(codec: Codec) -> None:
-    transforms, coder = codec.transforms, codec.coder
+    transforms, model = codec.transforms, codec.model
     stage_seconds(codec, smooth_pixels(32, 32, 2), 4)
     assert codec.transforms is transforms
-    assert codec.coder is coder
+    assert codec.model is model

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import save_tiny_model
+from command_line import ARCHITECTURE, save_tiny_model
 from PIL import Image
 
-from slimcae import drawing
 from slimcae.codec import load
 from slimcae.container import read_header
 from slimcae.errors import ConfigError
-from slimcae.model.cost import decoder_macs, decoder_memory, parameters
+from slimcae.model.cost import decoder_memory
+from slimcae.plots import style
 from slimcae.plots.profile import plot_complexity
 from slimcae.profiling import Complexity, PeakMemory, Stages, complexity, memory, peak_memory, table
 
@@ -56,11 +56,13 @@ def test_the_median_round_counts(model: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (wide.width, narrow.width) == (12, 8)
     assert wide.encode == Stages(2.0, 1.0, 0.25)
     assert narrow.decode == Stages(10.0, 0.5, 1.25)
-    assert wide.parameters == parameters(12)
-    assert wide.decoder_macs == decoder_macs(12)
+    assert wide.parameters == ARCHITECTURE.parameters(12)
+    assert wide.decoder_macs == ARCHITECTURE.decoder_macs(12)
     assert (wide.pixels, wide.memory) == (32 * 48, None)
     picture = Image.fromarray(np.zeros((32, 48, 3), np.uint8))
-    assert narrow.decoder_estimate == decoder_memory(read_header(codec.compress(picture, 8)))
+    assert narrow.decoder_estimate == decoder_memory(
+        ARCHITECTURE, read_header(codec.compress(picture, 8))
+    )
     with pytest.raises(ConfigError, match="--repeats 0"):
         complexity(codec, model, 0)
 
@@ -107,12 +109,12 @@ def test_no_memory_where_the_system_does_not_tell(
 def test_the_plot_shows_bars_as_long_as_the_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawing, "DOTS_PER_INCH", 60)
+    monkeypatch.setattr(style, "DOTS_PER_INCH", 60)
     figures: list[Any] = []
 
     def save(figure: Any, path: Path) -> None:
         figures.append(figure)
-        drawing.save(figure, path)
+        style.save(figure, path)
 
     monkeypatch.setattr("slimcae.plots.profile.save", save)
     rows = [row(8).to_dict(), row(12, decode=Stages(0.2, 0.25, 0.02)).to_dict()]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from slimcae.networks.checkpoint import load_model, save_model
 from starlette.testclient import TestClient
 from tiny_codec import LMBDA, make_model
 
 from conftest import smooth_pixels
 from slimcae.codec import Codec
 from slimcae.model.config import ModelInfo
+from slimcae.model.file import read_model, write_model
 from slimcae.studio import Limits, create_app
 
 LIMITS = Limits(max_bytes=200_000, max_pixels=100_000, held_photos=4)
@@ -27,13 +27,13 @@ def png(height: int = 48, width: int = 64, seed: int = 0) -> bytes:
 @pytest.fixture(scope="session")
 def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("studio") / "tiny.safetensors"
-    save_model(path, make_model(1), ModelInfo("tiny", "1", LMBDA))
+    write_model(path, make_model(1, ModelInfo("tiny", "1", LMBDA)))
     return path
 
 
 @pytest.fixture(scope="session")
 def tiny(tiny_path: Path) -> Codec:
-    return Codec(load_model(tiny_path))
+    return Codec(read_model(tiny_path))
 
 
 @pytest.fixture(scope="session")

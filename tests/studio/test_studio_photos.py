@@ -11,10 +11,10 @@ from starlette.testclient import TestClient
 from studio_app import LIMITS, client, png, tiny, tiny_path
 
 from conftest import smooth_pixels
-from slimcae import cost
 from slimcae.codec import Codec
 from slimcae.container import read_header
 from slimcae.evaluation import metrics
+from slimcae.model.cost import decoder_memory
 from slimcae.studio import fidelity
 from slimcae.studio.curve import coarse_to_fine
 from slimcae.studio.rivals import nearest_quality
@@ -30,7 +30,7 @@ def photo(client: TestClient) -> str:
 
 
 def test_a_version_is_what_the_codec_makes(client: TestClient, tiny: Codec, photo: str) -> None:
-    original = Image.open(BytesIO(PICTURE))
+    original, architecture = Image.open(BytesIO(PICTURE)), tiny.model.architecture
     for width, step in ((12, 0), (4, 7), (12, 3), (12, 0)):
         data = tiny.compress(original, width, step=step)
         decoded = tiny.decompress(data)
@@ -45,24 +45,24 @@ def test_a_version_is_what_the_codec_makes(client: TestClient, tiny: Codec, phot
         pixels = np.asarray(original), np.asarray(decoded)
         assert figures["psnr"] == pytest.approx(metrics.psnr(*pixels), abs=1e-9)
         assert figures["ms_ssim"] == pytest.approx(metrics.ms_ssim(*pixels), abs=1e-9)
-        assert figures["decoder_macs"] == cost.decoder_macs(width) * 176 * 208
-        assert figures["decoder_memory"] == cost.decoder_memory(read_header(data))
+        assert figures["decoder_macs"] == architecture.decoder_macs(width) * 176 * 208
+        assert figures["decoder_memory"] == decoder_memory(architecture, read_header(data))
         assert figures["encode_ms"] > figures["analysis_ms"] > 0 < figures["decode_ms"]
 
 
 def test_the_analysis_runs_once_per_width(
     client: TestClient, photo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slimcae.codec.tiled import Transforms
+    from slimcae.codec.tiled import TiledTransforms
 
     ran = []
-    residuals = Transforms.residuals
+    residuals = TiledTransforms.residuals
 
-    def counted(self: Transforms, pixels: Any, tile: Any, width: int) -> Any:
+    def counted(self: TiledTransforms, pixels: Any, tile: Any, width: int) -> Any:
         ran.append(width)
         return residuals(self, pixels, tile, width)
 
-    monkeypatch.setattr(Transforms, "residuals", counted)
+    monkeypatch.setattr(TiledTransforms, "residuals", counted)
     for step in (0, 5, 9):
         for width in (8, 4):
             client.get(f"/photos/{photo}/version", params={"width": width, "step": step})

@@ -12,7 +12,6 @@ from studio_app import client, png, tiny, tiny_path
 
 from slimcae.codec import Codec
 from slimcae.container import read_header
-from slimcae.model.cost import decoder_macs
 
 PICTURE = png()
 
@@ -76,8 +75,9 @@ def test_models_with_their_points(client: TestClient, tiny: Codec) -> None:
     first, shipped = offer["models"]
     assert first["name"] == "tiny@1"
     assert not first["measured"] and shipped["measured"]
+    macs = tiny.model.architecture.decoder_macs
     assert first["widths"] == [
-        {"width": width, "decoder_macs_per_pixel": decoder_macs(width)} for width in tiny.widths
+        {"width": width, "decoder_macs_per_pixel": macs(width)} for width in tiny.widths
     ]
     assert len(shipped["points"]) == len(shipped["widths"]) * 31
     rates = [point["bpp"] for point in shipped["ladder"]]

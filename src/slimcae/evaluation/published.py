@@ -7,7 +7,7 @@ from pathlib import Path
 from slimcae.evaluation.measure import Seen
 from slimcae.evaluation.results import Results, read_json
 
-FOLDER = Path(__file__).parent / "published" / "kodak"
+FOLDER = Path(__file__).parent / "published_curves" / "kodak"
 NAMES = {
     "vtm": "VVC (VTM)",
     "bpg_444_x265_ycbcr": "BPG",

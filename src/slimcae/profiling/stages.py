@@ -38,7 +38,11 @@ def stage_seconds(codec: Codec, pixels: NDArray[np.uint8], width: int) -> tuple[
     network, coder = _Clock(), _Clock()
     entropy_model = _clocked(codec.model.entropy_model(width), ("encode", "decode"), coder)
     timed = copy(codec)
-    timed.model = replace(codec.model, entropy_models={width: entropy_model})
+    timed.model = replace(
+        codec.model, entropy_models={**codec.model.entropy_models, width: entropy_model}
+    )
+    for each in codec.widths:
+        timed.model.fingerprint(each)  # computed once per model: no part of a call
     timed.transforms = _clocked(codec.transforms, ("residuals", "pixels"), network)
     picture = Picture(pixels)
 
