@@ -11,14 +11,17 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from slimcae.networks.checkpoint import fingerprint, load_model, save_model
 from torch import Tensor
 
-from slimcae.coding.activity import ARRAYS, Contexts, independent, to_arrays
+from conftest import contexts_of
+from slimcae.coding.activity import ARRAYS, Contexts, independent
+from slimcae.coding.entropy_models import TablesModel
 from slimcae.coding.tables import from_counts
 from slimcae.errors import ModelError
 from slimcae.model.config import GDN_VARIANTS, GDNVariant, ModelInfo, SlimCAEConfig
-from slimcae.networks.bottleneck import EntropyBottleneck
+from slimcae.model.file import halved, read_model, write_model
+from slimcae.model.model import Model
+from slimcae.networks.conversion import to_model
 from slimcae.networks.slimcae import SlimCAE
 
 INFO = ModelInfo("tiny", "7", (10.5, 0.1, 3e-5), {"step": 7, "cache_gb": None})
@@ -28,7 +31,7 @@ INFO = ModelInfo("tiny", "7", (10.5, 0.1, 3e-5), {"step": 7, "cache_gb": None})
 def saved_once(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("saved") / "model"
     torch.manual_seed(0)
-    save_model(path, SlimCAE(SlimCAEConfig((12, 8, 4))), INFO)
+    write_model(path, to_model(SlimCAE(SlimCAEConfig((12, 8, 4))), INFO))
     return path.read_bytes()
 
 
@@ -53,7 +56,7 @@ def rewrite(path: Path, metadata: Any, tensors: dict[str, Tensor]) -> None:
 
 def assert_refused(path: Path, *words: str) -> None:
     with pytest.raises(ModelError) as caught:
-        load_model(path)
+        read_model(path)
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 400
@@ -64,64 +67,60 @@ def assert_refused(path: Path, *words: str) -> None:
 @pytest.mark.parametrize("variant", GDN_VARIANTS)
 def test_a_round_trip_is_exact(tmp_path: Path, variant: GDNVariant) -> None:
     torch.manual_seed(5)
-    model = SlimCAE(SlimCAEConfig((6, 3, 2), variant))
-    save_model(tmp_path / "m", model, INFO)
-    loaded = load_model(tmp_path / "m")
+    model = to_model(SlimCAE(SlimCAEConfig((6, 3, 2), variant)), INFO)
+    write_model(tmp_path / "m", model)
+    loaded = read_model(tmp_path / "m")
     assert loaded.config == model.config
     assert loaded.info == INFO
-    assert not loaded.training
-    state, expected = loaded.state_dict(), model.state_dict()
-    assert list(state) == list(expected)
-    for name, tensor in expected.items():
-        assert torch.equal(state[name], tensor), name
+    assert loaded.steps == model.steps
+    assert loaded.tensors.keys() == model.tensors.keys()
+    for name, tensor in model.tensors.items():
+        assert loaded.tensors[name].dtype == np.float32
+        assert np.array_equal(loaded.tensors[name], tensor), name
     for width in (6, 3, 2):
-        ours, theirs = (to_arrays(m.tables[width]) for m in (loaded, model))
+        ours, theirs = (m.entropy_model(width).to_arrays() for m in (loaded, model))
         assert all(np.array_equal(ours[key], theirs[key]) for key in theirs)
-        assert fingerprint(loaded, width) == fingerprint(model, width)
-    x = torch.rand(1, 3, 32, 32)
-    with torch.no_grad():
-        assert torch.equal(loaded(x, 3)["x_hat"], model.eval()(x, 3)["x_hat"])
+        assert loaded.fingerprint(width) == model.fingerprint(width)
 
 
-def test_a_loaded_model_can_be_trained_on(saved: Path) -> None:
-    model = load_model(saved)
-    model.train()(torch.rand(1, 3, 32, 32), 4)["x_hat"].sum().backward()
-    assert all(p.requires_grad for p in model.parameters())
-    assert not model.entropy_bottleneck(4).medians.requires_grad
-
-
-def test_half_files_hold_what_the_tables_were_built_from(
-    tmp_path: Path, tiny_model: SlimCAE
-) -> None:
+def test_half_files_hold_the_rounded_model(tmp_path: Path, tiny_model: Model) -> None:
     full, half, again = (tmp_path / name for name in ("full", "half", "again"))
-    save_model(full, tiny_model, INFO)
-    unrounded = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
-    save_model(half, tiny_model, INFO, half=True)
+    write_model(full, tiny_model)
+    write_model(half, halved(tiny_model), half=True)
     assert half.stat().st_size < full.stat().st_size
     tensors = contents(half)[1]
     kernels = {name for name, tensor in tensors.items() if tensor.dtype == torch.float16}
     assert "g_a.conv1.weight" in kernels
     assert "g_s.igdn1.norms.12.gamma" in kernels
     assert not any("bias" in name or "entropy" in name for name in kernels)
-    loaded = load_model(half)
-    for name, tensor in loaded.state_dict().items():
-        rounded = unrounded[name].half().float() if name in kernels else unrounded[name]
-        assert torch.equal(tensor, rounded), name
-        assert torch.equal(tensor, tiny_model.state_dict()[name]), name
-        assert tensor.dtype == torch.float32
-    save_model(again, loaded, INFO, half=True)
+    loaded = read_model(half)
+    for name, array in loaded.tensors.items():
+        expected = torch.from_numpy(tiny_model.tensors[name])
+        if name in kernels:
+            expected = expected.half().float()
+        assert torch.equal(torch.from_numpy(array), expected), name
+        assert array.dtype == np.float32
+    write_model(again, loaded, half=True)
     assert again.read_bytes() == half.read_bytes()
-    save_model(again, loaded, INFO)  # stored otherwise, the same numbers
+    write_model(again, loaded)  # stored otherwise, the same numbers
     assert contents(again)[0]["fingerprints"] == contents(half)[0]["fingerprints"]
 
 
+def test_a_model_that_float16_lacks_is_not_written_as_half(saved: Path) -> None:
+    """Else the file would hold another model than its fingerprints say."""
+    before = saved.read_bytes()
+    with pytest.raises(ModelError, match=r"g_a\.conv1\.weight .*float16"):
+        write_model(saved, read_model(saved), half=True)
+    assert saved.read_bytes() == before
+
+
 def test_saving_what_was_loaded_gives_the_same_file(saved: Path, tmp_path: Path) -> None:
-    save_model(tmp_path / "again", load_model(saved), INFO)
+    write_model(tmp_path / "again", read_model(saved))
     assert (tmp_path / "again").read_bytes() == saved.read_bytes()
 
 
-def test_metadata_is_the_documented_json(tmp_path: Path, tiny_model: SlimCAE) -> None:
-    save_model(tmp_path / "model", tiny_model, INFO)
+def test_metadata_is_the_documented_json(tmp_path: Path, tiny_model: Model) -> None:
+    write_model(tmp_path / "model", replace(tiny_model, info=INFO))
     metadata, tensors = contents(tmp_path / "model")
     assert metadata == {
         "format": 3,
@@ -131,7 +130,7 @@ def test_metadata_is_the_documented_json(tmp_path: Path, tiny_model: SlimCAE) ->
         "steps": list(tiny_model.steps),
         "quality": None,
         "lmbda": [10.5, 0.1, 3e-5],
-        "fingerprints": {str(w): fingerprint(tiny_model, w).hex() for w in (12, 8, 4)},
+        "fingerprints": {str(w): tiny_model.fingerprint(w).hex() for w in (12, 8, 4)},
         "training": {"step": 7, "cache_gb": None},
     }
     assert all(len(print_) == 16 for print_ in metadata["fingerprints"].values())
@@ -140,58 +139,45 @@ def test_metadata_is_the_documented_json(tmp_path: Path, tiny_model: SlimCAE) ->
     assert tensors["contexts.8.choice"].shape == (len(tiny_model.steps), 8, 1)
 
 
-def test_measured_quality_comes_back(tmp_path: Path, tiny_model: SlimCAE) -> None:
-    tiny_model.steps = (1.0, 1.5)
+def test_measured_quality_comes_back(tmp_path: Path, tiny_network: SlimCAE) -> None:
     quality: dict[int, tuple[tuple[float, float], ...]] = {
         12: ((1.0, 30.0), (0.7, 29.0)),
         8: ((0.5, 28.0), (0.4, 27.0)),
         4: ((0.2, 25.5),) * 2,
     }
-    save_model(tmp_path / "model", tiny_model, replace(INFO, quality=quality))
+    info = replace(INFO, quality=quality)
+    write_model(tmp_path / "model", to_model(tiny_network, info, steps=(1.0, 1.5)))
     assert contents(tmp_path / "model")[0]["quality"] == {
         "bpp": {"12": [1.0, 0.7], "8": [0.5, 0.4], "4": [0.2, 0.2]},
         "psnr": {"12": [30.0, 29.0], "8": [28.0, 27.0], "4": [25.5, 25.5]},
     }
-    loaded = load_model(tmp_path / "model")
+    loaded = read_model(tmp_path / "model")
     assert loaded.info.quality == quality
     assert loaded.steps == (1.0, 1.5)
 
 
-def test_fitted_tables_are_kept_on_request(tmp_path: Path, tiny_model: SlimCAE) -> None:
-    tiny_model.steps = (1.0,)
-    tiny_model.update()
-    fitted = from_counts(np.zeros(4, np.int32), [np.full(2, 2**23, np.int32)] * 4)
-    tiny_model.tables[4] = (independent(fitted),)
-    save_model(tmp_path / "kept", tiny_model, INFO, keep_tables=True)
-    (found,) = load_model(tmp_path / "kept").tables[4]
-    assert found.tables.counts.tolist() == [2**23] * 8
-    save_model(tmp_path / "built", tiny_model, INFO)
-    (found,) = load_model(tmp_path / "built").tables[4]
-    assert found.tables.counts.tolist() != [2**23] * 8
+def with_entropy_model(model: Model, width: int, entropy_model: TablesModel) -> Model:
+    return replace(model, entropy_models={**model.entropy_models, width: entropy_model})
 
 
-def test_loading_builds_no_tables(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(*_: object) -> None:
-        raise AssertionError("tables were computed while loading")
-
-    for owner, name in (
-        (SlimCAE, "update"),
-        (EntropyBottleneck, "probabilities"),
-        (EntropyBottleneck, "quantile"),
-        (EntropyBottleneck, "update_medians"),
-    ):
-        monkeypatch.setattr(owner, name, forbidden)
-    assert set(load_model(saved).tables) == {12, 8, 4}
+def test_fitted_tables_are_kept(tmp_path: Path, tiny_network: SlimCAE) -> None:
+    model = to_model(tiny_network, steps=(1.0,))
+    tables = from_counts(np.zeros(4, np.int32), [np.full(2, 2**23, np.int32)] * 4)
+    fitted = with_entropy_model(model, 4, TablesModel((independent(tables),)))
+    for name, each in (("fitted", fitted), ("built", model)):
+        write_model(tmp_path / name, each)
+        (found,) = contexts_of(read_model(tmp_path / name), 4)
+        assert (found.tables.counts.tolist() == [2**23] * 8) == (name == "fitted")
 
 
 @pytest.mark.parametrize("name", ["model.pth", "weights", "photo.png", "a b.SafeTensors"])
 def test_names_do_not_matter(saved: Path, name: str) -> None:
-    assert load_model(saved.rename(saved.with_name(name))).info == INFO
+    assert read_model(saved.rename(saved.with_name(name))).info == INFO
 
 
 def test_a_path_may_be_text(saved: Path) -> None:
-    """`slimcae.load_model` is public, and people type paths as text."""
-    assert load_model(str(saved)).info == INFO
+    """People type paths as text."""
+    assert read_model(str(saved)).info == INFO
 
 
 class Evil:
@@ -378,37 +364,40 @@ def test_metadata_that_are_no_object_are_foreign(saved: Path, text: str) -> None
     assert_refused(saved, "not a slimcae model file")
 
 
-def test_a_model_with_broken_weights_is_not_written(saved: Path, tiny_model: SlimCAE) -> None:
+def changed(model: Model, name: str, place: int, value: float) -> Model:
+    """Return a model of which one number is another."""
+    tensor = model.tensors[name].copy()
+    tensor.reshape(-1)[place] = value
+    return replace(model, tensors={**model.tensors, name: tensor})
+
+
+def test_a_model_with_broken_weights_is_not_written(saved: Path, tiny_model: Model) -> None:
     before = saved.read_bytes()
-    with torch.no_grad():
-        tiny_model.g_a.conv2.weight[0, 0, 0, 0] = float("nan")
+    broken = changed(tiny_model, "g_a.conv2.weight", 0, float("nan"))
     with pytest.raises(ModelError, match=r"g_a\.conv2\.weight has values that are not finite"):
-        save_model(saved, tiny_model, INFO)
+        write_model(saved, broken)
     assert saved.read_bytes() == before
 
 
-def test_kernels_too_large_for_half_are_refused(saved: Path, tiny_model: SlimCAE) -> None:
-    with torch.no_grad():
-        tiny_model.g_a.conv2.weight[0, 0, 0, 0] = 1e6
+def test_kernels_too_large_for_half_are_refused(saved: Path, tiny_model: Model) -> None:
     before = saved.read_bytes()
-    with pytest.raises(ModelError):
-        save_model(saved, tiny_model, INFO, half=True)
+    large = changed(tiny_model, "g_a.conv2.weight", 0, 1e6)
+    with pytest.raises(ModelError, match=r"g_a\.conv2\.weight has values that are not finite"):
+        write_model(saved, halved(large), half=True)
     assert saved.read_bytes() == before
 
 
 def test_a_failing_write_leaves_the_old_file(
-    saved: Path, tiny_model: SlimCAE, monkeypatch: pytest.MonkeyPatch
+    saved: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = saved.read_bytes()
-    with torch.no_grad():
-        tiny_model.g_a.conv2.weight.add_(1)
 
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        save_model(saved, tiny_model, INFO)
+        write_model(saved, tiny_model)
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 
@@ -416,19 +405,15 @@ def test_a_failing_write_leaves_the_old_file(
 @pytest.mark.parametrize("variant", GDN_VARIANTS)
 def test_fingerprints_follow_what_their_width_uses(variant: GDNVariant) -> None:
     torch.manual_seed(6)
-    model = SlimCAE(SlimCAEConfig((5, 3, 2), variant))
-    model.update()
-    prints = {w: fingerprint(model, w) for w in model.widths}
+    model = to_model(SlimCAE(SlimCAEConfig((5, 3, 2), variant)))
+    prints = {w: model.fingerprint(w) for w in model.widths}
     assert len(set(prints.values())) == 3
     assert all(len(value) == 8 for value in prints.values())
-    for name, tensor in model.state_dict().items():
+    for name, tensor in model.tensors.items():
         own = [w for w in model.widths if f"norms.{w}." in name or f"necks.{w}." in name]
         for place in (0, -1):  # the first entry belongs to all widths, the last to the widest
-            flat = tensor.view(-1)
-            old = flat[place].clone()
-            flat[place] += 0.5
-            changed = {w for w in model.widths if fingerprint(model, w) != prints[w]}
-            flat[place] = old
+            other = changed(model, name, place, tensor.flat[place] + 0.5)
+            moved = {w for w in model.widths if other.fingerprint(w) != prints[w]}
             if own and (variant == "switchable" or "necks" in name):
                 expected = set(own)
             elif name.endswith(("_scale", "_bias")) and "gdn" in name:  # one number per width
@@ -437,22 +422,21 @@ def test_fingerprints_follow_what_their_width_uses(variant: GDNVariant) -> None:
                 expected = set(model.widths)
             else:
                 expected = set(model.widths) if place == 0 else {5}
-            assert changed == expected, (name, place)
+            assert moved == expected, (name, place)
 
 
-def test_fingerprints_follow_the_tables(tiny_model: SlimCAE) -> None:
-    tiny_model.update()
-    before = {w: fingerprint(tiny_model, w) for w in tiny_model.widths}
-    counts = tiny_model.tables[8][-1].tables.of(3)
+def test_fingerprints_follow_the_tables(tiny_model: Model) -> None:
+    before = {w: tiny_model.fingerprint(w) for w in tiny_model.widths}
+    plain = contexts_of(tiny_model, 8)
+    counts = plain[-1].tables.of(3)
     counts[0] += 1
     counts[1] -= 1
-    changed = {w for w in tiny_model.widths if fingerprint(tiny_model, w) != before[w]}
-    assert changed == {8}
+    other = replace(tiny_model)  # without what is known of it
+    assert {w for w in other.widths if other.fingerprint(w) != before[w]} == {8}
     counts[0] -= 1
     counts[1] += 1
-    plain = tiny_model.tables[8]
     for groups, thresholds, classes in (((3, 5), [[], []], 1), ((8,), [[7]], 2), ((8,), [[9]], 2)):
-        tiny_model.tables[8] = tuple(
+        steps = tuple(
             Contexts(
                 contexts.tables,
                 groups,
@@ -461,24 +445,23 @@ def test_fingerprints_follow_the_tables(tiny_model: SlimCAE) -> None:
             )
             for contexts in plain
         )
-        found = fingerprint(tiny_model, 8)
+        found = with_entropy_model(tiny_model, 8, TablesModel(steps)).fingerprint(8)
         assert found not in before.values()
         before[len(before)] = found  # all of them differ
-    tiny_model.tables[8] = plain
-    tiny_model.steps = (*tiny_model.steps[:-1], 99.0)
-    assert all(fingerprint(tiny_model, w) != before[w] for w in tiny_model.widths)
+    coarser = replace(tiny_model, steps=(*tiny_model.steps[:-1], 99.0))
+    assert all(coarser.fingerprint(w) != before[w] for w in coarser.widths)
 
 
 def test_fingerprints_are_the_same_on_every_machine() -> None:
     """Pinned, for weights and tables that no machine can round differently."""
-    model = SlimCAE(SlimCAEConfig((2, 1)))
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            p.fill_(0.25 + len(name) / 64)
-    model.steps = (1.0, 0.5)
-    model.update()
+    names = to_model(SlimCAE(SlimCAEConfig((2, 1)))).tensors
+    entropy_models = {}
     for width in (2, 1):  # table counts come from exp and tanh: not part of what is pinned
         table = from_counts(np.zeros(width, np.int32), [np.full(2, 2**23, np.int32)] * width)
-        model.tables[width] = (independent(table), independent(table))
-        model.entropy_bottleneck(width).medians.fill_(0.5)
-    assert [fingerprint(model, w).hex() for w in (2, 1)] == ["c9a6b30998400d8f", "37ca86661a001722"]
+        entropy_models[width] = TablesModel((independent(table), independent(table)))
+    tensors = {
+        name: np.full_like(tensor, 0.5 if name.endswith("medians") else 0.25 + len(name) / 64)
+        for name, tensor in names.items()
+    }
+    model = Model(SlimCAEConfig((2, 1)), tensors, entropy_models, (1.0, 0.5))
+    assert [model.fingerprint(w).hex() for w in (2, 1)] == ["c9a6b30998400d8f", "37ca86661a001722"]

@@ -81,9 +81,9 @@ def test_what_may_be_absent_is_none(place: Path) -> None:
     assert (header.lmbda, header.quality) == (None, None)
 
 
-def test_a_file_that_safetensors_wrote(place: Path, tiny_model: SlimCAE) -> None:
+def test_a_file_that_safetensors_wrote(place: Path, tiny_network: SlimCAE) -> None:
     """Tensors of all the kinds that a model has, in the library's own order and padding."""
-    tensors = dict(tiny_model.state_dict())
+    tensors = dict(tiny_network.state_dict())
     tensors["g_a.conv1.weight"] = tensors["g_a.conv1.weight"].half()
     tensors["tables.8.counts"] = torch.zeros(7, dtype=torch.int32)
     facts = described(
@@ -94,7 +94,7 @@ def test_a_file_that_safetensors_wrote(place: Path, tiny_model: SlimCAE) -> None
     )
     safetensors.torch.save_file(tensors, place, metadata={"slimcae": json.dumps(facts)})
     header = read_model_header(place)
-    assert header.parameters == sum(p.numel() for p in tiny_model.parameters())
+    assert header.parameters == sum(p.numel() for p in tiny_network.parameters())
     assert header.bytes == place.stat().st_size
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from model_files import described, forge_model, save_forged
-from slimcae import models, user_folders
+from slimcae import user_folders
 from slimcae.container import Header
 from slimcae.errors import BitstreamError, ConfigError, ModelError
+from slimcae.model import registry
 from slimcae.model.registry import (
     add_model,
     find_model,
@@ -43,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SLIMCAE_MODELS", str(tmp_path / "models"))
     main = {"12": "aa" * 8, "8": "bb" * 8}
     shipped = save_forged(tmp_path / "main", name="main", version="0.9", fingerprints=main)
-    monkeypatch.setattr(models, "shipped_model", lambda: shipped)
+    monkeypatch.setattr(registry, "shipped_model", lambda: shipped)
     (tmp_path / "models").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path / "models"

@@ -61,17 +61,18 @@ def write_model(path: Path, model: Model, *, half: bool = False) -> None:
     half: store kernels and γ as float16, which must have them exactly (`halved`).
 
     Raises:
-        ModelError: weights that are not finite.
+        ModelError: weights that are not finite, or with `half` are not those of float16.
         OSError: the file cannot be written.
     """
-    for name, tensor in model.tensors.items():
-        if not np.isfinite(tensor).all():
-            raise ModelError(f"{path} was not written: {name} has values that are not finite")
     large = _large(model) if half else ()
-    arrays: dict[str, NDArray[Any]] = {
-        name: np.ascontiguousarray(tensor.astype(np.float16) if name in large else tensor)
-        for name, tensor in model.tensors.items()
-    }
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, tensor in model.tensors.items():
+        stored = _to_half(tensor) if name in large else tensor
+        if not np.isfinite(stored).all():
+            raise ModelError(f"{path} was not written: {name} has values that are not finite")
+        if not np.array_equal(stored, tensor):  # the fingerprints would be another model's
+            raise ModelError(f"{path} was not written: {name} has values that float16 lacks")
+        arrays[name] = np.ascontiguousarray(stored)
     for width, entropy_model in model.entropy_models.items():
         for key, array in entropy_model.to_arrays().items():
             arrays[_of_width(key, width)] = np.ascontiguousarray(array)
@@ -94,7 +95,7 @@ def halved(model: Model) -> Model:
     """Return a model whose kernels and γ are rounded to numbers that float16 has."""
     large = _large(model)
     tensors = {
-        name: tensor.astype(np.float16).astype(np.float32) if name in large else tensor
+        name: _to_half(tensor).astype(np.float32) if name in large else tensor
         for name, tensor in model.tensors.items()
     }
     return replace(model, tensors=tensors)
@@ -104,6 +105,12 @@ def _large(model: Model) -> frozenset[str]:
     """The tensors that make a model file large."""
     shapes = model.architecture.tensors()
     return frozenset(name for name, shape in shapes.items() if len(shape) > 1)
+
+
+def _to_half(tensor: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Round to float16; what is too large becomes infinite."""
+    with np.errstate(over="ignore"):
+        return tensor.astype(np.float16)
 
 
 def _of_width(key: str, width: int) -> str:
