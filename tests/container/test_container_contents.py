@@ -62,8 +62,9 @@ def test_any_contents_come_back(
     contents = Contents(HEADER, tiles, alpha, profile, exif, xmp)
     data = container.write(contents)
     assert container.read(data) == contents
-    extras = container.overhead(HEADER, alpha, profile, exif, xmp)
-    assert extras + sum(map(len, tiles)) == len(data)
+    chunks = container.pack_chunks(alpha=alpha, icc_profile=profile, exif=exif, xmp=xmp)
+    assert container.overhead(HEADER, chunks) + sum(map(len, tiles)) == len(data)
+    assert container.assemble(HEADER, tiles, chunks) == data
     assert container.write(container.read(data)) == data
 
 

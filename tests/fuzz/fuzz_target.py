@@ -74,7 +74,10 @@ def check_file(data: bytes) -> bool:
     written = container.write(contents)
     assert container.read(written) == contents
     assert container.write(container.read(written)) == written
-    assert container.overhead(header, *extras) == len(written) - sizes["tiles"]
+    alpha, icc_profile, exif, xmp = extras
+    chunks = container.pack_chunks(alpha=alpha, icc_profile=icc_profile, exif=exif, xmp=xmp)
+    assert container.overhead(header, chunks) == len(written) - sizes["tiles"]
+    assert container.assemble(header, contents.tiles, chunks) == written
     if sizes.keys() <= {"header", "ALPH", "tiles"}:
         assert written == data
     check_streams(contents)

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from slimcae.networks.checkpoint import load_model
 
 import slimcae
 from conftest import HANG, wait_until
+from slimcae.model.file import read_model
 
 ROOT = Path(slimcae.__file__).parents[2]
 RECIPE = Path(__file__).parents[2] / "recipes" / "train.sh"
@@ -79,11 +79,11 @@ def test_the_recipe_is_stopped_and_goes_on_to_its_end(tmp_path: Path, picture_fo
     assert steps_of(runs / "all") == list(range(1, stopped + 3))
     stages = [line.partition("recipe: ")[2] for line in said.splitlines() if "recipe: " in line]
     assert stages == ["all", "lambda", "tuned", "decoder", "fit"]
-    fitted = load_model(runs / "fitted.safetensors")
+    fitted = read_model(runs / "fitted.safetensors")
     assert fitted.info.lmbda == (100.0, 80.0)  # one try, κ = 0.8
     assert fitted.info.quality is not None
     assert fitted.info.training["stage"] == "decoder"
-    tuned = load_model(runs / "tuned")
+    tuned = read_model(runs / "tuned")
     assert tuned.info.training["learning_rate"] == pytest.approx(5e-4 / 3, rel=1e-4)
     with started(picture_folder, runs, LARGE) as process:  # what is done is not done again
         _, said = process.communicate(timeout=HANG)

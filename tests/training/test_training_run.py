@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from slimcae.networks.checkpoint import load_model, save_model
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import slimcae
 from conftest import HANG, wait_until
 from slimcae.errors import ConfigError, ModelError, TrainingError
 from slimcae.model.config import ModelInfo, SlimCAEConfig
+from slimcae.model.file import read_model
+from slimcae.model.header import read_model_header
+from slimcae.networks.conversion import load_network, save_network
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training import loss, run, warm_start
 from slimcae.training.interrupt import StopRequest
@@ -78,7 +80,7 @@ def test_resuming_is_exact(
         interrupt_at(patch, 2, signal.SIGTERM)
         assert train(halves, paths, start, settings, "cpu") == signal.SIGTERM
     assert load_state(halves / "state.pt")["trainer"]["step"] == 3
-    assert load_model(halves / "model.safetensors").info.version == "3"
+    assert read_model_header(halves / "model.safetensors").version == "3"
     assert train(halves, paths, start, settings, "cpu") is None
     assert losses(halves) == losses(whole)
     assert [step for step, _ in losses(whole)] == [1, 2, 3, 4, 5, 6]
@@ -94,14 +96,14 @@ def test_a_run_folder_holds_a_usable_model_and_its_story(
 ) -> None:
     folder = tmp_path / "new" / "My Run"
     train(folder, sorted(picture_folder.iterdir()), START, SETTINGS, "cpu")
-    model = load_model(folder / "model.safetensors")
+    model = read_model(folder / "model.safetensors")
     assert model.config == SlimCAEConfig((8, 4))
     assert model.info.name == "my-run"
     assert model.info.lmbda == (100.0, 50.0)
     assert model.info.training["batchsize"] == 2
-    assert set(model.tables) == {8, 4}
+    assert set(model.entropy_models) == {8, 4}
     averaged = load_state(folder / "state.pt")["trainer"]["average"]
-    for name, p in model.named_parameters():
+    for name, p in load_network(folder).named_parameters():
         assert torch.equal(p, averaged[name]), "the file holds the moving average"
     first = json.loads((folder / "log.jsonl").read_text().splitlines()[0])
     assert first["event"] == "start"
@@ -119,7 +121,7 @@ def test_the_defaults_are_the_authors(tmp_path: Path, picture_folder: Path) -> N
     start = replace(START, lmbda=None)
     train(tmp_path / "run", sorted(picture_folder.iterdir()), start,
           replace(SETTINGS, last_step=1), "cpu")  # fmt: skip
-    assert load_model(tmp_path / "run" / "model.safetensors").info.lmbda == (2048.0, 1024.0)
+    assert read_model_header(tmp_path / "run" / "model.safetensors").lmbda == (2048.0, 1024.0)
 
 
 @pytest.fixture
@@ -163,7 +165,7 @@ def test_a_lmbda_that_binary_fractions_only_approach_is_no_contradiction(
 ) -> None:
     start, paths = replace(START, lmbda=(819.2, 0.1)), sorted(picture_folder.iterdir())
     train(tmp_path / "run", paths, start, replace(SETTINGS, last_step=1), "cpu")
-    assert load_model(tmp_path / "run" / "model.safetensors").info.lmbda == (819.2, 0.1)
+    assert read_model_header(tmp_path / "run" / "model.safetensors").lmbda == (819.2, 0.1)
     assert train(tmp_path / "run", paths, start, replace(SETTINGS, last_step=2), "cpu") is None
 
 
@@ -174,25 +176,26 @@ def test_lists_of_unequal_length_are_refused(tmp_path: Path, picture_folder: Pat
     assert not (tmp_path / "run").exists()
 
 
-def given_model(path: Path) -> SlimCAE:
+def given_network(path: Path) -> SlimCAE:
+    """Return a network whose model file lies at `path`."""
     torch.manual_seed(5)
-    model = SlimCAE(SlimCAEConfig((8, 4), "slim"))
-    save_model(path, model, ModelInfo(lmbda=(70.0, 30.0)))
-    return model
+    network = SlimCAE(SlimCAEConfig((8, 4), "slim"))
+    save_network(path, network, ModelInfo(lmbda=(70.0, 30.0)))
+    return network
 
 
 def test_init_from_takes_weights_configuration_and_lmbda(
     tmp_path: Path, picture_folder: Path
 ) -> None:
-    model = given_model(tmp_path / "given")
+    network = given_network(tmp_path / "given")
     settings = replace(SETTINGS, last_step=1, learning_rate=1e-9, entropy_learning_rate=1e-9)
     train(tmp_path / "run", sorted(picture_folder.iterdir()),
           Start(init_from=tmp_path / "given"), settings, "cpu")  # fmt: skip
-    loaded = load_model(tmp_path / "run" / "model.safetensors")
-    assert loaded.config == model.config
-    assert loaded.info.lmbda == (70.0, 30.0)
-    for name, p in model.named_parameters():
-        torch.testing.assert_close(loaded.get_parameter(name), p, rtol=0, atol=1e-6)
+    model = read_model(tmp_path / "run" / "model.safetensors")
+    assert model.config == network.config
+    assert model.info.lmbda == (70.0, 30.0)
+    for name, p in network.named_parameters():
+        np.testing.assert_allclose(model.tensors[name], p.detach(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +208,7 @@ def test_init_from_takes_weights_configuration_and_lmbda(
 def test_contradicting_the_given_model_names_both_sides(
     tmp_path: Path, picture_folder: Path, start: Start, words: tuple[str, ...]
 ) -> None:
-    given_model(tmp_path / "given")
+    given_network(tmp_path / "given")
     with pytest.raises(ModelError) as caught:
         train(tmp_path / "run", sorted(picture_folder.iterdir()),
               replace(start, init_from=tmp_path / "given"), SETTINGS, "cpu")  # fmt: skip
@@ -215,7 +218,7 @@ def test_contradicting_the_given_model_names_both_sides(
 def test_a_model_without_its_state_is_not_overwritten(tmp_path: Path, picture_folder: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    given_model(folder / "model.safetensors")
+    given_network(folder / "model.safetensors")
     before = (folder / "model.safetensors").read_bytes()
     with pytest.raises(ModelError, match=r"no state\.pt to continue from"):
         train(folder, sorted(picture_folder.iterdir()), START, SETTINGS, "cpu")
@@ -262,15 +265,15 @@ def test_the_decoder_s_stage_begins_with_a_trained_model(
     first = tmp_path / "first" / "model.safetensors"
     train(tmp_path / "run", paths, Start(init_from=first), settings, "cpu")
     assert train(tmp_path / "run", paths, Start(), replace(settings, last_step=7), "cpu") is None
-    before, after = load_model(first), load_model(tmp_path / "run")
+    before, after = read_model(first), read_model(tmp_path / "run")
     assert before.info.lmbda == after.info.lmbda
-    for (name, old), new in zip(
-        before.state_dict().items(), after.state_dict().values(), strict=True
-    ):
-        assert torch.equal(old, new) == (not name.startswith("g_s.")), name
-    for width, steps in before.tables.items():  # the same bits
-        for one, other in zip(steps, after.tables[width], strict=True):
-            assert np.array_equal(one.tables.counts, other.tables.counts)
+    assert before.tensors.keys() == after.tensors.keys()
+    for name, old in before.tensors.items():
+        assert np.array_equal(old, after.tensors[name]) == (not name.startswith("g_s.")), name
+    for width, entropy_model in before.entropy_models.items():  # the same bits
+        arrays = after.entropy_models[width].to_arrays()
+        for name, array in entropy_model.to_arrays().items():
+            assert np.array_equal(array, arrays[name])
 
 
 def test_an_absent_device_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,7 +414,7 @@ def test_signals_save_and_end_a_process_with_workers(
     assert "Traceback" not in stderr
     step = load_state(folder / "state.pt")["trainer"]["step"]
     assert step >= 3
-    assert load_model(folder / "model.safetensors").info.version == str(step)
+    assert read_model_header(folder / "model.safetensors").version == str(step)
     assert losses(folder)[-1][0] == step
     with pytest.raises(ProcessLookupError):  # no worker is left behind
         os.killpg(process.pid, 0)
@@ -446,7 +449,7 @@ def test_two_processes_train_as_one(
             # what is nearly nothing, also last digits, in directions that the loss does not see
             atol = 2e-4 if optimizer == "adam" or tensor.ndim != 4 else 2e-3
             torch.testing.assert_close(first[part][name], tensor, rtol=1e-4, atol=atol)
-    assert load_model(folder / "model.safetensors").info.version == "4"
+    assert read_model_header(folder / "model.safetensors").version == "4"
     for (step, shared), (same_step, alone) in zip(
         losses(folder), losses(tmp_path / "one"), strict=True
     ):
