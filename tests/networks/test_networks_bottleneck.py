@@ -1,35 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from slow_density import slow_logits, slow_mass, state_of
 
 from slimcae.coding.activity import independent
 from slimcae.coding.coder import SymbolCoder
 from slimcae.coding.tables import from_probabilities
 from slimcae.networks.bottleneck import EntropyBottleneck
-
-
-def slow_logits(state: dict[str, np.ndarray], channel: int, x: np.ndarray) -> np.ndarray:
-    """The cumulative's logit of one channel in float64, straight from the paper."""
-    values = x.astype(np.float64).reshape(1, -1)
-    for k in range(5):
-        matrix = np.log1p(np.exp(state[f"matrices.{k}"][channel].astype(np.float64)))
-        values = matrix @ values + state[f"biases.{k}"][channel]
-        if k < 4:
-            values += np.tanh(state[f"factors.{k}"][channel].astype(np.float64)) * np.tanh(values)
-    return np.asarray(values[0])
-
-
-def slow_mass(
-    state: dict[str, np.ndarray], channel: int, x: np.ndarray, length: float = 1.0
-) -> np.ndarray:
-    lower, upper = (slow_logits(state, channel, x + side * length) for side in (-0.5, 0.5))
-    mirror = np.where(lower > 0, -1.0, 1.0)  # sigmoid keeps its digits below one half only
-    sigmoids = (1 / (1 + np.exp(-mirror * side)) for side in (upper, lower))
-    return np.asarray(np.abs(np.subtract(*sigmoids)))
-
-
-def state_of(bottleneck: EntropyBottleneck) -> dict[str, np.ndarray]:
-    return {name: tensor.numpy() for name, tensor in bottleneck.state_dict().items()}
 
 
 @pytest.fixture

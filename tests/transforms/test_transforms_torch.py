@@ -11,32 +11,32 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from conftest import smooth_pixels
-from slimcae.codec.tiled import Transforms
 from slimcae.errors import ConfigError
-from slimcae.model import device, inference
 from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
-from slimcae.networks.layers import blocks_kernel
+from slimcae.networks.conversion import to_model
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.warm_start import warm_start_transforms
+from slimcae.transforms.torch_ import TorchTransforms, device, inference
+from slimcae.transforms.torch_.blocks import blocks_kernel
 from slimcae.transforms.torch_.device import has_native_bfloat16, resolve_precision
 from slimcae.transforms.torch_.inference import Analysis, Synthesis
 
 WIDTHS = (12, 8, 4)
 
 
-def make_model(variant: GDNVariant) -> SlimCAE:
-    """A block transform with strong norms, so that no layer is nearly an identity."""
+def make_network(variant: GDNVariant) -> SlimCAE:
+    """Return a block transform with strong norms, so that no layer is nearly an identity."""
     torch.manual_seed(3)
-    model = SlimCAE(SlimCAEConfig(WIDTHS, variant))
+    network = SlimCAE(SlimCAEConfig(WIDTHS, variant))
     x = torch.stack([torch.from_numpy(smooth_pixels(64, 64, k)).permute(2, 0, 1) for k in range(4)])
-    warm_start_transforms(model, x.float() / 255, (2000.0, 1000.0, 500.0))
+    warm_start_transforms(network, x.float() / 255, (2000.0, 1000.0, 500.0))
     with torch.no_grad():
-        for name, p in model.named_parameters():
+        for name, p in network.named_parameters():
             if "gdn" in name:
                 p.add_(0.02 * torch.rand_like(p))
             elif name.endswith(("weight", "bias")):
                 p.add_(0.01 * torch.rand_like(p))
-    return model.eval()
+    return network.eval()
 
 
 @pytest.fixture(params=[2**21, 1500], ids=["one strip", "many strips"])
@@ -50,17 +50,17 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(inference, "NARROW", request.param)
 
 
-def module_latents(model: SlimCAE, pixels: np.ndarray, width: int) -> Tensor:
+def network_latents(network: SlimCAE, pixels: np.ndarray, width: int) -> Tensor:
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
-        y: Tensor = model.g_a(x, width)[0]
+        y: Tensor = network.g_a(x, width)[0]
     return y
 
 
-def module_levels(model: SlimCAE, y: Tensor) -> Tensor:
+def network_levels(network: SlimCAE, y: Tensor) -> Tensor:
     """Not rounded."""
     with torch.no_grad():
-        x_hat: Tensor = model.g_s(y[None])[0]
+        x_hat: Tensor = network.g_s(y[None])[0]
     return (x_hat.clamp(0, 1) * 255).permute(1, 2, 0)
 
 
@@ -70,31 +70,33 @@ def module_levels(model: SlimCAE, y: Tensor) -> Tensor:
 def test_float32_equals_the_network(
     strips: None, variant: GDNVariant, width: int, size: tuple[int, int]
 ) -> None:
-    model = make_model(variant)
+    network = make_network(variant)
+    model = to_model(network)
     pixels = smooth_pixels(*size, seed=5)
-    expected = module_latents(model, pixels, width)
+    expected = network_latents(network, pixels, width)
     found = Analysis(model, width, torch.float32)(torch.from_numpy(pixels))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     levels = Synthesis(model, width, torch.float32)(expected)
     assert levels is not None
     assert levels.dtype == torch.uint8
     # half a level is rounding
-    difference = (levels.float() - module_levels(model, expected)).abs().max()
+    difference = (levels.float() - network_levels(network, expected)).abs().max()
     assert difference < 0.501
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_reduced_precision_comes_close_and_is_used(strips: None, kind: None, width: int) -> None:
-    model = make_model("switchable")
+    network = make_network("switchable")
+    model = to_model(network)
     pixels = smooth_pixels(64, 64, seed=6)
-    expected = module_latents(model, pixels, width)
+    expected = network_latents(network, pixels, width)
     found = Analysis(model, width, torch.bfloat16)(torch.from_numpy(pixels))
     assert found.dtype == torch.float32
     error = (found - expected).abs().max()
     assert 1e-5 * expected.abs().max() < error < 0.01 * expected.abs().max()
     levels = Synthesis(model, width, torch.bfloat16)(expected)
     assert levels is not None
-    difference = (levels.float() - module_levels(model, expected)).abs()
+    difference = (levels.float() - network_levels(network, expected)).abs()
     # where bfloat16 is emulated, sums are rounded to it more often
     largest, mean = (4, 0.5) if has_native_bfloat16(torch.device("cpu")) else (8, 0.8)
     assert difference.max() < largest
@@ -143,7 +145,7 @@ def test_errors_of_rounded_kernels_cancel_over_the_taps() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
 def test_what_is_not_finite_is_no_picture(value: float) -> None:
-    model = make_model("switchable")
+    model = to_model(make_network("switchable"))
     synthesis = Synthesis(model, 8, torch.float32)
     y = torch.zeros(8, 3, 3)
     assert synthesis(y) is not None
@@ -152,15 +154,14 @@ def test_what_is_not_finite_is_no_picture(value: float) -> None:
 
 
 def test_weights_are_copied_so_that_a_codec_stays_what_it_was() -> None:
-    model = make_model("slim")
+    model = to_model(make_network("slim"))
     analysis, synthesis = Analysis(model, 8, torch.float32), Synthesis(model, 8, torch.float32)
     pixels = torch.from_numpy(smooth_pixels(32, 32, seed=7))
     y = analysis(pixels)
     levels = synthesis(y)
     assert levels is not None
-    with torch.no_grad():
-        for p in model.parameters():
-            p.zero_()
+    for tensor in model.tensors.values():
+        tensor.fill(0)
     again = synthesis(y)
     assert again is not None
     assert torch.equal(analysis(pixels), y)
@@ -187,7 +188,7 @@ def test_bfloat16_is_refused_where_it_is_emulated(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ConfigError, match=r"emulate it, up to eighty .* choose float32 or auto"):
         resolve_precision("bfloat16", cpu)
     with pytest.raises(ConfigError, match="emulate it"):
-        Transforms(make_model("switchable"), "cpu", "bfloat16")
+        TorchTransforms(to_model(make_network("switchable")), "cpu", "bfloat16")
 
 
 @pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16"])
