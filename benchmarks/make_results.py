@@ -16,9 +16,9 @@ from typing import Any
 from slimcae.cli.profile import format_table
 from slimcae.evaluation.bd_rate import METHOD, BDResult, rate_at
 from slimcae.evaluation.comparison import QUALITIES, bd_rates, curve_of
+from slimcae.evaluation.figures import draw_rd, draw_times
 from slimcae.evaluation.published import published
 from slimcae.evaluation.results import Results, read_json
-from slimcae.plots.bench import plot_rd, plot_times
 from slimcae.plots.profile import plot_complexity
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +82,7 @@ def draw(sources: Sources, folder: Path) -> None:
     references = {
         name: sources.published[name] for name in ("VVC (VTM)", "BPG", "Factorized prior")
     }
-    plot_rd(
+    draw_rd(
         folder / "kodak.png",
         [sources.ours],
         {name: sources.others[name] for name in measured},
@@ -90,7 +90,7 @@ def draw(sources: Sources, folder: Path) -> None:
         labels=labels,
         subtitle="Kodak, 24 images, whole files; dashed: published curves",
     )
-    plot_times(
+    draw_times(
         folder / "times.png",
         sources.ours,
         sources.others,

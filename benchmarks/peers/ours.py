@@ -14,6 +14,7 @@ import protocol
 
 import slimcae
 from slimcae.evaluation.contenders import OurWidths, pillow_codecs
+from slimcae.images import Picture
 from slimcae.networks.bottleneck import EntropyBottleneck
 from slimcae.networks.gdn import SlimmableGDN
 from slimcae.profiling.stages import stage_seconds
@@ -60,15 +61,16 @@ class Ours:
         """Read a picture, which the following requests are about."""
         with Image.open(image) as opened:
             self.pixels = np.asarray(opened.convert("RGB"))
+        self.picture = Picture(self.pixels)
         return {"size": self.pixels.shape[:2]}
 
     def code(self, name: str) -> protocol.Answer:
         """Time one picture from pixels to bytes and back; `name` is a width or a classic."""
         if name in self.classics:
             codec, quality = self.classics[name]
-            return timed(lambda: codec.encode(self.pixels, quality), codec.decode)
+            return timed(lambda: codec.encode(self.picture, quality), codec.decode)
         width = float(name)
-        return timed(lambda: self.widths.encode(self.pixels, width), self.widths.decode)
+        return timed(lambda: self.widths.encode(self.picture, width), self.widths.decode)
 
     def stages(self, width: int) -> protocol.Answer:
         """Seconds of network and coder on each side."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from slimcae.evaluation.rd import RDPoint
+from slimcae.evaluation.measure import RDPoint
 from slimcae.images import Picture
 
 STEP = {8: 8, 4: 32}
@@ -85,8 +85,9 @@ def make_points(name: str, *, rate: float = 1.0, gain: float = 0.0) -> list[RDPo
     ]
     return [
         RDPoint(
-            model=name,
-            width=width,
+            codec=name,
+            label=f"width {width}",
+            setting=width,
             lmbda=None if width == 48 else 10.0 * width,
             bpp=rate * bpp,
             bpp_estimated=0.99 * rate * bpp,

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from slimcae.evaluation.contenders import Pixels
-from slimcae.evaluation.measure import BenchPoint
+from slimcae.evaluation.measure import RDPoint
+from slimcae.images import Picture
 
 
 @dataclass
@@ -23,7 +24,8 @@ class FakeContender:
     def label(self, point: float) -> str:
         return f"level {point:g}"
 
-    def encode(self, pixels: Pixels, point: float) -> bytes:
+    def encode(self, picture: Picture, point: float) -> bytes:
+        pixels = picture.pixels
         self.calls.append(("encode", point))
         self.clock[0] += point * len(self.calls)  # slower with every call
         self._pixels = pixels
@@ -36,10 +38,10 @@ class FakeContender:
 
 def points(
     codec: str, *, rate: float = 1.0, gain: float = 0.0, seconds: float = 0.01
-) -> list[BenchPoint]:
+) -> list[RDPoint]:
     """A plausible curve of four points, its rates scaled and its quality shifted."""
     return [
-        BenchPoint(
+        RDPoint(
             codec=codec,
             label=f"width {setting}",
             setting=setting,

@@ -16,13 +16,14 @@ from PIL import Image
 
 from slimcae.evaluation.bd_rate import METHOD, rate_at
 from slimcae.evaluation.comparison import bd_rates, format_bd_rates, format_table
+from slimcae.evaluation.figures import draw_times
 from slimcae.evaluation.measure import Seen
 from slimcae.evaluation.published import NAMES, published, why_not_kodak
-from slimcae.evaluation.results import read_json
-from slimcae.evaluation.writing import to_results, write_report
+from slimcae.evaluation.results import read_json, to_results
+from slimcae.evaluation.writing import write_report
 from slimcae.plots import bench as plots
 from slimcae.plots import style
-from slimcae.plots.bench import colour_of, marker_of, plot_times
+from slimcae.plots.bench import colour_of, marker_of
 
 
 @pytest.fixture(autouse=True)
@@ -167,7 +168,7 @@ def test_times_are_drawn_against_jpegs_rate(tmp_path: Path, figures: list[Any]) 
         "JPEG": to_results(points("JPEG"), ""),
         "WebP": to_results(points("WebP", rate=0.8, seconds=0.2), ""),
     }
-    assert plot_times(tmp_path / "t.png", ours, others, labels=["a", "b", "c", "d"])
+    assert draw_times(tmp_path / "t.png", ours, others, labels=["a", "b", "c", "d"])
     encode, decode = figures[0].axes
     assert encode.get_xscale() == "log"
     own = encode.lines[-1]
@@ -178,7 +179,7 @@ def test_times_are_drawn_against_jpegs_rate(tmp_path: Path, figures: list[Any]) 
     assert jpeg == pytest.approx((25, 100)) and webp == pytest.approx((500, 80))
     texts = {text.get_text() for text in encode.texts}
     assert texts == {"JPEG", "WebP", "a", "b", "c", "SlimCAE d"}
-    assert not plot_times(tmp_path / "u.png", ours, {})
+    assert not draw_times(tmp_path / "u.png", ours, {})
     assert not (tmp_path / "u.png").exists()
 
 
@@ -191,7 +192,7 @@ def test_the_title_of_times_says_how_ours_ran_and_what_bars_are(
         ("slimcae 1, torch 2.13, cuda, float32, threads: 1; 24 images", "(float32, 1 thread)"),
     ):
         ours = to_results(points("SlimCAE"), description)
-        assert plot_times(tmp_path / "t.png", ours, others, subtitle="where")
+        assert draw_times(tmp_path / "t.png", ours, others, subtitle="where")
         title = figures[-1].get_suptitle()
         assert title.startswith(f"where\nSlimCAE {words}:")
         assert "bars: fewest to most bits" in title
@@ -214,7 +215,7 @@ def test_names_of_times_touch_neither_each_other_nor_our_line(
         found[1] = replace(found[1], bpp=1.1 * found[1].bpp)
         others[name] = to_results(found, "")
     labels = ["48", "72", "96", "192"]
-    assert plot_times(tmp_path / "t.png", to_results(own, ""), others, labels=labels)
+    assert draw_times(tmp_path / "t.png", to_results(own, ""), others, labels=labels)
     for axes in figures[0].axes:
         texts = [text for text in axes.texts if text.get_text()]
         assert {text.get_text() for text in texts} == {*others, *labels[:3], "SlimCAE 192"}

@@ -12,6 +12,7 @@ from slimcae.codec import Codec
 from slimcae.container import read_header
 from slimcae.evaluation import contenders, metrics
 from slimcae.evaluation.contenders import OurQualities, OurWidths, PillowCodec, pillow_codecs
+from slimcae.images import Picture
 from slimcae.model.model import Model
 
 NAMES = [
@@ -48,7 +49,7 @@ def test_better_points_take_more_bits_and_give_more_quality(
 ) -> None:
     codec = found[name]
     pixels = smooth_pixels(96, 128, 3)
-    files = [codec.encode(pixels, point) for point in codec.points[::3]]
+    files = [codec.encode(Picture(pixels), point) for point in codec.points[::3]]
     restored = [codec.decode(data) for data in files]
     assert all(image.shape == pixels.shape and image.dtype == np.uint8 for image in restored)
     sizes = [len(data) for data in files]
@@ -59,13 +60,13 @@ def test_better_points_take_more_bits_and_give_more_quality(
 
 def test_files_are_what_the_settings_say(found: dict[str, PillowCodec]) -> None:
     pixels = smooth_pixels(64, 64, 4)
-    data = found["JPEG"].encode(pixels, 50)
+    data = found["JPEG"].encode(Picture(pixels), 50)
     with Image.open(io.BytesIO(data)) as image:
         assert JpegImagePlugin.get_sampling(image) == 2  # 4:2:0
     plain = io.BytesIO()
     Image.fromarray(pixels).save(plain, "JPEG", quality=50, subsampling="4:2:0")
     assert len(data) < len(plain.getvalue())  # optimised tables
-    wavelet = found["JPEG 2000"].encode(pixels, 32)
+    wavelet = found["JPEG 2000"].encode(Picture(pixels), 32)
     assert abs(metrics.psnr(pixels, found["JPEG 2000"].decode(wavelet)) - 32) < 3
     # COD marker segment (ISO/IEC 15444-1, A.6.1): component transform 1, wavelet 0 (9/7)
     cod = wavelet[wavelet.index(b"\xff\x52") :]
@@ -99,7 +100,7 @@ def test_ours_makes_whole_files_at_widths_and_qualities(tiny_model: Model) -> No
     ours = OurWidths(codec)
     assert list(ours.points) == [4, 8, 12]
     assert codec.transforms.precision in ours.settings and "threads: 1" in ours.settings
-    data = ours.encode(pixels, 8)
+    data = ours.encode(Picture(pixels), 8)
     assert read_header(data).num_filters == 8
     np.testing.assert_array_equal(ours.decode(data), np.asarray(codec.decompress(data)))
     scale = OurQualities(codec, [80, 20])

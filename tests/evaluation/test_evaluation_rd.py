@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from fake_codec import STEP, QuantisingCodec, make_image
 
-from slimcae.errors import ConfigError, ImageError
+from slimcae.errors import ImageError
 from slimcae.evaluation.metrics import ms_ssim
-from slimcae.evaluation.rd import WARM_UP_SIDE, evaluate_codec, evaluate_image
+from slimcae.evaluation.rd import evaluate_codec
 from slimcae.images import read_picture
 
 
@@ -24,7 +24,7 @@ def squared_error(pixels: np.ndarray, step: int) -> float:
 def test_rate_is_that_of_the_whole_file_and_quality_that_of_the_pixels(tmp_path: Path) -> None:
     pixels = make_image(tmp_path / "a.png", 40, 50)
     codec, picture = QuantisingCodec(), read_picture(tmp_path / "a.png")
-    result = evaluate_image(codec, picture, 4)
+    _, result = evaluate_codec(codec, [tmp_path / "a.png"], name="fake")
     assert result.bpp == 8 * len(codec.compress(picture, 4)) / (40 * 50)
     assert result.bpp_estimated == 1000 * 4 / (40 * 50)
     assert result.mse == pytest.approx(squared_error(pixels, STEP[4]))
@@ -38,7 +38,9 @@ def test_rate_is_that_of_the_whole_file_and_quality_that_of_the_pixels(tmp_path:
 def test_grey_and_alpha_compare_colour_only(tmp_path: Path, mode: str) -> None:
     pixels = make_image(tmp_path / "a.png", 30, 20, mode)
     colour = pixels if mode == "L" else pixels[..., :-1]
-    result = evaluate_image(QuantisingCodec(), read_picture(tmp_path / "a.png"), 8)
+    codec, picture = QuantisingCodec(), read_picture(tmp_path / "a.png")
+    result, _ = evaluate_codec(codec, [tmp_path / "a.png"], name="fake")
+    assert result.bpp == 8 * len(codec.compress(picture, 8)) / (30 * 20)  # with its alpha
     assert result.mse == pytest.approx(squared_error(colour, STEP[8]))
 
 
@@ -49,14 +51,14 @@ def test_points_are_means_over_the_images(tmp_path: Path) -> None:
         make_image(path, height, width, seed=seed)
     codec = QuantisingCodec()
     points = evaluate_codec(codec, paths, name="fake")
-    assert [(p.model, p.width, p.lmbda) for p in points] == [("fake", 8, 200), ("fake", 4, 50)]
-    for point in points:
-        pictures = [read_picture(path) for path in paths]
-        each = [evaluate_image(codec, picture, point.width) for picture in pictures]
+    assert [(p.codec, p.setting, p.lmbda) for p in points] == [("fake", 8, 200), ("fake", 4, 50)]
+    alone = [evaluate_codec(codec, [path], name="fake") for path in paths]
+    for point, *each in zip(points, *alone, strict=True):
         for field in ("bpp", "bpp_estimated", "mse", "psnr"):
             mean = sum(getattr(image, field) for image in each) / 3
             assert getattr(point, field) == pytest.approx(mean), field
-        large = [ms_ssim(p.pixels, codec.quantise(p, point.width)) for p in pictures[:2]]
+        pictures = [read_picture(path) for path in paths[:2]]
+        large = [ms_ssim(p.pixels, codec.quantise(p, int(point.setting))) for p in pictures]
         assert None not in large
         mean = sum(value for value in large if value) / 2  # the third image is too small
         assert point.ms_ssim == pytest.approx(mean)
@@ -77,25 +79,16 @@ def test_one_exact_image_makes_the_mean_psnr_infinite(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9), (4, 12, 20)).save(tmp_path / "exact.png")  # middles of step 8
     make_image(tmp_path / "other.png", 9, 9)
     paths = [tmp_path / "exact.png", tmp_path / "other.png"]
-    (point,) = evaluate_codec(QuantisingCodec(), paths, name="fake", widths=[8])
+    point, _ = evaluate_codec(QuantisingCodec(), paths, name="fake")
     assert point.psnr == math.inf
     assert 0 < point.mse < 1
 
 
-def test_chosen_widths_in_their_order_with_their_lmbda(tmp_path: Path) -> None:
+def test_a_model_that_does_not_know_its_lmbda(tmp_path: Path) -> None:
     make_image(tmp_path / "a.png", 20, 20)
-    points = evaluate_codec(QuantisingCodec(), [tmp_path / "a.png"], name="fake", widths=[4, 8])
-    assert [(p.width, p.lmbda) for p in points] == [(4, 50), (8, 200)]
     unknown = QuantisingCodec(lmbda=None)
     points = evaluate_codec(unknown, [tmp_path / "a.png"], name="fake")
     assert [p.lmbda for p in points] == [None, None]
-
-
-def test_a_width_that_the_codec_lacks(tmp_path: Path) -> None:
-    codec = QuantisingCodec()
-    with pytest.raises(ConfigError, match="fake has no width 5: choose from 8, 4"):
-        evaluate_codec(codec, [tmp_path / "a.png"], name="fake", widths=[8, 5])
-    assert not codec.calls
 
 
 def test_unreadable_images_are_named_and_skipped(
@@ -106,7 +99,7 @@ def test_unreadable_images_are_named_and_skipped(
     good, broken = tmp_path / "good.png", tmp_path / "broken.png"
     with caplog.at_level(logging.WARNING, "slimcae"):
         points = evaluate_codec(QuantisingCodec(), [broken, good], name="fake")
-    assert points[0].mse == evaluate_image(QuantisingCodec(), read_picture(good), 8).mse
+    assert points[0].mse == evaluate_codec(QuantisingCodec(), [good], name="fake")[0].mse
     assert [str(broken) in record.getMessage() for record in caplog.records] == [True]
 
 
@@ -133,14 +126,14 @@ def test_progress_sees_every_image_and_the_name(tmp_path: Path) -> None:
     assert seen == ["fake", *paths]
 
 
-def test_a_small_crop_warms_every_width_up_once(tmp_path: Path) -> None:
-    paths = [tmp_path / "a.png", tmp_path / "b.png"]
-    for path in paths:
-        make_image(path, 100, 90)
+def test_the_first_picture_of_each_size_warms_every_width_up(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"]
+    for path, height in zip(paths, (100, 100, 90), strict=True):
+        make_image(path, height, 90)
     codec = QuantisingCodec()
     evaluate_codec(codec, paths, name="fake")
     heights = [height for _, height in codec.calls]
-    assert heights == [WARM_UP_SIDE] * 2 + [100] * 4
+    assert heights == [100] * 2 + [100] * 4 + [90] * 2 + [90] * 2
 
 
 def test_importing_evaluation_loads_nothing_heavy() -> None:

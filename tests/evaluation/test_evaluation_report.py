@@ -30,13 +30,13 @@ def images(tmp_path: Path) -> list[Path]:
 @pytest.fixture
 def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots cost a second, so one test with them is enough for one model and for two."""
-    monkeypatch.setattr(report, "plot_all", lambda prefix, curves: [])
+    monkeypatch.setattr(report, "plot_all", lambda *_: [])
 
 
 def test_one_model(tmp_path: Path, images: list[Path]) -> None:
     prefix = tmp_path / "new" / "folders" / "run"
     ((wide, narrow),) = evaluate_models([("fake", QuantisingCodec())], images, prefix)
-    assert (wide.width, narrow.width) == (8, 4)
+    assert (wide.setting, narrow.setting) == (8, 4)
     assert wide.psnr > narrow.psnr
     names = {path.name for path in prefix.parent.iterdir()}
     plots = ("psnr", "mse", "bpp", "msssim", "msssim_db", "rd_psnr", "rd_msssim_db")
@@ -52,7 +52,7 @@ def test_one_model(tmp_path: Path, images: list[Path]) -> None:
 def test_two_models(tmp_path: Path, images: list[Path]) -> None:
     models = [("old", QuantisingCodec()), ("new model", QuantisingCodec(shift=3))]
     old, new = evaluate_models(models, images, tmp_path / "out" / "run")
-    assert [point.model for point in old + new] == ["old"] * 2 + ["new model"] * 2
+    assert [point.codec for point in old + new] == ["old"] * 2 + ["new model"] * 2
     assert new[0].psnr < old[0].psnr
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"run.csv", "run_old.json", "run_new_model.json", "run_psnr_vs_width.png"} <= names
@@ -68,8 +68,8 @@ def test_two_models_of_one_name_are_told_apart(
 ) -> None:
     models = [(name, QuantisingCodec()) for name in names]
     first, second = evaluate_models(models, images[:1], tmp_path / "out" / "run")
-    assert first[0].model == names[0]
-    assert second[0].model == f"{names[1]}-2"
+    assert first[0].codec == names[0]
+    assert second[0].codec == f"{names[1]}-2"
     documents = sorted(path.name.casefold() for path in (tmp_path / "out").glob("*.json"))
     assert len(set(documents)) == 2
 

@@ -24,7 +24,7 @@ def test_csv_has_one_row_per_point(tmp_path: Path) -> None:
     assert text.splitlines()[0] == HEADER
     rows = list(csv.DictReader(text.splitlines()))
     assert [(row["model"], row["width"]) for row in rows] == [
-        (p.model, str(p.width)) for p in points
+        (p.codec, str(p.setting)) for p in points
     ]
     assert [row["lambda"] for row in rows[:5]] == ["1920.0", "1440.0", "960.0", "720.0", ""]
     for row, point in zip(rows, points, strict=True):
@@ -41,7 +41,7 @@ def test_csv_leaves_cells_empty_that_are_not_available(tmp_path: Path) -> None:
 
 
 def test_json_follows_compressai_and_is_sorted_by_rate(tmp_path: Path) -> None:
-    write_json(tmp_path / "x.json", "näme", "text", make_points("m"))
+    write_json(tmp_path / "x.json", "text", make_points("näme"))
     document = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
     assert list(document) == ["name", "description", "results"]
     assert document["name"] == "näme"
@@ -61,7 +61,7 @@ def test_json_follows_compressai_and_is_sorted_by_rate(tmp_path: Path) -> None:
 
 def test_json_is_strict_where_a_value_is_infinite(tmp_path: Path) -> None:
     points = [replace(point, psnr=math.inf, ms_ssim_db=None) for point in make_points("m")]
-    write_json(tmp_path / "x.json", "m", "", points)
+    write_json(tmp_path / "x.json", "", points)
 
     def refuse(constant: str) -> None:
         pytest.fail(f"{constant} is not JSON")
@@ -74,7 +74,7 @@ def test_json_is_strict_where_a_value_is_infinite(tmp_path: Path) -> None:
 
 def test_reading_back(tmp_path: Path) -> None:
     points = make_points("m")
-    write_json(tmp_path / "x.json", "m", "text", points)
+    write_json(tmp_path / "x.json", "text", points)
     results = read_json(tmp_path / "x.json")
     assert (results.name, results.description) == ("m", "text")
     assert results.curve() == sorted((p.bpp, p.psnr) for p in points)

@@ -8,9 +8,10 @@ import pytest
 from fake_codec import make_points
 from PIL import Image
 
-from slimcae.evaluation.rd import RDPoint
-from slimcae.plots import style
-from slimcae.plots.evaluation import SIZE_INCHES, plot_all
+from slimcae.evaluation.measure import RDPoint
+from slimcae.evaluation.report import NO_MS_SSIM, to_series
+from slimcae.plots import evaluation, style
+from slimcae.plots.evaluation import SIZE_INCHES
 
 ONE = ["psnr", "mse", "bpp", "msssim", "msssim_db", "rd_psnr", "rd_msssim_db"]
 TWO = [
@@ -45,6 +46,11 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
     monkeypatch.setattr(Figure, "savefig", savefig)
     return found
+
+
+def plot_all(prefix: Path, curves: list[list[RDPoint]]) -> list[Path]:
+    """As a report draws them."""
+    return evaluation.plot_all(prefix, [to_series(points) for points in curves], NO_MS_SSIM)
 
 
 def pixels_of(path: Path, colour: tuple[int, int, int]) -> int:

@@ -4,7 +4,8 @@ Importing it is cheap: torch, scipy and matplotlib load where they are first use
 """
 
 from slimcae.evaluation.bd_rate import BDResult, bd_psnr, bd_rate
-from slimcae.evaluation.rd import RDPoint, evaluate_codec, evaluate_image
+from slimcae.evaluation.measure import RDPoint
+from slimcae.evaluation.rd import evaluate_codec
 from slimcae.evaluation.report import evaluate_models, format_report
 from slimcae.evaluation.results import read_json, write_csv, write_json
 
@@ -14,7 +15,6 @@ __all__ = [
     "bd_psnr",
     "bd_rate",
     "evaluate_codec",
-    "evaluate_image",
     "evaluate_models",
     "format_report",
     "read_json",

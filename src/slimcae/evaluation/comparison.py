@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from slimcae.evaluation.bd_rate import METHOD, BDResult, Curve, bd_rate
-from slimcae.evaluation.measure import BenchPoint
+from slimcae.evaluation.measure import RDPoint
 from slimcae.evaluation.metrics import ms_ssim_db
 from slimcae.evaluation.results import Results
 
@@ -20,7 +20,7 @@ def curve_of(results: Results, quality: str) -> Curve:
     return results.curve(quality)
 
 
-def format_table(curves: Sequence[Sequence[BenchPoint]]) -> str:
+def format_table(curves: Sequence[Sequence[RDPoint]]) -> str:
     """All points, a line each, codecs apart; "–" where a value is missing."""
     rows = [
         [

@@ -1,6 +1,7 @@
 """What is compared: our widths, and the codecs that Pillow has, each with its settings named.
 
-A contender turns pixels into a file's bytes and back, in memory. Metadata take no part.
+A contender turns a picture into a file's bytes and back, in memory. These code its colour alone:
+alpha and metadata take no part.
 """
 
 import io
@@ -42,8 +43,8 @@ class Contender(Protocol):
     def label(self, point: float, /) -> str:
         """What a point is called, as in "width 96" or "quality 50"."""
 
-    def encode(self, pixels: Pixels, point: float, /) -> bytes:
-        """A whole file of pixels (H, W, 3)."""
+    def encode(self, picture: Picture, point: float, /) -> bytes:
+        """A whole file of a picture."""
 
     def decode(self, data: bytes, /) -> Pixels:
         """The pixels (H, W, 3) of a file."""
@@ -66,13 +67,13 @@ class OurWidths:
         """As in "width 96"."""
         return f"width {point:g}"
 
-    def encode(self, pixels: Pixels, point: float) -> bytes:
+    def encode(self, picture: Picture, point: float) -> bytes:
         """At a width."""
-        return self.codec.compress(Picture(pixels), int(point))
+        return self.codec.compress(Picture(picture.pixels), int(point))
 
     def decode(self, data: bytes) -> Pixels:
         """By the file alone."""
-        return np.asarray(self.codec.decompress(data))
+        return as_rgb(self.codec.decompress(data))
 
 
 class OurQualities(OurWidths):
@@ -87,9 +88,9 @@ class OurQualities(OurWidths):
         """As in "-q 40"."""
         return f"-q {point:g}"
 
-    def encode(self, pixels: Pixels, point: float) -> bytes:
+    def encode(self, picture: Picture, point: float) -> bytes:
         """At a quality from 0 to 100."""
-        return self.codec.compress(Picture(pixels), quality=point)
+        return self.codec.compress(Picture(picture.pixels), quality=point)
 
 
 @dataclass(frozen=True)
@@ -116,16 +117,21 @@ class PillowCodec:
         """As in "quality 50"."""
         return f"{self.unit} {point:g}"
 
-    def encode(self, pixels: Pixels, point: float) -> bytes:
+    def encode(self, picture: Picture, point: float) -> bytes:
         """A file made by `Image.save`."""
         file = io.BytesIO()
-        Image.fromarray(pixels).save(file, self.format, **self.options(point))
+        Image.fromarray(picture.pixels).save(file, self.format, **self.options(point))
         return file.getvalue()
 
     def decode(self, data: bytes) -> Pixels:
         """What `Image.open` reads, as RGB."""
         with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+            return as_rgb(image)
+
+
+def as_rgb(image: Image.Image) -> Pixels:
+    """The colour pixels (H, W, 3) of an image."""
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def pillow_codecs(threads: int) -> tuple[list[PillowCodec], list[str]]:

@@ -1,4 +1,11 @@
-"""Rate, quality and time of contenders on pictures."""
+"""The measuring loop: rate, quality and time of contenders at their points, picture by picture.
+
+How the means are taken: rate and quality are measured per picture and averaged arithmetically, as
+the literature does. So one picture restored exactly (infinite PSNR) makes the mean PSNR infinite,
+while the mean MSE stays telling. Pictures too small for MS-SSIM are left out of its mean, which is
+None if no picture has one. MS-SSIM in dB is that of the mean MS-SSIM, so that it can be laid beside
+published curves, which give the mean. Of times the median counts.
+"""
 
 import logging
 import statistics
@@ -11,25 +18,46 @@ from typing import NamedTuple
 from slimcae.errors import ImageError
 from slimcae.evaluation import metrics
 from slimcae.evaluation.contenders import Contender, Pixels
-from slimcae.images import read_picture
+from slimcae.images import Picture, read_picture
 
 log = logging.getLogger("slimcae")
 
+Progress = Callable[[Sequence[Path]], Iterable[Path]]
+"""Wraps the image files to show how far it is: `tqdm.tqdm`, say."""
+
+IdealBits = Callable[[Pixels, float], float]
+"""Information content of pixels (H, W, 3) as a model codes them at a point."""
+
 
 @dataclass(frozen=True)
-class BenchPoint:
-    """One codec at one point: means of rate and quality, medians of times, over the pictures.
+class Measurement:
+    """One contender at one point on one picture; fields as in `RDPoint`."""
+
+    bpp: float
+    mse: float
+    psnr: float
+    ms_ssim: float | None
+    encode_seconds: float
+    decode_seconds: float
+    bpp_estimated: float | None
+
+
+@dataclass(frozen=True)
+class RDPoint:
+    """One codec at one point, over several pictures (see the module for the means).
 
     Attributes:
-        codec: Name of the contender.
+        codec: Name of the codec or model.
         label: What the point is called.
         setting: The point itself: a width, or the codec's own quality.
-        bpp: Bits per pixel of whole files.
-        mse: On the [0, 1] scale.
-        psnr: In dB, of 8-bit RGB; infinite if a picture is restored exactly.
+        bpp: Bits per pixel of the whole file.
+        mse: Mean squared error on the [0, 1] scale.
+        psnr: In dB, of 8-bit RGB.
         ms_ssim: In [0, 1]; None if no picture has 161 pixels on each side.
-        ms_ssim_db: The same in dB.
-        encode_seconds, decode_seconds: Per picture, between pixels and bytes in memory.
+        ms_ssim_db: The same in dB, -10·log10(1 - ms_ssim).
+        encode_seconds, decode_seconds: Wall time per picture, between pixels and file bytes.
+        lmbda: λ that a width was trained with, if known.
+        bpp_estimated: Bits per pixel that a model's density promises, where it was asked.
     """
 
     codec: str
@@ -42,16 +70,8 @@ class BenchPoint:
     ms_ssim_db: float | None
     encode_seconds: float
     decode_seconds: float
-
-
-@dataclass(frozen=True)
-class _Run:
-    bpp: float
-    mse: float
-    psnr: float
-    ms_ssim: float | None
-    encode_seconds: float
-    decode_seconds: float
+    lmbda: float | None = None
+    bpp_estimated: float | None = None
 
 
 class Seen(NamedTuple):
@@ -63,13 +83,10 @@ class Seen(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """The points of each contender, and the pictures of which they are the means."""
+    """The points of each contender, and the pictures that they are the means of."""
 
-    curves: list[list[BenchPoint]]
+    curves: list[list[RDPoint]]
     pictures: list[Seen]
-
-
-Progress = Callable[[Sequence[Path]], Iterable[Path]]
 
 
 def measure(
@@ -77,70 +94,76 @@ def measure(
     images: Sequence[Path],
     *,
     repeats: int = 1,
+    ideal_bits: IdealBits | None = None,
     progress: Progress = iter,
 ) -> Measured:
-    """The points of every contender, measured on all images; alpha does not take part.
+    """Measure every contender at all its points on all images.
 
     Every picture goes through all contenders before the next one comes, so that what else the
     machine does hits all alike. The first picture of each size is coded once without the clock,
-    which prepares what is prepared once. Of `repeats` runs of a picture the median counts.
+    which prepares what is prepared once. Of `repeats` runs of a picture the median time counts.
 
     A picture that cannot be read is named in a warning and left out.
+
+    ideal_bits: taken beside every point, for `bpp_estimated`.
 
     Raises:
         ImageError: no picture can be read.
     """
     jobs = [(contender, point) for contender in contenders for point in contender.points]
-    runs: list[list[_Run]] = [[] for _ in jobs]
+    found: list[list[Measurement]] = [[] for _ in jobs]
     warm = set()
     pictures = []
     for path in progress(images):
         try:
-            pixels = read_picture(path).pixels
+            picture = read_picture(path)
         except ImageError as error:
             log.warning("image skipped: %s", error)
             continue
-        pictures.append(Seen(path, width=pixels.shape[1], height=pixels.shape[0]))
-        if pixels.shape not in warm:
-            warm.add(pixels.shape)
+        height, width, _ = shape = picture.pixels.shape
+        pictures.append(Seen(path, width=width, height=height))
+        if shape not in warm:
+            warm.add(shape)
             for contender, point in jobs:
-                contender.decode(contender.encode(pixels, point))
-        for (contender, point), found in zip(jobs, runs, strict=True):
-            found.append(_run(contender, point, pixels, repeats))
-    if not warm:
-        raise ImageError(f"none of the {len(images)} images can be read: nothing to compare")
+                contender.decode(contender.encode(picture, point))
+        for (contender, point), runs in zip(jobs, found, strict=True):
+            runs.append(_measure(contender, point, picture, repeats, ideal_bits))
+    if not pictures:
+        raise ImageError(f"none of the {len(images)} images can be read: nothing to measure")
     points = iter(
-        _point(contender, point, found)
-        for (contender, point), found in zip(jobs, runs, strict=True)
+        _mean(contender, point, runs) for (contender, point), runs in zip(jobs, found, strict=True)
     )
-    curves = [[next(points) for _ in contender.points] for contender in contenders]
-    return Measured(curves, pictures)
+    return Measured([[next(points) for _ in each.points] for each in contenders], pictures)
 
 
-def _run(contender: Contender, point: float, pixels: Pixels, repeats: int) -> _Run:
+def _measure(
+    contender: Contender, point: float, picture: Picture, repeats: int, ideal_bits: IdealBits | None
+) -> Measurement:
     encode, decode = [], []
     for _ in range(repeats):
         start = time.perf_counter()
-        data = contender.encode(pixels, point)
+        data = contender.encode(picture, point)
         between = time.perf_counter()
         restored = contender.decode(data)
         end = time.perf_counter()
         encode.append(between - start)
         decode.append(end - between)
-    return _Run(
-        bpp=8 * len(data) / (pixels.shape[0] * pixels.shape[1]),
+    pixels = picture.pixels
+    num_pixels = pixels.shape[0] * pixels.shape[1]
+    return Measurement(
+        bpp=8 * len(data) / num_pixels,
         mse=metrics.mse(pixels, restored),
         psnr=metrics.psnr(pixels, restored),
         ms_ssim=metrics.ms_ssim(pixels, restored),
         encode_seconds=statistics.median(encode),
         decode_seconds=statistics.median(decode),
+        bpp_estimated=None if ideal_bits is None else ideal_bits(pixels, point) / num_pixels,
     )
 
 
-def _point(contender: Contender, point: float, runs: Sequence[_Run]) -> BenchPoint:
-    similarities = [run.ms_ssim for run in runs if run.ms_ssim is not None]
-    similarity = statistics.fmean(similarities) if similarities else None
-    return BenchPoint(
+def _mean(contender: Contender, point: float, runs: Sequence[Measurement]) -> RDPoint:
+    similarity = _mean_of_known(run.ms_ssim for run in runs)
+    return RDPoint(
         codec=contender.name,
         label=contender.label(point),
         setting=point,
@@ -151,4 +174,10 @@ def _point(contender: Contender, point: float, runs: Sequence[_Run]) -> BenchPoi
         ms_ssim_db=None if similarity is None else metrics.ms_ssim_db(similarity),
         encode_seconds=statistics.median(run.encode_seconds for run in runs),
         decode_seconds=statistics.median(run.decode_seconds for run in runs),
+        bpp_estimated=_mean_of_known(run.bpp_estimated for run in runs),
     )
+
+
+def _mean_of_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None

@@ -1,34 +1,18 @@
-"""Rate-distortion points of a codec: real file bytes, quality and time, averaged over images.
+"""Rate-distortion points of one of our models: whole files at every width."""
 
-How the means are taken: everything is measured per image and averaged arithmetically, as the
-literature does. So one picture restored exactly (infinite PSNR) makes the mean PSNR infinite,
-while the mean MSE stays telling. Pictures too small for MS-SSIM are left out of its mean, which
-is None if no picture has one. MS-SSIM in dB is that of the mean MS-SSIM, so that it can be laid
-beside published curves, which give the mean.
-"""
-
-import logging
-import statistics
-import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 from PIL import Image
 
-from slimcae.errors import ConfigError, ImageError
-from slimcae.evaluation import metrics
-from slimcae.images import Picture, read_picture
-
-log = logging.getLogger("slimcae")
+from slimcae.evaluation.contenders import Pixels, as_rgb
+from slimcae.evaluation.measure import RDPoint, measure
+from slimcae.images import Picture
 
 Progress = Callable[[Sequence[Path], str], Iterable[Path]]
 """Wraps the images of a model (its name is the label) to show how far it is: `tqdm.tqdm`, say."""
-
-WARM_UP_SIDE = 64
-"""Side of the crop that is coded before the clock starts."""
 
 
 class _Info(Protocol):
@@ -53,76 +37,28 @@ class Codec(Protocol):
     def decompress(self, data: bytes, /) -> Image.Image:
         """The picture of a compressed file."""
 
-    def ideal_bits(self, pixels: metrics.Pixels, width: int, /) -> float:
+    def ideal_bits(self, pixels: Pixels, width: int, /) -> float:
         """Information content of an image's symbols under the model's entropy model."""
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """One image at one width; fields as in `RDPoint`."""
+class _WholeFiles:
+    """A contender with a point per width, whose files hold alpha and metadata, too."""
 
-    bpp: float
-    bpp_estimated: float
-    mse: float
-    psnr: float
-    ms_ssim: float | None
-    encode_seconds: float
-    decode_seconds: float
+    settings = ""
 
+    def __init__(self, codec: Codec, name: str) -> None:
+        self.codec = codec
+        self.name = name
+        self.points = codec.widths
 
-@dataclass(frozen=True)
-class RDPoint:
-    """One model at one width, averaged over images (see the module for the means).
+    def label(self, point: float) -> str:
+        return f"width {point:g}"
 
-    Attributes:
-        model: Name of the model.
-        width: Filters per layer.
-        lmbda: λ that the width was trained with, if known.
-        bpp: Bits per pixel of the real file, metadata and alpha included.
-        bpp_estimated: Bits per pixel that the model's density promises.
-        mse: Mean squared error on the [0, 1] scale.
-        psnr: In dB.
-        ms_ssim: In [0, 1]; None if no image has 161 pixels on each side.
-        ms_ssim_db: The same in dB, -10·log10(1 - ms_ssim).
-        encode_seconds: Wall time per image from pixels to file bytes.
-        decode_seconds: Wall time per image from file bytes to pixels.
-    """
+    def encode(self, picture: Picture, point: float) -> bytes:
+        return self.codec.compress(picture, int(point))
 
-    model: str
-    width: int
-    lmbda: float | None
-    bpp: float
-    bpp_estimated: float
-    mse: float
-    psnr: float
-    ms_ssim: float | None
-    ms_ssim_db: float | None
-    encode_seconds: float
-    decode_seconds: float
-
-
-def evaluate_image(codec: Codec, picture: Picture, width: int) -> Measurement:
-    """Code and restore one picture and measure both.
-
-    The quality is that of the colour pixels: alpha, which is stored exactly, does not count.
-    """
-    start = time.perf_counter()
-    data = codec.compress(picture, width)
-    encoded = time.perf_counter()
-    image = codec.decompress(data)
-    decoded = time.perf_counter()
-
-    restored = np.asarray(image.convert("RGB"))
-    height, columns, _ = picture.pixels.shape
-    return Measurement(
-        bpp=8 * len(data) / (height * columns),
-        bpp_estimated=codec.ideal_bits(picture.pixels, width) / (height * columns),
-        mse=metrics.mse(picture.pixels, restored),
-        psnr=metrics.psnr(picture.pixels, restored),
-        ms_ssim=metrics.ms_ssim(picture.pixels, restored),
-        encode_seconds=encoded - start,
-        decode_seconds=decoded - encoded,
-    )
+    def decode(self, data: bytes) -> Pixels:
+        return as_rgb(self.codec.decompress(data))
 
 
 def silent(images: Sequence[Path], _name: str) -> Iterable[Path]:
@@ -131,74 +67,21 @@ def silent(images: Sequence[Path], _name: str) -> Iterable[Path]:
 
 
 def evaluate_codec(
-    codec: Codec,
-    images: Sequence[Path],
-    *,
-    name: str,
-    widths: Sequence[int] | None = None,
-    progress: Progress = silent,
+    codec: Codec, images: Sequence[Path], *, name: str, progress: Progress = silent
 ) -> list[RDPoint]:
-    """The RD points of a codec, one per width in the order given (all that it has by default).
+    """Return the RD points of a codec on all images, one per width, in the order of its widths.
 
-    An image that cannot be read is named in a warning and left out. A small crop is coded at
-    each width beforehand, so that what a codec prepares once is not counted as an image's time.
+    The rate is that of whole files, alpha and metadata included; the quality is that of the colour
+    pixels alone. See `slimcae.evaluation.measure` for how it is measured.
 
     Raises:
         ImageError: no image can be read.
-        ConfigError: a width that the codec does not have.
     """
-    if widths is None:
-        widths = codec.widths
-    for width in widths:
-        if width not in codec.widths:
-            have = ", ".join(map(str, codec.widths))
-            raise ConfigError(f"{name} has no width {width}: choose from {have}")
-
-    measured: dict[int, list[Measurement]] = {width: [] for width in widths}
-    warm = False
-    for path in progress(images, name):
-        try:
-            picture = read_picture(path)
-        except ImageError as error:
-            log.warning("image skipped: %s", error)
-            continue
-        if not warm:
-            _warm_up(codec, picture, widths)
-            warm = True
-        for width in widths:
-            measured[width].append(evaluate_image(codec, picture, width))
-    if not warm:
-        raise ImageError(f"none of the {len(images)} images can be read: nothing to evaluate")
-
-    lmbdas = codec.info.lmbda
-    lmbda_of = dict(zip(codec.widths, lmbdas, strict=True)) if lmbdas else {}
-    return [_mean(measured[width], name, width, lmbda_of.get(width)) for width in widths]
-
-
-def _warm_up(codec: Codec, picture: Picture, widths: Iterable[int]) -> None:
-    crop = Picture(
-        picture.pixels[:WARM_UP_SIDE, :WARM_UP_SIDE].copy(),
-        grey=picture.grey,
-        alpha=None,
-        icc_profile=None,
+    (points,), _ = measure(
+        [_WholeFiles(codec, name)],
+        images,
+        ideal_bits=lambda pixels, width: codec.ideal_bits(pixels, int(width)),
+        progress=lambda paths: progress(paths, name),
     )
-    for width in widths:
-        codec.decompress(codec.compress(crop, width))
-
-
-def _mean(images: Sequence[Measurement], name: str, width: int, lmbda: float | None) -> RDPoint:
-    similarities = [image.ms_ssim for image in images if image.ms_ssim is not None]
-    similarity = statistics.fmean(similarities) if similarities else None
-    return RDPoint(
-        model=name,
-        width=width,
-        lmbda=lmbda,
-        bpp=statistics.fmean(image.bpp for image in images),
-        bpp_estimated=statistics.fmean(image.bpp_estimated for image in images),
-        mse=statistics.fmean(image.mse for image in images),
-        psnr=statistics.fmean(image.psnr for image in images),
-        ms_ssim=similarity,
-        ms_ssim_db=None if similarity is None else metrics.ms_ssim_db(similarity),
-        encode_seconds=statistics.fmean(image.encode_seconds for image in images),
-        decode_seconds=statistics.fmean(image.decode_seconds for image in images),
-    )
+    lmbdas = codec.info.lmbda or [None] * len(points)
+    return [replace(point, lmbda=lmbda) for point, lmbda in zip(points, lmbdas, strict=True)]

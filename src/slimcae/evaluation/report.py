@@ -8,13 +8,19 @@ from pathlib import Path
 
 from slimcae.errors import ConfigError
 from slimcae.evaluation.bd_rate import METHOD, Curve, bd_psnr, bd_rate
-from slimcae.evaluation.rd import Codec, Progress, RDPoint, evaluate_codec, silent
+from slimcae.evaluation.measure import RDPoint
+from slimcae.evaluation.metrics import MS_SSIM_MIN_SIDE
+from slimcae.evaluation.rd import Codec, Progress, evaluate_codec, silent
 from slimcae.evaluation.results import write_csv, write_json
-from slimcae.plots.evaluation import plot_all
+from slimcae.plots.evaluation import ModelSeries, plot_all
 from slimcae.version import __version__
 
 DEFAULT_STEM = "report"
 """What report files are called when only a folder is given."""
+
+NO_MS_SSIM = (
+    f"MS-SSIM is not available:\nno image has {MS_SSIM_MIN_SIDE} pixels or more on each side"
+)
 
 
 def evaluate_models(
@@ -22,7 +28,6 @@ def evaluate_models(
     images: Sequence[Path],
     report_prefix: str | Path,
     *,
-    widths: Sequence[int] | None = None,
     progress: Progress = silent,
 ) -> list[list[RDPoint]]:
     """Evaluate one model, or two side by side, on all images and write the report.
@@ -33,11 +38,10 @@ def evaluate_models(
     by `resolve_prefix`.
 
     Returns:
-        For each model, its points in the order of `widths`.
+        For each model, its points in the order of its widths.
 
     Raises:
-        ConfigError: not one or two models, a width that a model lacks, or a place that cannot be
-            written.
+        ConfigError: not one or two models, or a place that cannot be written.
         ImageError: no image can be read.
     """
     if len(models) not in (1, 2):
@@ -45,16 +49,29 @@ def evaluate_models(
     names = _distinct([name for name, _ in models])
     prefix = writable_prefix(report_prefix)
     curves = [
-        evaluate_codec(codec, images, name=name, widths=widths, progress=progress)
+        evaluate_codec(codec, images, name=name, progress=progress)
         for name, (_, codec) in zip(names, models, strict=True)
     ]
     with write_errors(prefix):
         write_csv(_with_ending(prefix, ".csv"), [point for points in curves for point in points])
         for name, points in zip(names, curves, strict=True):
             ending = ".json" if len(curves) == 1 else f"_{_file_part(name)}.json"
-            write_json(_with_ending(prefix, ending), name, f"SlimCAE {__version__}", points)
-        plot_all(prefix, curves)
+            write_json(_with_ending(prefix, ending), f"SlimCAE {__version__}", points)
+        plot_all(prefix, [to_series(points) for points in curves], NO_MS_SSIM)
     return curves
+
+
+def to_series(points: Sequence[RDPoint]) -> ModelSeries:
+    """Return what the plots show of a model's points."""
+    return ModelSeries(
+        name=points[0].codec,
+        widths=[point.setting for point in points],
+        bpp=[point.bpp for point in points],
+        mse=[point.mse for point in points],
+        psnr=[point.psnr for point in points],
+        ms_ssim=[point.ms_ssim for point in points],
+        ms_ssim_db=[point.ms_ssim_db for point in points],
+    )
 
 
 def resolve_prefix(report_prefix: str | Path) -> Path:
@@ -92,8 +109,8 @@ def format_table(points: Sequence[RDPoint]) -> str:
     """The points as a table for the terminal, one line each, "–" where a value is missing."""
     rows = [_HEADINGS] + [
         (
-            point.model,
-            str(point.width),
+            point.codec,
+            f"{point.setting:g}",
             _number(point.lmbda, "g"),
             _number(point.bpp, ".4f"),
             _number(point.bpp_estimated, ".4f"),
@@ -121,7 +138,7 @@ def format_bd_rate(anchor: Sequence[RDPoint], test: Sequence[RDPoint]) -> str:
 
     The line for MS-SSIM (in dB) is there if both models have it.
     """
-    heading = f"{test[0].model} against {anchor[0].model}, Bjøntegaard deltas ({METHOD}):"
+    heading = f"{test[0].codec} against {anchor[0].codec}, Bjøntegaard deltas ({METHOD}):"
     lines = [heading, _bd_line("PSNR", *(_curve(points, "psnr") for points in (anchor, test)))]
     similarities = _curve(anchor, "ms_ssim_db"), _curve(test, "ms_ssim_db")
     if all(similarities):

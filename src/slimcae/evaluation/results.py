@@ -7,7 +7,6 @@ no infinity: null stands for a value that is not available or, for psnr-rgb, inf
 """
 
 import csv
-import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -15,37 +14,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slimcae.errors import ConfigError
-from slimcae.evaluation.rd import RDPoint
+from slimcae.evaluation.measure import RDPoint
 from slimcae.files import atomic_path
 
-COLUMNS = (
-    "model",
-    "width",
-    "lambda",
-    "bpp",
-    "bpp_estimated",
-    "mse",
-    "psnr",
-    "ms_ssim",
-    "ms_ssim_db",
-    "encode_seconds",
-    "decode_seconds",
-)
-"""Columns of the CSV: the fields of `RDPoint`, in their order."""
+COLUMNS = {
+    "model": "codec",
+    "width": "setting",
+    "lambda": "lmbda",
+    "bpp": "bpp",
+    "bpp_estimated": "bpp_estimated",
+    "mse": "mse",
+    "psnr": "psnr",
+    "ms_ssim": "ms_ssim",
+    "ms_ssim_db": "ms_ssim_db",
+    "encode_seconds": "encode_seconds",
+    "decode_seconds": "decode_seconds",
+}
+"""Columns of a CSV about our models: field of `RDPoint`."""
 
-_JSON_LISTS = {
+COMMON_LISTS = {
     "psnr-rgb": "psnr",
     "ms-ssim-rgb": "ms_ssim",
     "ms-ssim-db-rgb": "ms_ssim_db",
     "bpp": "bpp",
     "encoding_time": "encode_seconds",
     "decoding_time": "decode_seconds",
-    "width": "width",
-    "lambda": "lmbda",
-    "bpp-estimated": "bpp_estimated",
     "mse": "mse",
 }
-"""List of the JSON: field of `RDPoint`."""
+"""Lists that the JSON has of any codec: field of `RDPoint`."""
+
+MODEL_LISTS = COMMON_LISTS | {
+    "width": "setting",
+    "lambda": "lmbda",
+    "bpp-estimated": "bpp_estimated",
+}
+"""Lists that the JSON has of our models."""
 
 
 @dataclass(frozen=True)
@@ -68,29 +71,36 @@ class Results:
         return [(rate, value) for rate, value in pairs if rate is not None and value is not None]
 
 
-def write_csv(path: Path, points: Sequence[RDPoint]) -> None:
+def to_results(
+    points: Sequence[RDPoint], description: str, lists: Mapping[str, str] = MODEL_LISTS
+) -> Results:
+    """Return one codec's points as the JSON holds them, sorted by bpp; `lists` as `MODEL_LISTS`."""
+    ordered = sorted(points, key=lambda point: point.bpp)
+    values = {key: tuple(getattr(p, field) for p in ordered) for key, field in lists.items()}
+    return Results(points[0].codec, description, values)
+
+
+def write_csv(path: Path, points: Sequence[RDPoint], columns: Mapping[str, str] = COLUMNS) -> None:
     """Write one row per point, in the order given; a value not available is an empty cell.
+
+    columns: the headings in their order, and the field of `RDPoint` below each.
 
     Raises:
         OSError: the file cannot be written.
     """
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(dataclasses.astuple(point) for point in points)
+        writer.writerow(columns)
+        writer.writerows([getattr(point, field) for field in columns.values()] for point in points)
 
 
-def write_json(path: Path, name: str, description: str, points: Sequence[RDPoint]) -> None:
+def write_json(path: Path, description: str, points: Sequence[RDPoint]) -> None:
     """Write one model's points, sorted by bpp.
 
     Raises:
         OSError: the file cannot be written.
     """
-    ordered = sorted(points, key=lambda point: point.bpp)
-    lists = {
-        key: tuple(getattr(point, field) for point in ordered) for key, field in _JSON_LISTS.items()
-    }
-    write_results(path, Results(name, description, lists))
+    write_results(path, to_results(points, description))
 
 
 def write_results(path: Path, results: Results) -> None:

@@ -1,35 +1,36 @@
 """A benchmark's files: CSV, JSON in CompressAI's schema, and plots."""
 
-import csv
-import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from slimcae.evaluation.comparison import bd_rates, format_bd_rates, format_table
-from slimcae.evaluation.measure import BenchPoint
+from slimcae.evaluation.figures import draw_rd, draw_times
+from slimcae.evaluation.measure import RDPoint
 from slimcae.evaluation.published import published
 from slimcae.evaluation.report import write_errors
-from slimcae.evaluation.results import Results, write_results
-from slimcae.files import atomic_path
-from slimcae.plots.bench import plot_rd, plot_times
+from slimcae.evaluation.results import COMMON_LISTS, to_results, write_csv, write_results
 
-_LISTS = {
-    "bpp": "bpp",
-    "psnr-rgb": "psnr",
-    "ms-ssim-rgb": "ms_ssim",
-    "ms-ssim-db-rgb": "ms_ssim_db",
-    "encoding_time": "encode_seconds",
-    "decoding_time": "decode_seconds",
-    "mse": "mse",
-    "setting": "setting",
-}
-"""List in CompressAI's schema, or beside it: field of `BenchPoint`."""
+LISTS = COMMON_LISTS | {"setting": "setting"}
+"""Lists that the JSON has of each codec: field of `RDPoint`."""
+
+_COLUMNS = (
+    "codec",
+    "label",
+    "setting",
+    "bpp",
+    "mse",
+    "psnr",
+    "ms_ssim",
+    "ms_ssim_db",
+    "encode_seconds",
+    "decode_seconds",
+)
 
 
 def write_report(
     prefix: Path,
-    curves: Sequence[Sequence[BenchPoint]],
+    curves: Sequence[Sequence[RDPoint]],
     settings: Sequence[str],
     num_ours: int,
     where: str,
@@ -47,7 +48,10 @@ def write_report(
         ConfigError: a file cannot be written.
     """
     descriptions = [f"{setting}; {where}" for setting in settings]
-    results = [to_results(*pair) for pair in zip(curves, descriptions, strict=True)]
+    results = [
+        to_results(curve, description, LISTS)
+        for curve, description in zip(curves, descriptions, strict=True)
+    ]
     ours, others = results[:num_ours], {result.name: result for result in results[num_ours:]}
     names = {name.partition(" speed")[0].partition(" effort")[0] for name in others}
     references = {
@@ -61,9 +65,9 @@ def write_report(
     with write_errors(prefix):
         write_files(prefix, curves, descriptions)
         plot = prefix.with_name(f"{prefix.name}_rd.png")
-        plot_rd(plot, ours, others, drawn, labels=labels, subtitle=where + dashed)
+        draw_rd(plot, ours, others, drawn, labels=labels, subtitle=where + dashed)
         plot = prefix.with_name(f"{prefix.name}_time.png")
-        plot_times(plot, ours[0], others, labels=labels, subtitle=where)
+        draw_times(plot, ours[0], others, labels=labels, subtitle=where)
     compared = {f"{name}, published": c for name, c in references.items()} if kodak else {}
     deltas = format_bd_rates(ours[0].name, bd_rates(ours[0], others | compared))
     lines = [
@@ -72,31 +76,17 @@ def write_report(
     return "\n".join([where, "", format_table(curves), "", deltas, "", "settings", *lines])
 
 
-def to_results(points: Sequence[BenchPoint], description: str) -> Results:
-    """One codec's points, sorted by rate."""
-    ordered = sorted(points, key=lambda point: point.bpp)
-    lists = {key: tuple(getattr(p, field) for p in ordered) for key, field in _LISTS.items()}
-    return Results(points[0].codec, description, lists)
-
-
 def write_files(
-    prefix: Path, curves: Sequence[Sequence[BenchPoint]], descriptions: Sequence[str]
+    prefix: Path, curves: Sequence[Sequence[RDPoint]], descriptions: Sequence[str]
 ) -> None:
     """Write `<prefix>.csv` with all points and `<prefix>_<codec>.json` for each codec.
 
     Raises:
         OSError: a file cannot be written.
     """
-    names = [field.name for field in dataclasses.fields(BenchPoint)]
-    with (
-        atomic_path(prefix.with_name(f"{prefix.name}.csv")) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        for points in curves:
-            writer.writerows(dataclasses.astuple(point) for point in points)
-    for points, description in zip(curves, descriptions, strict=True):
-        part = re.sub(r"[^a-z0-9]+", "-", points[0].codec.lower()).strip("-")
+    points = [point for curve in curves for point in curve]
+    write_csv(prefix.with_name(f"{prefix.name}.csv"), points, {name: name for name in _COLUMNS})
+    for curve, description in zip(curves, descriptions, strict=True):
+        part = re.sub(r"[^a-z0-9]+", "-", curve[0].codec.lower()).strip("-")
         path = prefix.with_name(f"{prefix.name}_{part}.json")
-        write_results(path, to_results(points, description))
+        write_results(path, to_results(curve, description, LISTS))

@@ -1,18 +1,15 @@
 """Plots of a benchmark: quality over rate, and what the bits cost in time."""
 
 import math
-import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from slimcae.evaluation.bd_rate import Curve, rate_at
-from slimcae.evaluation.comparison import QUALITIES, curve_of
-from slimcae.evaluation.results import Results
 from slimcae.plots.style import (
     BLUE,
     GREEN,
@@ -31,9 +28,6 @@ from slimcae.plots.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-ANCHOR = "JPEG"
-"""Whose rate is 100 % in the plot of times."""
 
 _COLOURS = {
     "JPEG": INK,
@@ -66,35 +60,58 @@ _COLUMNS = 5
 """Of the legend, at most."""
 
 
-def plot_rd(
-    path: Path,
-    ours: Sequence[Results],
-    others: Mapping[str, Results],
-    references: Mapping[str, Results],
-    *,
-    labels: Sequence[str] = (),
-    subtitle: str = "",
-) -> bool:
-    """PSNR and, where there is one, MS-SSIM over the rate; published references are dashed.
+Points = Sequence[tuple[float, float]]
+Curves = Mapping[str, Points]
+"""Pairs (x, y) of each codec, by its name."""
 
-    labels: of the points of the first of our curves, which are named beside it. False if nothing
-    can be drawn.
+
+@dataclass(frozen=True)
+class RDPanel:
+    """Quality over rate: pairs of bits per pixel and dB, by rising rate.
+
+    Attributes:
+        label: Of the axis of quality.
+        ours: Of these the first decides what the panel shows.
+        others: Codecs that were measured. references: published curves, dashed.
+    """
+
+    label: str
+    ours: Curves
+    others: Curves
+    references: Curves
+
+
+@dataclass(frozen=True)
+class TimesPanel:
+    """Bits at equal quality over time: pairs of milliseconds and percent.
+
+    Attributes:
+        label: Of the axis of time.
+        own: A pair for each of our points, by rising rate.
+        others: Of each only the median is shown, and how far its points reach.
+    """
+
+    label: str
+    own: Points
+    others: Curves
+
+
+def plot_rd(
+    path: Path, panels: Sequence[RDPanel], *, labels: Sequence[str] = (), subtitle: str = ""
+) -> None:
+    """Draw quality over rate, panels side by side.
+
+    labels: of the points of the first of our curves, which are named beside it.
 
     Raises:
         OSError: the file cannot be written.
     """
-    qualities = [quality for quality in QUALITIES if _finite(ours[0], quality)]
-    if not qualities:
-        return False
-    figure = new_figure(4.7 * len(qualities) + 0.4, 4.2)
-    for axes, quality in zip(
-        figure.subplots(1, len(qualities), squeeze=False)[0], qualities, strict=True
-    ):
-        _draw_rd(axes, ours, others, references, quality, labels)
+    figure = new_figure(4.7 * len(panels) + 0.4, 4.2)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw_rd(axes, panel, labels)
     figure.suptitle(subtitle, fontsize=10, color=INK, x=0.01, ha="left")
     _add_legend(figure)
     save(figure, path)
-    return True
 
 
 def _add_legend(figure: "Figure") -> None:
@@ -116,37 +133,21 @@ def _add_legend(figure: "Figure") -> None:
     figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(len(lines) / columns))
 
 
-def _finite(results: Results, quality: str) -> list[tuple[float, float]]:
-    """The points of a curve by rising rate, without lossless ones."""
-    return sorted(pair for pair in curve_of(results, quality) if math.isfinite(pair[1]))
-
-
-def _draw_rd(
-    axes: "Axes",
-    ours: Sequence[Results],
-    others: Mapping[str, Results],
-    references: Mapping[str, Results],
-    quality: str,
-    labels: Sequence[str],
-) -> None:
-    main = _finite(ours[0], quality)
+def _draw_rd(axes: "Axes", panel: RDPanel, labels: Sequence[str]) -> None:
+    main = next(iter(panel.ours.values()))
     low, high = main[0][1], main[-1][1]
     span = max(high - low, 1.0)
     axes.set_xlim(0, 1.12 * max(rate for rate, _ in main))
     axes.set_ylim(low - 0.25 * span, high + 0.32 * span)
     right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
-    for number, results in enumerate(ours):
-        curve = _finite(results, quality)
+    for number, (name, curve) in enumerate(panel.ours.items()):
         if not curve:
             continue
         x, y = zip(*curve, strict=True)
         style, size = ("o-", 6) if number == 0 else ("D", 3.5)
-        axes.plot(
-            x, y, style, color=BLUE, linewidth=2.4, markersize=size, label=results.name, zorder=3
-        )
-    for group, dashes in ((others, "-"), (references, "--")):
-        for name, results in group.items():
-            curve = _finite(results, quality)
+        axes.plot(x, y, style, color=BLUE, linewidth=2.4, markersize=size, label=name, zorder=3)
+    for group, dashes in ((panel.others, "-"), (panel.references, "--")):
+        for name, curve in group.items():
             if len(curve) < 2:
                 continue
             x, y = zip(*curve, strict=True)
@@ -158,7 +159,7 @@ def _draw_rd(
                 color=colour_of(name),
                 linewidth=1.3,
                 linestyle=dashes,
-                marker=marker_of(name) if group is others else "",
+                marker=marker_of(name) if group is panel.others else "",
                 markersize=4,
                 label=name,
             )
@@ -178,71 +179,46 @@ def _draw_rd(
         )
     tidy(axes)
     axes.set_xlabel("bits per pixel", color=INK)
-    axes.set_ylabel(f"{QUALITIES[quality]} (dB)", color=INK)
+    axes.set_ylabel(panel.label, color=INK)
 
 
 def plot_times(
     path: Path,
-    ours: Results,
-    others: Mapping[str, Results],
+    panels: Sequence[TimesPanel],
     *,
+    own_name: str,
+    bits_label: str,
     labels: Sequence[str] = (),
-    subtitle: str = "",
-) -> bool:
-    """Bits at equal PSNR over the time of a picture, on both sides; False if nothing can be drawn.
+    title: str = "",
+) -> None:
+    """Draw bits at equal quality over the time of a picture, panels side by side.
 
-    A rate counts as a part of that of `ANCHOR` at the same PSNR. Of ours every point is shown; of
-    the others the median over their points within our range of PSNR, and how far these reach. Below
-    the subtitle stands what this means, and with which precision and threads ours ran.
+    own_name: stands beside the last of our points. bits_label: of the axis of bits. labels: of
+    our points.
 
     Raises:
         OSError: the file cannot be written.
     """
-    if ANCHOR not in others or not _finite(ours, "psnr-rgb"):
-        return False
-    anchor = curve_of(others[ANCHOR], "psnr-rgb")
-    reach = [value for _, value in _finite(ours, "psnr-rgb")]
     figure = new_figure(9.6, 4.9)
-    ways = ("encoding", "decoding")
-    panels = []
-    for axes, way in zip(figure.subplots(1, 2, sharey=True), ways, strict=True):
-        own = _relative(ours, way, anchor, reach)
-        if not own:
-            return False
-        found = {name: _relative(other, way, anchor, reach) for name, other in others.items()}
-        tags = [_draw_other(axes, name, points) for name, points in found.items() if points]
-        tags += _draw_own(axes, own, labels, ours.name)
+    drawn = []
+    for axes, panel in zip(figure.subplots(1, len(panels), sharey=True), panels, strict=True):
+        tags = [_draw_other(axes, name, curve) for name, curve in panel.others.items() if curve]
+        tags += _draw_own(axes, panel.own, labels, own_name)
         axes.set_xscale("log")
         tidy(axes)
         axes.grid(which="minor", axis="x", color="#F2F2F2", linewidth=0.6)
-        axes.set_xlabel(f"{way}, ms per picture (median)", color=INK)
+        axes.set_xlabel(panel.label, color=INK)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         low, high = axes.get_xlim()
         # with room for the names
         axes.set_xlim(low / (high / low) ** 0.1, high * (high / low) ** 0.25)
-        panels.append((axes, tags))
-    figure.axes[0].set_ylabel(f"bits at equal PSNR ({ANCHOR} = 100 %)", color=INK)
-    lines = (
-        subtitle,
-        f"{ours.name}{_how(ours)}: a point for each width.",
-        "Others: medians over their settings in the same range of PSNR; "
-        "bars: fewest to most bits of these.",
-    )
-    figure.suptitle("\n".join(lines), fontsize=10, color=INK, x=0.01, ha="left")
+        drawn.append((axes, tags))
+    figure.axes[0].set_ylabel(bits_label, color=INK)
+    figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
     figure.draw_without_rendering()  # where names touch depends on where the panels come to lie
-    for axes, tags in panels:
+    for axes, tags in drawn:
         _label_tags(axes, tags)
     save(figure, path)
-    return True
-
-
-def _how(results: Results) -> str:
-    """As in " (bfloat16, 2 threads)"; nothing where the description does not say it."""
-    found = re.search(r"(\w+), threads: (\d+)", results.description)
-    if not found:
-        return ""
-    precision, threads = found.groups()
-    return f" ({precision}, {threads} thread{'' if threads == '1' else 's'})"
 
 
 class _Tag(NamedTuple):
@@ -254,21 +230,6 @@ class _Tag(NamedTuple):
     high: float
     text: str
     colour: str
-
-
-def _relative(
-    results: Results, way: str, anchor: Curve, reach: Sequence[float]
-) -> list[tuple[float, float]]:
-    """Milliseconds and percent of the anchor's rate of all points in a range of PSNR."""
-    lists = (results.lists[key] for key in ("bpp", "psnr-rgb", f"{way}_time"))
-    found = []
-    for rate, psnr, seconds in zip(*lists, strict=True):
-        if rate is None or psnr is None or seconds is None:
-            continue
-        reference = rate_at(anchor, psnr)
-        if reference is not None and min(reach) - 0.5 <= psnr <= max(reach) + 0.5:
-            found.append((1000 * seconds, 100 * rate / reference))
-    return found
 
 
 def _draw_other(axes: "Axes", name: str, points: Sequence[tuple[float, float]]) -> _Tag:

@@ -1,4 +1,4 @@
-"""Plots of RD points: each quantity against width, and quality against rate, as PNG files."""
+"""Plots of models: each quantity against width, and quality against rate, as PNG files."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slimcae.evaluation.metrics import MS_SSIM_MIN_SIDE
-from slimcae.evaluation.rd import RDPoint
 from slimcae.plots.style import BLUE, INK, VERMILION, new_figure, save, tidy
 
 if TYPE_CHECKING:
@@ -22,24 +20,47 @@ STYLES: tuple[dict[str, Any], ...] = (
 SIZE_INCHES = (5.6, 4.0)
 
 
+Values = Sequence[float | None]
+"""Of the points of a model, in the order of its widths; None is not available."""
+
+
+@dataclass(frozen=True)
+class ModelSeries:
+    """What the plots show of a model: a value per point in each series.
+
+    Attributes:
+        name: Of the model, for the legend.
+        widths: Filters per layer.
+        bpp: Bits per pixel. mse: on the [0, 1] scale. psnr, ms_ssim_db: in dB.
+    """
+
+    name: str
+    widths: Sequence[float]
+    bpp: Sequence[float]
+    mse: Values
+    psnr: Values
+    ms_ssim: Values
+    ms_ssim_db: Values
+
+
 @dataclass(frozen=True)
 class _Quantity:
     """What one axis shows."""
 
     label: str
-    of: Callable[[RDPoint], float | None]
+    of: Callable[[ModelSeries], Values]
 
 
-_TOO_SMALL = (
-    f"MS-SSIM is not available:\nno image has {MS_SSIM_MIN_SIDE} pixels or more on each side"
-)
 _INFINITE = "infinite: images are restored exactly"
 
-_PSNR = _Quantity("PSNR (dB)", lambda point: point.psnr)
-_MSE = _Quantity("MSE × 1000 (pixels in [0, 1])", lambda point: 1000 * point.mse)
-_BPP = _Quantity("Rate (bits per pixel)", lambda point: point.bpp)
-_MS_SSIM = _Quantity("MS-SSIM", lambda point: point.ms_ssim)
-_MS_SSIM_DB = _Quantity("MS-SSIM (dB)", lambda point: point.ms_ssim_db)
+_PSNR = _Quantity("PSNR (dB)", lambda model: model.psnr)
+_MSE = _Quantity(
+    "MSE × 1000 (pixels in [0, 1])",
+    lambda model: [None if mse is None else 1000 * mse for mse in model.mse],
+)
+_BPP = _Quantity("Rate (bits per pixel)", lambda model: model.bpp)
+_MS_SSIM = _Quantity("MS-SSIM", lambda model: model.ms_ssim)
+_MS_SSIM_DB = _Quantity("MS-SSIM (dB)", lambda model: model.ms_ssim_db)
 
 _AGAINST_WIDTH = {
     "psnr": _PSNR,
@@ -51,54 +72,55 @@ _AGAINST_WIDTH = {
 _AGAINST_RATE = {"rd_psnr": _PSNR, "rd_msssim_db": _MS_SSIM_DB}
 
 
-def plot_all(prefix: Path, curves: Sequence[Sequence[RDPoint]]) -> list[Path]:
+def plot_all(prefix: Path, models: Sequence[ModelSeries], missing: str) -> list[Path]:
     """Write the plots of one model or of two models, and return their paths.
 
     One model: `<prefix>_psnr.png`, `_mse`, `_bpp`, `_msssim` and `_msssim_db`, each against
     width, then `_rd_psnr` and `_rd_msssim_db`. Two models share each plot, and the first five
-    are named `_psnr_vs_width.png` and so on. A plot without any value says why.
+    are named `_psnr_vs_width.png` and so on. A plot without any value says why: `missing`, if no
+    model has the quantity.
 
     Raises:
         OSError: a file cannot be written.
     """
-    suffix = "_vs_width" if len(curves) > 1 else ""
+    suffix = "_vs_width" if len(models) > 1 else ""
     paths = []
     for stem, quantity in _AGAINST_WIDTH.items():
         paths.append(prefix.with_name(f"{prefix.name}_{stem}{suffix}.png"))
-        _plot_against_width(paths[-1], curves, quantity)
+        _plot_against_width(paths[-1], models, quantity, missing)
     for stem, quantity in _AGAINST_RATE.items():
         paths.append(prefix.with_name(f"{prefix.name}_{stem}.png"))
-        _plot_against_rate(paths[-1], curves, quantity)
+        _plot_against_rate(paths[-1], models, quantity, missing)
     return paths
 
 
 def _plot_against_width(
-    path: Path, curves: Sequence[Sequence[RDPoint]], quantity: _Quantity
+    path: Path, models: Sequence[ModelSeries], quantity: _Quantity, missing: str
 ) -> None:
     def draw(axes: "Axes") -> None:
         axes.set_xlabel("Width (filters per layer)")
-        axes.set_xticks(sorted({point.width for points in curves for point in points}))
-        for points, style in zip(curves, STYLES, strict=False):
-            drawn = sorted(_drawable(points, quantity), key=lambda pair: pair[0].width)
-            axes.plot([point.width for point, _ in drawn], [y for _, y in drawn], **style)
+        axes.set_xticks(sorted({width for model in models for width in model.widths}))
+        for model, style in zip(models, STYLES, strict=False):
+            drawn = sorted(_drawable(model, model.widths, quantity))
+            axes.plot([x for x, _, _ in drawn], [y for _, y, _ in drawn], **style)
 
-    _save(path, curves, quantity, draw)
+    _save(path, models, quantity, missing, draw)
 
 
 def _plot_against_rate(
-    path: Path, curves: Sequence[Sequence[RDPoint]], quantity: _Quantity
+    path: Path, models: Sequence[ModelSeries], quantity: _Quantity, missing: str
 ) -> None:
     def draw(axes: "Axes") -> None:
         axes.set_xlabel(_BPP.label)
-        for index, (points, style) in enumerate(zip(curves, STYLES, strict=False)):
-            drawn = sorted(_drawable(points, quantity), key=lambda pair: pair[0].bpp)
-            axes.plot([point.bpp for point, _ in drawn], [y for _, y in drawn], **style)
+        for index, (model, style) in enumerate(zip(models, STYLES, strict=False)):
+            drawn = sorted(_drawable(model, model.bpp, quantity))
+            axes.plot([x for x, _, _ in drawn], [y for _, y, _ in drawn], **style)
             # RD curves rise and bend right: above left and below right of them there is room
             side = 1 if index else -1
-            for point, y in drawn:
+            for x, y, width in drawn:
                 axes.annotate(
-                    str(point.width),
-                    (point.bpp, y),
+                    f"{width:g}",
+                    (x, y),
                     xytext=(6 * side, -5 * side),
                     textcoords="offset points",
                     ha="left" if index else "right",
@@ -108,18 +130,22 @@ def _plot_against_rate(
                 )
         axes.margins(x=0.09, y=0.09)
 
-    _save(path, curves, quantity, draw)
+    _save(path, models, quantity, missing, draw)
 
 
-def _drawable(points: Sequence[RDPoint], quantity: _Quantity) -> list[tuple[RDPoint, float]]:
-    pairs = ((point, quantity.of(point)) for point in points)
-    return [(point, y) for point, y in pairs if y is not None and math.isfinite(y)]
+def _drawable(
+    model: ModelSeries, places: Sequence[float], quantity: _Quantity
+) -> list[tuple[float, float, float]]:
+    """(x, y, width) of the points that have a finite value."""
+    triples = zip(places, quantity.of(model), model.widths, strict=True)
+    return [(x, y, width) for x, y, width in triples if y is not None and math.isfinite(y)]
 
 
 def _save(
     path: Path,
-    curves: Sequence[Sequence[RDPoint]],
+    models: Sequence[ModelSeries],
     quantity: _Quantity,
+    missing: str,
     draw: Callable[["Axes"], None],
 ) -> None:
     """Set up the axes, let `draw` fill them, label the models, and write the file."""
@@ -132,7 +158,7 @@ def _save(
 
     legend = axes.legend(
         axes.lines,
-        [""] * len(curves),
+        [""] * len(models),
         loc="lower left",
         bbox_to_anchor=(0, 1.03),
         borderaxespad=0,
@@ -141,13 +167,13 @@ def _save(
         frameon=False,
         fontsize=9.5,
     )
-    for points, text in zip(curves, legend.get_texts(), strict=True):
+    for model, text in zip(models, legend.get_texts(), strict=True):
         # set here: matplotlib hides labels that begin with "_", and takes $…$ for a formula
-        text.set_text(points[0].model)
+        text.set_text(model.name)
         text.set_parse_math(False)
-    if not any(_drawable(points, quantity) for points in curves):
-        values = [quantity.of(point) for points in curves for point in points]
-        _say_missing(axes, _TOO_SMALL if set(values) == {None} else _INFINITE)
+    if not any(_drawable(model, model.bpp, quantity) for model in models):
+        values = {value for model in models for value in quantity.of(model)}
+        _say_missing(axes, missing if values == {None} else _INFINITE)
     save(figure, path)
 
 
