@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from slimcae.errors import ConfigError
+
 if TYPE_CHECKING:
     from slimcae.model.model import Model
 
@@ -67,8 +69,15 @@ def open_transforms(model: "Model", *, device: str = "cpu", precision: str = "au
         computes it natively.
 
     Raises:
-        ConfigError: unknown or absent device, unknown precision, or one that would be emulated.
+        ConfigError: unknown or absent device, unknown precision, or one that would be emulated;
+            torch is not installed.
     """
-    from slimcae.transforms.torch_ import TorchTransforms
-
+    try:
+        from slimcae.transforms.torch_ import TorchTransforms
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ConfigError(
+            "torch is not installed, and pictures cannot be computed without it: install torch"
+        ) from error
     return TorchTransforms(model, device, precision)

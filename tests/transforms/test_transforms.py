@@ -1,0 +1,86 @@
+"""Opening transforms, and what they say of themselves."""
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import smooth_pixels
+from slimcae.errors import ConfigError, ModelError
+from slimcae.machine import describe_machine
+from slimcae.model.model import Model
+from slimcae.networks.conversion import to_model, to_network
+from slimcae.networks.slimcae import SlimCAE
+from slimcae.transforms import Transforms, open_transforms
+
+
+@pytest.fixture
+def transforms(tiny_model: Model) -> Transforms:
+    return open_transforms(tiny_model, precision="float32")
+
+
+def test_transforms_say_where_and_how_they_compute(transforms: Transforms) -> None:
+    assert (transforms.device, transforms.precision) == ("cpu", "float32")
+    assert transforms.threads == torch.get_num_threads() == 1
+    assert transforms.machine == describe_machine()
+    assert transforms.runtime == f"torch {torch.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"device": "tpu"}, "'tpu'"), ({"precision": "float16"}, "'float16'")],
+)
+def test_unknown_devices_and_precisions_are_named(
+    tiny_model: Model, options: dict[str, str], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        open_transforms(tiny_model, **options)
+
+
+@pytest.mark.parametrize("width", [12, 8, 4])
+def test_residuals_and_pixels_are_centred_on_the_medians(
+    tiny_model: Model, transforms: Transforms, width: int
+) -> None:
+    """The oracle is the network, with medians added and taken away by hand."""
+    network = to_network(tiny_model)
+    pixels = smooth_pixels(48, 64, 1)
+    x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+    medians = torch.from_numpy(tiny_model.medians(width))[:, None, None]
+    residuals = transforms.residuals(pixels, width)
+    assert (residuals.shape, residuals.dtype) == ((width, 3, 4), np.float32)
+    with torch.no_grad():
+        expected = (network.g_a(x, width)[0] - medians).numpy()
+    np.testing.assert_allclose(residuals, expected, rtol=1e-4, atol=1e-4)
+
+    symbols = np.random.default_rng(0).integers(-9, 10, (width, 3, 4)).astype(np.int16)
+    image = transforms.pixels(symbols, width, 0.5)
+    assert (image.shape, image.dtype) == ((48, 64, 3), np.uint8)
+    with torch.no_grad():
+        x_hat = network.g_s((medians + 0.5 * torch.from_numpy(symbols))[None])[0]
+    levels = (x_hat.clamp(0, 1) * 255).permute(1, 2, 0).numpy()
+    assert np.abs(image - levels).max() < 0.51  # half a level is rounding
+
+
+def test_pixels_may_be_read_only_and_in_any_layout(transforms: Transforms) -> None:
+    pixels = smooth_pixels(32, 48, 2)
+    expected = transforms.residuals(pixels, 8)
+    pixels.setflags(write=False)
+    np.testing.assert_array_equal(transforms.residuals(pixels, 8), expected)
+    turned = np.asfortranarray(pixels)
+    np.testing.assert_array_equal(transforms.residuals(turned, 8), expected)
+    part = np.pad(pixels, ((3, 3), (5, 5), (0, 0)))[3:-3, 5:-5]
+    np.testing.assert_array_equal(transforms.residuals(part, 8), expected)
+    symbols = np.random.default_rng(0).integers(-9, 10, (8, 4, 6)).astype(np.int16)
+    image = transforms.pixels(symbols, 8, 1.0)
+    padded = np.pad(symbols, ((0, 0), (1, 1), (2, 2)))
+    np.testing.assert_array_equal(transforms.pixels(padded[:, 1:-1, 2:-2], 8, 1.0), image)
+
+
+def test_numbers_that_are_not_finite_are_refused(tiny_network: SlimCAE) -> None:
+    with torch.no_grad():
+        tiny_network.g_a.conv3.weight.fill_(float("inf"))
+        tiny_network.g_s.deconv3.weight.fill_(1e38)
+    transforms = open_transforms(to_model(tiny_network, steps=(1.0,)), precision="float32")
+    with pytest.raises(ModelError, match="latents at width 8 are not finite"):
+        transforms.residuals(smooth_pixels(16, 16, 0), 8)
+    with pytest.raises(ModelError, match="reconstruction at width 8 is not finite"):
+        transforms.pixels(np.full((8, 1, 1), 30000, np.int16), 8, 1.0)
