@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from slimcae.codec import Codec
 from slimcae.codec.tiled import TiledTransforms, quantise
 from slimcae.codec.tiles import Tile, split
 from slimcae.model.architecture import slimcae
 from slimcae.model.config import SlimCAEConfig
+from slimcae.networks.conversion import to_model
+from slimcae.networks.slimcae import SlimCAE
 from slimcae.transforms import Pixels, Residuals, Symbols
 
 ARCHITECTURE = slimcae(SlimCAEConfig((3,)))
@@ -27,13 +31,15 @@ class Means:
         self.shapes.append(pixels.shape)
         height, columns, channels = pixels.shape
         blocks = pixels.reshape(height // 16, 16, columns // 16, 16, channels).astype(np.float32)
-        return blocks.mean(axis=(1, 3)).transpose(2, 0, 1)[:width]
+        found: Residuals = blocks.mean(axis=(1, 3)).transpose(2, 0, 1)[:width]
+        return found
 
     def pixels(self, symbols: Symbols, width: int, delta: float) -> Pixels:
         self.shapes.append(symbols.shape)
         assert len(symbols) == width
         levels = np.clip(np.rint(delta * symbols), 0, 255).astype(np.uint8)
-        return levels.transpose(1, 2, 0).repeat(16, axis=0).repeat(16, axis=1)
+        found: Pixels = levels.transpose(1, 2, 0).repeat(16, axis=0).repeat(16, axis=1)
+        return found
 
 
 def means_of(pixels: np.ndarray) -> np.ndarray:
@@ -86,6 +92,19 @@ def test_a_window_is_the_tile_with_its_neighbourhood_as_far_as_there_is_one() ->
     found = tiled.pixels(symbols, region, Tile(2, 5, 4, 7), 3, 1.0)
     assert means.shapes == [(3, 2 + HALO, 2 + 2 * HALO)]
     assert found.shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("tile_side", [16, 64, 1024])
+def test_a_codec_runs_on_any_transforms(tile_side: int) -> None:
+    """Each block of 16 × 16 pixels becomes its mean, in steps of Δ."""
+    model = to_model(SlimCAE(SlimCAEConfig((3,))), steps=(1.0, 2.5))
+    codec = Codec(model, Means(), tile_side=tile_side)
+    pixels = np.random.default_rng(1).integers(0, 256, (90, 130, 3), dtype=np.uint8)
+    data = codec.compress(Image.fromarray(pixels), 3, step=1, verify=True)
+    expected = np.rint(np.rint(means_of(pixels) / 2.5) * 2.5).transpose(1, 2, 0)
+    whole = expected.clip(0, 255).astype(np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+    np.testing.assert_array_equal(np.asarray(codec.decompress(data)), whole[:90, :130])
+    np.testing.assert_array_equal(codec.read_symbols(data), codec.analyse(pixels, 3, 1))
 
 
 def test_a_watcher_is_called_before_each_tile_and_may_end_the_work() -> None:

@@ -68,7 +68,7 @@ def test_the_halos_are_what_gradients_reach(network: SlimCAE) -> None:
     assert x.grad is not None
     reached = torch.nonzero(x.grad.abs().sum((0, 1, 2))).flatten()
     # 57 pixels about the latent's position, 5 · 16
-    assert (reached.min(), reached.max()) == (80 - 28, 80 + 28)
+    assert (int(reached.min()), int(reached.max())) == (80 - 28, 80 + 28)
     assert architecture.analysis_halo == math.ceil(28 / 16)
 
     y_hat = torch.randn(1, 12, 11, 11, requires_grad=True)

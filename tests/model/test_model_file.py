@@ -412,7 +412,7 @@ def test_fingerprints_follow_what_their_width_uses(variant: GDNVariant) -> None:
     for name, tensor in model.tensors.items():
         own = [w for w in model.widths if f"norms.{w}." in name or f"necks.{w}." in name]
         for place in (0, -1):  # the first entry belongs to all widths, the last to the widest
-            other = changed(model, name, place, tensor.flat[place] + 0.5)
+            other = changed(model, name, place, float(tensor.flat[place]) + 0.5)
             moved = {w for w in model.widths if other.fingerprint(w) != prints[w]}
             if own and (variant == "switchable" or "necks" in name):
                 expected = set(own)

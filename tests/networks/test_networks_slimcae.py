@@ -22,17 +22,17 @@ def on_meta(widths: tuple[int, ...] = DEFAULT_WIDTHS, gdn: GDNVariant = "switcha
         return SlimCAE(SlimCAEConfig(widths, gdn))
 
 
-def count(model: nn.Module, kind: type | tuple[type, ...]) -> int:
+def count(network: nn.Module, kind: type | tuple[type, ...]) -> int:
     """Parameters of all layers of a kind."""
-    layers = [layer for layer in model.modules() if isinstance(layer, kind)]
+    layers = [layer for layer in network.modules() if isinstance(layer, kind)]
     return sum(p.numel() for layer in layers for p in layer.parameters())
 
 
-def randomize(model: SlimCAE) -> None:
+def randomize(network: SlimCAE) -> None:
     """Every parameter random and none at a bound, so that no layer is a mere identity."""
     torch.manual_seed(4)
     with torch.no_grad():
-        for name, p in model.named_parameters():
+        for name, p in network.named_parameters():
             if "entropy" not in name:
                 norm = p.uniform_(0.3, 1.0) if "gdn" in name else p.normal_(std=0.1)
                 assert torch.isfinite(norm).all()
@@ -41,7 +41,7 @@ def randomize(model: SlimCAE) -> None:
 class Plain(nn.Module):
     """An ordinary, not slimmable codec of one width, made of torch.nn layers alone."""
 
-    def __init__(self, model: SlimCAE, width: int) -> None:
+    def __init__(self, network: SlimCAE, width: int) -> None:
         super().__init__()
         w = width
         self.down = nn.ModuleList(
@@ -58,7 +58,7 @@ class Plain(nn.Module):
                 nn.ConvTranspose2d(w, 3, 9, 4, 4, output_padding=3),
             ]
         )
-        state = model.state_dict()
+        state = network.state_dict()
         for side, layers in (("g_a.conv", self.down), ("g_s.deconv", self.up)):
             for k, layer in enumerate(layers, start=1):
                 for name, p in layer.named_parameters():
@@ -66,7 +66,7 @@ class Plain(nn.Module):
                     p.data = state[f"{side}{k}.{name}"][region].clone()
         self.norms = {
             name: [p.detach() for p in layer.effective(width)]
-            for name, layer in model.named_modules()
+            for name, layer in network.named_modules()
             if isinstance(layer, SlimmableGDN)
         }
 
@@ -91,14 +91,14 @@ class Plain(nn.Module):
 def test_each_width_equals_a_plain_network_of_sliced_weights(
     variant: GDNVariant, width: int
 ) -> None:
-    model = SlimCAE(SlimCAEConfig((12, 8, 4), variant))
-    randomize(model)
-    plain = Plain(model, width)
+    network = SlimCAE(SlimCAEConfig((12, 8, 4), variant))
+    randomize(network)
+    plain = Plain(network, width)
     x = torch.rand(2, 3, 48, 32)
     with torch.no_grad():
-        y = model.g_a(x, width)
+        y = network.g_a(x, width)
         torch.testing.assert_close(y, plain.analyse(x), rtol=1e-4, atol=1e-5)
-        x_hat, expected = model.g_s(y), plain.synthesise(y)
+        x_hat, expected = network.g_s(y), plain.synthesise(y)
     assert y.shape == (2, width, 3, 2)
     torch.testing.assert_close(x_hat, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
 
@@ -115,15 +115,15 @@ def outside(name: str, tensor: Tensor, width: int) -> Tensor | None:
 
 @pytest.mark.parametrize("width", [8, 4])
 def test_entries_outside_the_slice_neither_act_nor_learn(width: int) -> None:
-    model = SlimCAE(SlimCAEConfig((12, 8, 4))).train()
-    randomize(model)
+    network = SlimCAE(SlimCAEConfig((12, 8, 4))).train()
+    randomize(network)
     x = torch.rand(1, 3, 32, 32)
     torch.manual_seed(9)  # the noise of training
-    before = model(x, width)
+    before = network(x, width)
     (before["x_hat"].square().sum() - before["likelihoods"].log().sum()).backward()
     masked = 0
     with torch.no_grad():
-        for name, p in model.named_parameters():
+        for name, p in network.named_parameters():
             mask = outside(name, p, width)
             if mask is not None:
                 assert p.grad is not None
@@ -136,7 +136,7 @@ def test_entries_outside_the_slice_neither_act_nor_learn(width: int) -> None:
                 p.fill_(math.nan)
         assert masked
         torch.manual_seed(9)
-        after = model(x, width)
+        after = network(x, width)
     for key in ("x_hat", "y", "y_hat", "likelihoods"):
         assert torch.equal(before[key], after[key]), key
 
@@ -158,18 +158,18 @@ def test_parameter_counts_of_the_variants() -> None:
 
 def test_parameters_beside_convolutions_and_norms_are_densities_only() -> None:
     """Filters 3 3 3 3: 58 numbers a channel, for each width."""
-    model = on_meta()
-    rest = sum(p.numel() for p in model.parameters()) - count(model, SlimmableGDN)
+    network = on_meta()
+    rest = sum(p.numel() for p in network.parameters()) - count(network, SlimmableGDN)
     assert rest - SHARED_CONVOLUTIONS == 58 * sum(DEFAULT_WIDTHS)
 
 
 @pytest.mark.parametrize(("width", "kmacs"), KMACS.items())
 def test_multiply_accumulates_are_those_of_the_slice(width: int, kmacs: float) -> None:
-    model, side = SlimCAE().eval(), 64
+    network, side = SlimCAE().eval(), 64
     with torch.no_grad(), FlopCounterMode(display=False) as analysis:
-        y = model.g_a(torch.zeros(1, 3, side, side), width)
+        y = network.g_a(torch.zeros(1, 3, side, side), width)
     with torch.no_grad(), FlopCounterMode(display=False) as synthesis:
-        model.g_s(y)
+        network.g_s(y)
     for counter in (analysis, synthesis):
         assert counter.get_total_flops() / 2 / side**2 / 1000 == pytest.approx(kmacs, rel=0.02)
 
@@ -177,10 +177,10 @@ def test_multiply_accumulates_are_those_of_the_slice(width: int, kmacs: float) -
 @pytest.mark.parametrize("widths", [(1,), (5,), (7, 2), (50, 49, 3, 2, 1)])
 @pytest.mark.parametrize("variant", GDN_VARIANTS)
 def test_any_strictly_decreasing_widths_run(widths: tuple[int, ...], variant: GDNVariant) -> None:
-    model = SlimCAE(SlimCAEConfig(widths, variant)).eval()
-    assert model.widths == widths
+    network = SlimCAE(SlimCAEConfig(widths, variant)).eval()
+    assert network.widths == widths
     for width in widths:
-        out = model(torch.rand(1, 3, 16, 32), width)
+        out = network(torch.rand(1, 3, 16, 32), width)
         assert out["x_hat"].shape == (1, 3, 16, 32)
         assert out["y"].shape == out["y_hat"].shape == out["likelihoods"].shape
         assert out["y"].shape == (1, width, 1, 2)

@@ -46,14 +46,16 @@ def test_residuals_and_pixels_are_centred_on_the_medians(
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
     medians = torch.from_numpy(tiny_model.medians(width))[:, None, None]
     residuals = transforms.residuals(pixels, width)
-    assert (residuals.shape, residuals.dtype) == ((width, 3, 4), np.float32)
+    assert residuals.shape == (width, 3, 4)
+    assert residuals.dtype == np.float32
     with torch.no_grad():
         expected = (network.g_a(x, width)[0] - medians).numpy()
     np.testing.assert_allclose(residuals, expected, rtol=1e-4, atol=1e-4)
 
     symbols = np.random.default_rng(0).integers(-9, 10, (width, 3, 4)).astype(np.int16)
     image = transforms.pixels(symbols, width, 0.5)
-    assert (image.shape, image.dtype) == ((48, 64, 3), np.uint8)
+    assert image.shape == (48, 64, 3)
+    assert image.dtype == np.uint8
     with torch.no_grad():
         x_hat = network.g_s((medians + 0.5 * torch.from_numpy(symbols))[None])[0]
     levels = (x_hat.clamp(0, 1) * 255).permute(1, 2, 0).numpy()
