@@ -1,7 +1,6 @@
 """One picture being compressed: its residuals, what each operating point costs, and its streams."""
 
 import logging
-import math
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +11,7 @@ from slimcae.codec.tiles import split
 from slimcae.coding.coder import longest_stream
 from slimcae.coding.tables import MAX_SYMBOL
 from slimcae.errors import BitstreamError
+from slimcae.images.distortion import mse, psnr, squared_error
 from slimcae.model.model import Model
 from slimcae.model.quality import Point
 from slimcae.transforms import Pixels, Residuals, Symbols
@@ -161,10 +161,8 @@ class Encoding:
             decoded = decoded[: len(original), : original.shape[1]]
             if self._grey:
                 decoded = make_grey(decoded)
-            squares += int(((decoded.astype(np.int32) - original) ** 2).sum())
-        if not squares:
-            return math.inf
-        return 10 * math.log10(255**2 * self._pixels.size / squares)
+            squares += squared_error(decoded, original)
+        return psnr(mse(squares, self._pixels.size))
 
 
 def make_grey(pixels: Pixels) -> Pixels:

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from slimcae.errors import ImageError
+from slimcae.images import distortion
 
 Pixels = npt.NDArray[np.uint8]
-
-MAX_PIXEL = 255
 
 MS_SSIM_MIN_SIDE = 161
 """Smallest side with an MS-SSIM: an 11-pixel window still fits after four halvings."""
@@ -27,10 +26,7 @@ def mse(reference: Pixels, other: Pixels) -> float:
         ImageError: the pictures differ in size.
     """
     _check_alike(reference, other)
-    difference = reference.astype(np.int32) - other
-    # summed in integers: exact at any size
-    squares = np.sum(difference * difference, dtype=np.int64)
-    return float(squares) / difference.size / MAX_PIXEL**2
+    return distortion.mse(distortion.squared_error(reference, other), reference.size)
 
 
 def psnr(reference: Pixels, other: Pixels) -> float:
@@ -41,8 +37,7 @@ def psnr(reference: Pixels, other: Pixels) -> float:
     Raises:
         ImageError: the pictures differ in size.
     """
-    error = mse(reference, other)
-    return -10 * math.log10(error) if error else math.inf
+    return distortion.psnr(mse(reference, other))
 
 
 def ms_ssim(reference: Pixels, other: Pixels) -> float | None:
@@ -68,7 +63,7 @@ def ms_ssim(reference: Pixels, other: Pixels) -> float | None:
             torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float()
             for pixels in (reference, other)
         )
-        value = float(pytorch_msssim.ms_ssim(x, y, data_range=MAX_PIXEL))
+        value = float(pytorch_msssim.ms_ssim(x, y, data_range=distortion.MAX_PIXEL))
     return min(value, 1.0)  # rounding may lift identical pictures a hair above 1
 
 

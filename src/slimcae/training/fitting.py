@@ -7,7 +7,6 @@ the way every point's mean rate and quality is measured, which is what quality 0
 """
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,8 @@ from slimcae.coding.counting import (
 )
 from slimcae.coding.entropy_models import EntropyModel, TablesModel
 from slimcae.errors import ImageError, TrainingError
-from slimcae.images import read_picture
+from slimcae.images import distortion, read_picture
+from slimcae.images.distortion import mse, squared_error
 from slimcae.model.model import Model
 from slimcae.networks.conversion import factorized_model, to_network
 from slimcae.transforms import Pixels, Symbols, Transforms
@@ -37,8 +37,8 @@ THRESHOLD_PICTURES = 64
 """At most so many training pictures, evenly taken, tell where the classes of activity end."""
 TILE = 64
 """Latents in a row and a column that the network sees at once: bounds its memory."""
-SMALLEST_MSE = 1e-10
-"""Of pixels in [0, 1]: a picture decoded without any error has 100 dB."""
+HIGHEST_PSNR = 100.0
+"""In dB: that of a picture decoded without any error, so that means stay finite."""
 
 
 @dataclass(frozen=True)
@@ -182,5 +182,4 @@ def _symbols(
 
 
 def _psnr(pixels: Pixels, decoded: Pixels) -> float:
-    squares = np.square(decoded.astype(np.int32) - pixels).sum(dtype=np.int64)
-    return -10 * math.log10(max(float(squares) / pixels.size / 255**2, SMALLEST_MSE))
+    return min(distortion.psnr(mse(squared_error(pixels, decoded), pixels.size)), HIGHEST_PSNR)

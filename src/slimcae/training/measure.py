@@ -1,6 +1,5 @@
 """Estimated rate and PSNR of a model on whole images, while it trains."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from slimcae.images.distortion import psnr
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.loss import bits_per_pixel
 
@@ -40,7 +40,7 @@ def measure(model: SlimCAE, images: Sequence[Tensor], width: int) -> Point:
         padding = (0, -w % scale, 0, -h % scale)
         out = model(F.pad(x, padding, mode="replicate"), width)
         x_hat = torch.round(out["x_hat"][:, :, :h, :w].clamp(0, 1) * 255) / 255
-        mse = max(float((x_hat - x).square().mean()), 1e-10)
-        points.append((float(bits_per_pixel(out["likelihoods"], h * w)), -10 * math.log10(mse)))
+        error = max(float((x_hat - x).square().mean()), 1e-10)
+        points.append((float(bits_per_pixel(out["likelihoods"], h * w)), psnr(error)))
     model.train(was_training)
     return Point(*(sum(column) / len(points) for column in zip(*points, strict=True)))
