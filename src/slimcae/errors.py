@@ -1,11 +1,21 @@
 """The exceptions that SlimCAE raises for bad input: one tree, one line of text each.
 
-Every message says what went wrong, with which value, what is allowed, and what to do next.
+Every message says what went wrong, with which value, and what is allowed. Settings are named as in
+Python; the command line puts its flags there and adds what to do next (`slimcae.cli.failure`).
 """
+
+from pathlib import Path
 
 
 class SlimCAEError(Exception):
-    """Base of all errors that bad input can cause; catch this one to catch them all."""
+    """Base of all errors that bad input can cause; catch this one to catch them all.
+
+    field: the setting that is at fault or would help, as Python names it; None if none is.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class ImageError(SlimCAEError):
@@ -20,12 +30,43 @@ class ModelError(SlimCAEError):
     """A model file is missing, damaged or foreign, or contradicts what was asked for."""
 
 
+class ContradictionError(ModelError):
+    """A setting has another value than the file that is to be gone on with.
+
+    value, have: what was asked for, and what the file `origin` has.
+    """
+
+    field: str
+
+    def __init__(self, field: str, value: str, origin: Path, have: str) -> None:
+        super().__init__(
+            f"{field} {value} contradicts {origin}, which has {field} {have}", field=field
+        )
+        self.value = value
+        self.origin = origin
+        self.have = have
+
+
 class BitstreamError(SlimCAEError):
     """A `.scae` file is damaged, foreign, of an unknown version, or needs another model."""
 
 
 class ConfigError(SlimCAEError):
     """Settings that cannot work, alone or together (lists of unequal length, say)."""
+
+
+class SettingError(ConfigError):
+    """A setting has a value that it may not have.
+
+    allowed: what it may have, in words, as in "at least 1".
+    """
+
+    field: str
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        super().__init__(f"{field} {value}: must be {allowed}", field=field)
+        self.value = value
+        self.allowed = allowed
 
 
 class TrainingError(SlimCAEError):

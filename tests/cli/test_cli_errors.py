@@ -205,7 +205,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "lists of unequal length": (
         [*TRAIN, "--train_glob", "images", "--switch_list", "12", "8", "--lmbda", "1", "2", "3"],
-        r"--lmbda has 3 values and --switch_list 2: give one",
+        r"--lmbda 1 2 3: give one λ for each of the 2 widths, widest first",
     ),
     "rising widths": (
         [*TRAIN, "--train_glob", "images", "--switch_list", "8", "12"],
@@ -242,11 +242,11 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "schedule of another widest": (
         [*SCHEDULE, "--checkpoint_dir", "run", "--inputPath", "images", "--num_filters", "16"],
-        r"--num_filters 16 contradicts run/model\.safetensors, which has 12",
+        r"--num_filters 16 contradicts run/model\.safetensors, which has num_filters 12",
     ),
     "schedule with unequal lists": (
         [*SCHEDULE, "--checkpoint_dir", "run", "--inputPath", "images", "--lmbda", "5"],
-        r"--lmbda has 1 values",
+        r"--lmbda 5: give one λ for each of the 2 widths",
     ),
     "kappa": (
         [*SCHEDULE, "--checkpoint_dir", "run", "--inputPath", "images", "--kappa", "2"],
@@ -272,7 +272,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "evaluate another widest": (
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "run", "--num_filters", "16"],
-        r"--num_filters 16 contradicts run/model\.safetensors, which has 12",
+        r"--num_filters 16 contradicts run/model\.safetensors, which has num_filters 12",
     ),
     "report in a file": (
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "run", *IN_A_FILE],

@@ -53,7 +53,9 @@ def test_a_finished_run_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFi
         tmp_path / "run",
     ]
     assert call(["train", *where, *args]) == 0
-    assert "nothing left to train: give a --last_step beyond 2" in capsys.readouterr().err
+    assert (
+        "nothing left to train: step 2 is done; give a later --last_step" in capsys.readouterr().err
+    )
 
 
 def test_a_second_training_in_a_folder_is_refused(

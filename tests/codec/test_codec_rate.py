@@ -123,7 +123,7 @@ def test_quality_rises_with_rate(codec: Codec) -> None:
 
 
 def test_quality_needs_a_fitted_model(unfitted: Codec) -> None:
-    with pytest.raises(ConfigError, match="slimcae fit"):
+    with pytest.raises(ConfigError, match="no quality scale, as it was not fitted"):
         unfitted.compress(Picture(smooth_pixels(20, 20, 0)), quality=50)
 
 
@@ -222,7 +222,7 @@ def test_alpha_in_the_way_of_a_target_is_named_in_bytes(codec: Codec) -> None:
         ({"width": 4, "step": -1}, "no quantisation step -1"),
         ({"width": 5}, "no width 5: choose from 12, 8, 4"),
         ({"width": True}, "no width True"),
-        ({"quality": 101}, "quality 101: give a number from 0 to 100"),
+        ({"quality": 101}, "quality 101: must be a number from 0 to 100"),
         ({"quality": math.nan}, "quality nan"),
         ({"bpp": 0}, "bpp 0: must be a positive number"),
         ({"bpp": math.nan}, "bpp nan"),

@@ -137,7 +137,7 @@ def test_a_profile_gives_milliseconds() -> None:
     assert PROFILE.decode_ms(12, 2_000_000) == 601.5
     assert PROFILE.decode_ms(8, 5) == 1.0
     assert PROFILE.encode[8].of(500_000) == 52.0
-    with pytest.raises(ConfigError, match="no width 96, only 12, 8: make one of this model"):
+    with pytest.raises(ConfigError, match="no width 96, only 12, 8"):
         PROFILE.decode_ms(96, 5)
 
 
@@ -158,7 +158,7 @@ def test_where_the_profile_of_this_machine_lies(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     assert default_profile() == tmp_path / ".cache" / "slimcae" / "profile.json"
-    with pytest.raises(ConfigError, match=r"no profile at .* run `slimcae profile` on the machine"):
+    with pytest.raises(ConfigError, match=r"no profile at "):
         read_profile()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write_profile(PROFILE, default_profile())
@@ -201,7 +201,7 @@ def refused(path: Path, data: bytes) -> str:
 def test_damaged_profiles_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     facts = json.loads(PROFILE.to_json())
     message = refused(tmp_path / "p.json", json.dumps(facts | change).encode())
-    assert re.search(r"p\.json is not a profile, or a damaged one: make it again", message)
+    assert re.search(r"p\.json is not a profile, or a damaged one$", message)
 
 
 @pytest.mark.parametrize("key", json.loads(PROFILE.to_json()))

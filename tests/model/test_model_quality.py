@@ -154,5 +154,5 @@ def test_model_without_measurements_has_an_order_but_no_quality() -> None:
     for width in WIDTHS:
         deltas = [STEPS[point.step] for point in scale.points(width)]
         assert deltas == sorted(STEPS, reverse=True)
-    with pytest.raises(ConfigError, match="no quality scale: run `slimcae fit`"):
+    with pytest.raises(ConfigError, match="no quality scale, as it was not fitted"):
         scale.point(50)

@@ -92,7 +92,7 @@ def test_a_real_codec_is_measured(codec: Codec) -> None:
 
 
 def test_at_least_one_run_is_needed(codec: Codec) -> None:
-    with pytest.raises(ConfigError, match="--repeats 0: give 1 or more"):
+    with pytest.raises(ConfigError, match="repeats 0: must be 1 or more"):
         measure(codec, 0)
 
 

@@ -63,7 +63,7 @@ def test_the_median_round_counts(model: Path, monkeypatch: pytest.MonkeyPatch) -
     assert narrow.decoder_estimate == decoder_memory(
         ARCHITECTURE, read_header(codec.compress(picture, 8))
     )
-    with pytest.raises(ConfigError, match="--repeats 0"):
+    with pytest.raises(ConfigError, match="repeats 0"):
         complexity(codec, model, 0)
 
 

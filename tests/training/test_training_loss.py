@@ -197,20 +197,20 @@ def test_no_decay_only_warms_up() -> None:
         ("save_minutes", 0.0),
     ],
 )
-def test_settings_that_cannot_work_name_flag_and_value(name: str, value: Any) -> None:
-    with pytest.raises(ConfigError, match=f"--{name} {value}: give"):
+def test_settings_that_cannot_work_name_field_and_value(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^{name} {value}: must be"):
         TrainSettings(**{name: value})
 
 
 @pytest.mark.parametrize(
     ("lmbda", "words"),
     [
-        ((1.0,), "has 1 values and --switch_list 2"),
-        ((1.0, 2.0, 3.0), "has 3 values"),
-        ((1.0, 0.0), "--lmbda 0"),
-        ((-2.0, 1.0), "--lmbda -2"),
-        ((math.nan, 1.0), "--lmbda nan"),
-        ((math.inf, 1.0), "--lmbda inf"),
+        ((1.0,), "^lmbda 1: must be one λ for each of the 2 widths"),
+        ((1.0, 2.0, 3.0), "^lmbda 1 2 3: must be one"),
+        ((1.0, 0.0), "^lmbda 0: "),
+        ((-2.0, 1.0), "^lmbda -2: "),
+        ((math.nan, 1.0), "^lmbda nan: "),
+        ((math.inf, 1.0), "^lmbda inf: "),
     ],
 )
 def test_lmbda_is_one_positive_number_per_width(lmbda: tuple[float, ...], words: str) -> None:

@@ -135,10 +135,10 @@ def trained(tmp_path: Path, picture_folder: Path) -> Callable[[Start], int | Non
 @pytest.mark.parametrize(
     ("start", "words"),
     [
-        (Start(widths=(8, 2)), ("--switch_list 8 2", "8 4", "state.pt")),
-        (Start(widths=(8,)), ("--switch_list 8 ", "8 4")),
-        (Start(gdn="slim"), ("--gdn slim", "switchable", "state.pt")),
-        (Start(lmbda=(100.0, 51.0)), ("--lmbda 100 51", "100 50", "state.pt")),
+        (Start(widths=(8, 2)), ("widths 8 2", "8 4", "state.pt")),
+        (Start(widths=(8,)), ("widths 8 ", "8 4")),
+        (Start(gdn="slim"), ("gdn slim", "switchable", "state.pt")),
+        (Start(lmbda=(100.0, 51.0)), ("lmbda 100 51", "100 50", "state.pt")),
     ],
 )
 def test_contradicting_a_run_names_both_sides(
@@ -171,7 +171,7 @@ def test_a_lmbda_that_binary_fractions_only_approach_is_no_contradiction(
 
 def test_lists_of_unequal_length_are_refused(tmp_path: Path, picture_folder: Path) -> None:
     start = Start(widths=(8, 4), lmbda=(1.0,))
-    with pytest.raises(ConfigError, match="--lmbda has 1 values and --switch_list 2"):
+    with pytest.raises(ConfigError, match="one λ for each of the 2 widths"):
         train(tmp_path / "run", sorted(picture_folder.iterdir()), start, SETTINGS, "cpu")
     assert not (tmp_path / "run").exists()
 
@@ -201,8 +201,8 @@ def test_init_from_takes_weights_configuration_and_lmbda(
 @pytest.mark.parametrize(
     ("start", "words"),
     [
-        (Start(widths=(8, 2)), ("--switch_list 8 2", "8 4", "given")),
-        (Start(gdn="switchable"), ("--gdn switchable", "slim", "given")),
+        (Start(widths=(8, 2)), ("widths 8 2", "8 4", "given")),
+        (Start(gdn="switchable"), ("gdn switchable", "slim", "given")),
     ],
 )
 def test_contradicting_the_given_model_names_both_sides(
@@ -258,7 +258,7 @@ def test_the_decoder_s_stage_begins_with_a_trained_model(
     tmp_path: Path, picture_folder: Path
 ) -> None:
     settings, paths = replace(SETTINGS, stage="decoder"), sorted(picture_folder.iterdir())
-    with pytest.raises(ConfigError, match="--stage decoder: give a trained model"):
+    with pytest.raises(ConfigError, match="stage decoder needs a trained model"):
         train(tmp_path / "run", paths, START, settings, "cpu")
     assert not (tmp_path / "run").exists()
     train(tmp_path / "first", paths, START, SETTINGS, "cpu")

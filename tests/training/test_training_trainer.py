@@ -277,7 +277,7 @@ def test_a_resumed_run_takes_the_learning_rate_it_is_given(picture_folder: Path)
 def test_a_run_keeps_its_optimizer_and_stage(picture_folder: Path, other: TrainSettings) -> None:
     for first, second in ((SETTINGS, other), (other, SETTINGS)):
         state = make(picture_folder, first).state_dict()
-        said = f"--optimizer {second.optimizer} --stage {second.stage}: this run was begun with"
+        said = f"optimizer {second.optimizer}, stage {second.stage}: this run was begun with"
         with pytest.raises(ConfigError, match=f"{said} {first.optimizer} and {first.stage}"):
             make(picture_folder, second).load_state_dict(state)
 
@@ -415,5 +415,5 @@ def test_without_a_compiler_training_goes_on_with_a_notice(
 def test_processes_share_a_batch_evenly_or_not_at_all() -> None:
     shares = [Process(rank, 3).share(6) for rank in range(3)]
     assert [i for share in shares for i in range(6)[share]] == list(range(6))
-    with pytest.raises(ConfigError, match="--batchsize 8 cannot be shared by 3 processes"):
+    with pytest.raises(ConfigError, match="batchsize 8: must be a multiple of 3"):
         Process(0, 3).share(8)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slimcae.cli.options import Options, add_option
-from slimcae.cli.streams import STREAM, cannot_write, homeless, refusal
+from slimcae.cli.streams import STREAM, cannot_write, missing_parent, refusal
 from slimcae.errors import ConfigError
 
 
@@ -108,7 +108,7 @@ def plan_jobs(
                     problem = problem or refusal(output, overwrite=args.overwrite)
                     # other folders are those of inputs, or will be created
                     if args.output and not to_folder:
-                        problem = problem or homeless(output)
+                        problem = problem or missing_parent(output)
             except OSError as error:  # a name too long, a folder that may not be entered
                 problem = str(cannot_write(output, error))
             job = replace(job, problem=problem)

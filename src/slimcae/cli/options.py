@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from slimcae.errors import ConfigError, ModelError
+from slimcae.errors import ConfigError, ContradictionError
 from slimcae.model.config import DEVICES, PRECISIONS
 
 STATE_IN_FOLDER = "state.pt"
@@ -109,10 +109,7 @@ def check_num_filters(num_filters: int | None, origin: Path, widest: int) -> Non
     """Compare --num_filters with the widest width of a model file.
 
     Raises:
-        ModelError: they differ.
+        ContradictionError: they differ.
     """
     if num_filters not in (None, widest):
-        raise ModelError(
-            f"--num_filters {num_filters} contradicts {origin}, which has {widest}: "
-            "leave it out, or take another model"
-        )
+        raise ContradictionError("num_filters", str(num_filters), origin, str(widest))

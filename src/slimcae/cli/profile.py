@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimcae.cli.options import add_model_option, add_network_options, add_option
-from slimcae.cli.streams import cannot_write, homeless, refusal
+from slimcae.cli.streams import cannot_write, missing_parent, refusal
 from slimcae.cli.talk import add_talk_options
 from slimcae.errors import ConfigError
 from slimcae.model.cost import default_profile, write_profile
@@ -59,12 +59,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure."""
     path = default_profile() if args.output is None else Path(args.output)
-    if args.output is not None and path.exists() and not args.overwrite:
-        raise ConfigError(f"{path} exists: add -y to replace it, or name another file with -o")
-    if args.plot is not None:
-        problem = refusal(args.plot, overwrite=args.overwrite) or homeless(args.plot)
+    if args.output is not None:
+        problem = refusal(args.output, overwrite=args.overwrite)
         if problem is not None:
-            raise ConfigError(problem.replace("-o", "--plot"))
+            raise ConfigError(problem)
+    if args.plot is not None:
+        problem = refusal(args.plot, overwrite=args.overwrite, flag="--plot") or missing_parent(
+            args.plot, "--plot"
+        )
+        if problem is not None:
+            raise ConfigError(problem)
     model = find_model(args.model)
 
     from slimcae import codec, profiling

@@ -30,7 +30,7 @@ def naming(source: str) -> Iterator[None]:
     try:
         yield
     except BitstreamError as error:
-        raise BitstreamError(f"{source}: {error}") from error
+        raise BitstreamError(f"{source}: {error}", field=error.field) from error
 
 
 def check_output(source: str, output: str, *, overwrite: bool) -> None:
@@ -45,26 +45,31 @@ def check_output(source: str, output: str, *, overwrite: bool) -> None:
     problem = (
         f"{output} is the input itself: name another file with -o"
         if same
-        else refusal(output, overwrite=overwrite) or homeless(output)
+        else refusal(output, overwrite=overwrite) or missing_parent(output)
     )
     if problem is not None:
         raise ConfigError(problem)
 
 
-def refusal(output: str, *, overwrite: bool) -> str | None:
-    """Why an output must not be written: a folder, or a file without leave to replace it."""
+def refusal(output: str, *, overwrite: bool, flag: str = "-o") -> str | None:
+    """Why an output must not be written: a folder, or a file without leave to replace it.
+
+    flag: the one that names the output.
+    """
     path = Path(output)
     if path.is_dir():
-        return f"{output} is a folder: name a file with -o"
+        return f"{output} is a folder: name a file with {flag}"
     if path.is_file() and not overwrite:
-        return f"{output} exists: add -y to replace it, or name another file with -o"
+        return f"{output} exists: add -y to replace it, or name another file with {flag}"
     return None
 
 
-def homeless(output: str) -> str | None:
+def missing_parent(output: str, flag: str = "-o") -> str | None:
     """Why an output cannot be written: there is no folder for it."""
     parent = Path(output).parent
-    return None if parent.is_dir() else f"no folder {parent} to write to: create it, or change -o"
+    if parent.is_dir():
+        return None
+    return f"no folder {parent} to write to: create it, or change {flag}"
 
 
 def write_stream(data: bytes) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from slimcae.cli.failure import with_next_step
+
 LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
 
@@ -65,4 +67,4 @@ def put_line(text: str, file: TextIO) -> None:
 class _Stderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "warning: " if record.levelno == logging.WARNING else ""
-        say(prefix + record.getMessage())
+        say(prefix + with_next_step(record.getMessage(), getattr(record, "field", None)))

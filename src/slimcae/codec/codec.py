@@ -285,13 +285,14 @@ class Codec:
             have = ", ".join(map(str, self.widths))
             raise BitstreamError(
                 f"the file needs model {needs}; the model here, {self.info.name}, "
-                f"has widths {have}: give the right --model"
+                f"has widths {have}",
+                field="model",
             )
         have = self.model.fingerprint(header.num_filters).hex()
         if header.model_fingerprint.hex() != have:
             raise BitstreamError(
-                f"the file needs model {needs}; the model here is {self.info.name} "
-                f"({have}): give the right --model"
+                f"the file needs model {needs}; the model here is {self.info.name} ({have})",
+                field="model",
             )
         if header.step >= len(self.model.steps):
             raise BitstreamError(

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from slimcae.errors import ConfigError, ModelError
+from slimcae.errors import ConfigError, ContradictionError
 
 GDNVariant = Literal["switchable", "slim", "slim+"]
 GDN_VARIANTS: tuple[GDNVariant, ...] = get_args(GDNVariant)
@@ -51,6 +51,17 @@ class SlimCAEConfig:
         """Filters of the shared kernels: the widest width."""
         return self.widths[0]
 
+    def check_width(self, width: object) -> int:
+        """Return a width that a model of this configuration has.
+
+        Raises:
+            ConfigError: another one.
+        """
+        if type(width) is not int or width not in self.widths:
+            have = ", ".join(map(str, self.widths))
+            raise ConfigError(f"this model has no width {width!r}: choose from {have}")
+        return width
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -85,18 +96,12 @@ def check_same_config(
     """Compare what was asked for with what a file holds.
 
     Raises:
-        ModelError: a contradiction; both sides are named.
+        ContradictionError: they differ; both sides are named.
     """
     if widths is not None and widths != have.widths:
-        raise ModelError(
-            f"--switch_list {_words(widths)} contradicts {origin}, which has widths "
-            f"{_words(have.widths)}: leave it out, or take another model"
-        )
+        raise ContradictionError("widths", _words(widths), origin, _words(have.widths))
     if gdn is not None and gdn != have.gdn:
-        raise ModelError(
-            f"--gdn {gdn} contradicts {origin}, which has {have.gdn}: "
-            "leave it out, or take another model"
-        )
+        raise ContradictionError("gdn", gdn, origin, have.gdn)
 
 
 def _words(widths: tuple[int, ...]) -> str:

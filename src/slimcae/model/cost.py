@@ -121,8 +121,8 @@ class Profile:
         """
         if width not in self.decode:
             raise ConfigError(
-                f"the profile has no width {width}, only {', '.join(map(str, self.decode))}: "
-                "make one of this model with `slimcae profile`"
+                f"the profile has no width {width}, only {', '.join(map(str, self.decode))}",
+                field="profile",
             )
         return self.decode[width].of(pixels)
 
@@ -169,22 +169,11 @@ def read_profile(path: Path | None = None) -> Profile:
     try:
         return _profile(json.loads(path.read_bytes()))
     except FileNotFoundError as error:
-        raise ConfigError(
-            f"no profile at {path}: run `slimcae profile` on the machine that will decode"
-        ) from error
+        raise ConfigError(f"no profile at {path}", field="profile") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
-        raise ConfigError(
-            f"{path} is not a profile, or a damaged one: make it again with `slimcae profile`"
-        ) from error
+    except _DAMAGE as error:
+        raise ConfigError(f"{path} is not a profile, or a damaged one", field="profile") from error
 
 
 def _profile(facts: Any) -> Profile:

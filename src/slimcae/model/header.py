@@ -91,15 +91,13 @@ def read_model_header(path: Path) -> ModelHeader:
         _check_places(tensors, size - _LENGTH_BYTES - length)
         return _model_header(described, tensors, size)
     except FileNotFoundError as error:
-        raise ModelError(
-            f"no model file at {path}: give a file that `slimcae train` wrote"
-        ) from error
+        raise ModelError(f"no model file at {path}: give a file that training wrote") from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, ConfigError) as error:
         raise ModelError(
             f"{path} is not a slimcae model file ({_kind(head)}): "
-            "give a model.safetensors that `slimcae train` wrote"
+            "give a model.safetensors that training wrote"
         ) from error
 
 

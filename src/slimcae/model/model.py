@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimcae.coding.entropy_models import EntropyModel
-from slimcae.errors import ConfigError
 from slimcae.model.architecture import Architecture, slimcae
 from slimcae.model.config import DEFAULT_STEPS, ModelInfo, SlimCAEConfig
 from slimcae.model.density import MEDIANS, density_tensors
@@ -59,10 +58,7 @@ class Model:
         Raises:
             ConfigError: another one.
         """
-        if type(width) is not int or width not in self.widths:
-            have = ", ".join(map(str, self.widths))
-            raise ConfigError(f"this model has no width {width!r}: choose from {have}")
-        return width
+        return self.config.check_width(width)
 
     def entropy_model(self, width: int) -> EntropyModel:
         """Return what codes the symbols of a width.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slimcae.errors import ConfigError
+from slimcae.errors import ConfigError, SettingError
 
 MAX_QUALITY = 100
 HULL_TOLERANCE = 0.1
@@ -50,8 +50,7 @@ class QualityScale:
         for point, (bpp, psnr) in measured.items():
             if not (0 < bpp < math.inf and math.isfinite(psnr)):
                 raise ConfigError(
-                    f"width {point.width}, step {point.step} cannot have {bpp} bpp and {psnr} dB: "
-                    "run `slimcae fit` again"
+                    f"width {point.width}, step {point.step} cannot have {bpp} bpp and {psnr} dB"
                 )
         self._measured = {Point(*point): numbers for point, numbers in measured.items()}
         self.nominal = nominal
@@ -134,11 +133,10 @@ class QualityScale:
         """
         if self.nominal:
             raise ConfigError(
-                "this model has no quality scale: run `slimcae fit` on it, or choose a width, "
-                "a size or a PSNR instead"
+                "this model has no quality scale, as it was not fitted", field="quality"
             )
         if not 0 <= quality <= MAX_QUALITY:
-            raise ConfigError(f"quality {quality}: give a number from 0 to {MAX_QUALITY}")
+            raise SettingError("quality", quality, f"a number from 0 to {MAX_QUALITY}")
         ladder = self.ladder()
         logs = [math.log(self.bpp(point)) for point in ladder]
         wanted = logs[0] + (logs[-1] - logs[0]) * quality / MAX_QUALITY

@@ -106,14 +106,11 @@ def find_model(name_or_path: str | Path | None) -> Path:
     if named:
         return max(named, key=_age).path
     if path.is_dir():
-        raise ModelError(
-            f"folder {path} holds no {MODEL_NAME}: give a run folder of `slimcae train`, "
-            "or a model file"
-        )
+        raise ModelError(f"folder {path} holds no {MODEL_NAME}: give a run folder or a model file")
     here = ", ".join(model.label for model in models)
     raise ModelError(
-        f"no model {name_or_path}: give a file or run folder of `slimcae train`, or the name of a "
-        f"model here ({here or 'there is none'})"
+        f"no model {name_or_path}: give a file or run folder, or the name of a model here "
+        f"({here or 'there is none'})"
     )
 
 
@@ -139,8 +136,8 @@ def model_for(header: Needed) -> Path:
     raise BitstreamError(
         f"the file needs model {header.model_name} width {width} "
         f"({header.model_fingerprint.hex()}); the models here are "
-        f"{', '.join(here) or 'none'}: give its file with --model, or install it with "
-        "`slimcae models --add`"
+        f"{', '.join(here) or 'none'}",
+        field="model",
     )
 
 

@@ -113,10 +113,7 @@ class SlimCAE(nn.Module):
         Raises:
             ConfigError: a width that the model does not have.
         """
-        if not isinstance(width, int) or width not in self.widths:
-            have = ", ".join(map(str, self.widths))
-            raise ConfigError(f"this model has no width {width!r}: choose from {have}")
-        bottleneck = self.entropy_bottlenecks[str(width)]
+        bottleneck = self.entropy_bottlenecks[str(self.config.check_width(width))]
         assert isinstance(bottleneck, EntropyBottleneck)
         return bottleneck
 

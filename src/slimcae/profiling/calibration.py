@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from slimcae.codec import Codec
-from slimcae.errors import ConfigError
+from slimcae.errors import SettingError
 from slimcae.images import Picture
 from slimcae.model.cost import Profile, Times
 
@@ -19,7 +19,7 @@ def measure(codec: Codec, repeats: int = 3, sizes: Sequence[tuple[int, int]] = S
     """Time every width of a codec, in whole files; of `repeats` runs the median counts.
 
     Raises:
-        ConfigError: fewer than one run.
+        SettingError: fewer than one run.
     """
     checked_repeats(repeats)
     pictures = [texture(*size) for size in sizes]
@@ -53,10 +53,10 @@ def checked_repeats(repeats: int) -> None:
     """Refuse to measure without a run.
 
     Raises:
-        ConfigError: fewer than one.
+        SettingError: fewer than one.
     """
     if repeats < 1:
-        raise ConfigError(f"--repeats {repeats}: give 1 or more")
+        raise SettingError("repeats", repeats, "1 or more")
 
 
 def texture(height: int, width: int) -> Picture:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from slimcae.model.config import SlimCAEConfig
 from slimcae.model.quality import Point
 from slimcae.pillow import MIME
 from slimcae.studio import curve, shapes
@@ -220,9 +221,7 @@ def _line(value: object) -> bytes:
 
 def _point(service: Service, model: str | None, width: int, step: int) -> Point:
     header = service.offers.named(model).model.header
-    if width not in header.widths:
-        have = ", ".join(map(str, header.widths))
-        raise Refused(422, f"this model has no width {width}: choose from {have}")
+    SlimCAEConfig(header.widths).check_width(width)
     if step >= len(header.steps):
         raise Refused(422, f"this model has no step {step}: give 0 to {len(header.steps) - 1}")
     return Point(width, step)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
-from slimcae.errors import ConfigError
+from slimcae.errors import SettingError
 from slimcae.transforms.torch_.device import resolve_device
 
 
@@ -28,12 +28,11 @@ class Process:
         """This process's part of a batch.
 
         Raises:
-            ConfigError: a batch that the processes cannot share evenly.
+            SettingError: a batch that the processes cannot share evenly.
         """
         if batchsize % self.size:
-            raise ConfigError(
-                f"--batchsize {batchsize} cannot be shared by {self.size} processes: "
-                "give a multiple of their number"
+            raise SettingError(
+                "batchsize", batchsize, f"a multiple of {self.size}, the number of processes"
             )
         part = batchsize // self.size
         return slice(self.rank * part, (self.rank + 1) * part)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from slimcae.errors import ConfigError, ModelError
+from slimcae.errors import ConfigError, ContradictionError, ModelError
 from slimcae.model.config import ModelInfo, SlimCAEConfig, check_same_config
 from slimcae.model.file import read_model
 from slimcae.model.header import MODEL_NAME
@@ -81,7 +81,9 @@ def train(
         share = process.share(settings.batchsize)
         untrained = start.init_from is None and not (folder / STATE_NAME).exists()
         if untrained and settings.stage == "decoder":
-            raise ConfigError("--stage decoder: give a trained model with --init_from")
+            raise ConfigError(
+                "stage decoder needs a trained model to begin with", field="init_from"
+            )
         if not folder.exists():
             resolve(folder, start, None)  # what cannot work leaves no folder behind
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,10 +109,14 @@ def train(
             with state_errors(folder / STATE_NAME):
                 trainer.load_state_dict(state["trainer"])
             if start.init_from is not None and process.is_main:
-                log.info("--init_from is for new runs: this one goes on from its own state")
+                log.info("the given model is for new runs: this one goes on from its own state")
             log.info("resuming at step %d of %d", trainer.step, settings.last_step)
             if trainer.step >= settings.last_step:
-                log.warning("nothing left to train: give a --last_step beyond %d", trainer.step)
+                log.warning(
+                    "nothing left to train: step %d is done",
+                    trainer.step,
+                    extra={"field": "last_step"},
+                )
         run_log = stack.enter_context(RunLog(folder, enabled=process.is_main))
         run_log.write(event="start", step=trainer.step, lmbda=list(lmbda), **settings.as_dict())
         # from here on there is something to save when a signal comes
@@ -197,14 +203,12 @@ def resolve(
         have = SlimCAEConfig(tuple(state["config"]["widths"]), state["config"]["gdn"])
         lmbda = tuple(state["trainer"]["lmbda"])
         if start.lmbda is not None and start.lmbda != lmbda:
-            raise ModelError(
-                f"--lmbda {words(start.lmbda)} contradicts {origin}, trained with "
-                f"{words(lmbda)}: leave it out to continue, or take another --checkpoint_dir"
-            )
+            raise ContradictionError("lmbda", words(start.lmbda), origin, words(lmbda))
     elif (folder / MODEL_NAME).exists() and start.init_from is None:
         raise ModelError(
-            f"{folder} holds {MODEL_NAME} but no {STATE_NAME} to continue from: take another "
-            f"--checkpoint_dir, with --init_from {folder / MODEL_NAME} to begin with its weights"
+            f"{folder} holds {MODEL_NAME} but no {STATE_NAME} to continue from: train in another "
+            f"folder, which may begin with the weights of {folder / MODEL_NAME}",
+            field="init_from",
         )
     elif start.init_from is not None:
         origin = start.init_from

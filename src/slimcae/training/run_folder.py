@@ -47,7 +47,7 @@ def load_state(path: Path) -> dict[str, Any]:
         reason = str(error).partition("\n")[0]
         raise ModelError(
             f"{path} is not a readable training state ({reason}): "
-            "delete it to start anew, or take another --checkpoint_dir"
+            "delete it to start anew, or take another folder"
         ) from error
     if not isinstance(state, dict):
         raise ModelError(f"{path} is not a training state of slimcae: take another folder")
@@ -83,8 +83,7 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise TrainingError(
-                f"another training is at work in {folder}: wait, stop it, "
-                "or take another --checkpoint_dir"
+                f"another training is at work in {folder}: wait, stop it, or take another folder"
             ) from None
         yield
 

@@ -166,7 +166,7 @@ def train_lambda_schedule(
     found = read_model(folder / MODEL_NAME)
     first = lmbda or found.info.lmbda
     if first is None:
-        raise ConfigError(f"{folder / MODEL_NAME} does not say its λ: give --lmbda")
+        raise ConfigError(f"{folder / MODEL_NAME} does not say its λ", field="lmbda")
     check_lmbda(first, found.widths)
     model = to_network(found, device)
     valid = _validation_images(valid_paths)

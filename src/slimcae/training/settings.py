@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from slimcae.errors import ConfigError
+from slimcae.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class TrainSettings:
     """How to train; what to train is the model's configuration.
 
     Raises:
-        ConfigError: values that cannot work; the message names the command line's flag.
+        SettingError: values that cannot work.
     """
 
     patchsize: int = 256
@@ -59,21 +59,21 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         if self.patchsize < 16 or self.patchsize % 16:
-            raise ConfigError(f"--patchsize {self.patchsize}: give a positive multiple of 16")
+            raise SettingError("patchsize", self.patchsize, "a positive multiple of 16")
         for name in ("batchsize", "last_step", "log_every"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"--{name} {getattr(self, name)}: give at least 1")
+                raise SettingError(name, getattr(self, name), "at least 1")
         for name in ("learning_rate", "entropy_learning_rate", "clip_norm", "save_minutes"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"--{name} {value}: give a positive number")
+                raise SettingError(name, value, "a positive number")
         for name in ("warmup_steps", "num_workers", "seed"):
             if getattr(self, name) < 0:
-                raise ConfigError(f"--{name} {getattr(self, name)}: give zero or more")
+                raise SettingError(name, getattr(self, name), "zero or more")
         if not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"--ema_decay {self.ema_decay}: give a number from 0 to below 1")
+            raise SettingError("ema_decay", self.ema_decay, "a number from 0 to below 1")
         if self.cache_gb is not None and not self.cache_gb >= 0:
-            raise ConfigError(f"--cache_gb {self.cache_gb}: give zero or more")
+            raise SettingError("cache_gb", self.cache_gb, "zero or more")
 
     def rate_factor(self, step: int) -> float:
         """Factor on both learning rates at a step (counted from 0)."""
@@ -95,7 +95,7 @@ class ScheduleSettings:
     """How λ-scheduling proceeds.
 
     Raises:
-        ConfigError: values that cannot work.
+        SettingError: values that cannot work.
     """
 
     schedule_steps: int = 2000
@@ -107,11 +107,11 @@ class ScheduleSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.kappa < 1:
-            raise ConfigError(f"--kappa {self.kappa}: give a number between 0 and 1")
+            raise SettingError("kappa", self.kappa, "a number between 0 and 1")
         if self.schedule_steps < 1:
-            raise ConfigError(f"--schedule_steps {self.schedule_steps}: give at least 1")
+            raise SettingError("schedule_steps", self.schedule_steps, "at least 1")
         if self.max_tries < 1:
-            raise ConfigError(f"--max_tries {self.max_tries}: give at least 1")
+            raise SettingError("max_tries", self.max_tries, "at least 1")
 
 
 def words(values: Sequence[float]) -> str:
@@ -123,13 +123,12 @@ def check_lmbda(lmbda: tuple[float, ...], widths: tuple[int, ...]) -> None:
     """One positive λ per width.
 
     Raises:
-        ConfigError: another number of values, or one that is not a positive number.
+        SettingError: another number of values, or one that is not a positive number.
     """
     if len(lmbda) != len(widths):
-        raise ConfigError(
-            f"--lmbda has {len(lmbda)} values and --switch_list {len(widths)}: "
-            "give one λ per width, widest first"
+        raise SettingError(
+            "lmbda", words(lmbda), f"one λ for each of the {len(widths)} widths, widest first"
         )
     for value in lmbda:
         if not (math.isfinite(value) and value > 0):
-            raise ConfigError(f"--lmbda {value:g}: each λ is a positive number")
+            raise SettingError("lmbda", f"{value:g}", "a positive number for each width")

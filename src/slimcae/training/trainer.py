@@ -147,7 +147,7 @@ class Trainer:
                     raise TrainingError(
                         f"loss or gradients are not finite near step {self.step} "
                         f"(loss {line.loss:g}): the last checkpoint is intact; "
-                        "resume with a lower --learning_rate"
+                        "resume with a lower learning rate"
                     )
                 on_log(line)
             if pause and not on_pause():
@@ -252,9 +252,9 @@ class Trainer:
         kind = state.get("kind", ["adam", "all"])
         if kind != self._kind:
             raise ConfigError(
-                f"--optimizer {self.settings.optimizer} --stage {self.settings.stage}: this run "
-                f"was begun with {' and '.join(kind)}; leave them out to continue, or take another "
-                "--checkpoint_dir, with --init_from to begin with this run's weights"
+                f"optimizer {self.settings.optimizer}, stage {self.settings.stage}: this run was "
+                f"begun with {' and '.join(kind)}",
+                field="optimizer",
             )
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["average"])
