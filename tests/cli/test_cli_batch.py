@@ -483,6 +483,15 @@ def test_a_reader_of_objects_who_leaves_early_is_no_error(photos: Path, model: P
     assert all(name.endswith(".scae") for name in tree(Path("new")))
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Whatever started the tests may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_what_is_being_written_when_stopped_is_written_whole(
     photos: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
