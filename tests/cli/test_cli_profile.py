@@ -178,8 +178,9 @@ def test_real_times(
     assert call(["profile", "--model", model, "--repeats", "1", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     for row in facts["widths"]:
-        assert read_profile(cache).decode_ms(row["width"], 768 * 512) > 1
+        assert read_profile(cache).decode_ms(row["width"], 768 * 512) > 0
         for way in ("encode", "decode"):
-            assert 0 < row[f"{way}_coder_ms"] < row[f"{way}_network_ms"]
+            for part in ("coder", "network"):
+                assert 0 < row[f"{way}_{part}_ms"] < row[f"{way}_ms"]
     if sys.platform == "linux":
         assert 1_000_000 < facts["widths"][-1]["decode_peak_bytes"] < 200_000_000
