@@ -6,13 +6,19 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # holds small builds for Linux, where the default brings CUDA; without it any other build will do
 CPU_BUILDS := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
 
-.PHONY: demo test check fuzz results
+.PHONY: demo test test-processors check fuzz results
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# the suite as on processors without AVX-512 and bfloat16, and without AVX at all (x86-64 only);
+# BESIDE=tools/beside_busy_loops.sh: on a busy machine
+test-processors: $(READY)
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BESIDE) $(MAKE) test
+	ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default $(BESIDE) $(MAKE) test
 
 check: $(READY)
 	$(BIN)/ruff check

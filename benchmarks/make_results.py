@@ -55,14 +55,13 @@ class Sources:
     """The result files."""
 
     def __init__(self, folder: Path = RESULTS) -> None:
-        self.ours = read_json(folder / "kodak" / "bench_slimcae.json")
-        self.others = {
-            found.name: found
-            for found in (read_json(folder / "kodak" / f"bench_{codec}.json") for codec in CODECS)
-        }
+        self.ours, self.others = _bench(folder / "kodak")
+        self.ours_avx2, self.others_avx2 = _bench(folder / "avx2" / "kodak")
         self.published = published()
         self.peers = _load(folder / "peers.json")
+        self.peers_avx2 = _load(folder / "avx2" / "peers.json")
         self.profile = _load(folder / "profile.json")
+        self.profile_avx2 = _load(folder / "avx2" / "profile.json")
         self.training = _load(folder / "training.json")
         self.start_up = _load(folder / "start_up.json")
         ideas = folder / "ideas.md"
@@ -90,13 +89,11 @@ def draw(sources: Sources, folder: Path) -> None:
         labels=labels,
         subtitle="Kodak, 24 images, whole files; dashed: published curves",
     )
-    draw_times(
-        folder / "times.png",
-        sources.ours,
-        sources.others,
-        labels=labels,
-        subtitle=f"Kodak, {_where(sources.ours)}",
-    )
+    for name, ours, others in (
+        ("times.png", sources.ours, sources.others),
+        ("times-avx2.png", sources.ours_avx2, sources.others_avx2),
+    ):
+        draw_times(folder / name, ours, others, labels=labels, subtitle=f"Kodak, {_where(ours)}")
     title = "What a width costs: 768x512 pixels, threads: {threads}, {precision}, {machine}"
     plot_complexity(
         folder / "profile.png", sources.profile["widths"], title.format(**sources.profile)
@@ -105,7 +102,7 @@ def draw(sources: Sources, folder: Path) -> None:
 
 def page(sources: Sources) -> str:
     """docs/results.md."""
-    peers = sources.peers
+    peers, avx2 = sources.peers, sources.peers_avx2
     return (
         "\n\n".join(
             [
@@ -125,25 +122,24 @@ def page(sources: Sources) -> str:
                 "## Speed, side by side",
                 "Whole calls from 8-bit pixels to the bytes of a file and back, warm, all in one "
                 f"run, picture by picture; {peers['images']} Kodak images, {peers['machine']}, "
-                f"threads: {peers['threads']}, {peers['date'][:10]}. How many times faster: the "
-                "median over the images, and between which values half of them lie. In brackets "
-                "what this project asks of itself.",
-                bar_table(sources),
+                f"threads: {peers['threads']}, {peers['date'][:10]}. "
+                + _PROCESSORS.format(native=_precision(peers), avx2=_precision(avx2)),
                 times_table(sources),
                 *_their_words(peers),
+                "How many times faster: the median over the images, and between which values half "
+                "of them lie. In brackets what this project asks of itself.",
+                bar_table(sources),
                 "![Bits at equal quality, and time](figures/times.png)",
+                "![The same without AVX-512](figures/times-avx2.png)",
                 "How many times longer the network takes than its multiplications would at the "
                 "rate of large matrix products in the same precision (1 cannot be beaten; "
-                + ", ".join(
-                    f"{name} {rate['median'] / 1e9:.0f} GFLOP/s"
-                    for name, rate in peers["matrix_flops"].items()
-                )
-                + f"; the network runs in {peers['ours']['precision']}):",
-                limit_table(peers),
+                f"{_rates(peers)}; without AVX-512 {_rates(avx2)}):",
+                limit_table(sources),
                 "## What a width costs",
                 "![Times and memory of each width](figures/profile.png)",
                 "\n".join(["```text", format_table(sources.profile), "```"]),
                 profile_words(sources),
+                "\n".join(["```text", format_table(sources.profile_avx2), "```"]),
                 "## Start-up",
                 start_table(sources.start_up),
                 "## Training",
@@ -157,6 +153,13 @@ def page(sources: Sources) -> str:
     )
 
 
+_PROCESSORS = """\
+Two kinds of processor: one that computes bfloat16 natively (the network runs in {native}), and
+what most people have, AVX2 and no bfloat16 ({avx2}). The second is the same machine in another
+run, with oneDNN and torch kept from newer instructions (`ONEDNN_MAX_CPU_ISA=AVX2
+ATEN_CPU_CAPABILITY=avx2`); the other codecs choose their instructions themselves, so that their
+times say how alike the two runs are."""
+
 _AGAIN = """\
 On an otherwise idle machine, with the Kodak images in a folder KODAK and training images in TRAIN:
 
@@ -167,6 +170,12 @@ On an otherwise idle machine, with the Kodak images in a folder KODAK and traini
     slimcae profile --repeats 9 -o results/profile.json -y --json > docs/results/profile.json
     python benchmarks/start_up.py PHOTO -o docs/results/start_up.json         # 1 minute
     python benchmarks/training_throughput.py --images TRAIN --compile -o docs/results/training.json
+    export ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2     # the other kind of processor
+    slimcae bench KODAK --report_path docs/results/avx2/kodak/bench
+    rm docs/results/avx2/kodak/*.png docs/results/avx2/kodak/*.csv
+    python benchmarks/peers/run.py KODAK -o docs/results/avx2/peers.json
+    slimcae profile --repeats 9 -o results/avx2.json -y --json > docs/results/avx2/profile.json
+
     make results"""
 
 
@@ -204,19 +213,23 @@ def bd_table(sources: Sources) -> str:
 
 def bar_table(sources: Sources) -> str:
     """How many times faster the narrowest and the widest width are, and should be."""
-    peers, widths = sources.peers, sources.widths
+    widths = sources.widths
     rows = []
     for words, way, other, wanted in BAR:
-        if other not in peers["codecs"]:
+        if other not in sources.peers["codecs"]:
             continue
         cells = []
         for width, bar in zip(widths, wanted, strict=True):
-            low, median, high = ratios(peers, way, other, width)
+            low, median, high = ratios(sources.peers, way, other, width)
             missed = ", missed" if bar is not None and median < bar else ""
             asked = "" if bar is None else f" [≥ {bar:g} ×{missed}]"
             cells.append(f"{median:.1f} × ({low:.1f}–{high:.1f}){asked}")
+        for width in widths:
+            low, median, high = ratios(sources.peers_avx2, way, other, width)
+            cells.append(f"{median:.1f} × ({low:.1f}–{high:.1f})")
         rows.append((words, *cells))
-    return table(("", *(f"width {width}" for width in widths)), rows)
+    heads = (f"width {width}{kind}" for kind in ("", ", AVX2") for width in widths)
+    return table(("", *heads), rows)
 
 
 def ratios(
@@ -235,23 +248,27 @@ def times_table(sources: Sources) -> str:
     for name, found in sources.peers["codecs"].items():
         cells = [
             "{:.1f} ({:.1f}–{:.1f})".format(
-                *(1000 * found[way][part] for part in ("median", "low", "high"))
+                *(1000 * codecs[name][way][part] for part in ("median", "low", "high"))
             )
+            for codecs in (sources.peers["codecs"], sources.peers_avx2["codecs"])
             for way in ("encode", "decode")
         ]
         label = f"SlimCAE, width {name}" if name.isdigit() else name
         theirs = name.startswith("CompressAI")  # its bits are not those of trained weights
         rows.append((label, *cells, "–" if theirs else f"{found['bpp']:.3f}"))
-    return table(("", "encode, ms", "decode, ms", "bits per pixel"), rows)
+    heads = ("encode, ms", "decode, ms", "AVX2: encode", "AVX2: decode", "bits per pixel")
+    return table(("", *heads), rows)
 
 
-def limit_table(peers: Mapping[str, Any]) -> str:
+def limit_table(sources: Sources) -> str:
     """Network time over the limit of matrix products."""
+    limits = (sources.peers["over_limit"], sources.peers_avx2["over_limit"])
     rows = [
-        (width, f"{found['encode']:.2f}", f"{found['decode']:.2f}")
-        for width, found in peers["over_limit"].items()
+        (width, *(f"{limit[width][way]:.2f}" for limit in limits for way in ("encode", "decode")))
+        for width in limits[0]
     ]
-    return table(("width", "analysis", "synthesis"), rows)
+    heads = ("analysis", "synthesis", "AVX2: analysis", "AVX2: synthesis")
+    return table(("width", *heads), rows)
 
 
 def profile_words(sources: Sources) -> str:
@@ -327,7 +344,7 @@ def training_words(training: Mapping[str, Any]) -> list[str]:
 def readme_block(sources: Sources) -> str:
     """What README.md shows: the curve, the widths, and how fast they are."""
     narrow, wide = sources.widths
-    codecs = sources.peers["codecs"]
+    processors = (sources.peers["codecs"], sources.peers_avx2["codecs"])
     lists = sources.ours.lists
     rows = []
     for k in reversed(range(len(lists["bpp"]))):
@@ -338,11 +355,24 @@ def readme_block(sources: Sources) -> str:
                 f"{_known(lists['bpp'][k]):.2f}",
                 f"{_known(lists['psnr-rgb'][k]):.1f}",
                 f"{_known(lists['ms-ssim-rgb'][k]):.3f}",
-                *(f"{1000 * codecs[width][way]['median']:.0f}" for way in ("encode", "decode")),
+                *(
+                    " / ".join(
+                        f"{1000 * codecs[width][way]['median']:.0f}" for way in ("encode", "decode")
+                    )
+                    for codecs in processors
+                ),
             )
         )
     widths = table(
-        ("width", "bits per pixel", "PSNR (dB)", "MS-SSIM", "encode (ms)", "decode (ms)"), rows
+        (
+            "width",
+            "bits per pixel",
+            "PSNR (dB)",
+            "MS-SSIM",
+            "encode / decode (ms)",
+            "without AVX-512 (ms)",
+        ),
+        rows,
     )
     against = bd_rates(sources.ours, sources.others)
     rates = ", ".join(
@@ -357,7 +387,8 @@ def readme_block(sources: Sources) -> str:
             "![Rate and quality on Kodak beside JPEG, WebP, JPEG 2000, AVIF, BPG, VVC and a "
             "factorized prior](docs/figures/kodak.png)",
             widths,
-            f"Kodak, 24 images, whole files; times on {sources.peers['machine']}. Bits at equal "
+            f"Kodak, 24 images, whole files; times on {sources.peers['machine']}, first with "
+            "native bfloat16, then limited to AVX2, which is what most laptops have. Bits at equal "
             f"PSNR (BD-rate): {rates}. Beside CompressAI's factorized model (N = 192, random "
             f"weights) in the same run, width {narrow} compresses {faster[0]:.0f} × and "
             f"decompresses {faster[1]:.0f} × faster, width {wide} {slower[0]:.1f} × and "
@@ -373,6 +404,25 @@ def with_block(text: str, block: str) -> str:
     if len(pattern.findall(text)) != 1:
         raise SystemExit(f"the page needs {begin} and {end}, once")
     return pattern.sub(lambda _: f"{begin}\n\n{block}\n\n{end}", text)
+
+
+def _precision(peers: Mapping[str, Any]) -> str:
+    precision: str = peers["ours"]["precision"]
+    return precision
+
+
+def _rates(peers: Mapping[str, Any]) -> str:
+    """The rates of large products, in words."""
+    rates = ", ".join(
+        f"{name} {rate['median'] / 1e9:.0f} GFLOP/s" for name, rate in peers["matrix_flops"].items()
+    )
+    return f"{rates}; the network runs in {_precision(peers)}"
+
+
+def _bench(folder: Path) -> tuple[Results, dict[str, Results]]:
+    """What one run of `slimcae bench` wrote: our curve, and those of the others by name."""
+    others = (read_json(folder / f"bench_{codec}.json") for codec in CODECS)
+    return read_json(folder / "bench_slimcae.json"), {found.name: found for found in others}
 
 
 def _their_words(peers: Mapping[str, Any]) -> Iterable[str]:

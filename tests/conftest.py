@@ -27,6 +27,27 @@ settings.register_profile("slimcae", deadline=None, suppress_health_check=[Healt
 settings.load_profile("slimcae")
 
 
+LONG_FILES = (
+    "test_training_recipe.py",
+    "test_cost.py",
+    "test_training_run.py",
+    "test_studio_browser.py",
+    "test_cli_profile.py",
+    "test_profiling_table.py",
+)
+"""They have few tests, but slow ones: begun last, they would keep one worker alone at the end."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):  # of xdist: files with most tests first
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 def wait_until(happened: Callable[[], object]) -> None:
     """Return as soon as something has happened; fail if it never does."""
     end = time.monotonic() + HANG

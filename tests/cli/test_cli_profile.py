@@ -178,7 +178,7 @@ def test_real_times(
     assert call(["profile", "--model", model, "--repeats", "1", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     for row in facts["widths"]:
-        assert read_profile(cache).decode_ms(row["width"], 768 * 512) > 1
+        assert read_profile(cache).decode_ms(row["width"], 768 * 512) > 0
         for way in ("encode", "decode"):
             assert 0 < row[f"{way}_coder_ms"] + row[f"{way}_network_ms"] < row[f"{way}_ms"]
             assert min(row[f"{way}_coder_ms"], row[f"{way}_network_ms"]) > 0

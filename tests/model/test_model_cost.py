@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import HANG
 from slimcae import user_folders
 from slimcae.container import Header
 from slimcae.errors import ConfigError
@@ -108,7 +109,7 @@ def test_the_networks_memory_is_what_a_process_takes(width: int, precision: str)
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, precision, *map(str, (width, *size))],
         capture_output=True,
-        timeout=120,
+        timeout=HANG,
         check=True,
     )
     pixels = size[0] * size[1]
@@ -218,7 +219,7 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
         read_profile(tmp_path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(key=st.sampled_from(sorted(json.loads(PROFILE.to_json()))), value=JSON)
 def test_any_value_in_a_profile(
     tmp_path_factory: pytest.TempPathFactory, key: str, value: Any

@@ -1,5 +1,6 @@
 """Calibration: a line through times of a clock that the test drives, and through real ones."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -79,7 +80,9 @@ def test_the_median_run_of_each_width_and_way_counts(
 
 
 def test_a_real_codec_is_measured(codec: Codec) -> None:
+    start = time.perf_counter()
     profile = measure(codec, 1, sizes=[(32, 32), (128, 160)])
+    elapsed = 1000 * (time.perf_counter() - start)
     assert list(profile.decode) == list(profile.encode) == [12, 8, 4]
     assert (profile.model, profile.device) == ("tiny@7", "cpu")
     assert profile.precision == codec.transforms.precision
@@ -87,8 +90,8 @@ def test_a_real_codec_is_measured(codec: Codec) -> None:
     assert "cores" in profile.machine
     assert profile.date[:2] == "20"
     for width in (12, 8, 4):
-        assert 0 < profile.decode_ms(width, 128 * 160) < 10_000
-        assert 0 < profile.encode[width].of(128 * 160) < 10_000
+        assert 0 < profile.decode_ms(width, 128 * 160) < elapsed
+        assert 0 < profile.encode[width].of(128 * 160) < elapsed
 
 
 def test_at_least_one_run_is_needed(codec: Codec) -> None:
