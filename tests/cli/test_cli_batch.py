@@ -501,13 +501,13 @@ def test_what_is_being_written_when_stopped_is_written_whole(
     fake = NotingCodec(codec).take_over(monkeypatch)
     for seed in range(6):
         save_photo(photos / f"{seed}.png", seed=seed)
-    fsync, shut, compress = os.fsync, Gate.shut, fake.compress
+    fsync, shut, encode = os.fsync, Gate.shut, fake.encode
     first, stopping, stopped = threading.Lock(), threading.Event(), threading.Event()
 
-    def late_compress(image: Picture) -> bytes:
+    def late_encode(image: Picture, target: Target, **handling: Any) -> Compressed:
         if not first.acquire(blocking=False):
             assert stopped.wait(HANG)
-        return compress(image)
+        return encode(image, target, **handling)
 
     def late_fsync(number: int) -> None:
         if not stopping.is_set():
@@ -520,7 +520,7 @@ def test_what_is_being_written_when_stopped_is_written_whole(
         shut(gate)
         stopped.set()
 
-    monkeypatch.setattr(fake, "compress", late_compress)
+    monkeypatch.setattr(fake, "encode", late_encode)
     monkeypatch.setattr(os, "fsync", late_fsync)
     monkeypatch.setattr(Gate, "shut", noted_shut)
     assert call(["compress", "-r", photos, "-o", "new/", "-j", "2"]) == 130

@@ -309,7 +309,7 @@ def test_a_folder_without_a_model_is_an_error(tmp_path: Path, picture_folder: Pa
 
 
 def test_lists_of_unequal_length_are_refused(folder: Path, picture_folder: Path) -> None:
-    with pytest.raises(ConfigError, match="^lmbda .* one λ for each of the"):
+    with pytest.raises(ConfigError, match=r"^lmbda .* one λ for each of the"):
         run(folder, picture_folder, (1.0, 2.0))
 
 
