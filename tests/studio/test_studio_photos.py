@@ -162,6 +162,9 @@ def test_alpha_counts_for_the_file_but_not_for_rivals(client: TestClient) -> Non
     assert opened["alpha"]
     figures = client.get(f"/photos/{opened['id']}/version?width=8").json()
     assert figures["bytes"] > figures["colour_bytes"] + 4000  # noise does not pack
+    made = client.get(f"/photos/{opened['id']}/version.scae?width=8").content
+    again = client.post("/photos", content=made).json()["figures"]
+    assert (again["bytes"], again["colour_bytes"]) == (figures["bytes"], figures["colour_bytes"])
     original = client.get(f"/photos/{opened['id']}/original.png").content
     assert np.array_equal(np.asarray(Image.open(BytesIO(original))), pixels)
     for kind in ("jpeg", "webp", "avif"):

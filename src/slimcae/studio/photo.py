@@ -13,7 +13,7 @@ from PIL import Image
 
 from slimcae.codec import Codec, Draft
 from slimcae.codec.decoding import Crop
-from slimcae.container import Reader
+from slimcae.container import Header, Reader
 from slimcae.container.chunks import ALPHA
 from slimcae.evaluation.metrics import Pixels
 from slimcae.images import Picture, png_bytes, read_picture
@@ -173,19 +173,22 @@ class Photo:
 
     def _made(self, name: str, codec: Codec, point: Point, bench: _Bench) -> Version:
         self._analyse(bench, point.width, codec.tile_side)
-        compressed, coding_ms = _ms(partial(bench.draft.file, point))
-        data = compressed.data
+        found, coding_ms = _ms(partial(bench.draft.file, point))
         stage(f"decoding at width {point.width}", self._tiles(codec.tile_side))
-        image, decode_ms = _ms(partial(codec.decompress, data, max_pixels=self.num_pixels))
+        image, decode_ms = _ms(partial(codec.decompress, found.data, max_pixels=self.num_pixels))
         analysis_ms = bench.analysis_ms[point.width]
-        figures = _figures(name, codec, data, decode_ms).model_copy(
-            update={
-                "psnr": fidelity.psnr(self.picture.pixels, np.asarray(image.convert("RGB"))),
-                "encode_ms": analysis_ms + coding_ms,
-                "analysis_ms": analysis_ms,
-            }
+        figures = _figures(
+            name,
+            codec,
+            found.header,
+            size=len(found.data),
+            alpha_bytes=found.alpha_bytes,
+            decode_ms=decode_ms,
+            psnr=fidelity.psnr(self.picture.pixels, np.asarray(image.convert("RGB"))),
+            encode_ms=analysis_ms + coding_ms,
+            analysis_ms=analysis_ms,
         )
-        return Version(data, png_bytes(image), figures)
+        return Version(found.data, png_bytes(image), figures)
 
     def _analyse(self, bench: _Bench, width: int, tile_side: int) -> None:
         if width not in bench.draft.analysed:
@@ -206,7 +209,15 @@ def open_upload(data: bytes, offers: Offers, limits: Limits) -> Photo:
     """
     if is_scae(data):
         found = decode(data, None, offers, limits)
-        figures = _figures(found.model, found.codec, data, found.decode_ms)
+        reader = Reader(data)
+        figures = _figures(
+            found.model,
+            found.codec,
+            reader.header,
+            size=len(data),
+            alpha_bytes=reader.sizes().get(ALPHA.decode(), 0),
+            decode_ms=found.decode_ms,
+        )
         version = Version(data, png_bytes(found.image), figures)
         picture = read_picture(found.image, limits.max_pixels)
         return Photo(picture, len(data), version, found.notices)
@@ -259,9 +270,19 @@ def decode(
     return Decoded(name, codec, image, decode_ms, heard)
 
 
-def _figures(name: str, codec: Codec, data: bytes, decode_ms: float) -> shapes.Figures:
-    reader = Reader(data)
-    header = reader.header
+def _figures(
+    name: str,
+    codec: Codec,
+    header: Header,
+    *,
+    size: int,
+    alpha_bytes: int,
+    decode_ms: float,
+    psnr: float | None = None,
+    encode_ms: float | None = None,
+    analysis_ms: float | None = None,
+) -> shapes.Figures:
+    """What a file is and costs; without an original nothing is known of quality and encoding."""
     architecture = codec.model.architecture
     macs = architecture.decoder_macs(header.num_filters)
     return shapes.Figures(
@@ -269,13 +290,13 @@ def _figures(name: str, codec: Codec, data: bytes, decode_ms: float) -> shapes.F
         width=header.num_filters,
         step=header.step,
         delta=codec.model.steps[header.step],
-        bytes=len(data),
-        colour_bytes=len(data) - reader.sizes().get(ALPHA.decode(), 0),
-        bpp=8 * len(data) / (header.image_height * header.image_width),
-        psnr=None,
+        bytes=size,
+        colour_bytes=size - alpha_bytes,
+        bpp=8 * size / (header.image_height * header.image_width),
+        psnr=psnr,
         ms_ssim=None,
-        encode_ms=None,
-        analysis_ms=None,
+        encode_ms=encode_ms,
+        analysis_ms=analysis_ms,
         decode_ms=decode_ms,
         decoder_macs_per_pixel=macs,
         decoder_macs=macs * padded_pixels(architecture, header),
