@@ -1,35 +1,25 @@
-"""Which table codes which symbol: contexts of what is known before.
+"""Tables that the activity of places chooses: entropy models of kind `tables`.
 
 The channels of a tile are coded in groups, the first ones first. How active a place is in the
 groups before tells much about the next one: where they are quiet, it will be. So each place gets
 a class by thresholds on its activity, and channel and class together choose one of the tables.
-All of it is integers: encoder and decoder agree exactly. docs/format.md, "Symbols".
+All of it is integers: encoder and decoder agree exactly. docs/format.md, "Kind `tables`".
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slimcae.coding.coder import CoderTables
+from slimcae.coding.entropy import EntropyModel, Shape, Symbols, Visit, required
 from slimcae.coding.tables import SymbolTables
 
 LARGEST = 2
 """A symbol adds to the activity of its place as much as its size, but no more than this."""
 CENTRE = 9
 """How much more the place itself counts than each of the nine at and around it."""
-
-ARRAYS = (
-    "tables.counts",
-    "tables.minimum",
-    "tables.length",
-    "contexts.groups",
-    "contexts.thresholds",
-    "contexts.choice",
-)
-"""What a model file holds of each width: see `from_arrays`."""
 
 AnySymbols = NDArray[np.signedinteger[Any]]
 Integers = NDArray[np.int32]
@@ -43,7 +33,8 @@ class Activity:
 
     def add(self, symbols: AnySymbols) -> None:
         """Count further channels, (C, height, width)."""
-        self._framed[1:-1, 1:-1] += np.minimum(np.abs(symbols), LARGEST).sum(axis=0, dtype=np.int32)
+        sizes = np.minimum(np.abs(symbols.astype(np.int32, copy=False)), LARGEST)
+        self._framed[1:-1, 1:-1] += sizes.sum(axis=0, dtype=np.int32)
 
     def values(self) -> Integers:
         """(height, width): each place with its neighbours; those beyond the edge are the edge's."""
@@ -55,8 +46,8 @@ class Activity:
         return CENTRE * framed[1:-1, 1:-1] + around
 
 
-def walk(symbols: AnySymbols, groups: Sequence[int]) -> Iterator[tuple[slice, Integers]]:
-    """The channels of each group, and the activity that the groups before leave for it.
+def activities(symbols: AnySymbols, groups: Sequence[int]) -> Iterator[tuple[slice, Integers]]:
+    """Yield the channels of each group, and the activity that the groups before leave for it.
 
     symbols: (C, height, width), not empty. groups: number of channels of each.
     """
@@ -67,132 +58,111 @@ def walk(symbols: AnySymbols, groups: Sequence[int]) -> Iterator[tuple[slice, In
 
 
 def slices(groups: Sequence[int]) -> list[slice]:
-    """The channels of each group."""
+    """Return the channels of each group."""
     ends = np.cumsum(groups).tolist()
     return [slice(end - size, end) for end, size in zip(ends, groups, strict=True)]
 
 
-@dataclass(frozen=True, eq=False)
-class Contexts:
-    """How the symbols of C channels are coded at one quantisation step.
+class TablesModel(EntropyModel):
+    """An entropy model of B tables, C channels in G groups, and K classes, at S steps.
 
-    tables: B tables.
-    groups: number of channels of each of the G groups.
-    thresholds: (G, K − 1), not falling along a row: a place of group g has the class that is the
-        number of `thresholds[g]` which its activity reaches.
-    choice: (C, K): which table codes a channel's symbols at places of a class.
+    groups: number of channels of each group.
+    thresholds: (S, G, K − 1) int32, not falling along a row: a place has the class that is the
+        number of `thresholds[s, g]` which its activity reaches.
+    choice: (S, C, K) int32: which table codes a channel's symbols at places of a class. Each
+        table is chosen at least once.
 
     Raises:
         ValueError: arrays that contradict each other.
     """
 
-    tables: SymbolTables
-    groups: tuple[int, ...]
-    thresholds: Integers
-    choice: Integers
+    kind = "tables"
 
-    def __post_init__(self) -> None:
-        if self.thresholds.dtype != np.int32 or self.choice.dtype != np.int32:
-            raise ValueError("thresholds and choices of contexts must be int32")
-        if self.choice.ndim != 2 or not self.choice.size:
-            raise ValueError("contexts without channels or classes")
-        channels, classes = self.choice.shape
-        if min(self.groups, default=0) < 1 or sum(self.groups) != channels:
-            have = f"{len(self.groups)} groups of {sum(self.groups)} channels"
-            raise ValueError(f"{have} in all, which are {channels}")
-        if self.thresholds.shape != (len(self.groups), classes - 1):
-            raise ValueError(f"thresholds {self.thresholds.shape} for {classes} classes")
-        if (self.thresholds[:, 1:] < self.thresholds[:, :-1]).any():
-            raise ValueError("thresholds that fall")
-        if self.choice.min() < 0 or self.choice.max() >= self.tables.num_tables:
-            raise ValueError(f"a choice beyond the {self.tables.num_tables} tables")
+    def __init__(
+        self,
+        tables: SymbolTables,
+        groups: tuple[int, ...],
+        thresholds: Integers,
+        choice: Integers,
+    ) -> None:
+        _check(tables, groups, thresholds, choice)
+        super().__init__(CoderTables(tables))
+        self.tables = tables
+        self.groups = groups
+        self.thresholds = thresholds
+        self.choice = choice
+        self.num_steps, self.num_channels, _ = choice.shape
+        self._slices = slices(groups)
+        self._small_choice = choice.astype(self._ready.index_type)
 
-    @property
-    def num_channels(self) -> int:
-        """C."""
-        return len(self.choice)
-
-    @cached_property
-    def slices(self) -> list[slice]:
-        """The channels of each group."""
-        return slices(self.groups)
-
-    @cached_property
-    def _small_choice(self) -> NDArray[np.unsignedinteger[Any]]:
-        """In the smallest type, which sorts fastest."""
-        return self.choice.astype(np.min_scalar_type(self.tables.num_tables))
-
-    def chosen(self, group: int, activity: Integers) -> NDArray[np.unsignedinteger[Any]]:
-        """The table of each symbol of a group: (channels, height, width)."""
-        classes = np.searchsorted(self.thresholds[group], activity, side="right")
-        return self._small_choice[self.slices[group]][:, classes]
-
-    def ideal_bits(self, symbols: AnySymbols) -> float:
-        """Information content in bits of symbols (C, H, W), escapes included.
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "TablesModel":
+        """Return the model of a model file's arrays, checked: see `to_arrays`.
 
         Raises:
-            ValueError: symbols of another number of channels.
+            ValueError: arrays that are missing, of another type, or contradict each other.
         """
-        if symbols.ndim != 3 or len(symbols) != self.num_channels:
-            raise ValueError(f"symbols {symbols.shape} for {self.num_channels} channels")
-        if not symbols.size:
-            return 0.0
-        bits = 0.0
-        for group, (channels, activity) in enumerate(walk(symbols, self.groups)):
-            where = self.tables.entries(symbols[channels], self.chosen(group, activity))
-            bits += float(self.tables.costs[where].sum())
-        return bits
+        names = ("minimum", "length", "counts", "groups", "thresholds", "choice")
+        minimum, length, counts, groups, thresholds, choice = required(arrays, names)
+        if groups.dtype != np.int32 or groups.ndim != 1:
+            raise ValueError("groups must be one-dimensional and int32")
+        sizes = tuple(groups.tolist())
+        return cls(SymbolTables(minimum, length, counts), sizes, thresholds, choice)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the named arrays that a model file keeps of this."""
+        return {
+            "minimum": self.tables.minimum,
+            "length": self.tables.sizes,
+            "counts": self.tables.counts,
+            "groups": np.array(self.groups, np.int32),
+            "thresholds": self.thresholds,
+            "choice": self.choice,
+        }
+
+    def fewest_bits(self, step: int) -> float:
+        """Return a lower bound of what the symbols of one place (all channels) cost."""
+        return float(self._ready.fewest_bits[self.choice[step]].min(axis=1).sum())
+
+    def chosen(self, step: int, group: int, activity: Integers) -> NDArray[Any]:
+        """Return the table of each symbol of a group: (channels, height, width)."""
+        classes = np.searchsorted(self.thresholds[step, group], activity, side="right")
+        return self._small_choice[step, self._slices[group]][:, classes]
+
+    def walk(self, visit: Visit, shape: Shape, step: int, known: Symbols | None) -> Symbols:
+        """Visit one part for each group, see `EntropyModel.walk`."""
+        symbols = np.empty(shape, np.int16) if known is None else known
+        activity = Activity(*shape[1:])
+        for group, channels in enumerate(self._slices):
+            which = self.chosen(step, group, activity.values()).reshape(-1)
+            values = None if known is None else known[channels].reshape(-1)
+            found = visit(which, values)
+            if known is None:
+                symbols[channels] = found.reshape(symbols[channels].shape)
+            if channels.stop < shape[0]:
+                activity.add(symbols[channels])
+        return symbols
 
 
-def independent(tables: SymbolTables, first: int = 0, channels: int | None = None) -> Contexts:
-    """Contexts that tell nothing: channel c has table first + c, everywhere.
-
-    channels: number of them; as many as there are tables, unless given.
-    """
-    choice = np.arange(channels or tables.num_tables, dtype=np.int32)[:, None] + np.int32(first)
-    return Contexts(tables, (len(choice),), np.empty((1, 0), np.int32), choice)
-
-
-def to_arrays(steps: Sequence[Contexts]) -> dict[str, Integers]:
-    """The contexts of S quantisation steps, which share tables and groups, for a model file."""
-    tables, groups = steps[0].tables, steps[0].groups
-    arrays = (
-        tables.counts,
-        tables.minimum,
-        tables.sizes,
-        np.array(groups, np.int32),
-        np.stack([contexts.thresholds for contexts in steps]),
-        np.stack([contexts.choice for contexts in steps]),
-    )
-    return dict(zip(ARRAYS, arrays, strict=True))
-
-
-def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> tuple[Contexts, ...]:
-    """The contexts of each quantisation step from a model file's arrays, checked.
-
-    tables.minimum, tables.length: int32 (B). tables.counts: int32, table after table.
-    contexts.groups: int32 (G). contexts.thresholds: int32 (S, G, K − 1).
-    contexts.choice: int32 (S, C, K).
-
-    Raises:
-        ValueError: arrays that are missing, of another type, or no valid contexts.
-    """
-    missing = set(ARRAYS) - set(arrays)
-    if missing:
-        raise ValueError(f"the model lacks {', '.join(sorted(missing))}")
-    counts, minimum, length, groups, thresholds, choice = (arrays[name] for name in ARRAYS)
-    if any(array.dtype != np.int32 for array in arrays.values()):
-        raise ValueError("the arrays of tables and contexts must be int32")
-    if groups.ndim != 1 or thresholds.ndim != 3 or choice.ndim != 3:
-        raise ValueError("the arrays of contexts have the wrong dimensions")
-    if len(thresholds) != len(choice) or not len(choice):
-        raise ValueError(f"thresholds of {len(thresholds)} steps, choices of {len(choice)}")
-    tables = SymbolTables(minimum, length, counts)
-    sizes = tuple(groups.tolist())
-    steps = tuple(
-        Contexts(tables, sizes, bounds, chosen)
-        for bounds, chosen in zip(thresholds, choice, strict=True)
-    )
+def _check(
+    tables: SymbolTables, groups: tuple[int, ...], thresholds: Integers, choice: Integers
+) -> None:
+    if thresholds.dtype != np.int32 or choice.dtype != np.int32:
+        raise ValueError("thresholds and choice must be int32")
+    if choice.ndim != 3 or not choice.size:
+        raise ValueError("choice must be of steps, channels and classes, none of them 0")
+    steps, channels, classes = choice.shape
+    if min(groups, default=0) < 1 or sum(groups) != channels:
+        have = f"{len(groups)} groups of {sum(groups)} channels"
+        raise ValueError(f"{have} in all, which are {channels}")
+    if thresholds.shape != (steps, len(groups), classes - 1):
+        raise ValueError(
+            f"thresholds {thresholds.shape} for {steps} steps, {len(groups)} groups "
+            f"and {classes} classes"
+        )
+    if (thresholds[..., 1:] < thresholds[..., :-1]).any():
+        raise ValueError("thresholds that fall")
+    if choice.min() < 0 or choice.max() >= tables.num_tables:
+        raise ValueError(f"a choice beyond the {tables.num_tables} tables")
     if not np.bincount(choice.ravel(), minlength=tables.num_tables).all():
         raise ValueError("tables that nothing chooses")
-    return steps

@@ -1,4 +1,4 @@
-"""Contexts from counts: what symbols there are in which class, and few tables for all of it.
+"""Models of kind `tables` from counts: what symbols there are in which class, and few tables.
 
 A width has a histogram for every (step, channel, class), tens of thousands. Most look alike, for a
 quiet channel at a fine step is like a loud one at a coarse step: a few tables serve them all with
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from slimcae.coding.activity import CENTRE, LARGEST, AnySymbols, Contexts, walk
+from slimcae.coding.activity import CENTRE, LARGEST, AnySymbols, TablesModel, activities
+from slimcae.coding.factorized import FactorizedModel
 from slimcae.coding.tables import ESCAPE_BITS, TOTAL, SymbolTables, from_probabilities
 
 GROUP_ENDS = (0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8, 1.0)
@@ -47,7 +48,9 @@ class ActivityCounts:
 
     def add(self, symbols: AnySymbols) -> None:
         """Count the places of a tile's symbols (C, h, w)."""
-        for counts, (_, activity) in zip(self._found, walk(symbols, self._groups), strict=True):
+        for counts, (_, activity) in zip(
+            self._found, activities(symbols, self._groups), strict=True
+        ):
             counts += np.bincount(activity.ravel(), minlength=counts.size)
 
     def thresholds(self) -> NDArray[np.int32]:
@@ -58,29 +61,32 @@ class ActivityCounts:
         return np.array(rows, np.int32)
 
 
-class ContextCounts:
+class ClassCounts:
     """How often the symbols of each channel and class occur, of one width at one step.
 
-    plain: the density's contexts, with a table for each channel: what these tables name is
-        counted one by one.
+    density: what its tables name is counted one by one.
     """
 
     def __init__(
-        self, plain: Contexts, groups: tuple[int, ...], thresholds: NDArray[np.int32]
+        self,
+        density: FactorizedModel,
+        step: int,
+        groups: tuple[int, ...],
+        thresholds: NDArray[np.int32],
     ) -> None:
         self.groups = groups
         self.thresholds = thresholds
-        self._tables = plain.tables
-        self._mine = plain.choice[:, 0]
-        self._starts = plain.tables.starts[self._mine]
-        entries = int(plain.tables.sizes[self._mine].sum())
+        self._tables = density.tables
+        self._mine = np.arange(density.num_channels) + step * density.num_channels
+        self._starts = density.tables.starts[self._mine]
+        entries = int(density.tables.sizes[self._mine].sum())
         self._found = np.zeros((entries, CLASSES), np.int64)
 
     def add(self, symbols: AnySymbols) -> None:
         """Count a tile's symbols (C, h, w)."""
         where = self._tables.entries(symbols, self._mine[:, None, None]) - self._starts[0]
         where *= CLASSES
-        for group, (channels, activity) in enumerate(walk(symbols, self.groups)):
+        for group, (channels, activity) in enumerate(activities(symbols, self.groups)):
             where[channels] += np.searchsorted(self.thresholds[group], activity, side="right")
         counts = np.bincount(where.ravel(), minlength=self._found.size)
         self._found += counts.reshape(-1, CLASSES)
@@ -105,8 +111,8 @@ class ContextCounts:
         return found, masses
 
 
-def counted_contexts(counts: Sequence[ContextCounts]) -> tuple[Contexts, ...]:
-    """The contexts of one width, of what was counted at each step."""
+def tables_model(counts: Sequence[ClassCounts]) -> TablesModel:
+    """Return the model of one width, of what was counted at each step."""
     pairs = [count.histograms() for count in counts]
     found = np.stack([pair[0] for pair in pairs])
     masses = np.stack([pair[1] for pair in pairs])
@@ -114,11 +120,8 @@ def counted_contexts(counts: Sequence[ContextCounts]) -> tuple[Contexts, ...]:
     found += masses[:, :, None] * (PRIOR / CLASSES)
     shape = found.shape[:3]
     tables, choice = _cluster(found.reshape(-1, found.shape[3]))
-    choices = choice.reshape(shape).astype(np.int32)
-    return tuple(
-        Contexts(tables, count.groups, count.thresholds, chosen)
-        for count, chosen in zip(counts, choices, strict=True)
-    )
+    thresholds = np.stack([count.thresholds for count in counts])
+    return TablesModel(tables, counts[0].groups, thresholds, choice.reshape(shape).astype(np.int32))
 
 
 def _cluster(found: Floats) -> tuple[SymbolTables, NDArray[np.intp]]:

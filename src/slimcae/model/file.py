@@ -15,12 +15,21 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from slimcae.coding.entropy_models import ARRAYS, EntropyModel, entropy_model_of
+from slimcae.coding.entropy import EntropyModel
+from slimcae.coding.entropy_models import entropy_model_of
 from slimcae.errors import ModelError
 from slimcae.files import write_bytes
 from slimcae.model.config import ModelInfo, SlimCAEConfig
 from slimcae.model.density import density_tensors
-from slimcae.model.header import FORMAT, METADATA_KEY, MODEL_NAME, Quality, read_model_header
+from slimcae.model.header import (
+    FORMAT,
+    METADATA_KEY,
+    MODEL_NAME,
+    TRAINING_PREFIX,
+    ModelHeader,
+    Quality,
+    read_model_header,
+)
 from slimcae.model.model import Model, density_prefix
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -41,10 +50,12 @@ def read_model(path: str | Path) -> Model:
         info = ModelInfo(header.name, header.version, header.lmbda, header.training, header.quality)
         arrays = dict(safetensors.numpy.load_file(path))
         entropy_models = {
-            width: _entropy_model(arrays, width, len(header.steps)) for width in header.widths
+            width: {kind: _entropy_model(arrays, kind, width, header) for kind in kinds}
+            for width, kinds in header.entropy_models.items()
         }
+        training = _training_tensors(arrays)
         tensors = {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
-        model = Model(config, tensors, entropy_models, header.steps, info)
+        model = Model(config, tensors, entropy_models, header.steps, info, training)
         _check_tensors(model)
         _check_fingerprints(model, header.fingerprints)
     except OSError as error:
@@ -73,9 +84,14 @@ def write_model(path: Path, model: Model, *, half: bool = False) -> None:
         if not np.array_equal(stored, tensor):  # the fingerprints would be another model's
             raise ModelError(f"{path} was not written: {name} has values that float16 lacks")
         arrays[name] = np.ascontiguousarray(stored)
-    for width, entropy_model in model.entropy_models.items():
-        for key, array in entropy_model.to_arrays().items():
-            arrays[_of_width(key, width)] = np.ascontiguousarray(array)
+    for width, entropy_models in model.entropy_models.items():
+        for kind, entropy_model in entropy_models.items():
+            for key, array in entropy_model.to_arrays().items():
+                arrays[f"{kind}.{width}.{key}"] = np.ascontiguousarray(array)
+    for name, tensor in model.training_tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ModelError(f"{path} was not written: {name} has values that are not finite")
+        arrays[TRAINING_PREFIX + name] = np.ascontiguousarray(tensor)
     info = model.info
     metadata = {
         "format": FORMAT,
@@ -83,6 +99,7 @@ def write_model(path: Path, model: Model, *, half: bool = False) -> None:
         "version": info.version,
         "config": {"widths": list(model.config.widths), "gdn": model.config.gdn},
         "steps": list(model.steps),
+        "entropy_models": {str(w): list(kinds) for w, kinds in model.entropy_models.items()},
         "lmbda": None if info.lmbda is None else list(info.lmbda),
         "quality": None if info.quality is None else _quality_to_json(info.quality),
         "fingerprints": {str(width): model.fingerprint(width).hex() for width in model.widths},
@@ -113,23 +130,37 @@ def _to_half(tensor: NDArray[np.float32]) -> NDArray[np.float16]:
         return tensor.astype(np.float16)
 
 
-def _of_width(key: str, width: int) -> str:
-    """As in `tables.48.counts`."""
-    kind, _, name = key.partition(".")
-    return f"{kind}.{width}.{name}"
-
-
-def _entropy_model(arrays: dict[str, NDArray[Any]], width: int, steps: int) -> EntropyModel:
-    """Take the arrays of a width's entropy model out of those of the file."""
-    names = {key: _of_width(key, width) for key in ARRAYS}
-    own = {key: arrays.pop(name) for key, name in names.items() if name in arrays}
-    model = entropy_model_of(own)
+def _entropy_model(
+    arrays: dict[str, NDArray[Any]], kind: str, width: int, header: ModelHeader
+) -> EntropyModel:
+    """Take the arrays of one entropy model out of those of the file."""
+    own = _taken(arrays, f"{kind}.{width}.")
+    try:
+        model = entropy_model_of(kind, own)
+    except ValueError as error:
+        raise ValueError(f"{kind} of width {width}: {error}") from error
+    steps = len(header.steps)
     if model.num_steps != steps or model.num_channels != width:
         raise ValueError(
-            f"contexts of {model.num_steps} steps and {model.num_channels} channels "
+            f"{kind} of {model.num_steps} steps and {model.num_channels} channels "
             f"for {steps} steps and {width} channels"
         )
     return model
+
+
+def _training_tensors(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+    """Take the tensors that only training uses out of those of the file."""
+    found = _taken(arrays, TRAINING_PREFIX)
+    for name, tensor in found.items():
+        if tensor.dtype not in (np.float32, np.float16) or not np.isfinite(tensor).all():
+            raise ValueError(f"tensor {TRAINING_PREFIX}{name} is not of finite float32 or float16")
+    return {name: tensor.astype(np.float32, copy=False) for name, tensor in found.items()}
+
+
+def _taken(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """Take the arrays of a prefix out, and return them without it."""
+    names = [name for name in arrays if name.startswith(prefix)]
+    return {name.removeprefix(prefix): arrays.pop(name) for name in names}
 
 
 def _check_tensors(model: Model) -> None:

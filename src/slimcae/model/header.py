@@ -14,10 +14,12 @@ from typing import Any
 from slimcae.errors import ConfigError, ModelError
 from slimcae.model.config import GDNVariant, SlimCAEConfig
 
-FORMAT = 3
+FORMAT = 4
 METADATA_KEY = "slimcae"
 MODEL_NAME = "model.safetensors"
 """What a run folder calls its model."""
+TRAINING_PREFIX = "training."
+"""How the names of tensors begin that only training uses."""
 MAX_NAME = 24
 """Characters of a model's name, which every `.scae` file carries."""
 MAX_VERSION = 32
@@ -42,7 +44,9 @@ class ModelHeader:
     quality: for each width bits per pixel and PSNR in dB at every step, means over validation
         images; None before `slimcae fit`.
     fingerprints: of each width, as 16 hex digits.
-    parameters: trained numbers; medians, contexts and tables, which are made of them, do not count.
+    entropy_models: the kinds of each width, that of the smallest files first.
+    parameters: trained numbers of the transforms and densities; what is made of them, as medians
+        and entropy models are, does not count.
     bytes: size of the file.
     """
 
@@ -55,6 +59,7 @@ class ModelHeader:
     quality: Quality | None
     training: dict[str, Any]
     fingerprints: dict[str, str]
+    entropy_models: dict[int, tuple[str, ...]]
     parameters: int
     bytes: int
 
@@ -147,6 +152,8 @@ def _model_header(described: dict[str, Any], tensors: dict[str, Any], size: int)
     fingerprints = _object(described["fingerprints"])
     if fingerprints.keys() != {str(width) for width in widths}:
         raise ValueError("fingerprints of other widths")
+    entropy_models = _kinds(described["entropy_models"], widths)
+    made = (TRAINING_PREFIX, *(f"{kind}." for kinds in entropy_models.values() for kind in kinds))
     return ModelHeader(
         name=name,
         version=version,
@@ -157,10 +164,11 @@ def _model_header(described: dict[str, Any], tensors: dict[str, Any], size: int)
         quality=_quality(described["quality"], widths, len(steps)),
         training=_object(described["training"]),
         fingerprints={str(width): _hex_digits(fingerprints[str(width)]) for width in widths},
+        entropy_models=entropy_models,
         parameters=sum(
             math.prod(tensor["shape"])
             for name, tensor in tensors.items()
-            if not name.startswith(("tables.", "contexts.")) and not name.endswith(".medians")
+            if not name.startswith(made) and not name.endswith(".medians")
         ),
         bytes=size,
     )
@@ -180,6 +188,16 @@ def _quality(value: Any, widths: tuple[int, ...], num_steps: int) -> Quality | N
         )
         for width in widths
     }
+
+
+def _kinds(value: Any, widths: tuple[int, ...]) -> dict[int, tuple[str, ...]]:
+    found = _object(value)
+    if found.keys() != {str(width) for width in widths}:
+        raise ValueError("entropy models of other widths")
+    kinds = {width: tuple(map(_text, _list(found[str(width)]))) for width in widths}
+    if any(not names or len(set(names)) < len(names) for names in kinds.values()):
+        raise ValueError("a width without entropy models, or with one twice")
+    return kinds
 
 
 def _object(value: Any) -> dict[str, Any]:

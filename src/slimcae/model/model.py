@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimcae.coding.entropy_models import EntropyModel
+from slimcae.coding.entropy import EntropyModel
+from slimcae.errors import ConfigError
 from slimcae.model.architecture import Architecture, slimcae
 from slimcae.model.config import DEFAULT_STEPS, ModelInfo, SlimCAEConfig
 from slimcae.model.density import MEDIANS, density_tensors
@@ -25,17 +26,29 @@ class Model:
 
     config: widths, and the variant of the normalization.
     tensors: float32, of the transforms and of each width's density, named as in the file.
-    entropy_models: what codes the symbols of each width.
+    entropy_models: what codes the symbols of each width, by kind; the kind that makes the
+        smallest files comes first, and is an encoder's choice unless speed is asked for.
     steps: quantisation steps Δ that the latents can be coded with; between widths they make the
         rate continuous.
     info: where the weights come from.
+    training_tensors: float32, for training to go on with, without meaning for coding.
+
+    Raises:
+        ValueError: a width without an entropy model, or with one under another kind's name.
     """
 
     config: SlimCAEConfig
     tensors: Mapping[str, Floats]
-    entropy_models: Mapping[int, EntropyModel]
+    entropy_models: Mapping[int, Mapping[str, EntropyModel]]
     steps: tuple[float, ...] = DEFAULT_STEPS
     info: ModelInfo = field(default_factory=ModelInfo)
+    training_tensors: Mapping[str, Floats] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for width in self.config.widths:
+            models = self.entropy_models.get(width)
+            if not models or any(kind != model.kind for kind, model in models.items()):
+                raise ValueError(f"width {width} needs entropy models, each under its kind")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -60,13 +73,23 @@ class Model:
         """
         return self.config.check_width(width)
 
-    def entropy_model(self, width: int) -> EntropyModel:
+    def entropy_model(self, width: int, kind: str | None = None) -> EntropyModel:
         """Return what codes the symbols of a width.
 
+        kind: None is the one that makes the smallest files.
+
         Raises:
-            ConfigError: a width that the model lacks.
+            ConfigError: a width that the model lacks, or a kind that it lacks there.
         """
-        return self.entropy_models[self.check_width(width)]
+        models = self.entropy_models[self.check_width(width)]
+        if kind is None:
+            return next(iter(models.values()))
+        if kind not in models:
+            raise ConfigError(
+                f"the model has no entropy model of kind {kind} at width {width}, only "
+                f"{', '.join(models)}"
+            )
+        return models[kind]
 
     def medians(self, width: int) -> Floats:
         """Return the centres of rounding (C) of a width."""
@@ -95,7 +118,8 @@ class Model:
         arrays: dict[str, NDArray[Any]] = dict(self.weights(width))
         for name in density_tensors(self.architecture.latent_channels(width)):
             arrays[f"entropy_bottleneck.{name}"] = self.tensors[density_prefix(width) + name]
-        arrays |= self.entropy_models[width].to_arrays()
+        for kind, model in self.entropy_models[width].items():
+            arrays |= {f"{kind}.{name}": array for name, array in model.to_arrays().items()}
         arrays["steps"] = np.array(self.steps, np.float32)
         for name, array in sorted(arrays.items()):
             little_endian = np.asarray(array, dtype=array.dtype.newbyteorder("<"))

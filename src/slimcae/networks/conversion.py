@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from slimcae.coding.activity import independent
-from slimcae.coding.entropy_models import TablesModel
+from slimcae.coding.entropy_models import by_kind
+from slimcae.coding.factorized import FactorizedModel
 from slimcae.coding.tables import from_probabilities
 from slimcae.model.config import DEFAULT_STEPS, ModelInfo
 from slimcae.model.file import halved, read_model, write_model
@@ -62,7 +62,7 @@ def to_model(
             for name, tensor in network.state_dict().items()
         },
         {
-            width: factorized_model(network.entropy_bottleneck(width), steps)
+            width: by_kind(factorized_model(network.entropy_bottleneck(width), steps))
             for width in network.widths
         },
         steps,
@@ -70,14 +70,12 @@ def to_model(
     )
 
 
-def factorized_model(bottleneck: EntropyBottleneck, steps: tuple[float, ...]) -> TablesModel:
+def factorized_model(bottleneck: EntropyBottleneck, steps: tuple[float, ...]) -> FactorizedModel:
     """Return an entropy model with a table for each channel and step, of a trained density."""
-    channels, tails = bottleneck.num_channels, bottleneck.tails()
+    tails = bottleneck.tails()
     found = [bottleneck.probabilities(step, tails) for step in steps]
     tables = from_probabilities(
         np.concatenate([minimum for minimum, _ in found]),
         [masses for _, rows in found for masses in rows],
     )
-    return TablesModel(
-        tuple(independent(tables, step * channels, channels) for step in range(len(steps)))
-    )
+    return FactorizedModel(tables, bottleneck.num_channels)

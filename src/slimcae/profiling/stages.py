@@ -36,10 +36,13 @@ class Stages:
 def stage_seconds(codec: Codec, pixels: NDArray[np.uint8], width: int) -> tuple[Stages, Stages]:
     """Encoding and decoding of one picture (H, W, 3) at Δ = 1, clocked within the same calls."""
     network, coder = _Clock(), _Clock()
-    entropy_model = _clocked(codec.model.entropy_model(width), ("encode", "decode"), coder)
+    entropy_models = {
+        kind: _clocked(each, ("encode", "decode"), coder)
+        for kind, each in codec.model.entropy_models[width].items()
+    }
     timed = copy(codec)
     timed.model = replace(
-        codec.model, entropy_models={**codec.model.entropy_models, width: entropy_model}
+        codec.model, entropy_models={**codec.model.entropy_models, width: entropy_models}
     )
     for each in codec.widths:
         timed.model.fingerprint(each)  # computed once per model: no part of a call

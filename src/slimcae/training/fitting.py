@@ -15,13 +15,16 @@ import numpy as np
 
 from slimcae.codec.tiled import TiledTransforms, quantise
 from slimcae.codec.tiles import Tile, split
+from slimcae.coding.activity import TablesModel
 from slimcae.coding.counting import (
     ActivityCounts,
-    ContextCounts,
+    ClassCounts,
     channel_groups,
-    counted_contexts,
+    tables_model,
 )
-from slimcae.coding.entropy_models import EntropyModel, TablesModel
+from slimcae.coding.entropy import EntropyModel
+from slimcae.coding.entropy_models import by_kind
+from slimcae.coding.factorized import FactorizedModel
 from slimcae.errors import ImageError, TrainingError
 from slimcae.images import distortion, read_picture
 from slimcae.images.distortion import mse, squared_error
@@ -45,13 +48,13 @@ HIGHEST_PSNR = 100.0
 class Fit:
     """What a fit has found; each dictionary has a row per width, with a number per step.
 
-    entropy_models: of each width, the counts' or the density's.
+    entropy_models: of each width by kind, the counts' or the density's.
     quality: mean bits per pixel (of the coded symbols) and mean PSNR in dB.
     gain: what part of the density's bits the counts save on the validation pictures.
     counted: the widths that take the counts: where they save bits over all steps together.
     """
 
-    entropy_models: dict[int, EntropyModel]
+    entropy_models: dict[int, Mapping[str, EntropyModel]]
     quality: dict[int, tuple[tuple[float, float], ...]]
     gain: dict[int, tuple[float, ...]]
     counted: tuple[int, ...]
@@ -111,7 +114,7 @@ def fit(
         decibels = [float(np.mean(psnr[width, step])) for step in range(len(model.steps))]
         quality[width] = tuple(zip(rates, decibels, strict=True))
     counted = tuple(width for width in model.widths if chosen[width] is counts[width])
-    return Fit(chosen, quality, gain, counted)
+    return Fit({w: by_kind(found) for w, found in chosen.items()}, quality, gain, counted)
 
 
 def _bits(entropy_model: EntropyModel, symbols: Symbols, step: int) -> float:
@@ -134,7 +137,7 @@ def _can_be_read(path: Path) -> bool:
 def _counted(
     model: Model,
     tiled: TiledTransforms,
-    density: Mapping[int, TablesModel],
+    density: Mapping[int, FactorizedModel],
     train: Sequence[Path],
     progress: Progress,
 ) -> dict[int, TablesModel]:
@@ -153,17 +156,15 @@ def _counted(
     for point, symbols in _symbols(model, tiled, progress(some, "activity")):
         active[point].add(symbols)
     counts = {
-        (width, step): ContextCounts(
-            density[width].steps[step], groups[width], active[width, step].thresholds()
+        (width, step): ClassCounts(
+            density[width], step, groups[width], active[width, step].thresholds()
         )
         for width, step in points
     }
     for point, symbols in _symbols(model, tiled, progress(train, "training images")):
         counts[point].add(symbols)
     return {
-        width: TablesModel(
-            counted_contexts([counts[width, step] for step in range(len(model.steps))])
-        )
+        width: tables_model([counts[width, step] for step in range(len(model.steps))])
         for width in model.widths
     }
 

@@ -1,0 +1,221 @@
+"""The integers of a context network as a model file keeps them, checked before they are used.
+
+`ContextArrays` says what each array means, and refuses arrays with which a sum could leave the
+integers that float32 holds exactly.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimcae.coding.entropy import required
+from slimcae.coding.tables import SymbolTables
+
+EXACT = 2**24
+"""Integers below this, and sums of them that stay below, are exact in float32 in any order."""
+ACTIVATION = 127
+"""Features and activations lie within 0 … ACTIVATION (the sign's feature: ±)."""
+LARGEST_MEAN = 4095
+"""In sixteenths of a latent."""
+FRACTION_BITS = 3
+FRACTIONS = 2**FRACTION_BITS
+"""A mean is rounded to 1 / FRACTIONS of a symbol."""
+HALF = FRACTIONS // 2
+RATIO_BITS = 10
+MEAN_BITS = RATIO_BITS + 4 - FRACTION_BITS
+"""A mean times `reciprocal` has so many binary places beyond a fraction: 2**10 · 16 / 8."""
+MOST_HIDDEN = 1024
+MOST_SIZES = 1024
+MOST_SCALES = 256
+MOST_PLACES = 24
+OFFSET_PLACES = 4
+
+Integers = NDArray[np.int32]
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.int8]
+
+
+@dataclass(frozen=True, eq=False)
+class ContextArrays:
+    """A context network of C channels in G groups, with H hidden numbers, at S steps.
+
+    Sums are integers with so many binary places behind the point as `places` says, and rounded
+    down to whole activations, sixteenths of a latent or indices of scales.
+
+    groups: number of channels of each group.
+    features: (S, L) int8, not negative: what symbols of size 0 … L − 1 (and all larger ones)
+        are worth at each step.
+    start: (S, H) int32: the state before any symbol is known.
+    kernel: (18 · C, H) int8: for each group its 3×3 kernel (tap, channel, feature, hidden), ...
+    kernel_shift: (G, H) int8: ... which counts 2 to the power of this.
+    bias: (G, 2, H) int32: added to the state for each group and pass.
+    places: (H) int8: of `start`, `kernel` and `bias`.
+    mix, mix_bias, mix_places: (G, 2, H, H) int8 (to, from), (G, 2, H) int32, (G, 2, H) int8.
+    out, out_bias, out_places: (2, 2, C, H) int8, (2, 2, C) int32, (2, 2, C) int8, by pass, then
+        mean or scale.
+    reciprocal: (S) int32: 2**10 / Δ, rounded.
+    offset: (S) int32: added to scales, with four binary places.
+    choice: (scales, 5) int32: the table of each scale for fractions 0, ⅛, ¼, ⅜ and ½.
+    tables: what symbols minus their centre are coded with.
+
+    Raises:
+        ValueError: arrays that contradict each other, or break the bound.
+    """
+
+    groups: tuple[int, ...]
+    features: Bytes
+    start: Integers
+    kernel: Bytes
+    kernel_shift: Bytes
+    bias: Integers
+    places: Bytes
+    mix: Bytes
+    mix_bias: Integers
+    mix_places: Bytes
+    out: Bytes
+    out_bias: Integers
+    out_places: Bytes
+    reciprocal: Integers
+    offset: Integers
+    choice: Integers
+    tables: SymbolTables
+
+    def __post_init__(self) -> None:
+        self._check_shapes()
+        self._check_ranges()
+        self._check_bound()
+
+    @property
+    def hidden(self) -> int:
+        """H."""
+        return int(self.start.shape[1])
+
+    def kernels(self) -> list[Floats]:
+        """Return the kernel of each group: (9, channels, 2, H)."""
+        ends = np.cumsum(self.groups).tolist()
+        found = []
+        for size, end, shift in zip(self.groups, ends, self.kernel_shift, strict=True):
+            kernel = self.kernel[18 * (end - size) : 18 * end]
+            found.append(scaled(kernel, self.places - shift).reshape(9, size, 2, -1))
+        return found
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the named arrays that a model file keeps."""
+        return {name: getattr(self, name) for name in _DTYPES} | {
+            "groups": np.array(self.groups, np.int32),
+            "minimum": self.tables.minimum,
+            "length": self.tables.sizes,
+            "counts": self.tables.counts,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "ContextArrays":
+        """Return what a model file's arrays hold, checked.
+
+        Raises:
+            ValueError: arrays that are missing, of another type, or no exact context network.
+        """
+        names = ("groups", "minimum", "length", "counts")
+        groups, minimum, length, counts, *rest = required(arrays, (*names, *_DTYPES))
+        if groups.dtype != np.int32 or groups.ndim != 1:
+            raise ValueError("groups of a context network must be one-dimensional and int32")
+        tables = SymbolTables(minimum, length, counts)
+        named = dict(zip(_DTYPES, rest, strict=True))
+        return cls(groups=tuple(groups.tolist()), tables=tables, **named)
+
+    def _check_shapes(self) -> None:
+        for name, dtype in _DTYPES.items():
+            array = getattr(self, name)
+            if array.dtype != dtype:
+                raise ValueError(f"{name} of a context network must be {dtype}, not {array.dtype}")
+        if self.start.ndim != 2 or self.features.ndim != 2 or self.choice.ndim != 2:
+            raise ValueError("arrays of a context network have the wrong dimensions")
+        steps, hidden = self.start.shape
+        sizes, scales = self.features.shape[1], self.choice.shape[0]
+        limits = {"hidden": (hidden, MOST_HIDDEN), "sizes": (sizes, MOST_SIZES)}
+        limits |= {"scales": (scales, MOST_SCALES), "steps": (steps, 256)}
+        for name, (number, most) in limits.items():
+            if not 1 <= number <= most:
+                raise ValueError(f"a context network of {number} {name}: there may be 1 to {most}")
+        if min(self.groups, default=0) < 1 or max(self.groups) > 65535:
+            raise ValueError("a context network needs groups of 1 to 65535 channels each")
+        count, channels = len(self.groups), sum(self.groups)
+        expected = {
+            "features": (steps, sizes),
+            "kernel": (18 * channels, hidden),
+            "kernel_shift": (count, hidden),
+            "bias": (count, 2, hidden),
+            "places": (hidden,),
+            "mix": (count, 2, hidden, hidden),
+            "mix_bias": (count, 2, hidden),
+            "mix_places": (count, 2, hidden),
+            "out": (2, 2, channels, hidden),
+            "out_bias": (2, 2, channels),
+            "out_places": (2, 2, channels),
+            "reciprocal": (steps,),
+            "offset": (steps,),
+            "choice": (scales, HALF + 1),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                have = getattr(self, name).shape
+                raise ValueError(f"{name} of a context network is {have} instead of {shape}")
+
+    def _check_ranges(self) -> None:
+        if self.features.min() < 0:
+            raise ValueError("features of a context network must not be negative")
+        for name in ("kernel_shift", "places", "mix_places", "out_places"):
+            places = getattr(self, name)
+            if places.min() < 0 or places.max() > MOST_PLACES:
+                raise ValueError(f"{name} of a context network leaves 0 to {MOST_PLACES}")
+        if self.out_places[:, 1].min() < OFFSET_PLACES:
+            raise ValueError(f"scales of a context network need {OFFSET_PLACES} places or more")
+        for name in ("start", "bias", "mix_bias", "out_bias", "offset"):
+            array = getattr(self, name)
+            if array.min() <= -EXACT or array.max() >= EXACT:
+                raise ValueError(f"{name} of a context network reaches 2**24")
+        # the sum behind a product: a mean times the reciprocal, and what rounds it
+        most = (EXACT - ((FRACTIONS + 1) << MEAN_BITS)) // LARGEST_MEAN
+        if self.reciprocal.min() < 1 or self.reciprocal.max() > most:
+            raise ValueError(f"reciprocal of a context network leaves 1 to {most}")
+        if self.choice.min() < 0 or self.choice.max() >= self.tables.num_tables:
+            raise ValueError(f"a choice beyond the {self.tables.num_tables} tables")
+
+    def _check_bound(self) -> None:
+        """Refuse weights with which a sum of products, in any order, could reach 2**24."""
+        state = np.zeros((1, self.hidden), np.int64)
+        ends = np.cumsum(self.groups).tolist()
+        for size, end, shift in zip(self.groups, ends, self.kernel_shift, strict=True):
+            state += _sizes(self.kernel[18 * (end - size) : 18 * end], 0)[None] << shift
+        state = state * ACTIVATION
+        state = state + np.abs(self.start.astype(np.int64)).max(axis=0)
+        state = state + np.abs(self.bias.astype(np.int64)).reshape(-1, self.hidden).max(axis=0)
+        mixed = _sizes(self.mix, 3) * ACTIVATION + np.abs(self.mix_bias.astype(np.int64))
+        # the residual layer adds two activations
+        out = _sizes(self.out, 3) * (2 * ACTIVATION) + np.abs(self.out_bias.astype(np.int64))
+        offset = np.abs(self.offset.astype(np.int64)).max()
+        out[:, 1] += offset << (self.out_places[:, 1].astype(np.int64) - OFFSET_PLACES)
+        for name, sums in (("kernel", state), ("mix", mixed), ("out", out)):
+            if sums.max() >= EXACT:
+                raise ValueError(f"{name} of a context network is not exact: sums reach 2**24")
+
+
+def scaled(numbers: NDArray[np.signedinteger[Any]], places: Bytes) -> Floats:
+    """Return integers with so many binary places as float32, which is exact below 2**24."""
+    found: Floats = np.ldexp(numbers.astype(np.float32), -places.astype(np.int32))
+    return found
+
+
+def _sizes(weights: Bytes, axis: int) -> NDArray[np.int64]:
+    sizes: NDArray[np.int64] = np.abs(weights.astype(np.int16)).sum(axis=axis, dtype=np.int64)
+    return sizes
+
+
+_DTYPES = {
+    field.name: np.dtype(np.int8 if field.type is Bytes else np.int32)
+    for field in fields(ContextArrays)
+    if field.type in (Bytes, Integers)
+}

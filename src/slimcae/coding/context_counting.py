@@ -1,0 +1,156 @@
+"""Tables for a context network, from counts: how far symbols lie from their predicted centre.
+
+Each pair of a scale and a fraction is a cell. A cell's histogram, and the logistic's masses as a
+prior, make its table; cells whose histograms are alike share one, since each table in use costs
+the coder time.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimcae.coding.coder import Tables, Values
+from slimcae.coding.context import ContextModel
+from slimcae.coding.context_arrays import FRACTIONS, HALF
+from slimcae.coding.entropy import Symbols
+from slimcae.coding.tables import ESCAPE_BITS, SymbolTables, from_probabilities
+
+REACH = 255
+"""Tables name values within ±REACH at most; others escape."""
+PRIOR = 64.0
+"""How many values of each cell the logistic distribution counts for beside those counted."""
+SMALLEST_SHARE = 2.0**-20
+"""Values at a table's ends with less than this are left to the escape."""
+SHARING_LOSS = 3e-4
+"""Sharing tables may cost this part of all bits."""
+
+Histograms = NDArray[np.float64]
+
+
+def count_cells(
+    network: Mapping[str, NDArray[Any]], tiles: Iterable[tuple[Symbols, int]], scales: int
+) -> Histograms:
+    """Count symbols minus centres by scale and fraction: (scales · 5, 2 · REACH + 2).
+
+    network: the arrays of `ContextArrays` without choice and tables.
+    tiles: symbols (C, h, w) and the index of their step. The last entry is the escape's.
+    """
+    cells = scales * (HALF + 1)
+    model = ContextModel.from_arrays(_complete(network, *_one_each(cells)))
+    found = np.zeros(cells * (2 * REACH + 2), np.int64)
+
+    def count(which: Tables, values: Values | None) -> Values:
+        assert values is not None
+        entries = values.astype(np.int64) + REACH
+        entries[(entries < 0) | (entries > 2 * REACH)] = 2 * REACH + 1
+        entries += which.astype(np.int64) * (2 * REACH + 2)
+        np.add(found, np.bincount(entries, minlength=found.size), out=found)
+        return values
+
+    for symbols, step in tiles:
+        shape = (symbols.shape[0], symbols.shape[1], symbols.shape[2])
+        model.walk(count, shape, step, symbols)
+    return found.reshape(cells, -1).astype(np.float64)
+
+
+def counted_model(
+    network: Mapping[str, NDArray[Any]], found: Histograms, smallest: float, per_e: float
+) -> ContextModel:
+    """Return the model whose tables these histograms make.
+
+    smallest: log-scale where the first cell begins. per_e: cells between a scale and e times it.
+    """
+    scales = len(found) // (HALF + 1)
+    masses = _logistic(scales, smallest, per_e)
+    found = found + PRIOR * masses
+    choice = _share(found)
+    minimum, shares = [], []
+    for table in range(int(choice.max()) + 1):
+        share = found[choice == table].sum(axis=0)
+        share /= share.sum()
+        named = np.flatnonzero(share[:-1] >= SMALLEST_SHARE)
+        minimum.append(named[0] - REACH)
+        shares.append(share[named[0] : named[-1] + 1])
+    tables = from_probabilities(np.array(minimum, np.int32), shares)
+    pairs = choice.reshape(scales, HALF + 1).astype(np.int32)
+    return ContextModel.from_arrays(_complete(network, pairs, tables))
+
+
+def _complete(
+    network: Mapping[str, NDArray[Any]], choice: NDArray[np.int32], tables: SymbolTables
+) -> dict[str, NDArray[Any]]:
+    return {
+        **network,
+        "choice": choice,
+        "minimum": tables.minimum,
+        "length": tables.sizes,
+        "counts": tables.counts,
+    }
+
+
+def _one_each(cells: int) -> tuple[NDArray[np.int32], SymbolTables]:
+    """Choice and (meaningless) tables that keep cells apart."""
+    tables = from_probabilities(np.zeros(cells, np.int32), [np.array([0.5])] * cells)
+    return np.arange(cells, dtype=np.int32).reshape(-1, HALF + 1), tables
+
+
+def _logistic(scales: int, smallest: float, per_e: float) -> Histograms:
+    """What a logistic distribution expects in each cell: (scales · 5, 2 · REACH + 2)."""
+    ends = np.arange(-REACH, REACH + 2) - 0.5
+    rows = []
+    for scale in range(scales):
+        size = math.exp(smallest + (scale + 0.5) / per_e)
+        for fraction in range(HALF + 1):
+            z = np.clip((ends - fraction / FRACTIONS) / size, -700, 700)
+            below = 1 / (1 + np.exp(-z))
+            above = 1 / (1 + np.exp(z))
+            # from the side where digits are not lost
+            inside = np.where(z[1:] < 0, np.diff(below), -np.diff(above))
+            rows.append(np.append(inside, max(1 - inside.sum(), 0.0)))
+    return np.array(rows)
+
+
+def _bits(found: Histograms) -> NDArray[np.float64]:
+    """What histograms (..., entries) cost by their own shares."""
+    total = found.sum(axis=-1)
+    logs = np.log2(np.maximum(found, 1e-30))
+    bits: NDArray[np.float64] = total * np.log2(total) - (found * logs).sum(axis=-1)
+    return bits + ESCAPE_BITS * found[..., -1]
+
+
+def _share(found: Histograms) -> NDArray[np.intp]:
+    """Merge the two most similar cells again and again while the loss allows it: a table each."""
+    members = [[cell] for cell in range(len(found))]
+    sums = list(found)
+    own = [float(_bits(row)) for row in found]
+    budget = SHARING_LOSS * sum(own)
+    loss = np.full((len(sums), len(sums)), np.inf)
+
+    def fill(first: int) -> None:
+        alive = [cell for cell in range(len(sums)) if members[cell] and cell != first]
+        if alive:
+            merged = _bits(np.array([sums[cell] for cell in alive]) + sums[first])
+            costs = merged - np.array([own[cell] for cell in alive]) - own[first]
+            loss[first, alive] = loss[alive, first] = costs
+
+    for cell in range(len(sums)):
+        fill(cell)
+    while True:
+        pair = int(loss.argmin())
+        first, second = divmod(pair, len(sums))
+        if loss[first, second] > budget:
+            break
+        budget -= max(float(loss[first, second]), 0.0)
+        members[first] += members[second]
+        members[second] = []
+        sums[first] = sums[first] + sums[second]
+        own[first] = float(_bits(sums[first]))
+        loss[second] = loss[:, second] = np.inf
+        fill(first)
+    choice = np.empty(len(found), np.intp)
+    for table, cells in enumerate([cells for cells in members if cells]):
+        choice[cells] = table
+    return choice

@@ -1,0 +1,70 @@
+"""A table for each channel and quantisation step: entropy models of kind `factorized`.
+
+Source: Ballé, Minnen, Singh, Hwang and Johnston, "Variational image compression with a scale
+hyperprior", ICLR 2018, whose factorized model SlimCAE uses. docs/format.md, "Kind `factorized`".
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimcae.coding.coder import CoderTables
+from slimcae.coding.entropy import EntropyModel, Shape, Symbols, Visit, required
+from slimcae.coding.tables import SymbolTables
+
+
+class FactorizedModel(EntropyModel):
+    """An entropy model that codes every channel by itself.
+
+    tables: S · C of them, those of the C channels at each step after each other.
+    num_channels: C.
+
+    Raises:
+        ValueError: a number of tables that is no multiple of the channels.
+    """
+
+    kind = "factorized"
+
+    def __init__(self, tables: SymbolTables, num_channels: int) -> None:
+        if num_channels < 1 or tables.num_tables % num_channels:
+            raise ValueError(f"{tables.num_tables} tables for {num_channels} channels")
+        super().__init__(CoderTables(tables))
+        self.tables = tables
+        self.num_channels = num_channels
+        self.num_steps = tables.num_tables // num_channels
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "FactorizedModel":
+        """Return the model of a model file's arrays, checked: see `to_arrays`.
+
+        Raises:
+            ValueError: arrays that are missing, of another type, or contradict each other.
+        """
+        minimum, length, counts = required(arrays, ("minimum", "length", "counts"))
+        if minimum.ndim != 2 or not minimum.size or minimum.shape != length.shape:
+            raise ValueError("minimum and length must be of steps and channels, neither of them 0")
+        return cls(SymbolTables(minimum.ravel(), length.ravel(), counts), minimum.shape[1])
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the named arrays that a model file keeps of this."""
+        shape = (self.num_steps, self.num_channels)
+        return {
+            "minimum": self.tables.minimum.reshape(shape),
+            "length": self.tables.sizes.reshape(shape),
+            "counts": self.tables.counts,
+        }
+
+    def fewest_bits(self, step: int) -> float:
+        """Return a lower bound of what the symbols of one place (all channels) cost."""
+        return float(self._ready.fewest_bits[self._tables_of(step)].sum())
+
+    def walk(self, visit: Visit, shape: Shape, step: int, known: Symbols | None) -> Symbols:
+        """Visit all symbols as one part, see `EntropyModel.walk`."""
+        which = np.repeat(self._tables_of(step), shape[1] * shape[2])
+        return visit(which, None if known is None else known.reshape(-1)).reshape(shape)
+
+    def _tables_of(self, step: int) -> NDArray[np.unsignedinteger[Any]]:
+        first = step * self.num_channels
+        return np.arange(first, first + self.num_channels).astype(self._ready.index_type)
