@@ -7,7 +7,7 @@
 
 Opening reads the head of the file; torch is imported, and the model that made the file loaded, when
 pixels are needed. `save` takes the options of `slimcae.Codec.compress` (width, quality, bpp,
-target_size, target_psnr, closest), `model` (a name or file) and, as other formats do,
+target_size, target_psnr, closest, effort), `model` (a name or file) and, as other formats do,
 `icc_profile`, `exif` and `xmp`. As with other formats EXIF and XMP are kept only if they are given,
 and pixels are taken as they are; an orientation in the `exif` given is applied to them.
 """
@@ -22,7 +22,7 @@ from slimcae.errors import BitstreamError, SlimCAEError
 FORMAT = "SCAE"
 MIME = "image/x-scae"
 EXTENSION = ".scae"
-_CHOICES = ("width", "quality", "bpp", "target_size", "target_psnr", "closest")
+_CHOICES = ("width", "quality", "bpp", "target_size", "target_psnr", "closest", "effort")
 
 
 class ScaeImageFile(ImageFile.ImageFile):

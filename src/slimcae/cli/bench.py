@@ -90,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
     prefix = writable_prefix(args.report_path)
     loaded = codec.load(model, device=args.device, precision=args.precision)
     ours: list[Contender] = [OurWidths(loaded)]
+    if any(len(loaded.model.efforts(width)) > 1 for width in loaded.widths):
+        ours.append(OurWidths(loaded, "fast"))
     if args.quality:
         ours.append(OurQualities(loaded, args.quality))
     others, missing = pillow_codecs(torch.get_num_threads())

@@ -69,6 +69,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="refuse larger pictures (default: 2^28)",
     )
+    add_option(
+        pictures,
+        "--effort",
+        choices=("normal", "fast"),
+        default="normal",
+        help="fast: larger files that code and decode faster, where the model knows how to",
+    )
     add_option(pictures, "--verify", action="store_true", help="decode and compare before writing")
     add_model_option(pictures)
     add_network_options(pictures)
@@ -88,7 +95,7 @@ class _Compressor:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
-        self._choice = chosen_rate(args)
+        self._choice = chosen_rate(args) | {"effort": args.effort}
         self._handling: dict[str, Any] = {"verify": args.verify}
         if args.metadata is not None:
             self._handling["metadata"] = args.metadata

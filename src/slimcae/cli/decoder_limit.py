@@ -13,8 +13,8 @@ from slimcae.errors import ConfigError
 
 if TYPE_CHECKING:
     from slimcae.codec import Codec
-    from slimcae.model.architecture import Architecture
     from slimcae.model.cost import Profile
+    from slimcae.model.model import Model
 
 log = logging.getLogger("slimcae")
 
@@ -37,20 +37,27 @@ class Cost:
 
 @dataclass(frozen=True)
 class DecoderLimit:
-    """The widths that a decoder can afford; `macs` per pixel, `ms` per picture, None: no limit."""
+    """The widths that a decoder can afford; `macs` per pixel, `ms` per picture, None: no limit.
+
+    effort: of the encoder, which chooses what the decoder has to do.
+    """
 
     macs: int | None
     ms: float | None
     profile: "Profile | None"
-    architecture: "Architecture"
+    model: "Model"
+    effort: str
 
     def cost(self, width: int, size: tuple[int, int]) -> Cost:
         """What a width costs for a picture of `size` (height, width)."""
         from slimcae.model.cost import padded_size
 
-        rows, columns = padded_size(self.architecture, size)
-        ms = None if self.profile is None else self.profile.decode_ms(width, rows * columns)
-        return Cost(width, self.architecture.decoder_macs(width), ms)
+        rows, columns = padded_size(self.model.architecture, size)
+        ms = None
+        if self.profile is not None:
+            kind = self.model.kind(width, self.effort)
+            ms = self.profile.decode_ms(width, kind, rows * columns)
+        return Cost(width, self.model.architecture.decoder_macs(width), ms)
 
     def within(self, widths: Sequence[int], size: tuple[int, int]) -> tuple[int, ...]:
         """Those of `widths` that cost no more than the limits, for a picture of `size`.
@@ -145,8 +152,7 @@ def decoder_limit(args: argparse.Namespace, codec: "Codec") -> DecoderLimit | No
             profile = None
         if profile is None and args.max_decode_ms is not None:
             profile = _measured(codec)
-    architecture = codec.model.architecture
-    return DecoderLimit(args.max_decode_macs, args.max_decode_ms, profile, architecture)
+    return DecoderLimit(args.max_decode_macs, args.max_decode_ms, profile, codec.model, args.effort)
 
 
 def _measured(codec: "Codec") -> "Profile":

@@ -95,6 +95,7 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
         **kept,
         "width": header.num_filters,
         "step": header.step,
+        "entropy_model": header.entropy_model,
         "delta": None if model is None else dict(enumerate(model.header.steps)).get(header.step),
         "model": header.model_name,
         "model_version": None if model is None else model.header.version,
@@ -122,6 +123,7 @@ def _model_facts(path: Path) -> dict[str, Any]:
         "gdn": header.gdn,
         "lambda": None if header.lmbda is None else list(header.lmbda),
         "steps": list(header.steps),
+        "entropy_models": {str(w): list(kinds) for w, kinds in header.entropy_models.items()},
         "quality_scale": header.quality is not None,
         "parameters": header.parameters,
         "fingerprints": header.fingerprints,
@@ -138,7 +140,7 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return " ".join(f"{item:g}" for item in value)
+        return " ".join(item if isinstance(item, str) else f"{item:g}" for item in value)
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):

@@ -123,7 +123,7 @@ def _decoding(
     grid = latent_grid((header.image_height, header.image_width), scale)
     region = region or grid
     channels = model.architecture.latent_channels(header.num_filters)
-    entropy_model = model.entropy_model(header.num_filters)
+    entropy_model = model.entropy_model(header.num_filters, header.entropy_model)
     tiles = list(covering(region, grid, header.tile_side // scale))
     for number, tile in tiles:
         shape = (channels, tile.height, tile.width)

@@ -9,6 +9,7 @@ import numpy as np
 from slimcae.codec.tiled import TiledTransforms, quantise
 from slimcae.codec.tiles import split
 from slimcae.coding.coder import longest_stream
+from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.tables import MAX_SYMBOL
 from slimcae.errors import BitstreamError
 from slimcae.images.distortion import mse, psnr, squared_error
@@ -30,7 +31,7 @@ class Encoding:
     twice what the 8-bit picture does. A search goes back and forth between two widths at most.
 
     pixels: (H, W, 3). grey: the decoder will make the picture grey. overhead: bytes of the file
-    beside the streams. side: of the tiles, in latents.
+    beside the streams. side: of the tiles, in latents. effort: chooses the entropy model.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Encoding:
         side: int,
         model: Model,
         transforms: TiledTransforms,
+        effort: str,
     ) -> None:
         self._pixels = pixels
         self._grey = grey
@@ -48,6 +50,7 @@ class Encoding:
         self.num_pixels = pixels.shape[0] * pixels.shape[1]
         self._model = model
         self._transforms = transforms
+        self._effort = effort
         self._steps = model.steps
         self._grid = transforms.grid((pixels.shape[0], pixels.shape[1]))
         self._side = side
@@ -87,7 +90,7 @@ class Encoding:
         Raises:
             BitstreamError: with `verify`, symbols that do not come back from a stream.
         """
-        entropy_model, step = self._model.entropy_model(point.width), point.step
+        entropy_model, step = self._entropy_model(point.width), point.step
 
         def encode(symbols: Symbols) -> bytes:
             stream = entropy_model.encode(symbols, step)
@@ -102,6 +105,9 @@ class Encoding:
         with ThreadPoolExecutor(1) as pool:
             pending = [pool.submit(encode, symbols) for symbols in self._symbols(point)]
             return [stream.result() for stream in pending]
+
+    def _entropy_model(self, width: int) -> EntropyModel:
+        return self._model.entropy_model(width, self._model.kind(width, self._effort))
 
     def _symbols(self, point: Point) -> Iterator[Symbols]:
         clipped = 0
@@ -140,7 +146,7 @@ class Encoding:
     def _longest(self, width: int) -> dict[Point, int]:
         """For every step of a width a size that the file cannot exceed."""
         sizes = [self.overhead] * len(self._steps)
-        entropy_model = self._model.entropy_model(width)
+        entropy_model = self._entropy_model(width)
         for residuals in self._analysed(width, keep=True):
             for step, delta in enumerate(self._steps):
                 symbols = quantise(residuals, delta)

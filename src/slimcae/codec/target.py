@@ -8,8 +8,8 @@ from typing import Any
 
 from slimcae.codec.encoding import Encoding
 from slimcae.codec.rate_control import for_psnr, for_size
-from slimcae.errors import ConfigError
-from slimcae.model.model import Model
+from slimcae.errors import ConfigError, SettingError
+from slimcae.model.model import EFFORTS, Model
 from slimcae.model.quality import MAX_QUALITY, Point
 
 
@@ -29,8 +29,11 @@ class Target:
     target_psnr: float | None = None
     widths: Collection[int] | None = None
     closest: bool = False
+    effort: str = "normal"
 
     def __post_init__(self) -> None:
+        if self.effort not in EFFORTS:
+            raise SettingError("effort", self.effort, " or ".join(EFFORTS))
         choices = ("width", "quality", "bpp", "target_size", "target_psnr")
         given = [name for name in choices if getattr(self, name) is not None]
         if len(given) > 1:

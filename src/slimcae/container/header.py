@@ -11,7 +11,9 @@ from slimcae.errors import BitstreamError
 
 MAGIC = b"\x89S\r\n"
 """No text (the first byte), and damaged by every conversion of line ends."""
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+ENTROPY_MODELS = ("factorized", "tables", "context")
+"""Kinds of entropy models by their numbers in the header."""
 FINGERPRINT_BYTES = 8
 MAX_NAME_BYTES = 24
 MIN_TILE_SIDE, MAX_TILE_SIDE = 2**4, 2**20
@@ -21,9 +23,9 @@ ENTRY_BYTES = 8
 """Of a tile in the index: length of its stream and CRC32 of the stream."""
 
 _GREY, _SRGB = 0x01, 0x02
-# magic, version, flags, num_filters, image height and width, step, tile side, number of chunks,
-# fingerprint, length of name
-_FIXED = struct.Struct(f"<4sBBHIIBBB{FINGERPRINT_BYTES}sB")
+# magic, version, flags, num_filters, image height and width, step, entropy model, tile side, number
+# of chunks, fingerprint, length of name
+_FIXED = struct.Struct(f"<4sBBHIIBBBB{FINGERPRINT_BYTES}sB")
 _CRC = struct.Struct("<I")
 MAX_HEADER_BYTES = _FIXED.size + MAX_NAME_BYTES + ENTRY_BYTES + _CRC.size
 """The first bytes of a file, this many, hold the whole head of a picture of one tile."""
@@ -38,6 +40,7 @@ class Header:
     srgb: the picture came with an sRGB profile.
     num_filters: the width of the network that decodes it, 1 to 65535.
     step: index of the quantisation step in the model's list, 0 to 255; 0 is Δ = 1.
+    entropy_model: kind of the entropy model, one of `ENTROPY_MODELS`.
     tile_side: side of the square tiles in pixels, a power of two from 16 to 2**20.
     model_name: 1 to 24 printable ASCII characters.
     model_fingerprint: 8 bytes over every tensor and table that this width of the model uses.
@@ -52,6 +55,7 @@ class Header:
     srgb: bool
     num_filters: int
     step: int
+    entropy_model: str
     tile_side: int
     model_name: str
     model_fingerprint: bytes
@@ -66,6 +70,10 @@ class Header:
         ):
             if not lowest <= value <= highest:
                 raise BitstreamError(f"{what} {value}: must be from {lowest} to {highest}")
+        if self.entropy_model not in ENTROPY_MODELS:
+            raise BitstreamError(
+                f"entropy model {self.entropy_model}: must be one of {', '.join(ENTROPY_MODELS)}"
+            )
         if self.tile_side.bit_count() != 1:
             raise BitstreamError(f"tile side {self.tile_side}: must be a power of two")
         if len(self.model_fingerprint) != FINGERPRINT_BYTES:
@@ -114,6 +122,7 @@ class Head:
             header.image_height,
             header.image_width,
             header.step,
+            ENTROPY_MODELS.index(header.entropy_model),
             header.tile_side.bit_length() - 1,
             self.num_chunks,
             header.model_fingerprint,
@@ -161,9 +170,11 @@ def peek_header(data: bytes) -> tuple[Header, int]:
         )
     if len(data) < _FIXED.size:
         raise BitstreamError("the file is truncated (copy it again): its header is incomplete")
-    (_, _, flags, num_filters, height, width, step, exponent, chunks, fingerprint, length) = (
+    (_, _, flags, num_filters, height, width, step, kind, exponent, chunks, fingerprint, length) = (
         _FIXED.unpack_from(data)
     )
+    if kind >= len(ENTROPY_MODELS):
+        raise BitstreamError(f"entropy model {kind}: must be 0 to {len(ENTROPY_MODELS) - 1}")
     if flags & ~(_GREY | _SRGB):
         raise BitstreamError(f"header flags {flags:#04x}: made by a newer slimcae, or damaged?")
     if length > MAX_NAME_BYTES:
@@ -178,6 +189,7 @@ def peek_header(data: bytes) -> tuple[Header, int]:
         srgb=bool(flags & _SRGB),
         num_filters=num_filters,
         step=step,
+        entropy_model=ENTROPY_MODELS[kind],
         tile_side=2**exponent,
         model_name=name.decode("ascii", "replace"),
         model_fingerprint=fingerprint,

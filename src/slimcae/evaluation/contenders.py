@@ -53,15 +53,16 @@ class Contender(Protocol):
 class OurWidths:
     """Our codec, a point per width."""
 
-    def __init__(self, codec: "Codec") -> None:
+    def __init__(self, codec: "Codec", effort: str = "normal") -> None:
         self.codec = codec
-        self.name = "SlimCAE"
+        self.effort = effort
+        self.name = "SlimCAE" if effort == "normal" else f"SlimCAE {effort}"
         self.points: tuple[float, ...] = codec.widths[::-1]
 
     @property
     def settings(self) -> str:
         """Model, precision and threads."""
-        return _our_settings(self.codec)
+        return _our_settings(self.codec, self.effort)
 
     def label(self, point: float) -> str:
         """As in "width 96"."""
@@ -69,7 +70,7 @@ class OurWidths:
 
     def encode(self, picture: Picture, point: float) -> bytes:
         """At a width."""
-        return self.codec.compress(Picture(picture.pixels), int(point))
+        return self.codec.compress(Picture(picture.pixels), int(point), effort=self.effort)
 
     def decode(self, data: bytes) -> Pixels:
         """By the file alone."""
@@ -251,10 +252,12 @@ def _jpeg_xl(threads: int) -> list[PillowCodec]:
     ]
 
 
-def _our_settings(codec: "Codec") -> str:
+def _our_settings(codec: "Codec", effort: str) -> str:
     transforms = codec.transforms
+    kinds = dict.fromkeys(codec.model.kind(width, effort) for width in codec.widths)
     return (
         f"slimcae {__version__}, model {codec.info.name}@{codec.info.version}, "
+        f"entropy model {' and '.join(kinds)}, "
         f"{transforms.runtime}, {transforms.device}, {transforms.precision}, "
         f"threads: {transforms.threads}"
     )

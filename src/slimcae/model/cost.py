@@ -101,7 +101,8 @@ class Profile:
     """How long one machine takes with one model; `slimcae profile` measures it.
 
     model: NAME@VERSION. machine: processor and number of cores, in words. date: ISO 8601.
-    encode, decode: times of each width, without starting the program and loading the model.
+    encode, decode: times of each width and kind of entropy model, without starting the program and
+        loading the model.
     """
 
     model: str
@@ -110,31 +111,40 @@ class Profile:
     threads: int
     machine: str
     date: str
-    encode: Mapping[int, Times]
-    decode: Mapping[int, Times]
+    encode: Mapping[int, Mapping[str, Times]]
+    decode: Mapping[int, Mapping[str, Times]]
 
-    def decode_ms(self, width: int, pixels: int) -> float:
+    def decode_ms(self, width: int, kind: str, pixels: int) -> float:
         """Estimate of the milliseconds to decode a picture of so many pixels.
 
         Raises:
-            ConfigError: a width that was not measured.
+            ConfigError: a width that was not measured, or not with this kind of entropy model.
         """
         if width not in self.decode:
             raise ConfigError(
                 f"the profile has no width {width}, only {', '.join(map(str, self.decode))}",
                 field="profile",
             )
-        return self.decode[width].of(pixels)
+        if kind not in self.decode[width]:
+            raise ConfigError(
+                f"the profile has no times of entropy model {kind} at width {width}, only of "
+                f"{', '.join(self.decode[width])}",
+                field="profile",
+            )
+        return self.decode[width][kind].of(pixels)
 
     def to_json(self) -> str:
         """The text of a profile file."""
         facts = {name: getattr(self, name) for name in (*_TEXTS, "threads")}
         for way in _WAYS:
-            facts[way] = {str(width): vars(times) for width, times in getattr(self, way).items()}
+            facts[way] = {
+                str(width): {kind: vars(times) for kind, times in kinds.items()}
+                for width, kinds in getattr(self, way).items()
+            }
         return json.dumps({"format": PROFILE_FORMAT, **facts}, indent=2) + "\n"
 
 
-PROFILE_FORMAT = 1
+PROFILE_FORMAT = 2
 _TEXTS = ("model", "device", "precision", "machine", "date")
 _WAYS = ("encode", "decode")
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
@@ -183,9 +193,16 @@ def _profile(facts: Any) -> Profile:
         raise ValueError("words that are not text")
     if facts["format"] != PROFILE_FORMAT or type(threads) is not int or threads < 1:
         raise ValueError("another format, or a strange number of threads")
-    encode, decode = ({int(w): _times(t) for w, t in facts[way].items()} for way in _WAYS)
-    if not decode or encode.keys() != decode.keys() or min(decode) < 1:
+    encode, decode = (
+        {int(w): {kind: _times(t) for kind, t in kinds.items()} for w, kinds in facts[way].items()}
+        for way in _WAYS
+    )
+    if not decode or min(decode) < 1 or not all(decode.values()):
         raise ValueError("no widths, or strange ones")
+    if {w: kinds.keys() for w, kinds in encode.items()} != {
+        w: kinds.keys() for w, kinds in decode.items()
+    }:
+        raise ValueError("encoding and decoding of other widths or kinds")
     return Profile(**texts, threads=threads, encode=encode, decode=decode)
 
 

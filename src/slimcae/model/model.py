@@ -19,6 +19,10 @@ from slimcae.model.quality import QualityScale
 
 Floats = NDArray[np.float32]
 
+EFFORTS = ("normal", "fast")
+"""What an encoder can go for: the smallest files, or speed of encoder and decoder."""
+_FAST_KINDS = ("tables", "factorized")
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -72,6 +76,25 @@ class Model:
             ConfigError: another one.
         """
         return self.config.check_width(width)
+
+    def kind(self, width: int, effort: str = "normal") -> str:
+        """Return the kind of entropy model that an encoder uses at a width.
+
+        Raises:
+            ConfigError: a width that the model lacks.
+        """
+        kinds = self.entropy_models[self.check_width(width)]
+        fast = [kind for kind in _FAST_KINDS if kind in kinds] if effort == "fast" else []
+        return next(iter((*fast, *kinds)))
+
+    def efforts(self, width: int) -> tuple[str, ...]:
+        """Return those of `EFFORTS` that make a difference at a width.
+
+        Raises:
+            ConfigError: a width that the model lacks.
+        """
+        by_kind = {self.kind(width, effort): effort for effort in reversed(EFFORTS)}
+        return tuple(effort for effort in EFFORTS if effort in by_kind.values())
 
     def entropy_model(self, width: int, kind: str | None = None) -> EntropyModel:
         """Return what codes the symbols of a width.

@@ -35,12 +35,20 @@ def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -
         axes.tick_params(axis="y", length=0)
         axes.set_yticks(
             range(len(rows)),
-            [f"{row['width']}" for row in rows] if number == 0 else [""] * len(rows),
+            _labels(rows) if number == 0 else [""] * len(rows),
         )
         axes.set_ylim(len(rows) - 0.5, -0.5)
     panels[0].set_ylabel("width", color=INK)
     figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
     save(figure, path)
+
+
+def _labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Widths; with the entropy model where a width has several."""
+    widths = [row["width"] for row in rows]
+    if len(set(widths)) == len(widths):
+        return [str(width) for width in widths]
+    return [f"{row['width']} {row['entropy_model']}" for row in rows]
 
 
 def _draw_times(axes: "Axes", rows: Sequence[Mapping[str, Any]], way: str) -> None:

@@ -16,7 +16,7 @@ SIZES = ((256, 384), (512, 768), (1024, 1536))
 
 
 def measure(codec: Codec, repeats: int = 3, sizes: Sequence[tuple[int, int]] = SIZES) -> Profile:
-    """Time every width of a codec, in whole files; of `repeats` runs the median counts.
+    """Time every width and effort of a codec, in whole files; of `repeats` runs the median counts.
 
     Raises:
         SettingError: fewer than one run.
@@ -24,18 +24,21 @@ def measure(codec: Codec, repeats: int = 3, sizes: Sequence[tuple[int, int]] = S
     checked_repeats(repeats)
     pictures = [texture(*size) for size in sizes]
     pixels = [height * columns for height, columns in sizes]
-    for width in codec.widths:
-        codec.decompress(codec.compress(pictures[0], width))  # the first run also builds tables
-    # round after round, so that what else the machine does for a while hits every width alike
+    choices = [(width, effort) for width in codec.widths for effort in codec.model.efforts(width)]
+    for choice in choices:
+        _round_trip_ms(codec, pictures[0], *choice)  # the first run also builds tables
+    # round after round, so that what else the machine does for a while hits all choices alike
     rounds = [
-        [[_round_trip_ms(codec, picture, width) for picture in pictures] for width in codec.widths]
+        [[_round_trip_ms(codec, picture, *choice) for picture in pictures] for choice in choices]
         for _ in range(repeats)
     ]
-    medians = np.median(rounds, axis=0)  # of each width, picture, and way
-    encode, decode = (
-        {width: fit(pixels, medians[k, :, way].tolist()) for k, width in enumerate(codec.widths)}
-        for way in (0, 1)
-    )
+    medians = np.median(rounds, axis=0)  # of each choice, picture, and way
+    encode: dict[int, dict[str, Times]] = {width: {} for width in codec.widths}
+    decode: dict[int, dict[str, Times]] = {width: {} for width in codec.widths}
+    for k, (width, effort) in enumerate(choices):
+        kind = codec.model.kind(width, effort)
+        encode[width][kind] = fit(pixels, medians[k, :, 0].tolist())
+        decode[width][kind] = fit(pixels, medians[k, :, 1].tolist())
     transforms = codec.transforms
     return Profile(
         model=f"{codec.info.name}@{codec.info.version}",
@@ -92,10 +95,10 @@ def fit(pixels: Sequence[int], milliseconds: Sequence[float]) -> Times:
     return Times(fixed, slope)
 
 
-def _round_trip_ms(codec: Codec, picture: Picture, width: int) -> tuple[float, float]:
+def _round_trip_ms(codec: Codec, picture: Picture, width: int, effort: str) -> tuple[float, float]:
     """Milliseconds to compress and to decompress."""
     start = time.perf_counter()
-    data = codec.compress(picture, width)
+    data = codec.compress(picture, width, effort=effort)
     between = time.perf_counter()
     codec.decompress(data)
     return 1000 * (between - start), 1000 * (time.perf_counter() - between)

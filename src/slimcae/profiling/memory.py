@@ -32,7 +32,7 @@ class PeakMemory:
 
 
 def peak_memory(
-    model: Path, pixels: NDArray[np.uint8], width: int, *, precision: str
+    model: Path, pixels: NDArray[np.uint8], width: int, *, precision: str, effort: str = "normal"
 ) -> PeakMemory | None:
     """What one picture (H, W, 3) takes on the processor at one width; None where not measurable.
 
@@ -48,7 +48,7 @@ def peak_memory(
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder, "pixels.npy")
         np.save(picture, pixels)
-        common = [str(model), precision, str(width), folder]
+        common = [str(model), precision, str(width), effort, folder]
         encode, decode = (
             max(_run(way, *common) for _ in range(RUNS)) for way in ("encode", "decode")
         )
@@ -70,7 +70,7 @@ def _run(*argv: str) -> int:
     return int(done.stdout)
 
 
-def taken(way: str, model: str, precision: str, width: str, folder: str) -> int:
+def taken(way: str, model: str, precision: str, width: str, effort: str, folder: str) -> int:
     """Bytes that one way takes in this process, which should be fresh.
 
     way: `encode` or `decode`. folder: has the picture's `pixels.npy`; encoding leaves its file
@@ -82,14 +82,16 @@ def taken(way: str, model: str, precision: str, width: str, folder: str) -> int:
     codec = load(model, precision=precision)
     pixels = np.load(Path(folder, "pixels.npy"))
     file = Path(folder, "picture.scae")
-    small = codec.compress(Picture(pixels[:WARM_UP_SIDE, :WARM_UP_SIDE].copy()), int(width))
+    small = codec.compress(
+        Picture(pixels[:WARM_UP_SIDE, :WARM_UP_SIDE].copy()), int(width), effort=effort
+    )
     codec.decompress(small)
     data = file.read_bytes() if way == "decode" else b""
     _return_free_memory()
     _RESET.write_text("5")  # man 5 proc: resets the peak resident set size
     before = _kilobytes("VmRSS")
     if way == "encode":
-        data = codec.compress(Picture(pixels), int(width))
+        data = codec.compress(Picture(pixels), int(width), effort=effort)
     else:
         codec.decompress(data)
     peak = _kilobytes("VmHWM")

@@ -33,7 +33,9 @@ class Stages:
         return self.whole - self.network - self.coder
 
 
-def stage_seconds(codec: Codec, pixels: NDArray[np.uint8], width: int) -> tuple[Stages, Stages]:
+def stage_seconds(
+    codec: Codec, pixels: NDArray[np.uint8], width: int, effort: str = "normal"
+) -> tuple[Stages, Stages]:
     """Encoding and decoding of one picture (H, W, 3) at Δ = 1, clocked within the same calls."""
     network, coder = _Clock(), _Clock()
     entropy_models = {
@@ -55,7 +57,7 @@ def stage_seconds(codec: Codec, pixels: NDArray[np.uint8], width: int) -> tuple[
         result = call()
         return result, Stages(time.perf_counter() - start, network.seconds, coder.seconds)
 
-    data, encode = stages(lambda: timed.compress(picture, width))
+    data, encode = stages(lambda: timed.compress(picture, width, effort=effort))
     _, decode = stages(lambda: np.asarray(timed.decompress(data)))
     return encode, decode
 

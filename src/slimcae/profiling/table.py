@@ -20,10 +20,11 @@ PHOTO = (512, 768)
 
 @dataclass(frozen=True)
 class Complexity:
-    """What one width costs for one picture.
+    """What one width costs for one picture, with one of its entropy models.
 
     Attributes:
         width: Filters per layer.
+        entropy_model: Kind of the entropy model.
         pixels: Of the picture.
         parameters: Numbers of both transforms that the width uses.
         encoder_macs, decoder_macs: Multiply-accumulates per pixel.
@@ -33,6 +34,7 @@ class Complexity:
     """
 
     width: int
+    entropy_model: str
     pixels: int
     parameters: int
     encoder_macs: float
@@ -46,6 +48,7 @@ class Complexity:
         """For JSON: bytes, milliseconds, megapixels per second."""
         return {
             "width": self.width,
+            "entropy_model": self.entropy_model,
             "parameters": self.parameters,
             "encoder_macs_per_pixel": self.encoder_macs,
             "decoder_macs_per_pixel": self.decoder_macs,
@@ -69,7 +72,9 @@ class Complexity:
 def complexity(
     codec: Codec, model: Path, repeats: int = 3, size: tuple[int, int] = PHOTO
 ) -> list[Complexity]:
-    """Measure every width of a codec on one picture of `size`; `model` is the file it comes from.
+    """Measure every width and effort of a codec on one picture of `size`.
+
+    model: the file that the codec comes from.
 
     Times are medians of `repeats` rounds through all widths. Memory is measured for a network on
     the processor.
@@ -79,31 +84,34 @@ def complexity(
     """
     checked_repeats(repeats)
     pixels = texture(*size).pixels
-    headers: dict[int, Header] = {}
-    for width in codec.widths:
-        headers[width] = codec.encode(Picture(pixels), Target(width)).header
-        stage_seconds(codec, pixels, width)  # prepares what is prepared once
-    rounds: dict[int, list[tuple[Stages, Stages]]] = {width: [] for width in codec.widths}
+    choices = [(width, effort) for width in codec.widths for effort in codec.model.efforts(width)]
+    headers: dict[tuple[int, str], Header] = {}
+    for width, effort in choices:
+        target = Target(width, effort=effort)
+        headers[width, effort] = codec.encode(Picture(pixels), target).header
+        stage_seconds(codec, pixels, width, effort)  # prepares what is prepared once
+    rounds: dict[tuple[int, str], list[tuple[Stages, Stages]]] = {choice: [] for choice in choices}
     for _ in range(repeats):
-        for width, found in rounds.items():
-            found.append(stage_seconds(codec, pixels, width))
+        for (width, effort), found in rounds.items():
+            found.append(stage_seconds(codec, pixels, width, effort))
     architecture, transforms = codec.model.architecture, codec.transforms
     on_processor = transforms.device == "cpu"
     return [
         Complexity(
             width=width,
+            entropy_model=codec.model.kind(width, effort),
             pixels=size[0] * size[1],
             parameters=architecture.parameters(width),
             encoder_macs=architecture.encoder_macs(width),
             decoder_macs=architecture.decoder_macs(width),
-            memory=peak_memory(model, pixels, width, precision=transforms.precision)
+            memory=peak_memory(model, pixels, width, precision=transforms.precision, effort=effort)
             if on_processor
             else None,
-            decoder_estimate=decoder_memory(architecture, headers[width]),
+            decoder_estimate=decoder_memory(architecture, headers[width, effort]),
             encode=_median([encode for encode, _ in found]),
             decode=_median([decode for _, decode in found]),
         )
-        for width, found in rounds.items()
+        for (width, effort), found in rounds.items()
     ]
 
 
