@@ -17,7 +17,8 @@ WINDOW = 1024
 
 # Peak resident bytes of decoding, beyond the program with its model, in MB, as `slimcae profile`
 # measures it in fresh processes (the larger of float32 and bfloat16; torch 2.13 on x86-64, two
-# threads), and behind it what `decoder_memory` says:
+# threads), and behind it what `decoder_memory` says. On processors without AVX2 oneDNN unfolds
+# convolutions, and the network takes two to three times what is said here.
 #
 #   picture       48         96        192
 #   512x512       18  (28)   22  (34)   31  (47)
