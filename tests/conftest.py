@@ -10,8 +10,6 @@ import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from slimcae.coding.activity import Contexts
-from slimcae.coding.entropy_models import TablesModel
 from slimcae.model.config import SlimCAEConfig
 from slimcae.model.model import Model
 from slimcae.networks.conversion import to_model
@@ -88,13 +86,6 @@ def smooth_pixels(height: int, width: int, seed: int) -> np.ndarray:
     waves = np.sin(rows[..., None] * pitch[0] + columns[..., None] * pitch[1] + phase)
     noisy = 128 + 90 * waves + rng.normal(0, 4, waves.shape)
     return np.asarray(np.clip(noisy, 0, 255), np.uint8)
-
-
-def contexts_of(model: Model, width: int) -> tuple[Contexts, ...]:
-    """Return the contexts of each quantisation step of a width's entropy model."""
-    entropy_model = model.entropy_model(width)
-    assert isinstance(entropy_model, TablesModel)
-    return entropy_model.steps
 
 
 @pytest.fixture

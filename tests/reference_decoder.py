@@ -4,8 +4,10 @@ It shares nothing with the package: no numpy, no constriction, only integers and
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 Table = tuple[int, Sequence[int]]
 """First symbol and counts, the last one the escape's."""
@@ -55,68 +57,210 @@ class RangeDecoder:
             raise DamagedError("the last word is not the encoder's")
 
 
+Place = tuple[int, int, int]
+"""Channel, row and column."""
+Symbols = dict[Place, int]
+Arrays = dict[str, Any]
+"""Of an entropy model: lists of lists, by the names of the document without kind and width."""
+
+
 @dataclass
-class Contexts:
-    """docs/format.md, "Symbols": what a model says of a width and a step."""
+class Coded:
+    """How one symbol of a part is coded: it is centre + sign · value, modulo 2**16."""
 
-    tables: Sequence[Table]
-    groups: Sequence[int]
-    thresholds: Sequence[Sequence[int]]
-    choice: Sequence[Sequence[int]]
-
-
-def plain(tables: Sequence[Table]) -> Contexts:
-    """One group and one class: channel c has table c."""
-    return Contexts(tables, [len(tables)], [[]], [[c] for c in range(len(tables))])
+    place: Place
+    table: int
+    centre: int = 0
+    sign: int = 1
 
 
-def decode_symbols(data: bytes, contexts: Contexts, height: int, width: int) -> list[Plane]:
+class EntropyModel:
+    """docs/format.md, "Parts"."""
+
+    def __init__(self, arrays: Arrays, step: int) -> None:
+        self.arrays = arrays
+        self.step = step
+        self.tables: list[Table] = []
+        counts = iter(arrays["counts"])
+        for minimum, length in zip(flat(arrays["minimum"]), flat(arrays["length"]), strict=True):
+            self.tables.append((minimum, [next(counts) for _ in range(length)]))
+
+    @property
+    def num_channels(self) -> int:
+        return sum(self.arrays["groups"])
+
+    def parts(self, symbols: Symbols, height: int, width: int) -> Iterator[list[Coded]]:
+        """The parts of a tile; `symbols` holds those of the parts before."""
+        raise NotImplementedError
+
+    def groups(self) -> Iterator[range]:
+        """The channels of each group."""
+        first = 0
+        for size in self.arrays["groups"]:
+            yield range(first, first + size)
+            first += size
+
+
+class Factorized(EntropyModel):
+    """docs/format.md, "Kind `factorized`"."""
+
+    @property
+    def num_channels(self) -> int:
+        return len(self.arrays["minimum"][0])
+
+    def parts(self, symbols: Symbols, height: int, width: int) -> Iterator[list[Coded]]:
+        channels = range(self.num_channels)
+        first = self.step * self.num_channels
+        yield [Coded((c, *place), first + c) for c in channels for place in grid(height, width)]
+
+
+class Tables(EntropyModel):
+    """docs/format.md, "Kind `tables`"."""
+
+    def parts(self, symbols: Symbols, height: int, width: int) -> Iterator[list[Coded]]:
+        choice = self.arrays["choice"][self.step]
+        for channels, thresholds in zip(
+            self.groups(), self.arrays["thresholds"][self.step], strict=True
+        ):
+            before = range(channels.start)
+            active = {
+                place: activity(symbols, before, *place, height, width)
+                for place in grid(height, width)
+            }
+            classes = {
+                place: sum(bound <= found for bound in thresholds)
+                for place, found in active.items()
+            }
+            yield [
+                Coded((c, *place), choice[c][classes[place]])
+                for c in channels
+                for place in grid(height, width)
+            ]
+
+
+def activity(
+    symbols: Symbols, channels: range, row: int, column: int, height: int, width: int
+) -> int:
+    """A[i, j] of what these channels say, in a tile of so many rows and columns."""
+
+    def here(i: int, j: int) -> int:
+        i, j = min(max(i, 0), height - 1), min(max(j, 0), width - 1)
+        return sum(min(abs(symbols[c, i, j]), 2) for c in channels)
+
+    around = (here(row + u, column + v) for u in (-1, 0, 1) for v in (-1, 0, 1))
+    return 9 * here(row, column) + sum(around)
+
+
+class Context(EntropyModel):
+    """docs/format.md, "Kind `context`"."""
+
+    def parts(self, symbols: Symbols, height: int, width: int) -> Iterator[list[Coded]]:
+        for g, channels in enumerate(self.groups()):
+            for p in (0, 1):
+                part = []
+                for i, j in grid(height, width):
+                    if (i + j) % 2 == p:
+                        mixed = self.mixed(self.state(symbols, g, p, i, j), g, p)
+                        part += [self.coded(mixed, p, (c, i, j)) for c in channels]
+                yield sorted(part, key=lambda coded: coded.place)
+
+    def state(self, symbols: Symbols, g: int, p: int, i: int, j: int) -> list[int]:
+        a, s = self.arrays, self.step
+        state = [start + bias for start, bias in zip(a["start"][s], a["bias"][g][p], strict=True)]
+        worth = a["features"][s]
+        for f, channels in enumerate(self.groups()):
+            q, m = channels.start, len(channels)
+            for u, v, c in product((-1, 0, 1), (-1, 0, 1), channels):
+                if (c, i + u, j + v) not in symbols:  # beyond the tile, or not known yet
+                    continue
+                k = symbols[c, i + u, j + v]
+                size = worth[min(abs(k), len(worth) - 1)]
+                sign = (k > 0) - (k < 0)
+                r = 18 * q + 2 * ((3 * (u + 1) + v + 1) * m + c - q)
+                for n in range(len(state)):
+                    product_ = a["kernel"][r][n] * sign * size + a["kernel"][r + 1][n] * size
+                    state[n] += product_ * 2 ** a["kernel_shift"][f][n]
+        return state
+
+    def mixed(self, state: list[int], g: int, p: int) -> list[int]:
+        a = self.arrays
+        hidden = [act(x >> places) for x, places in zip(state, a["places"], strict=True)]
+        found = []
+        for n, own in enumerate(hidden):
+            total = a["mix_bias"][g][p][n] + dot(a["mix"][g][p][n], hidden)
+            found.append(own + act(total >> a["mix_places"][g][p][n]))
+        return found
+
+    def coded(self, mixed: list[int], p: int, place: Place) -> Coded:
+        a, s, c = self.arrays, self.step, place[0]
+        sums = [a["out_bias"][p][k][c] + dot(a["out"][p][k][c], mixed) for k in (0, 1)]
+        places = [a["out_places"][p][k][c] for k in (0, 1)]
+        sums[1] += a["offset"][s] * 2 ** (places[1] - 4)
+        mean = min(max(sums[0] >> places[0], -4095), 4095)
+        scale = min(max(sums[1] >> places[1], 0), len(a["choice"]) - 1)
+        eighths = (mean * a["reciprocal"][s] + 1024) >> 11
+        centre = (eighths + 4) >> 3
+        fraction = eighths - 8 * centre
+        return Coded(place, a["choice"][scale][abs(fraction)], centre, -1 if fraction < 0 else 1)
+
+
+KINDS: dict[str, type[EntropyModel]] = {
+    "factorized": Factorized,
+    "tables": Tables,
+    "context": Context,
+}
+
+
+def act(x: int) -> int:
+    return min(max(x, 0), 127)
+
+
+def dot(weights: list[int], numbers: list[int]) -> int:
+    return sum(weight * number for weight, number in zip(weights, numbers, strict=True))
+
+
+def grid(height: int, width: int) -> list[tuple[int, int]]:
+    """All places in raster order."""
+    return [(row, column) for row in range(height) for column in range(width)]
+
+
+def flat(nested: Any) -> list[int]:
+    if nested and isinstance(nested[0], list):
+        return [number for row in nested for number in row]
+    return list(nested)
+
+
+def decode_symbols(data: bytes, model: EntropyModel, height: int, width: int) -> list[Plane]:
     """docs/format.md, "Symbols": the planes of one tile, channel by channel."""
     if not data:
         raise DamagedError("no data")
     decoder = RangeDecoder(data)
     uniform = [256] * 65536
-    planes: list[Plane] = []
-    places = [(row, column) for row in range(height) for column in range(width)]
-    for size, thresholds in zip(contexts.groups, contexts.thresholds, strict=True):
-        channels = range(len(planes), len(planes) + size)
-        active = {place: activity(planes, *place) for place in places}
-        table_of = {
-            (c, *place): contexts.choice[c][sum(bound <= active[place] for bound in thresholds)]
-            for c in channels
-            for place in places
-        }
-        values: dict[tuple[int, int, int], int] = {}
-        for b, (minimum, counts) in enumerate(contexts.tables):
-            mine = [where for where, table in table_of.items() if table == b]
-            indices = [decoder.decode(counts) for _ in mine]
-            for where, index in zip(mine, indices, strict=True):
-                if index < len(counts) - 1:
-                    values[where] = minimum + index
-                    continue
-                values[where] = decoder.decode(uniform) - 32768
-                if values[where] == -32768:
-                    raise DamagedError("beyond the range of symbols")
-        planes += [
-            [[values[c, row, column] for column in range(width)] for row in range(height)]
-            for c in channels
-        ]
+    symbols: Symbols = {}
+    for part in model.parts(symbols, height, width):
+        escaped = []
+        for b, (minimum, counts) in enumerate(model.tables):
+            for coded in part:
+                if coded.table == b:
+                    index = decoder.decode(counts)
+                    if index < len(counts) - 1:
+                        symbols[coded.place] = symbol_of(coded, minimum + index)
+                    else:
+                        escaped.append(coded)
+        for coded in escaped:
+            symbols[coded.place] = symbol_of(coded, decoder.decode(uniform) - 32768)
+    if -32768 in symbols.values():
+        raise DamagedError("beyond the range of symbols")
     decoder.check_end()
-    return planes
+    return [
+        [[symbols[c, row, column] for column in range(width)] for row in range(height)]
+        for c in range(model.num_channels)
+    ]
 
 
-def activity(planes: Sequence[Plane], row: int, column: int) -> int:
-    """A[i, j] of what the planes so far say."""
-
-    def here(i: int, j: int) -> int:
-        i = min(max(i, 0), len(planes[0]) - 1)
-        j = min(max(j, 0), len(planes[0][0]) - 1)
-        return sum(min(abs(plane[i][j]), 2) for plane in planes)
-
-    if not planes:
-        return 0
-    around = (here(row + u, column + v) for u in (-1, 0, 1) for v in (-1, 0, 1))
-    return 9 * here(row, column) + sum(around)
+def symbol_of(coded: Coded, value: int) -> int:
+    """Modulo 2**16, from −32768 on."""
+    return (coded.centre + coded.sign * value + 32768) % 65536 - 32768
 
 
 @dataclass
@@ -127,6 +271,7 @@ class File:
     grey: bool
     srgb: bool
     step: int
+    kind: str
     tile_side: int
     fingerprint: bytes
     model_name: str
@@ -139,14 +284,14 @@ def decode_file(data: bytes) -> File:
     """docs/format.md, "File", "Head" and "Chunks"; every checksum verified."""
     if data[:4] != bytes([0x89, 0x53, 0x0D, 0x0A]):
         raise DamagedError("magic")
-    if data[4:5] != b"\x03":
+    if data[4:5] != b"\x04":
         raise DamagedError("version")
-    if len(data) < 28 or len(data) < 28 + data[27]:
+    if len(data) < 29 or len(data) < 29 + data[28]:
         raise DamagedError("short header")
-    flags, exponent, num_chunks = data[5], data[17], data[18]
-    name = data[28 : 28 + data[27]]
-    if flags > 3 or not 4 <= exponent <= 20:
-        raise DamagedError("flags or tiles")
+    flags, kind, exponent, num_chunks = data[5], data[17], data[18], data[19]
+    name = data[29 : 29 + data[28]]
+    if flags > 3 or kind > 2 or not 4 <= exponent <= 20:
+        raise DamagedError("flags, entropy model or tiles")
     if not 1 <= len(name) <= 24 or any(not 0x20 <= byte <= 0x7E for byte in name):
         raise DamagedError("name")
     file = File(
@@ -156,15 +301,16 @@ def decode_file(data: bytes) -> File:
         grey=flags & 1 == 1,
         srgb=flags & 2 == 2,
         step=data[16],
+        kind=("factorized", "tables", "context")[kind],
         tile_side=2**exponent,
-        fingerprint=data[19:27],
+        fingerprint=data[20:28],
         model_name=name.decode("ascii"),
         chunks={},
         tiles=[],
     )
     if not (file.num_filters and file.height and file.width):
         raise DamagedError("size")
-    index = 28 + len(name)
+    index = 29 + len(name)
     num_tiles = ceil(file.height, file.tile_side) * ceil(file.width, file.tile_side)
     at = index + 8 * num_tiles
     if len(data) < at + 4 or number(data[at : at + 4]) != zlib.crc32(data[:at]):
@@ -217,17 +363,17 @@ def metadata(file: File, tag: str) -> bytes | None:
     return found if found and whole else None
 
 
-def decode_planes(file: File, contexts: Contexts) -> list[Plane]:
+def decode_planes(file: File, model: EntropyModel) -> list[Plane]:
     """docs/format.md, "Tiles": the symbols of the whole picture, channel by channel."""
     rows, columns, side = ceil(file.height, 16), ceil(file.width, 16), file.tile_side // 16
-    if sum(contexts.groups) != file.num_filters:
-        raise DamagedError("contexts of another width")
-    planes = [[[0] * columns for _ in range(rows)] for _ in contexts.choice]
+    if model.num_channels != file.num_filters:
+        raise DamagedError("an entropy model of another width")
+    planes = [[[0] * columns for _ in range(rows)] for _ in range(file.num_filters)]
     streams = iter(file.tiles)
     for top in range(0, rows, side):
         for left in range(0, columns, side):
             height, width = min(side, rows - top), min(side, columns - left)
-            tile = decode_symbols(next(streams), contexts, height, width)
+            tile = decode_symbols(next(streams), model, height, width)
             for plane, part in zip(planes, tile, strict=True):
                 for row in range(height):
                     plane[top + row][left : left + width] = part[row]

@@ -13,7 +13,7 @@ from itertools import product
 from operator import mul
 from typing import Any
 
-from reference_decoder import Contexts, Plane, Table
+from reference_decoder import KINDS, EntropyModel, Plane
 
 Numbers = list[float]
 EPSILON = 2.0**-36
@@ -22,10 +22,6 @@ CONVOLUTIONS = {
     "g_s.deconv1": 2, "g_s.deconv2": 2, "g_s.deconv3": 1,
 }  # fmt: skip
 """How many dimensions of the kernel are cut to the width."""
-INTEGERS = (
-    "tables.minimum", "tables.length", "tables.counts",
-    "contexts.groups", "contexts.thresholds", "contexts.choice",
-)  # fmt: skip
 
 
 @dataclass
@@ -34,6 +30,18 @@ class Tensor:
 
     shape: tuple[int, ...]
     numbers: list[Any]
+    kind: str = "f"
+    """Of the numbers as stored: a letter of `struct`."""
+
+    def nested(self) -> Any:
+        """The numbers as lists of lists."""
+        if len(self.shape) < 2:
+            return self.numbers
+        block = len(self.numbers) // self.shape[0]
+        return [
+            Tensor(self.shape[1:], self.numbers[k * block : (k + 1) * block]).nested()
+            for k in range(self.shape[0])
+        ]
 
     def cut(self, *sides: int) -> "Tensor":
         """The first `sides` rows, columns … of it; all of the dimensions that are not named."""
@@ -65,46 +73,41 @@ class Model:
         self.tensors = {}
         for name, entry in entries.items():
             begin, end = entry["data_offsets"]
-            kind = {"F32": "f", "F16": "e", "I32": "i"}[entry["dtype"]]
+            kind = {"F32": "f", "F16": "e", "I32": "i", "I8": "b"}[entry["dtype"]]
             numbers = struct.iter_unpack(f"<{kind}", data[start + begin : start + end])
-            self.tensors[name] = Tensor(tuple(entry["shape"]), [value for (value,) in numbers])
+            shape = tuple(entry["shape"])
+            self.tensors[name] = Tensor(shape, [value for (value,) in numbers], kind)
 
-    def contexts(self, width: int, step: int) -> Contexts:
-        def whole(name: str) -> Tensor:
-            return self.tensors[name.replace(".", f".{width}.")]
+    def entropy_model(self, width: int, step: int, kind: str | None = None) -> EntropyModel:
+        """docs/format.md, "Symbols"; without `kind` the first that the model has."""
+        kind = kind or self.described["entropy_models"][str(width)][0]
+        arrays = {name: tensor.nested() for name, tensor in self._integers(width, kind).items()}
+        return KINDS[kind](arrays, step)
 
-        counts = iter(whole("tables.counts").numbers)
-        tables: list[Table] = [
-            (minimum, [next(counts) for _ in range(length)])
-            for minimum, length in zip(
-                whole("tables.minimum").numbers, whole("tables.length").numbers, strict=True
-            )
-        ]
-        groups = whole("contexts.groups").numbers
-        thresholds, choice = whole("contexts.thresholds"), whole("contexts.choice")
-        classes = choice.shape[2]
-        return Contexts(
-            tables,
-            groups,
-            [[thresholds.at(step, g, k) for k in range(classes - 1)] for g in range(len(groups))],
-            [[choice.at(step, c, k) for k in range(classes)] for c in range(width)],
-        )
+    def _integers(self, width: int, kind: str) -> dict[str, Tensor]:
+        prefix = f"{kind}.{width}."
+        tensors = self.tensors.items()
+        return {k.removeprefix(prefix): tensor for k, tensor in tensors if k.startswith(prefix)}
 
     def fingerprint(self, width: int) -> bytes:
         """docs/format.md, "Fingerprint"."""
         arrays = self._arrays(width)
         digest = hashlib.sha256()
         for name in sorted(arrays):
-            kind = "i" if name in INTEGERS else "f"
             tensor = arrays[name]
-            digest.update(f"{name} <{kind}4 {tensor.shape}\n".encode("ascii"))
+            of_kind = name.startswith(("factorized.", "tables.", "context."))
+            kind = tensor.kind if of_kind else "f"
+            described = {"f": "<f4", "i": "<i4", "b": "|i1"}[kind]
+            digest.update(f"{name} {described} {tensor.shape}\n".encode("ascii"))
             digest.update(struct.pack(f"<{len(tensor.numbers)}{kind}", *tensor.numbers))
         return digest.digest()[:8]
 
     def _arrays(self, width: int) -> dict[str, Tensor]:
         tensors, steps = self.tensors, self.described["steps"]
         arrays = {"steps": Tensor((len(steps),), steps)}
-        arrays |= {name: tensors[name.replace(".", f".{width}.")] for name in INTEGERS}
+        for kind in self.described["entropy_models"][str(width)]:
+            found = self._integers(width, kind)
+            arrays |= {f"{kind}.{name}": tensor for name, tensor in found.items()}
         prefix = f"entropy_bottlenecks.{width}."
         for name, tensor in tensors.items():
             if name.startswith(prefix):

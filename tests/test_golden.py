@@ -1,4 +1,4 @@
-"""Golden files: what version 3 of the format makes of given symbols, and of given bytes."""
+"""Golden files: what version 4 of the format makes of given symbols, and of given bytes."""
 
 import hashlib
 import json
@@ -81,16 +81,28 @@ def tiles_of(symbols: np.ndarray, side: int) -> list[np.ndarray]:
 def test_the_set_is_whole_and_covers_what_it_should(symbols: dict[str, np.ndarray]) -> None:
     names = {path.stem for path in FILES}
     assert names == set(PINNED) == set(symbols)
-    assert names == {path.stem for path in (GOLDEN / "scae").glob("*.png")} | {"extremes"}
+    assert names == {path.stem for path in (GOLDEN / "scae").glob("*.png")} | {
+        "extremes",
+        "extremes-tables",
+        "extremes-factorized",
+    }
     files = [decode_file(path.read_bytes()) for path in FILES]
     assert {file.num_filters for file in files} == {12, 8, 4}
     assert {file.step for file in files} == {0, 1, 2}
+    kinds = [(file.num_filters, file.kind) for file in files]
+    assert {pair for pair in kinds if kinds.count(pair) > 1} >= {
+        (12, "context"),
+        (8, "context"),
+        (8, "tables"),
+        (4, "factorized"),
+    }
+    assert (12, "tables") in kinds
     assert {(1, 1), (1, 70), (17, 33)} <= {(file.height, file.width) for file in files}
     assert {file.grey for file in files} == {file.srgb for file in files} == {True, False}
     assert {tag for file in files for tag in file.chunks} == {"ALPH", "iccp", "exif", "xmpp"}
     assert sum(len(file.tiles) > 1 for file in files) >= 4
-    assert sum(path.stat().st_size for path in (GOLDEN / "scae").iterdir()) < 100_000
-    assert MODEL.stat().st_size < 120_000
+    assert sum(path.stat().st_size for path in (GOLDEN / "scae").iterdir()) < 120_000
+    assert MODEL.stat().st_size < 170_000
 
 
 @every_file
@@ -108,7 +120,7 @@ def test_both_decoders_find_the_pinned_symbols(
     data = path.read_bytes()
     assert digest(decoded_symbols(codec, data)) == expected, CHANGED
     file = decode_file(data)
-    planes = decode_planes(file, slow_model.contexts(file.num_filters, file.step))
+    planes = decode_planes(file, slow_model.entropy_model(file.num_filters, file.step, file.kind))
     assert digest(np.array(planes)) == expected, f"the slow decoder differs: {CHANGED}"
 
 
@@ -119,7 +131,7 @@ def test_the_writer_makes_the_same_bytes_of_the_symbols(
     data = path.read_bytes()
     contents = container.read(data)
     header = contents.header
-    entropy_model = codec.model.entropy_model(header.num_filters)
+    entropy_model = codec.model.entropy_model(header.num_filters, header.entropy_model)
     tiles = tiles_of(symbols[path.stem], header.tile_side // 16)
     streams = [entropy_model.encode(tile, header.step) for tile in tiles]
     written = container.write(
@@ -139,7 +151,7 @@ def _without_packing(data: bytes) -> tuple[File, bytes]:
     for tag in set(file.chunks) - {"ALPH"}:
         file.chunks[tag] = metadata(file, tag) or b""
     rest = len(data) - sum(map(len, file.tiles)) - sum(map(len, packed))
-    return file, data[: 28 + data[27] + 8 * len(file.tiles) + 4] + rest.to_bytes(4)
+    return file, data[: 29 + data[28] + 8 * len(file.tiles) + 4] + rest.to_bytes(4)
 
 
 @every_file
@@ -150,6 +162,7 @@ def test_headers_metadata_and_alpha_are_read_alike(path: Path) -> None:
     assert (file.height, file.width) == (header.image_height, header.image_width)
     assert (file.grey, file.srgb) == (header.grey, header.srgb)
     assert (file.num_filters, file.step) == (header.num_filters, header.step)
+    assert file.kind == header.entropy_model
     assert (file.tile_side, file.model_name) == (header.tile_side, header.model_name)
     assert file.fingerprint == header.model_fingerprint
     assert file.tiles == list(contents.tiles)

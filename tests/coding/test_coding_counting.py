@@ -1,18 +1,19 @@
-"""Contexts from counts: groups, classes, and tables against what the symbols were drawn from."""
+"""Models of kind `tables` from counts: groups, classes, and tables beside what was drawn."""
 
 import numpy as np
 import pytest
 
-from slimcae.coding.activity import Contexts, independent, walk
+from slimcae.coding.activity import TablesModel, activities
 from slimcae.coding.counting import (
     CLASSES,
     MAX_TABLES,
     PRIOR,
     ActivityCounts,
-    ContextCounts,
+    ClassCounts,
     channel_groups,
-    counted_contexts,
+    tables_model,
 )
+from slimcae.coding.factorized import FactorizedModel
 from slimcae.coding.tables import from_probabilities
 
 SCALES = np.array([2.0, 1.0, 0.7, 0.5, 0.3, 0.2])
@@ -28,22 +29,22 @@ def draw(seed: int, factor: float = 1.0) -> np.ndarray:
     return np.rint(values).astype(np.int16)
 
 
-def plain() -> Contexts:
+def plain() -> FactorizedModel:
     """A flat density over ±12."""
     size = 2 * REACH + 1
     masses = [np.full(size, 0.999 / size)] * len(SCALES)
-    return independent(from_probabilities(np.full(len(SCALES), -REACH, np.int32), masses))
+    tables = from_probabilities(np.full(len(SCALES), -REACH, np.int32), masses)
+    return FactorizedModel(tables, len(SCALES))
 
 
-def counted(tiles: list[np.ndarray]) -> tuple[ContextCounts, Contexts]:
+def counted(tiles: list[np.ndarray]) -> tuple[ClassCounts, TablesModel]:
     active = ActivityCounts(GROUPS)
     for symbols in tiles:
         active.add(symbols)
-    counts = ContextCounts(plain(), GROUPS, active.thresholds())
+    counts = ClassCounts(plain(), 0, GROUPS, active.thresholds())
     for symbols in tiles:
         counts.add(symbols)
-    (contexts,) = counted_contexts([counts])
-    return counts, contexts
+    return counts, tables_model([counts])
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5, 48, 192])
@@ -64,7 +65,7 @@ def test_classes_are_about_equally_frequent() -> None:
     thresholds = active.thresholds()
     assert thresholds.dtype == np.int32
     assert (thresholds[0] > 0).all()  # the first group is all in class 0
-    last = [list(walk(symbols, GROUPS))[-1][1] for symbols in tiles]
+    last = [list(activities(symbols, GROUPS))[-1][1] for symbols in tiles]
     classes = np.searchsorted(thresholds[-1], np.concatenate(last).ravel(), side="right")
     shares = np.bincount(classes, minlength=CLASSES) / classes.size
     np.testing.assert_allclose(shares, 1 / CLASSES, atol=0.04)
@@ -77,7 +78,7 @@ def test_histograms_are_those_of_each_channel_and_class() -> None:
     assert found.sum() == sum(symbols.size for symbols in tiles)
     expected = np.zeros_like(found)
     for symbols in tiles:
-        for group, (channels, activity) in enumerate(walk(symbols, GROUPS)):
+        for group, (channels, activity) in enumerate(activities(symbols, GROUPS)):
             for c in range(channels.start, channels.stop):
                 for i, j in np.ndindex(activity.shape):
                     cls = sum(bound <= activity[i, j] for bound in counts.thresholds[group])
@@ -89,36 +90,36 @@ def test_histograms_are_those_of_each_channel_and_class() -> None:
 
 
 def test_each_table_is_the_sum_of_the_histograms_that_chose_it() -> None:
-    counts, contexts = counted([draw(seed) for seed in range(4)])
+    counts, model = counted([draw(seed) for seed in range(4)])
     found, masses = counts.histograms()
     found += masses[:, None] * (PRIOR / CLASSES)
-    assert contexts.tables.num_tables <= MAX_TABLES
-    for table, minimum in enumerate(contexts.tables.minimum):
-        mine = found[contexts.choice == table].sum(axis=0)
-        entries = contexts.tables.of(table) / 2**24
+    assert model.tables.num_tables <= MAX_TABLES
+    for table, minimum in enumerate(model.tables.minimum):
+        mine = found[model.choice[0] == table].sum(axis=0)
+        entries = model.tables.of(table) / 2**24
         names = np.arange(len(entries) - 1) + minimum
         np.testing.assert_allclose(entries[:-1], (mine / mine.sum())[names + 255], atol=1e-5)
 
 
 def test_every_histogram_chose_the_table_that_codes_it_best() -> None:
-    counts, contexts = counted([draw(seed) for seed in range(4)])
+    counts, model = counted([draw(seed) for seed in range(4)])
     found, masses = counts.histograms()
     found += masses[:, None] * (PRIOR / CLASSES)
-    bits = np.full((contexts.tables.num_tables, found.shape[2]), np.nan)
-    for table, minimum in enumerate(contexts.tables.minimum):
-        costs = contexts.tables.costs[contexts.tables.starts[table] :]
-        costs = costs[: contexts.tables.sizes[table]]
+    bits = np.full((model.tables.num_tables, found.shape[2]), np.nan)
+    for table, minimum in enumerate(model.tables.minimum):
+        costs = model.tables.costs[model.tables.starts[table] :]
+        costs = costs[: model.tables.sizes[table]]
         bits[table] = costs[-1]  # escapes
         bits[table, minimum + 255 : minimum + 255 + len(costs) - 1] = costs[:-1]
     costs = found.reshape(-1, found.shape[2]) @ bits.T
-    chosen = costs[np.arange(len(costs)), contexts.choice.ravel()]
+    chosen = costs[np.arange(len(costs)), model.choice[0].ravel()]
     assert chosen.sum() <= 1.001 * costs.min(axis=1).sum()
 
 
-def test_contexts_save_bits_on_symbols_that_were_not_counted() -> None:
+def test_classes_save_bits_on_symbols_that_were_not_counted() -> None:
     """Against the ideal tables of channels by themselves."""
     tiles = [draw(seed) for seed in range(40)]
-    _, contexts = counted(tiles)
+    _, model = counted(tiles)
     fresh = [draw(seed) for seed in range(100, 105)]
     alone = 0.0
     for channel in range(len(SCALES)):
@@ -126,15 +127,15 @@ def test_contexts_save_bits_on_symbols_that_were_not_counted() -> None:
         new = np.concatenate([symbols[channel].ravel() for symbols in fresh])
         shares = np.bincount(seen + 400, minlength=801) + 1e-3
         alone -= np.log2(shares[new + 400] / shares.sum()).sum()
-    together = sum(contexts.ideal_bits(symbols) for symbols in fresh)
+    together = sum(model.ideal_bits(symbols, 0) for symbols in fresh)
     assert together < 0.97 * alone
 
 
 def test_nothing_is_impossible_that_the_density_allows() -> None:
     """Counted on silence alone, everything can still be coded, and silence costs little."""
     silence = np.zeros((6, 40, 40), np.int16)
-    _, contexts = counted([silence])
-    assert contexts.ideal_bits(silence) < 0.4 * silence.size
-    for table in range(contexts.tables.num_tables):  # all that the density names
-        first = contexts.tables.minimum[table]
-        assert first <= -REACH <= REACH <= first + contexts.tables.sizes[table] - 2
+    _, model = counted([silence])
+    assert model.ideal_bits(silence, 0) < 0.4 * silence.size
+    for table in range(model.tables.num_tables):  # all that the density names
+        first = model.tables.minimum[table]
+        assert first <= -REACH <= REACH <= first + model.tables.sizes[table] - 2

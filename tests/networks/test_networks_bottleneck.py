@@ -3,8 +3,7 @@ import pytest
 import torch
 from slow_density import slow_logits, slow_mass, state_of
 
-from slimcae.coding.activity import independent
-from slimcae.coding.coder import SymbolCoder
+from slimcae.coding.factorized import FactorizedModel
 from slimcae.coding.tables import from_probabilities
 from slimcae.networks.bottleneck import EntropyBottleneck
 
@@ -56,11 +55,11 @@ def test_tables_code_compressais_symbols_as_short_and_exactly(
 ) -> None:
     medians = golden["eb_state.quantiles"][:, 0, 1][None, :, None, None]
     symbols = np.rint(golden["eb_y_hat"] - medians).astype(np.int32)
-    coder = SymbolCoder(independent(from_probabilities(*compressai.probabilities())))
+    coder = FactorizedModel(from_probabilities(*compressai.probabilities()), 8)
     for item, theirs in zip(symbols, golden["eb_string_bytes"], strict=True):
-        data = coder.encode(item)
+        data = coder.encode(item, 0)
         assert len(data) <= 1.01 * theirs + 16
-        assert np.array_equal(coder.decode(data, item.shape), item)
+        assert np.array_equal(coder.decode(data, item.shape, 0), item)
     decoded = symbols + medians
     np.testing.assert_allclose(decoded, golden["eb_decompressed"], rtol=1e-5, atol=1e-5)
 
@@ -169,10 +168,10 @@ def test_degenerate_densities_stay_finite_and_can_be_coded_with(factor: float) -
     assert y.grad is not None
     assert torch.isfinite(y.grad).all()
     assert torch.isfinite(bottleneck.medians).all()
-    coder = SymbolCoder(independent(from_probabilities(*bottleneck.probabilities())))
+    coder = FactorizedModel(from_probabilities(*bottleneck.probabilities()), 3)
     symbols = np.array([-32767, -300, -1, 0, 0, 1, 2, 500, 32767], np.int32)
     symbols = np.tile(symbols, (3, 1)).reshape(3, 3, 3)
-    assert np.array_equal(coder.decode(coder.encode(symbols), (3, 3, 3)), symbols)
+    assert np.array_equal(coder.decode(coder.encode(symbols, 0), (3, 3, 3), 0), symbols)
 
 
 def test_a_density_far_from_zero_keeps_short_tables() -> None:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -21,16 +20,20 @@ from PIL import Image, ImageCms
 from tiny_codec import LMBDA, make_network
 
 from conftest import smooth_pixels
+from context_networks import random_arrays
 from slimcae import container
 from slimcae.codec import Codec
+from slimcae.coding.context_counting import count_cells, counted_model
+from slimcae.coding.counting import ActivityCounts, ClassCounts, channel_groups, tables_model
+from slimcae.coding.entropy import EntropyModel
+from slimcae.coding.entropy_models import by_kind
+from slimcae.coding.factorized import FactorizedModel
 from slimcae.images.alpha import pack_alpha
 from slimcae.model.config import ModelInfo
 from slimcae.model.file import halved, read_model, write_model
 from slimcae.model.model import Model
 from slimcae.networks.conversion import to_model
 from slimcae.networks.slimcae import SlimCAE
-from slimcae.training.fitting import fit
-from slimcae.transforms import open_transforms
 
 FOLDER = Path(__file__).parent
 MODEL = FOLDER / "tiny.safetensors"
@@ -42,6 +45,7 @@ STEPS = (1.0, 0.6, 1.7)
 class Case:
     """One golden file, by its name.
 
+    kind: of the entropy model, one that the width has; None is the first of them.
     noise: of pixels, which makes large symbols. extremes: symbols far beyond every table are
     among them, so that the pixels mean nothing and are not stored.
     """
@@ -51,6 +55,7 @@ class Case:
     step: int
     size: tuple[int, int]
     tile_side: int = 1024
+    kind: str | None = None
     grey: bool = False
     srgb: bool = False
     alpha: bool = False
@@ -61,13 +66,15 @@ class Case:
 
 CASES = [
     Case("one-pixel", 12, 0, (1, 1)),
-    Case("one-row", 8, 1, (1, 70)),
+    Case("one-row", 8, 1, (1, 70), kind="tables"),
     Case("one-column", 4, 2, (70, 1), tile_side=16),
     Case("odd", 12, 1, (17, 33), noise=True),
     Case("odd-tiles", 8, 2, (17, 33), tile_side=16, srgb=True),
     Case("tiles", 12, 2, (100, 90), tile_side=32),
+    Case("tiles-fast", 12, 1, (50, 70), tile_side=32, kind="tables"),
+    Case("tiles-context", 8, 2, (90, 100), tile_side=64, noise=True),
     Case("tiles-narrow", 4, 0, (70, 130), tile_side=64, noise=True),
-    Case("full-tiles", 8, 0, (64, 64), tile_side=32),
+    Case("full-tiles", 8, 0, (64, 64), tile_side=32, kind="tables"),
     Case("grey", 12, 0, (40, 24), grey=True),
     Case("grey-narrow", 4, 1, (33, 50), tile_side=16, grey=True, srgb=True),
     Case("alpha", 8, 0, (20, 21), alpha=True),
@@ -75,6 +82,8 @@ CASES = [
     Case("metadata", 4, 0, (18, 20), metadata=True),
     Case("everything", 4, 0, (12, 20), tile_side=16, alpha=True, metadata=True),
     Case("extremes", 8, 1, (48, 48), tile_side=32, extremes=True),
+    Case("extremes-tables", 8, 2, (48, 48), tile_side=32, kind="tables", extremes=True),
+    Case("extremes-factorized", 4, 2, (48, 48), tile_side=32, extremes=True),
 ]
 
 
@@ -86,15 +95,49 @@ def overlap(network: SlimCAE) -> None:
 
 
 def fitted(model: Model) -> Model:
-    """Return the model with contexts and tables counted on pictures."""
-    transforms = open_transforms(model, precision="float32")
-    with TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{seed}.png" for seed in range(100, 112)]
-        for seed, path in enumerate(paths):
-            Image.fromarray(smooth_pixels(96, 80, seed)).save(path)
-        found = fit(model, transforms, paths[:8], paths[8:])
-    assert set(found.counted) == set(model.widths), "golden files should have contexts"
-    return replace(model, entropy_models=found.entropy_models)
+    """Return the model with all kinds of entropy models, of which each width has some.
+
+    Their tables are counted on pictures; the context networks are random ones.
+    """
+    codec = Codec(model, precision="float32")
+    pictures = [smooth_pixels(96, 80, seed) for seed in range(100, 108)]
+    entropy_models = dict(model.entropy_models)
+    for seed, width in enumerate((12, 8)):
+        tiles = [
+            (codec.analyse(pixels, width, step), step)
+            for pixels in pictures
+            for step in range(len(STEPS))
+        ]
+        density = model.entropy_model(width, "factorized")
+        assert isinstance(density, FactorizedModel)
+        entropy_models[width] = by_kind(context(width, seed, tiles), tables(density, tiles))
+    return replace(model, entropy_models=entropy_models)
+
+
+def tables(density: FactorizedModel, tiles: list[tuple[np.ndarray, int]]) -> EntropyModel:
+    groups = channel_groups(density.num_channels)
+    counts = []
+    for step in range(len(STEPS)):
+        mine = [symbols for symbols, own in tiles if own == step]
+        active = ActivityCounts(groups)
+        for symbols in mine:
+            active.add(symbols)
+        counts.append(ClassCounts(density, step, groups, active.thresholds()))
+        for symbols in mine:
+            counts[-1].add(symbols)
+    return tables_model(counts)
+
+
+def context(width: int, seed: int, tiles: list[tuple[np.ndarray, int]]) -> EntropyModel:
+    groups = {12: (1, 2, 4, 5), 8: (3, 5)}[width]
+    arrays = random_arrays(seed, groups, hidden=6)
+    network = {
+        name: array
+        for name, array in arrays.items()
+        if name not in ("choice", "minimum", "length", "counts")
+    }
+    found = count_cells(network, tiles, scales=9)
+    return counted_model(network, found, smallest=-2.0, per_e=2.0)
 
 
 def symbols_of(codec: Codec, case: Case, seed: int) -> np.ndarray:
@@ -113,6 +156,7 @@ def symbols_of(codec: Codec, case: Case, seed: int) -> np.ndarray:
 
 def contents_of(codec: Codec, case: Case, symbols: np.ndarray, seed: int) -> container.Contents:
     height, width = case.size
+    entropy_model = codec.model.entropy_model(case.width, case.kind)
     header = container.Header(
         image_height=height,
         image_width=width,
@@ -120,11 +164,11 @@ def contents_of(codec: Codec, case: Case, symbols: np.ndarray, seed: int) -> con
         srgb=case.srgb,
         num_filters=case.width,
         step=case.step,
+        entropy_model=entropy_model.kind,
         tile_side=case.tile_side,
         model_name=codec.info.name,
         model_fingerprint=codec.model.fingerprint(case.width),
     )
-    entropy_model = codec.model.entropy_model(case.width)
     alpha = np.random.default_rng(seed).integers(0, 4, case.size, dtype=np.uint8) * 85
     return container.Contents(
         header,
