@@ -9,12 +9,13 @@ from typing import Any
 def described(**changes: Any) -> dict[str, Any]:
     """What the metadata of a small, whole model file say; None as a change stays None."""
     facts: dict[str, Any] = {
-        "format": 3,
+        "format": 4,
         "name": "tiny",
         "version": "7",
         "config": {"widths": [12, 8], "gdn": "switchable"},
         "lmbda": [10.5, 3e-5],
         "fingerprints": {"12": "00112233445566ff", "8": "8899aabbccddeeff"},
+        "entropy_models": {"12": ["tables", "factorized"], "8": ["tables"]},
         "steps": [1.0, 0.5, 2.0],
         "quality": {
             "bpp": {"12": [1.5, 2, 1], "8": [0.5, 0.75, 0.25]},

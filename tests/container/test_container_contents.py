@@ -14,13 +14,15 @@ from slimcae.errors import BitstreamError
 
 
 def test_every_byte_has_its_place() -> None:
-    header = Header(20, 33, False, True, 2, 0, 32, "example", bytes.fromhex("1122334455667788"))
+    header = Header(
+        20, 33, False, True, 2, 0, "tables", 32, "example", bytes.fromhex("1122334455667788")
+    )
     data = bytes.fromhex(
-        "89 53 0d 0a 03 02 02 00 14 00 00 00 21 00 00 00"  # 20 rows, 33 columns
-        "00 05 01 11 22 33 44 55 66 77 88 07 65 78 61 6d 70 6c 65"
+        "89 53 0d 0a 04 02 02 00 14 00 00 00 21 00 00 00"  # 20 rows, 33 columns
+        "00 01 05 01 11 22 33 44 55 66 77 88 07 65 78 61 6d 70 6c 65"
         "05 00 00 00 57 ee 71 92"  # first tile
         "06 00 00 00 69 11 1f b6"  # second tile
-        "16 ca b8 7b"  # CRC32 of all before
+        "a5 65 d3 24"  # CRC32 of all before
         "41 4c 50 48 0c 00 00 00 9b 43 f0 66 61 6c 70 68 61 20 61 73 20 50 4e 47"
         "66 69 72 73 74 73 65 63 6f 6e 64"
     )
@@ -35,9 +37,9 @@ def test_chunks_stand_in_order_and_any_order_is_read() -> None:
         assert container.read(forged(*chunks)) == FULL
 
 
-def test_header_and_framing_of_a_plain_file_are_52_bytes() -> None:
-    header = Header(1, 1, False, False, 192, 0, 1024, "slimcae-2026", bytes(8))
-    assert len(container.write(Contents(header, [b""]))) == 52
+def test_header_and_framing_of_a_plain_file_are_53_bytes() -> None:
+    header = Header(1, 1, False, False, 192, 0, "context", 1024, "slimcae-2026", bytes(8))
+    assert len(container.write(Contents(header, [b""]))) == 53
 
 
 SOME = st.none() | st.binary(min_size=1, max_size=100)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from slimcae import container
 from slimcae.container import MAGIC, MAX_HEADER_BYTES, Header, read_header
-from slimcae.container.header import Head, head_bytes, read_head
+from slimcae.container.header import ENTROPY_MODELS, Head, head_bytes, read_head
 from slimcae.errors import BitstreamError
 
 ONE_TILE = Header(
@@ -20,25 +20,27 @@ ONE_TILE = Header(
     srgb=True,
     num_filters=0x00C0,
     step=7,
+    entropy_model="tables",
     tile_side=4096,
     model_name="slimcae-1",
     model_fingerprint=bytes.fromhex("f0f1f2f3f4f5f6f7"),
 )
 GOLDEN = bytes.fromhex(
     "89 53 0d 0a"  # magic
-    "03"  # version
+    "04"  # version
     "03"  # flags: grey, sRGB
     "c0 00"  # num_filters
     "04 03 00 00"  # height
     "0b 0a 00 00"  # width
     "07"  # step
+    "01"  # entropy model: tables
     "0c"  # tiles of 2**12
     "05"  # chunks
     "f0 f1 f2 f3 f4 f5 f6 f7"  # fingerprint
     "09"  # length of the name
     "73 6c 69 6d 63 61 65 2d 31"  # name
     "04 03 02 01 e4 e3 e2 e1"  # length and CRC32 of the tile's stream
-    "35 39 6f 74"  # CRC32 of all before
+    "90 fb 3c 85"  # CRC32 of all before
 )
 
 
@@ -55,12 +57,12 @@ def test_the_tests_forge_what_the_package_writes() -> None:
     assert forged() == container.write(PLAIN)
 
 
-def test_the_head_of_one_tile_has_64_bytes_at_most() -> None:
+def test_the_head_of_one_tile_has_65_bytes_at_most() -> None:
     longest = dataclasses.replace(ONE_TILE, model_name="n" * 24)
     data = bytes(Head(longest, [0], [0], 0))
-    assert len(data) == MAX_HEADER_BYTES == 64
+    assert len(data) == MAX_HEADER_BYTES == 65
     assert read_header(data) == longest
-    assert len(GOLDEN) == 28 + 9 + 8 + 4
+    assert len(GOLDEN) == 29 + 9 + 8 + 4
 
 
 def test_a_prefix_is_enough() -> None:
@@ -75,6 +77,7 @@ HEADERS = st.builds(
     srgb=st.booleans(),
     num_filters=st.integers(1, 65535),
     step=st.integers(0, 255),
+    entropy_model=st.sampled_from(ENTROPY_MODELS),
     tile_side=st.integers(4, 20).map(lambda exponent: 2**exponent),
     model_name=st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1).map(
         lambda name: name[:24]
@@ -116,6 +119,7 @@ def test_the_grid_covers_the_picture_and_no_more(height: int, width: int, expone
         ({"num_filters": 65536}, "number of filters 65536"),
         ({"step": 256}, "quantisation step 256: must be from 0 to 255"),
         ({"step": -1}, "quantisation step -1"),
+        ({"entropy_model": "hyperprior"}, "hyperprior: must be one of factorized, tables, context"),
         ({"tile_side": 8}, "tile side 8: must be from 16 to 1048576"),
         ({"tile_side": 2**21}, "tile side 2097152: must be from 16"),
         ({"tile_side": 48}, "tile side 48: must be a power of two"),
@@ -131,12 +135,12 @@ def test_values_that_no_file_can_hold_are_refused(change: dict[str, object], mes
         dataclasses.replace(HEADER, **change)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("version", [0, 1, 2, 4, 255])
+@pytest.mark.parametrize("version", [0, 1, 2, 3, 5, 255])
 def test_another_version_is_refused_with_both_versions_named(version: int) -> None:
     data = MAGIC + bytes([version]) + b"whatever that format has here"
     for attempt in (read_header, container.read, container.Reader):
         with pytest.raises(
-            BitstreamError, match=f"version {version}, this slimcae reads version 3: install"
+            BitstreamError, match=f"version {version}, this slimcae reads version 4: install"
         ):
             attempt(data)
 
@@ -156,6 +160,12 @@ def test_another_version_is_refused_with_both_versions_named(version: int) -> No
 def test_foreign_data_are_refused_with_what_they_are(data: bytes, message: str) -> None:
     with pytest.raises(BitstreamError, match=f"not a .scae file: .*{message}"):
         read_header(data)
+
+
+def test_unknown_entropy_models_are_refused() -> None:
+    for kind in range(3, 256):
+        with pytest.raises(BitstreamError, match=f"entropy model {kind}: must be 0 to 2"):
+            read_header(forged(kind=kind))
 
 
 def test_every_truncation_of_the_head_is_refused() -> None:

@@ -23,7 +23,7 @@ FILES = {
     "all chunks": (forged(*CHUNKS), FULL),
     "unknown chunks": (forged(chunk(b"note", b"of 2040"), *CHUNKS, chunk(b"text", b"")), FULL),
 }
-HEAD_BYTES = 28 + 4 + 8 * 6 + 4
+HEAD_BYTES = 29 + 4 + 8 * 6 + 4
 
 
 @pytest.fixture(autouse=True)
@@ -122,12 +122,12 @@ def resealed(data: bytes) -> bytes:
     """With right checksums of the head and of chunks and tiles, as far as they can be found."""
     sealed = bytearray(data)
     tiles = HEAD_BYTES
-    for _ in range(data[18]):
+    for _ in range(data[19]):
         length = int.from_bytes(data[tiles + 4 : tiles + 8], "little")
         payload = data[tiles + 12 : tiles + 12 + length]
         sealed[tiles + 8 : tiles + 12] = number(zlib.crc32(data[tiles:][:8] + payload), 4)
         tiles += 12 + length
-    for entry in range(32, HEAD_BYTES - 4, 8):
+    for entry in range(33, HEAD_BYTES - 4, 8):
         length = int.from_bytes(data[entry : entry + 4], "little")
         sealed[entry + 4 : entry + 8] = number(zlib.crc32(data[tiles : tiles + length]), 4)
         tiles += length
@@ -232,7 +232,8 @@ EVERY_BYTE = range(256)
 
 
 def test_every_value_of_the_fields_of_the_head() -> None:
-    assert readable({value: forged(version=value) for value in EVERY_BYTE}) == [3]
+    assert readable({value: forged(version=value) for value in EVERY_BYTE}) == [4]
+    assert readable({value: forged(kind=value) for value in EVERY_BYTE}) == [0, 1, 2]
     assert readable({value: forged(flags=value) for value in EVERY_BYTE}) == [0, 1, 2, 3]
     assert readable({value: forged(name_length=value) for value in EVERY_BYTE}) == [4]
     assert readable({value: forged(*CHUNKS, num_chunks=value) for value in EVERY_BYTE}) == [4]

@@ -104,7 +104,7 @@ def test_sizes_add_up_to_the_file() -> None:
     data = forged(chunk(b"text", b"a note"), chunk(b"ALPH", b"alpha"))
     sizes = Reader(data).sizes()
     assert sizes == {
-        "header": 28 + 4 + 6 * 8 + 4,
+        "header": 29 + 4 + 6 * 8 + 4,
         "text": 12 + 6,
         "ALPH": 12 + 5,
         "tiles": sum(map(len, TILES)),
@@ -134,7 +134,7 @@ def big_file() -> CountingFile:
 
 def test_only_what_is_asked_for_is_read() -> None:
     file = big_file()
-    head = 28 + 4 + 8 * 1024 + 4
+    head = 29 + 4 + 8 * 1024 + 4
     reader = Reader(file)
     assert file.count == head + 3 * 12
     assert reader.has_alpha
@@ -155,10 +155,10 @@ def test_only_what_is_asked_for_is_read() -> None:
     assert file.count == len(file.getvalue()) - head - 3 * 12
 
 
-def test_opening_a_file_of_one_tile_reads_64_bytes() -> None:
+def test_opening_a_file_of_one_tile_reads_65_bytes() -> None:
     file = CountingFile(forged(tiles=[bytes(10_000)], exponent=6))
     assert Reader(file).tile(0) == bytes(10_000)
-    assert file.count == 64 + 10_000
+    assert file.count == 65 + 10_000
 
 
 def test_memory_is_that_of_one_tile() -> None:

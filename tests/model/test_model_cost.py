@@ -39,8 +39,14 @@ PROFILE = Profile(
     threads=2,
     machine="a processor, 2 cores",
     date="2025-01-02T03:04:05+00:00",
-    encode={12: Times(3.5, 200.0), 8: Times(2.0, 100.0)},
-    decode={12: Times(1.5, 300.0), 8: Times(1.0, 0.0)},
+    encode={
+        12: {"context": Times(4.5, 250.0), "tables": Times(3.5, 200.0)},
+        8: {"tables": Times(2.0, 100.0)},
+    },
+    decode={
+        12: {"context": Times(2.5, 300.0), "tables": Times(1.5, 300.0)},
+        8: {"tables": Times(1.0, 0.0)},
+    },
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -57,6 +63,7 @@ def header(height: int, columns: int, width: int) -> Header:
         srgb=False,
         num_filters=width,
         step=0,
+        entropy_model="context",
         tile_side=1024,
         model_name="tiny",
         model_fingerprint=bytes(8),
@@ -139,11 +146,14 @@ def test_memory_grows_only_by_picture_and_symbols_beyond_a_window() -> None:
 
 
 def test_a_profile_gives_milliseconds() -> None:
-    assert PROFILE.decode_ms(12, 2_000_000) == 601.5
-    assert PROFILE.decode_ms(8, 5) == 1.0
-    assert PROFILE.encode[8].of(500_000) == 52.0
+    assert PROFILE.decode_ms(12, "tables", 2_000_000) == 601.5
+    assert PROFILE.decode_ms(12, "context", 2_000_000) == 602.5
+    assert PROFILE.decode_ms(8, "tables", 5) == 1.0
+    assert PROFILE.encode[8]["tables"].of(500_000) == 52.0
     with pytest.raises(ConfigError, match="no width 96, only 12, 8"):
-        PROFILE.decode_ms(96, 5)
+        PROFILE.decode_ms(96, "tables", 5)
+    with pytest.raises(ConfigError, match="entropy model context at width 8, only of tables"):
+        PROFILE.decode_ms(8, "context", 5)
 
 
 def test_a_profile_comes_back_from_its_file(tmp_path: Path) -> None:
@@ -153,7 +163,7 @@ def test_a_profile_comes_back_from_its_file(tmp_path: Path) -> None:
     write_profile(replace(PROFILE, threads=3), path)
     assert read_profile(path).threads == 3
     facts = json.loads(path.read_text())
-    assert facts["decode"]["12"] == {"fixed": 1.5, "per_megapixel": 300.0}
+    assert facts["decode"]["12"]["tables"] == {"fixed": 1.5, "per_megapixel": 300.0}
     assert facts["machine"] == "a processor, 2 cores"
 
 
@@ -183,7 +193,8 @@ def refused(path: Path, data: bytes) -> str:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 1},
+        {"format": 3},
         {"format": None},
         {"model": None},
         {"machine": "two\nlines"},
@@ -192,12 +203,19 @@ def refused(path: Path, data: bytes) -> str:
         {"threads": True},
         {"decode": {}},
         {"decode": []},
-        {"decode": {"12": {"fixed": 1, "per_megapixel": 1}}},  # fewer widths than encode
-        {"decode": {"12": {"fixed": 1}, "8": {"fixed": 1}}},
+        {
+            "decode": {"12": {"tables": {"fixed": 1, "per_megapixel": 1}}}
+        },  # fewer widths than encode
+        {"decode": {"12": {"tables": {"fixed": 1}}, "8": {"tables": {"fixed": 1}}}},
+        {"decode": {"12": {}, "8": {}}, "encode": {"12": {}, "8": {}}},
+        {"decode": {w: {"tables": {"fixed": 1, "per_megapixel": 1}} for w in ("12", "8")}},
         {"decode": {"12": [1, 2], "8": [1, 2]}},
-        {"encode": {"wide": {"fixed": 1, "per_megapixel": 1}}},
+        {"encode": {"wide": {"tables": {"fixed": 1, "per_megapixel": 1}}}},
         *(
-            {"decode": {w: {"fixed": value, "per_megapixel": 1} for w in ("12", "8")}}
+            {
+                way: {w: {"tables": {"fixed": value, "per_megapixel": 1}} for w in ("12", "8")}
+                for way in ("encode", "decode")
+            }
             for value in (-1, "1", None, True, float("nan"), float("inf"), 10**400)
         ),
     ],
@@ -231,6 +249,7 @@ def test_any_value_in_a_profile(
     path = tmp_path_factory.getbasetemp() / "p.json"
     path.write_text(json.dumps(json.loads(PROFILE.to_json()) | {key: value}))
     try:
-        assert read_profile(path).decode_ms(12, 1) >= 0
+        decode = read_profile(path).decode
+        assert all(t.of(1) >= 0 for kinds in decode.values() for t in kinds.values())
     except ConfigError as error:
         assert "\n" not in str(error)

@@ -13,13 +13,17 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from conftest import contexts_of
-from slimcae.coding.activity import ARRAYS, Contexts, independent
-from slimcae.coding.entropy_models import TablesModel
-from slimcae.coding.tables import from_counts
-from slimcae.errors import ModelError
+from context_networks import random_arrays
+from slimcae.coding.activity import TablesModel
+from slimcae.coding.context import ContextModel
+from slimcae.coding.entropy import EntropyModel
+from slimcae.coding.entropy_models import by_kind
+from slimcae.coding.factorized import FactorizedModel
+from slimcae.coding.tables import SymbolTables, from_counts, from_probabilities
+from slimcae.errors import ConfigError, ModelError
 from slimcae.model.config import GDN_VARIANTS, GDNVariant, ModelInfo, SlimCAEConfig
 from slimcae.model.file import halved, read_model, write_model
+from slimcae.model.header import read_model_header
 from slimcae.model.model import Model
 from slimcae.networks.conversion import to_model
 from slimcae.networks.slimcae import SlimCAE
@@ -123,20 +127,20 @@ def test_metadata_is_the_documented_json(tmp_path: Path, tiny_model: Model) -> N
     write_model(tmp_path / "model", replace(tiny_model, info=INFO))
     metadata, tensors = contents(tmp_path / "model")
     assert metadata == {
-        "format": 3,
+        "format": 4,
         "name": "tiny",
         "version": "7",
         "config": {"widths": [12, 8, 4], "gdn": "switchable"},
         "steps": list(tiny_model.steps),
         "quality": None,
+        "entropy_models": {str(w): ["factorized"] for w in (12, 8, 4)},
         "lmbda": [10.5, 0.1, 3e-5],
         "fingerprints": {str(w): tiny_model.fingerprint(w).hex() for w in (12, 8, 4)},
         "training": {"step": 7, "cache_gb": None},
     }
     assert all(len(print_) == 16 for print_ in metadata["fingerprints"].values())
-    assert tensors["tables.8.counts"].dtype == torch.int32
-    assert tensors["tables.8.length"].shape == (8 * len(tiny_model.steps),)
-    assert tensors["contexts.8.choice"].shape == (len(tiny_model.steps), 8, 1)
+    assert tensors["factorized.8.counts"].dtype == torch.int32
+    assert tensors["factorized.8.length"].shape == (len(tiny_model.steps), 8)
 
 
 def test_measured_quality_comes_back(tmp_path: Path, tiny_network: SlimCAE) -> None:
@@ -156,18 +160,139 @@ def test_measured_quality_comes_back(tmp_path: Path, tiny_network: SlimCAE) -> N
     assert loaded.steps == (1.0, 1.5)
 
 
-def with_entropy_model(model: Model, width: int, entropy_model: TablesModel) -> Model:
-    return replace(model, entropy_models={**model.entropy_models, width: entropy_model})
+def with_entropy_models(model: Model, width: int, *found: EntropyModel) -> Model:
+    return replace(model, entropy_models={**model.entropy_models, width: by_kind(*found)})
+
+
+def all_kinds(channels: int) -> tuple[ContextModel, TablesModel, FactorizedModel]:
+    """Entropy models of three steps."""
+    masses = [np.array([0.5, 0.3])] * (3 * channels)
+
+    def tables() -> SymbolTables:
+        return from_probabilities(np.zeros(3 * channels, np.int32), masses)
+
+    choice = np.arange(3 * channels, dtype=np.int32).reshape(3, channels, 1)
+    return (
+        ContextModel.from_arrays(random_arrays(0, (1, channels - 1))),
+        TablesModel(tables(), (channels,), np.empty((3, 1, 0), np.int32), choice),
+        FactorizedModel(tables(), channels),
+    )
+
+
+@pytest.fixture
+def mixed(tiny_network: SlimCAE) -> Model:
+    """Return a model of three steps with all kinds at width 8, one at each other width."""
+    return with_entropy_models(
+        to_model(tiny_network, INFO, steps=(1.0, 0.5, 2.0)), 8, *all_kinds(8)
+    )
+
+
+def test_kinds_and_their_order_are_kept(mixed: Model, tmp_path: Path) -> None:
+    write_model(tmp_path / "m", mixed)
+    metadata, tensors = contents(tmp_path / "m")
+    kinds = {"12": ["factorized"], "8": ["context", "tables", "factorized"], "4": ["factorized"]}
+    assert metadata["entropy_models"] == kinds
+    assert tensors["context.8.mix"].dtype == torch.int8
+    loaded = read_model(tmp_path / "m")
+    assert [list(loaded.entropy_models[w]) for w in (12, 8, 4)] == list(kinds.values())
+    assert loaded.entropy_model(8).kind == "context"
+    for width in loaded.widths:
+        assert loaded.fingerprint(width) == mixed.fingerprint(width)
+        for kind, model in mixed.entropy_models[width].items():
+            found = loaded.entropy_model(width, kind).to_arrays()
+            for name, array in model.to_arrays().items():
+                assert found[name].dtype == array.dtype
+                assert np.array_equal(found[name], array)
+    turned = with_entropy_models(mixed, 8, *all_kinds(8)[::-1])
+    assert turned.entropy_model(8).kind == "factorized"
+    assert turned.fingerprint(8) == mixed.fingerprint(8)
+
+
+def test_training_tensors_are_kept_and_mean_nothing_else(mixed: Model, tmp_path: Path) -> None:
+    tensors = {
+        "context.8.mix.weight": np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4),
+        "x": np.float32(3).reshape(()),
+    }
+    write_model(tmp_path / "m", replace(mixed, training_tensors=tensors))
+    loaded = read_model(tmp_path / "m")
+    assert loaded.training_tensors.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert np.array_equal(loaded.training_tensors[name], tensor)
+    assert loaded.tensors.keys() == mixed.tensors.keys()
+    assert all(loaded.fingerprint(w) == mixed.fingerprint(w) for w in mixed.widths)
+    assert read_model_header(tmp_path / "m").parameters == sum(
+        tensor.size for name, tensor in mixed.tensors.items() if not name.endswith(".medians")
+    )
+    metadata, stored = contents(tmp_path / "m")
+    half = stored["training.context.8.mix.weight"].half()
+    rewrite(tmp_path / "m", metadata, stored | {"training.context.8.mix.weight": half})
+    assert read_model(tmp_path / "m").training_tensors["context.8.mix.weight"].dtype == np.float32
+    for wrong in (torch.zeros(3, dtype=torch.int32), torch.full((2,), float("nan"))):
+        rewrite(tmp_path / "m", metadata, stored | {"training.x": wrong})
+        assert_refused(tmp_path / "m", "damaged", "training.x")
+    broken = replace(mixed, training_tensors={"x": np.full(2, np.inf, np.float32)})
+    with pytest.raises(ModelError, match="x has values that are not finite"):
+        write_model(tmp_path / "m", broken)
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        {},
+        {"12": ["factorized"], "8": ["factorized"]},
+        {"12": ["factorized"], "8": [], "4": ["factorized"]},
+        {"12": ["factorized"], "8": ["factorized", "factorized"], "4": ["factorized"]},
+        {"12": ["factorized"], "8": "factorized", "4": ["factorized"]},
+        {"12": ["factorized"], "8": [3], "4": ["factorized"]},
+        {"12": ["factorized"], "8": ["tables"], "4": ["factorized"]},
+        {"12": ["factorized"], "8": ["factorized", "tables"], "4": ["factorized"]},
+        {"12": ["factorized"], "8": ["factorized", "hyperprior"], "4": ["factorized"]},
+        {"12": ["factorized"], "8": ["g_a"], "4": ["factorized"]},
+        ["factorized"],
+        None,
+    ],
+)
+def test_kinds_that_cannot_be_are_refused(saved: Path, kinds: object) -> None:
+    metadata, tensors = contents(saved)
+    rewrite(saved, metadata | {"entropy_models": kinds}, tensors)
+    assert_refused(saved, "damaged")
+
+
+def test_arrays_of_a_kind_that_is_not_named_are_refused(mixed: Model, tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    write_model(path, mixed)
+    metadata, tensors = contents(path)
+    kinds = {**metadata["entropy_models"], "8": ["context", "factorized"]}
+    rewrite(path, metadata | {"entropy_models": kinds}, tensors)
+    assert_refused(path, "damaged", "tables.8.", "unknown")
+
+
+def test_models_need_entropy_models_under_their_kinds(mixed: Model) -> None:
+    context, tables, _ = all_kinds(8)
+    for wrong in ({}, {"tables": context}, {"context": context, "factorized": tables}):
+        with pytest.raises(ValueError, match="width 8 needs"):
+            replace(mixed, entropy_models={**mixed.entropy_models, 8: wrong})
+    with pytest.raises(ConfigError, match="no entropy model of kind tables at width 4, only fact"):
+        mixed.entropy_model(4, "tables")
+
+
+def test_effort_chooses_the_kind(mixed: Model) -> None:
+    assert [mixed.kind(width) for width in (12, 8, 4)] == ["factorized", "context", "factorized"]
+    assert [mixed.kind(w, "fast") for w in (12, 8, 4)] == ["factorized", "tables", "factorized"]
+    assert [mixed.efforts(w) for w in (12, 8)] == [("normal",), ("normal", "fast")]
+    context, _, factorized = all_kinds(8)
+    assert with_entropy_models(mixed, 8, context, factorized).kind(8, "fast") == "factorized"
+    assert with_entropy_models(mixed, 8, context).kind(8, "fast") == "context"
 
 
 def test_fitted_tables_are_kept(tmp_path: Path, tiny_network: SlimCAE) -> None:
     model = to_model(tiny_network, steps=(1.0,))
     tables = from_counts(np.zeros(4, np.int32), [np.full(2, 2**23, np.int32)] * 4)
-    fitted = with_entropy_model(model, 4, TablesModel((independent(tables),)))
+    fitted = with_entropy_models(model, 4, FactorizedModel(tables, 4))
     for name, each in (("fitted", fitted), ("built", model)):
         write_model(tmp_path / name, each)
-        (found,) = contexts_of(read_model(tmp_path / name), 4)
-        assert (found.tables.counts.tolist() == [2**23] * 8) == (name == "fitted")
+        found = read_model(tmp_path / name).entropy_model(4).to_arrays()
+        assert (found["counts"].tolist() == [2**23] * 8) == (name == "fitted")
 
 
 @pytest.mark.parametrize("name", ["model.pth", "weights", "photo.png", "a b.SafeTensors"])
@@ -249,8 +374,8 @@ def test_truncated_files_are_refused(saved: Path, kept: int) -> None:
 
 def test_another_format_number_is_named(saved: Path) -> None:
     metadata, tensors = contents(saved)
-    rewrite(saved, metadata | {"format": 2}, tensors)
-    assert_refused(saved, "format 2", "format 3")
+    rewrite(saved, metadata | {"format": 3}, tensors)
+    assert_refused(saved, "format 3", "format 4", "this slimcae")
 
 
 @pytest.mark.parametrize(
@@ -293,32 +418,41 @@ def test_weights_that_do_not_match_their_fingerprints_are_refused(saved: Path) -
 
 
 @pytest.mark.parametrize(
-    ("key", "reason"),
+    ("name", "reason"),
     [
-        ("tables.minimum", "beyond ±32767"),
-        ("tables.length", "do not add up"),
-        ("tables.counts", "sum to"),
-        ("contexts.groups", "channels in all"),
-        ("contexts.choice", "nothing chooses"),
+        ("factorized.8.minimum", "beyond ±32767"),
+        ("factorized.8.length", "do not add up"),
+        ("factorized.8.counts", "sum to"),
+        ("tables.8.groups", "channels in all"),
+        ("tables.8.choice", "beyond the"),
+        ("context.8.choice", "beyond the"),
+        ("context.8.start", "sums reach 2**24"),
+        ("context.8.bias", "sums reach 2**24"),
+        ("context.8.reciprocal", "leaves 1 to 4092"),
     ],
 )
-def test_damaged_tables_and_contexts_are_refused(saved: Path, key: str, reason: str) -> None:
-    metadata, tensors = contents(saved)
-    name = key.replace(".", ".8.")
-    rewrite(saved, metadata, tensors | {name: tensors[name] + 40000})
-    assert_refused(saved, "damaged", reason if "choice" not in key else "beyond the")
-    if "choice" in key:
-        rewrite(saved, metadata, tensors | {name: tensors[name] * 0})
-        assert_refused(saved, "damaged", reason)
+def test_damaged_entropy_models_are_refused(
+    mixed: Model, tmp_path: Path, name: str, reason: str
+) -> None:
+    path = tmp_path / "m"
+    write_model(path, mixed)
+    metadata, tensors = contents(path)
+    more = 2**24 - 2**15 if "2**24" in reason else 40000
+    rewrite(path, metadata, tensors | {name: tensors[name] + more})
+    assert_refused(path, "damaged", name.partition(".")[0] + " of width 8", reason)
+    rewrite(path, metadata, tensors | {name: tensors[name].long()})
+    assert_refused(path, "damaged")
+    rewrite(path, metadata, tensors | {name + "s": tensors[name].clone()})
+    assert_refused(path, "damaged", "unknown")
     del tensors[name]
-    rewrite(saved, metadata, tensors)
-    assert_refused(saved, "damaged", key)
+    rewrite(path, metadata, tensors)
+    assert_refused(path, "damaged", "missing")
 
 
-def test_tables_for_other_channels_are_refused(saved: Path) -> None:
+def test_entropy_models_of_other_channels_are_refused(saved: Path) -> None:
     metadata, tensors = contents(saved)
-    for key in ARRAYS:
-        tensors[key.replace(".", ".8.")] = tensors[key.replace(".", ".4.")].clone()
+    for key in ("minimum", "length", "counts"):
+        tensors[f"factorized.8.{key}"] = tensors[f"factorized.4.{key}"].clone()
     rewrite(saved, metadata, tensors)
     assert_refused(saved, "damaged", "4 channels for", "and 8 channels")
     steps = metadata["steps"][:-1]
@@ -425,30 +559,28 @@ def test_fingerprints_follow_what_their_width_uses(variant: GDNVariant) -> None:
             assert moved == expected, (name, place)
 
 
-def test_fingerprints_follow_the_tables(tiny_model: Model) -> None:
-    before = {w: tiny_model.fingerprint(w) for w in tiny_model.widths}
-    plain = contexts_of(tiny_model, 8)
-    counts = plain[-1].tables.of(3)
-    counts[0] += 1
-    counts[1] -= 1
-    other = replace(tiny_model)  # without what is known of it
-    assert {w for w in other.widths if other.fingerprint(w) != before[w]} == {8}
-    counts[0] -= 1
-    counts[1] += 1
-    for groups, thresholds, classes in (((3, 5), [[], []], 1), ((8,), [[7]], 2), ((8,), [[9]], 2)):
-        steps = tuple(
-            Contexts(
-                contexts.tables,
-                groups,
-                np.array(thresholds, np.int32),
-                np.repeat(contexts.choice, classes, axis=1),
-            )
-            for contexts in plain
-        )
-        found = with_entropy_model(tiny_model, 8, TablesModel(steps)).fingerprint(8)
-        assert found not in before.values()
-        before[len(before)] = found  # all of them differ
-    coarser = replace(tiny_model, steps=(*tiny_model.steps[:-1], 99.0))
+def test_fingerprints_follow_every_array_of_every_kind(mixed: Model) -> None:
+    before = {w: mixed.fingerprint(w) for w in mixed.widths}
+    found = {before[8]}
+    changes = 0
+    for model in mixed.entropy_models[8].values():
+        for name, array in model.to_arrays().items():
+            last = array.size - 1
+            if not array.size or name == "groups":
+                continue
+            array = model.to_arrays()[name].reshape(-1)  # a view: what is checked is not undone
+            array[last] += 1
+            other = replace(mixed)  # without what is known of it
+            assert {w for w in other.widths if other.fingerprint(w) != before[w]} == {8}, name
+            found.add(other.fingerprint(8))
+            array[last] -= 1
+            changes += 1
+    assert mixed.fingerprint(8) == replace(mixed).fingerprint(8)
+    assert len(found) == 1 + changes > 20
+    for kinds in (all_kinds(8)[:2], all_kinds(8)[1:], all_kinds(8)[:1]):
+        found.add(with_entropy_models(mixed, 8, *kinds).fingerprint(8))
+    assert len(found) == 4 + changes
+    coarser = replace(mixed, steps=(*mixed.steps[:-1], 99.0))
     assert all(coarser.fingerprint(w) != before[w] for w in coarser.widths)
 
 
@@ -457,11 +589,12 @@ def test_fingerprints_are_the_same_on_every_machine() -> None:
     names = to_model(SlimCAE(SlimCAEConfig((2, 1)))).tensors
     entropy_models = {}
     for width in (2, 1):  # table counts come from exp and tanh: not part of what is pinned
-        table = from_counts(np.zeros(width, np.int32), [np.full(2, 2**23, np.int32)] * width)
-        entropy_models[width] = TablesModel((independent(table), independent(table)))
+        counts = [np.full(2, 2**23, np.int32)] * (2 * width)
+        tables = from_counts(np.zeros(2 * width, np.int32), counts)
+        entropy_models[width] = by_kind(FactorizedModel(tables, width))
     tensors = {
         name: np.full_like(tensor, 0.5 if name.endswith("medians") else 0.25 + len(name) / 64)
         for name, tensor in names.items()
     }
     model = Model(SlimCAEConfig((2, 1)), tensors, entropy_models, (1.0, 0.5))
-    assert [model.fingerprint(w).hex() for w in (2, 1)] == ["c9a6b30998400d8f", "37ca86661a001722"]
+    assert [model.fingerprint(w).hex() for w in (2, 1)] == ["1fbb46bd55283398", "afc8ff668d84aaf6"]

@@ -32,6 +32,7 @@ def header(fingerprint: str = NEEDED, width: int = 12) -> Header:
         srgb=False,
         num_filters=width,
         step=0,
+        entropy_model="context",
         tile_side=1024,
         model_name="tiny",
         model_fingerprint=bytes.fromhex(fingerprint),

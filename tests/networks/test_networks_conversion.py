@@ -8,7 +8,6 @@ import torch
 from slow_density import slow_mass, state_of
 
 import slimcae
-from conftest import contexts_of
 from slimcae.coding.tables import TOTAL
 from slimcae.model.config import DEFAULT_STEPS, GDN_VARIANTS, GDNVariant, ModelInfo, SlimCAEConfig
 from slimcae.model.file import halved, read_model, write_model
@@ -115,12 +114,11 @@ def test_factorized_tables_code_what_the_density_says(factor: float) -> None:
     model = factorized_model(bottleneck, steps)
     assert (model.num_channels, model.num_steps) == (4, 3)
     medians = bottleneck.medians.double().numpy()
-    for contexts, delta in zip(model.steps, steps, strict=True):
-        assert contexts.groups == (4,)
-        assert contexts.thresholds.shape == (1, 0)
-        for channel, (table,) in enumerate(contexts.choice.tolist()):
-            counts = contexts.tables.of(table)
-            symbols = contexts.tables.minimum[table] + np.arange(len(counts) - 1)
+    for step, delta in enumerate(steps):
+        for channel in range(4):
+            table = 4 * step + channel
+            counts = model.tables.of(table)
+            symbols = model.tables.minimum[table] + np.arange(len(counts) - 1)
             values = medians[channel] + delta * symbols
             masses = slow_mass(state_of(bottleneck), channel, values, delta)
             # every entry has one count first, the others share out the rest
@@ -186,6 +184,6 @@ def test_a_network_of_a_model_makes_the_same_model_again() -> None:
     model = to_model(random_network(), steps=(1.0,))
     again = to_model(to_network(model), steps=(1.0,))
     for width in model.widths:
-        (ours,), (theirs,) = contexts_of(model, width), contexts_of(again, width)
-        np.testing.assert_array_equal(ours.tables.counts, theirs.tables.counts)
+        ours, theirs = (each.entropy_model(width).to_arrays() for each in (model, again))
+        np.testing.assert_array_equal(ours["counts"], theirs["counts"])
         assert model.fingerprint(width) == again.fingerprint(width)

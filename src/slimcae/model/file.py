@@ -91,7 +91,7 @@ def write_model(path: Path, model: Model, *, half: bool = False) -> None:
     for name, tensor in model.training_tensors.items():
         if not np.isfinite(tensor).all():
             raise ModelError(f"{path} was not written: {name} has values that are not finite")
-        arrays[TRAINING_PREFIX + name] = np.ascontiguousarray(tensor)
+        arrays[TRAINING_PREFIX + name] = np.asarray(tensor, order="C")
     info = model.info
     metadata = {
         "format": FORMAT,
