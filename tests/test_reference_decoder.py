@@ -15,13 +15,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import contexts_of
-from reference_decoder import Contexts as SlowContexts
+from context_networks import random_arrays, random_symbols
 from reference_decoder import (
+    KINDS,
+    Arrays,
+    Coded,
     DamagedError,
     File,
     RangeDecoder,
-    Table,
     activity,
     decode_file,
     decode_planes,
@@ -32,9 +33,11 @@ from reference_model import Model as SlowModel
 from slimcae import container
 from slimcae.codec import Codec
 from slimcae.codec.decoding import decode_symbols as decode_symbols_fast
-from slimcae.coding.activity import Contexts, independent
-from slimcae.coding.coder import SymbolCoder
-from slimcae.coding.entropy_models import TablesModel
+from slimcae.coding.activity import TablesModel
+from slimcae.coding.context import ContextModel
+from slimcae.coding.entropy import EntropyModel
+from slimcae.coding.entropy_models import by_kind, entropy_model_of
+from slimcae.coding.factorized import FactorizedModel
 from slimcae.coding.tables import TOTAL, SymbolTables, from_counts
 from slimcae.container.header import Head
 from slimcae.errors import BitstreamError
@@ -57,22 +60,20 @@ def random_counts(rng: np.random.Generator, size: int, concentration: float) -> 
     return np.asarray(counts, np.int32)
 
 
-def by_hand(contexts: Contexts) -> SlowContexts:
-    tables = contexts.tables
-    return SlowContexts(
-        [(int(first), tables.of(table).tolist()) for table, first in enumerate(tables.minimum)],
-        list(contexts.groups),
-        contexts.thresholds.tolist(),
-        contexts.choice.tolist(),
-    )
+def plain(tables: SymbolTables) -> FactorizedModel:
+    """A model of one step, with a channel for each table."""
+    return FactorizedModel(tables, tables.num_tables)
 
 
-def slow(data: bytes, tables: SymbolTables, shape: tuple[int, int, int]) -> np.ndarray:
-    return slow_with(data, independent(tables), shape)
+def nested(model: EntropyModel) -> Arrays:
+    return {name: array.tolist() for name, array in model.to_arrays().items()}
 
 
-def slow_with(data: bytes, contexts: Contexts, shape: tuple[int, int, int]) -> np.ndarray:
-    planes = decode_symbols(data, by_hand(contexts), *shape[1:])
+def slow(
+    data: bytes, model: EntropyModel, shape: tuple[int, int, int], step: int = 0
+) -> np.ndarray:
+    slow_model = KINDS[model.kind](nested(model), step)
+    planes = decode_symbols(data, slow_model, *shape[1:])
     return np.array(planes, np.int32).reshape(shape)
 
 
@@ -82,7 +83,7 @@ def test_constriction_uses_exactly_our_table(size: int, concentration: float) ->
     """Words crafted to fall just below and just onto every boundary between two symbols."""
     counts = random_counts(np.random.default_rng(size), size, concentration)
     tables = from_counts(np.zeros(1, np.int32), (counts,))
-    coder = SymbolCoder(independent(tables))
+    coder = plain(tables)
     scale = (2**64 - 1) >> 24
     for entry, boundary in enumerate(np.cumsum(counts.astype(np.int64))[:-1].tolist()):
         for quantile, expected in ((boundary - 1, entry), (boundary, entry + 1)):
@@ -92,7 +93,7 @@ def test_constriction_uses_exactly_our_table(size: int, concentration: float) ->
                 words = b"".join(word.to_bytes(4, "little") for word in data)
                 assert RangeDecoder(words).decode(counts.tolist()) == expected
                 fast = constriction.stream.queue.RangeDecoder(np.array(data, np.uint32))
-                assert fast.decode(coder._model(0)) == expected
+                assert fast.decode(coder._ready.model(0)) == expected
 
 
 @settings(max_examples=60)
@@ -120,10 +121,10 @@ def test_both_decoders_agree(
     tables = from_counts(minimum, counts)
     shape = (channels, height, width)
     symbols = rng.integers(-spread, spread + 1, shape).astype(np.int32)
-    coder = SymbolCoder(independent(tables))
-    data = coder.encode(symbols)
-    np.testing.assert_array_equal(coder.decode(data, shape), symbols)
-    np.testing.assert_array_equal(slow(data, tables, shape), symbols)
+    coder = plain(tables)
+    data = coder.encode(symbols, 0)
+    np.testing.assert_array_equal(coder.decode(data, shape, 0), symbols)
+    np.testing.assert_array_equal(slow(data, plain(tables), shape), symbols)
 
 
 @settings(max_examples=60)
@@ -135,24 +136,47 @@ def test_both_decoders_agree(
     width=st.integers(1, 6),
     spread=st.sampled_from([1, 4, 32767]),
 )
-def test_both_decoders_agree_with_contexts(
+def test_both_decoders_agree_with_classes(
     seed: int, groups: list[int], classes: int, height: int, width: int, spread: int
 ) -> None:
     rng = np.random.default_rng(seed)
     minimum = rng.integers(-4, 1, 5).astype(np.int32)
     tables = from_counts(minimum, [random_counts(rng, size, 1.0) for size in (2, 3, 5, 9, 9)])
     shape = (sum(groups), height, width)
-    contexts = Contexts(
-        tables,
+    # a model has no tables that nothing chooses
+    thresholds = np.sort(rng.integers(0, 30, (2, len(groups), classes - 1)), axis=2)
+    choice = rng.integers(0, 5, (2, shape[0], classes)).astype(np.int32)
+    used = np.unique(choice)
+    kept = [tables.of(int(table)) for table in used]
+    coder = TablesModel(
+        from_counts(minimum[used], kept),
         tuple(groups),
-        np.sort(rng.integers(0, 30, (len(groups), classes - 1)), axis=1).astype(np.int32),
-        rng.integers(0, 5, (shape[0], classes)).astype(np.int32),
+        thresholds.astype(np.int32),
+        np.searchsorted(used, choice).astype(np.int32),
     )
     symbols = rng.integers(-spread, spread + 1, shape).astype(np.int32)
-    coder = SymbolCoder(contexts)
-    data = coder.encode(symbols)
-    np.testing.assert_array_equal(coder.decode(data, shape), symbols)
-    np.testing.assert_array_equal(slow_with(data, contexts, shape), symbols)
+    data = coder.encode(symbols, 0)
+    np.testing.assert_array_equal(coder.decode(data, shape, 0), symbols)
+    np.testing.assert_array_equal(slow(data, coder, shape), symbols)
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    groups=st.lists(st.integers(1, 3), min_size=1, max_size=3).map(tuple),
+    hidden=st.integers(1, 9),
+    height=st.integers(1, 5),
+    width=st.integers(1, 5),
+    step=st.integers(0, 2),
+)
+def test_both_decoders_agree_with_context_networks(
+    seed: int, groups: tuple[int, ...], hidden: int, height: int, width: int, step: int
+) -> None:
+    coder = ContextModel.from_arrays(random_arrays(seed, groups, hidden))
+    symbols = random_symbols(seed, (sum(groups), height, width))
+    data = coder.encode(symbols, step)
+    np.testing.assert_array_equal(coder.decode(data, symbols.shape, step), symbols)
+    np.testing.assert_array_equal(slow(data, coder, symbols.shape, step), symbols)
 
 
 @pytest.mark.parametrize("symbol", [0, 1])
@@ -162,11 +186,11 @@ def test_both_decoders_agree_on_long_runs_that_cost_almost_nothing(symbol: int) 
     tables = from_counts(np.zeros(1, np.int32), (counts,))
     symbols = np.zeros((1, 100, 150), np.int32)
     symbols[0, 50, 60] = symbol
-    coder = SymbolCoder(independent(tables))
-    data = coder.encode(symbols)
+    coder = plain(tables)
+    data = coder.encode(symbols, 0)
     assert len(data) <= 8
-    np.testing.assert_array_equal(coder.decode(data, symbols.shape), symbols)
-    np.testing.assert_array_equal(slow(data, tables, symbols.shape), symbols)
+    np.testing.assert_array_equal(coder.decode(data, symbols.shape, 0), symbols)
+    np.testing.assert_array_equal(slow(data, coder, symbols.shape), symbols)
 
 
 def test_both_decoders_agree_on_the_last_quantile_of_every_table() -> None:
@@ -175,10 +199,10 @@ def test_both_decoders_agree_on_the_last_quantile_of_every_table() -> None:
     tables = from_counts(np.zeros(1, np.int32), (counts,))
     symbols = np.ones((1, 40, 40), np.int32)
     symbols[0, ::7, ::3] = 5  # escapes
-    coder = SymbolCoder(independent(tables))
-    data = coder.encode(symbols)
-    np.testing.assert_array_equal(coder.decode(data, symbols.shape), symbols)
-    np.testing.assert_array_equal(slow(data, tables, symbols.shape), symbols)
+    coder = plain(tables)
+    data = coder.encode(symbols, 0)
+    np.testing.assert_array_equal(coder.decode(data, symbols.shape, 0), symbols)
+    np.testing.assert_array_equal(slow(data, coder, symbols.shape), symbols)
 
 
 @settings(max_examples=150)
@@ -195,11 +219,11 @@ def test_both_decoders_agree_on_arbitrary_bytes(data: bytes, seed: int) -> None:
     )
     shape = (2, 1, 1 + seed % 5)
     try:
-        reference = slow(data, tables, shape)
+        reference = slow(data, plain(tables), shape)
     except DamagedError:
         reference = None
     try:
-        symbols = SymbolCoder(independent(tables)).decode(data, shape)
+        symbols = plain(tables).decode(data, shape, 0)
     except BitstreamError:
         assert reference is None
     else:
@@ -215,6 +239,7 @@ headers = st.builds(
     srgb=st.booleans(),
     num_filters=st.integers(1, 2**16 - 1),
     step=st.integers(0, 255),
+    entropy_model=st.sampled_from(["factorized", "tables", "context"]),
     tile_side=st.sampled_from([2**t for t in range(4, 21)]),
     model_name=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=24),
     model_fingerprint=st.binary(min_size=8, max_size=8),
@@ -236,6 +261,7 @@ def assert_same(file: File, contents: container.Contents) -> None:
     assert (file.height, file.width) == (header.image_height, header.image_width)
     assert (file.grey, file.srgb) == (header.grey, header.srgb)
     assert (file.num_filters, file.step) == (header.num_filters, header.step)
+    assert file.kind == header.entropy_model
     assert (file.tile_side, file.model_name) == (header.tile_side, header.model_name)
     assert file.fingerprint == header.model_fingerprint
     assert file.tiles == list(contents.tiles)
@@ -284,11 +310,11 @@ def test_both_readers_agree_on_damaged_files(
 
 def seal(damaged: bytearray) -> None:
     """Make the head's checksum fit, as a forger would, if there is a head."""
-    if len(damaged) < 28 or not 4 <= damaged[17] <= 20:
+    if len(damaged) < 29 or not 4 <= damaged[18] <= 20:
         return
     height, width = (int.from_bytes(damaged[at : at + 4], "little") for at in (8, 12))
-    side = 2 ** damaged[17]
-    end = 28 + damaged[27] + 8 * (-(-height // side) * -(-width // side))
+    side = 2 ** damaged[18]
+    end = 29 + damaged[28] + 8 * (-(-height // side) * -(-width // side))
     if end + 4 <= len(damaged):
         damaged[end : end + 4] = zlib.crc32(damaged[:end]).to_bytes(4, "little")
 
@@ -310,7 +336,7 @@ def test_both_readers_agree_on_every_byte_of_a_forged_head(path: Path) -> None:
     """Each byte of the head set to many values, with a checksum that fits."""
     data = path.read_bytes()
     accepted = 0
-    for position in range(28 + data[27] + 8):
+    for position in range(29 + data[28] + 8):
         for value in (0, 1, 2, 3, 4, 5, 10, 20, 21, 24, 25, 31, 126, 127, 128, 255):
             forged = bytearray(data)
             forged[position] = value
@@ -345,79 +371,131 @@ def chunk(tag: bytes, payload: bytes) -> bytes:
     ],
 )
 def test_both_readers_agree_on_forged_chunks(chunks: list[bytes], accepted: bool) -> None:
-    header = container.Header(5, 5, False, False, 2, 0, 16, "m", bytes(8))
+    header = container.Header(5, 5, False, False, 2, 0, "tables", 16, "m", bytes(8))
     head = Head(header, [4], [zlib.crc32(b"abcd")], len(chunks))
     assert assert_both_agree(bytes(head) + b"".join(chunks) + b"abcd") == accepted
 
 
-def examples() -> tuple[SlowContexts, list[tuple[str, bytes, list[list[list[int]]]]]]:
-    """From the document: contexts, and of each example name, bytes and symbols."""
+Example = tuple[str, bytes, list[list[list[int]]]]
+"""Name, bytes and symbols."""
+
+
+def section(name: str) -> str:
     text = DOCUMENT.read_text(encoding="utf-8").split("## Examples")[1].split("## Changes")[0]
-    introduction, *parts = text.replace("−", "-").split("### ")
-    tables: list[Table] = [
-        (int(first), [int(count) for count in counts.split(",")])
-        for first, counts in re.findall(r"^\| \d \| (-?\d+) \| ([\d, ]+) \|$", introduction, re.M)
-    ]
+    return text.replace("−", "-").partition(f"### {name}")[2].partition("### ")[0]
+
+
+def example(name: str) -> Example:
+    """Of the document."""
+    text = section(name)
+    data = bytes.fromhex("".join(re.findall(r"^    ([0-9a-f ]+)$", text, re.M)))
+    rows = re.findall(r"^\| \d \| ([-\d, ]+) \| ([-\d, ]+) \|$", text, re.M)
+    return name, data, [[[int(k) for k in row.split(",")] for row in channel] for channel in rows]
+
+
+def example_model() -> TablesModel:
+    """That of the document's first two examples, at steps 0 and 5 (the others are as these)."""
+    text = DOCUMENT.read_text(encoding="utf-8").split("## Examples")[1].replace("−", "-")
+    introduction = text.partition("### ")[0]
+    tables = re.findall(r"^\| \d \| (-?\d+) \| ([\d, ]+) \|$", introduction, re.M)
     rows = re.findall(r"^\| \d \| (\d) \| (\d+) \| (\d) \| (\d) \|$", introduction, re.M)
     assert [int(group) for group, *_ in rows] == [0, 1]  # each channel is a group
-    contexts = SlowContexts(
-        tables,
-        [1, 1],
-        [[int(threshold)] for _, threshold, *_ in rows],
-        [[int(quiet), int(active)] for _, _, quiet, active in rows],
-    )
-    found = []
-    for part in parts:
-        data = bytes.fromhex("".join(re.findall(r"^    ([0-9a-f ]+)$", part, re.M)))
-        rows = re.findall(r"^\| \d \| ([-\d, ]+) \| ([-\d, ]+) \|$", part, re.M)
-        planes = [[[int(k) for k in row.split(",")] for row in channel] for channel in rows]
-        found.append((part.partition("\n")[0], data, planes))
-    return contexts, found
-
-
-def test_both_decoders_agree_on_the_examples_of_the_document() -> None:
-    contexts, found = examples()
-    fast = Contexts(
+    thresholds = [[int(threshold)] for _, threshold, *_ in rows]
+    choice = [[int(quiet), int(active)] for _, _, quiet, active in rows]
+    return TablesModel(
         from_counts(
-            np.array([first for first, _ in contexts.tables], np.int32),
-            [np.array(counts, np.int32) for _, counts in contexts.tables],
+            np.array([int(first) for first, _ in tables], np.int32),
+            [np.array([int(n) for n in counts.split(",")], np.int32) for _, counts in tables],
         ),
-        tuple(contexts.groups),
-        np.array(contexts.thresholds, np.int32),
-        np.array(contexts.choice, np.int32),
+        (1, 1),
+        np.array([thresholds] * 6, np.int32),
+        np.array([choice] * 6, np.int32),
     )
-    model = Model(SlimCAEConfig((2,)), {}, {2: TablesModel((fast,) * 6)}, (1.0,) * 6)
-    assert [name for name, _, _ in found] == ["One tile", "Four tiles"]
-    for _, data, planes in found:
-        assert assert_both_agree(data)
-        assert decode_planes(decode_file(data), contexts) == planes
-        reader = container.Reader(data)
-        np.testing.assert_array_equal(decode_symbols_fast(reader, model), np.array(planes))
-        assert reader.header.model_fingerprint == bytes.fromhex("0011223344556677")
+
+
+def example_context() -> ContextModel:
+    """That of the document's example of a context network."""
+    arrays = {}
+    for name, dtype, shape, numbers in re.findall(
+        r"^\| `(\w+)` \| (int\d+) \(([\d, ]+)\) \| ([-\d, ]+) \|$", section("Context"), re.M
+    ):
+        values = np.array([int(number) for number in numbers.split(",")], dtype)
+        arrays[name] = values.reshape([int(side) for side in shape.split(",")])
+    model = entropy_model_of("context", arrays)
+    assert isinstance(model, ContextModel)
+    return model
+
+
+@pytest.mark.parametrize("name", ["One tile", "Four tiles", "Context"])
+def test_both_decoders_agree_on_the_examples_of_the_document(name: str) -> None:
+    entropy_model = example_context() if name == "Context" else example_model()
+    steps = tuple(1.0 + step for step in range(entropy_model.num_steps))
+    model = Model(SlimCAEConfig((2,)), {}, {2: by_kind(entropy_model)}, steps)
+    _, data, planes = example(name)
+    assert assert_both_agree(data)
+    file = decode_file(data)
+    assert decode_planes(file, KINDS[file.kind](nested(entropy_model), file.step)) == planes
+    reader = container.Reader(data)
+    np.testing.assert_array_equal(decode_symbols_fast(reader, model), np.array(planes))
+    assert reader.header.model_fingerprint == bytes.fromhex("0011223344556677")
+    side = reader.header.tile_side // 16
+    tiles = [
+        np.array(planes)[:, row : row + side, column : column + side]
+        for row in range(0, len(planes[0]), side)
+        for column in range(0, len(planes[0][0]), side)
+    ]
+    streams = [entropy_model.encode(tile, file.step) for tile in tiles]
+    assert streams == list(file.tiles)
 
 
 def test_what_the_document_says_of_its_examples() -> None:
-    _, ((_, one, _), (_, four, _)) = examples()
+    (_, one, planes), (_, four, tiles) = example("One tile"), example("Four tiles")
     assert container.write(container.read(one)) == one
     first, second = decode_file(one), decode_file(four)
     assert (first.height, first.width, first.step, first.tile_side) == (20, 33, 0, 1024)
     assert (second.height, second.width, second.step, second.tile_side) == (20, 30, 5, 16)
     assert (second.grey, second.srgb, second.chunks) == (True, True, {"note": b"hi"})
-    contexts, ((_, _, planes), (_, _, tiles)) = examples()
     text = DOCUMENT.read_text("utf-8")
-    assert [[activity(planes[:1], i, j) for j in range(3)] for i in range(2)] == [
+    symbols = {(0, i, j): planes[0][i][j] for i in range(2) for j in range(3)}
+    assert [[activity(symbols, range(1), i, j, 2, 3) for j in range(3)] for i in range(2)] == [
         [15, 8, 19],
         [6, 28, 32],
     ]
     assert "is 15, 8, 19 in row 0 and 6, 28, 32 in row 1" in text
     places = [(i, j) for i in range(2) for j in range(2)]
-    assert [activity([[[tiles[0][i][j]]]], 0, 0) for i, j in places] == [18, 0, 18, 36]
+    assert [activity({(0, 0, 0): tiles[0][i][j]}, range(1), 0, 0, 1, 1) for i, j in places] == [
+        18,
+        0,
+        18,
+        36,
+    ]
     assert "is 18, 0, 18 and 36" in text.replace("in the tiles ", "")
-    assert contexts.thresholds[1] == [28]
+    assert example_model().thresholds[0, 1] == [28]
     streams = [stream.hex().upper() for stream in second.tiles]
-    assert (
-        re.findall(r"`([0-9A-F]{8,})`", DOCUMENT.read_text("utf-8").split("### Four")[1]) == streams
+    assert re.findall(r"`([0-9A-F]{8,})`", section("Four tiles")) == streams
+
+
+def test_what_the_document_says_of_its_context_network() -> None:
+    _, data, planes = example("Context")
+    file, arrays = decode_file(data), nested(example_context())
+    assert (file.height, file.width, file.step, file.kind) == (30, 48, 1, "context")
+    symbols: dict[tuple[int, int, int], int] = {}
+    coded: list[Coded] = []
+    for part in KINDS["context"](arrays, 1).parts(symbols, 2, 3):
+        for each in part:
+            c, i, j = each.place
+            symbols[each.place] = planes[c][i][j]
+        coded += part
+    rows = re.findall(
+        r"^\| (\d), (\d), (\d) \| (\d) \| (-?\d+) \| ([+-]) \| (-?\d+) \| (-?\d+) \|$",
+        section("Context"),
+        re.M,
     )
+    assert len(rows) == len(coded) == 12
+    for (*place, table, centre, sign, value, symbol), each in zip(rows, coded, strict=True):
+        assert tuple(map(int, place)) == each.place
+        assert (int(table), int(centre), int(f"{sign}1")) == (each.table, each.centre, each.sign)
+        assert int(symbol) == symbols[each.place] == each.centre + each.sign * int(value)
 
 
 @pytest.mark.parametrize("variant", ["switchable", "slim", "slim+"])
@@ -440,7 +518,9 @@ def test_models_of_every_variant_are_what_the_document_says(
     rng = np.random.default_rng(0)
     for step, width in enumerate(codec.widths):
         assert slow_model.fingerprint(width) == codec.model.fingerprint(width)
-        assert slow_model.contexts(width, step) == by_hand(contexts_of(codec.model, width)[step])
+        assert slow_model.entropy_model(width, step).arrays == nested(
+            codec.model.entropy_model(width)
+        )
         symbols = rng.integers(-3, 4, (width, 2, 3)).astype(np.int16)
         pixels = np.array(slow_model.pixels(symbols.tolist(), step, 17, 33, grey=False))
         fast_pixels = codec.synthesise(symbols, (17, 33), width, step)
