@@ -181,9 +181,11 @@ def test_a_busy_server_says_so_with_a_hint(
         gate.wait(HANG)
         return compress(self, *args, **choice)
 
-    monkeypatch.setattr(Codec, "compress", gated)
     limits = replace(LIMITS, workers=1, waiting=0)
     with TestClient(create_app([tiny_path], limits=limits), base_url="http://localhost") as inside:
+        # the server warms up first, and is busy meanwhile
+        wait_until(lambda: inside.post("/compress", content=png()).status_code == 200)
+        monkeypatch.setattr(Codec, "compress", gated)
         with ThreadPoolExecutor(1) as pool:
             try:
                 first = pool.submit(inside.post, "/compress", content=png())
