@@ -37,6 +37,9 @@ fuzz: $(READY)
 	@mkdir -p .fuzz
 	$(BIN)/python tests/fuzz/fuzz_container.py .fuzz tests/fuzz/corpus -max_total_time=60 \
 		-max_len=2048 -timeout=10 -rss_limit_mb=2048 -artifact_prefix=.fuzz/
+	@mkdir -p .fuzz/models
+	$(BIN)/python tests/fuzz/fuzz_models.py .fuzz/models -max_total_time=60 \
+		-max_len=32768 -timeout=10 -rss_limit_mb=2048 -artifact_prefix=.fuzz/models/
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.13, say")'

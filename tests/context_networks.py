@@ -18,6 +18,8 @@ def random_arrays(seed: int, groups: tuple[int, ...] = (1, 2, 3), hidden: int = 
     def some(low: int, high: int, *shape: int, dtype: Any = np.int8) -> NDArray[Any]:
         return rng.integers(low, high + 1, shape).astype(dtype)
 
+    # of many channels smaller ones, so that sums stay below 2**24
+    largest = 128 if channels <= 60 else max(1, 2**22 // (127 * 18 * channels))
     masses = [rng.dirichlet(np.ones(rng.integers(1, 12))) * 0.99 for _ in range(tables)]
     coded = from_probabilities(rng.integers(-6, 2, tables).astype(np.int32), masses)
     sizes = np.sort(some(0, 127, steps, 9), axis=1)
@@ -26,7 +28,7 @@ def random_arrays(seed: int, groups: tuple[int, ...] = (1, 2, 3), hidden: int = 
         "groups": np.array(groups, np.int32),
         "features": sizes,
         "start": some(-3000, 3000, steps, hidden, dtype=np.int32),
-        "kernel": some(-128, 127, 18 * channels, hidden),
+        "kernel": some(-largest, largest - 1, 18 * channels, hidden),
         "kernel_shift": some(0, 2 if channels < 10 else 0, count, hidden),
         "bias": some(-9000, 9000, count, 2, hidden, dtype=np.int32),
         "places": some(5, 9, hidden),

@@ -11,6 +11,7 @@ import logging
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 CORPUS = Path(__file__).parent / "corpus"
 
 

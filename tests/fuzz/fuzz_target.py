@@ -4,15 +4,21 @@ Without atheris: `fuzz_container.py` feeds it, `test_fuzz_corpus.py` replays wha
 """
 
 import zlib
+from functools import cache
 from io import BytesIO
 
 import numpy as np
 
+from context_networks import random_arrays
 from slimcae import container
-from slimcae.coding.activity import Contexts
-from slimcae.coding.coder import SymbolCoder, longest_stream
-from slimcae.coding.tables import from_counts
+from slimcae.coding.activity import TablesModel
+from slimcae.coding.coder import longest_stream
+from slimcae.coding.context import ContextModel
+from slimcae.coding.entropy import EntropyModel
+from slimcae.coding.factorized import FactorizedModel
+from slimcae.coding.tables import SymbolTables, from_counts
 from slimcae.container import Contents, Header, Reader
+from slimcae.container.header import ENTROPY_MODELS
 from slimcae.errors import BitstreamError
 
 MAX_SYMBOLS = 4096
@@ -26,16 +32,30 @@ COUNTS = [
 ]
 
 
-def contexts(num_filters: int) -> Contexts:
-    """Of this many channels, in two groups if there are two: four tables, again and again."""
-    minimum = np.array([-1, -2, -3, -1], np.int32)
-    tables = from_counts(minimum, [np.array(counts, np.int32) for counts in COUNTS])
+def entropy_model(kind: str, num_filters: int) -> EntropyModel:
+    """Of this many channels and one step, or of three; in two groups if there are two channels."""
     groups = (1, num_filters - 1) if num_filters > 1 else (1,)
     channels = np.arange(num_filters)
+    if kind == "context":
+        return ContextModel.from_arrays(random_arrays(0, groups, 4))
+    if kind == "factorized":
+        return FactorizedModel(tables(channels % len(COUNTS)), num_filters)
     choice = np.stack([channels, channels + 1], axis=1) % len(COUNTS)
-    return Contexts(
-        tables, groups, np.full((len(groups), 1), 20, np.int32), choice.astype(np.int32)
+    used = np.unique(choice)
+    return TablesModel(
+        tables(used),
+        groups,
+        np.full((1, len(groups), 1), 20, np.int32),
+        np.searchsorted(used, choice).astype(np.int32)[None],
     )
+
+
+_model = cache(entropy_model)
+
+
+def tables(which: np.ndarray) -> SymbolTables:
+    minimum = np.array([-1, -2, -3, -1], np.int32)
+    return from_counts(minimum[which], [np.array(COUNTS[k], np.int32) for k in which])
 
 
 def check(data: bytes) -> bool:
@@ -47,7 +67,8 @@ def check(data: bytes) -> bool:
     """
     as_it_is = check_file(data)
     check_file(resealed(data))
-    check_stream(data, (3, 2, 3))
+    for kind in ENTROPY_MODELS:
+        check_stream(data, (3, 2, 3), kind)
     return as_it_is
 
 
@@ -102,27 +123,26 @@ def check_streams(contents: Contents) -> None:
     places = [(top, left) for top in range(0, rows, side) for left in range(0, columns, side)]
     for (top, left), stream in zip(places, contents.tiles, strict=True):
         shape = (header.num_filters, min(side, rows - top), min(side, columns - left))
-        check_stream(stream, shape)
+        check_stream(stream, shape, header.entropy_model)
 
 
-def check_stream(stream: bytes, shape: tuple[int, int, int]) -> None:
+def check_stream(stream: bytes, shape: tuple[int, int, int], kind: str) -> None:
     """Decode bytes; symbols that come out are such, and come back from what encodes them.
 
     The stream itself need not be what `encode` makes of them: the last word has some freedom, and
     an escape may stand before a value that the table has.
     """
-    model = contexts(shape[0])
-    coder = SymbolCoder(model)
+    model = _model(kind, shape[0])
     try:
-        symbols = coder.decode(stream, shape)
+        symbols = model.decode(stream, shape, 0)
     except BitstreamError:
         return
     assert symbols.shape == shape
     assert symbols.dtype == np.int16
     assert symbols.min() > -32768
-    encoded = coder.encode(symbols)
-    assert (coder.decode(encoded, shape) == symbols).all()
-    bits = model.ideal_bits(symbols)
+    encoded = model.encode(symbols, 0)
+    assert (model.decode(encoded, shape, 0) == symbols).all()
+    bits = model.ideal_bits(symbols, 0)
     assert bits < 8 * len(encoded)
     assert len(encoded) <= longest_stream(bits, symbols.size)
 
@@ -130,12 +150,12 @@ def check_stream(stream: bytes, shape: tuple[int, int, int]) -> None:
 def resealed(data: bytes) -> bytes:
     """With right checksums, as far as there are places for them: else no fuzzer gets past them."""
     sealed = bytearray(data)
-    if len(data) < 28:
+    if len(data) < 29:
         return data
-    exponent, num_chunks, name_length = data[17], data[18], data[27]
+    exponent, num_chunks, name_length = data[18], data[19], data[28]
     height, width = number(data[8:12]), number(data[12:16])
-    sealed[:5] = b"\x89S\r\n\x03"
-    index = 28 + name_length
+    sealed[:5] = b"\x89S\r\n\x04"
+    index = 29 + name_length
     num_tiles = -(-height // 2**exponent) * -(-width // 2**exponent)
     at = end = index + 8 * num_tiles
     if len(data) < end + 4:
@@ -169,7 +189,12 @@ def seeds() -> dict[str, bytes]:
     rng = np.random.default_rng(0)
 
     def file(
-        height: int, width: int, num_filters: int = 3, side: int = 16, **extras: bytes
+        height: int,
+        width: int,
+        num_filters: int = 3,
+        side: int = 16,
+        kind: str = "tables",
+        **extras: bytes,
     ) -> bytes:
         header = Header(
             height,
@@ -178,24 +203,26 @@ def seeds() -> dict[str, bytes]:
             True,
             num_filters,
             1,
+            kind,
             side,
             "fuzz",
             b"\x01\x02\x03\x04\x05\x06\x07\x08",
         )
-        coder = SymbolCoder(contexts(num_filters))
+        model = entropy_model(kind, num_filters)
         tiles = []
         for top in range(0, height, side):
             for left in range(0, width, side):
                 rows, columns = min(side, height - top), min(side, width - left)
                 shape = (num_filters, -(-rows // 16), -(-columns // 16))
-                tiles.append(coder.encode(np.rint(rng.laplace(0, 3, shape)).astype(np.int16)))
+                symbols = np.rint(rng.laplace(0, 3, shape)).astype(np.int16)
+                tiles.append(model.encode(symbols, 0))
         return container.write(Contents(header, tiles, **extras))
 
     def with_chunk(data: bytes, tag: bytes, payload: bytes) -> bytes:
         """A file of one tile and no chunks, with this one."""
-        end = 28 + data[27] + 8 + 4
+        end = 29 + data[28] + 8 + 4
         changed = bytearray(data[:end])
-        changed[18] = 1
+        changed[19] = 1
         frame = tag + len(payload).to_bytes(4, "little") + bytes(4)
         return resealed(bytes(changed) + frame + payload + data[end:])
 
@@ -204,6 +231,9 @@ def seeds() -> dict[str, bytes]:
     return {
         "read-one-tile": one,
         "read-six-tiles": file(20, 33),
+        "read-factorized": file(20, 33, side=64, kind="factorized"),
+        "read-context": file(40, 50, side=64, kind="context"),
+        "read-context-tiles": file(33, 20, 5, kind="context"),
         "read-alpha": file(1, 1, alpha=b"\x89PNG\r\n\x1a\n"),
         "read-metadata": file(5, 40, 1, icc_profile=b"profile", exif=b"II*\0", xmp=b"<x/>"),
         "read-many-filters": file(16, 16, 17),
@@ -214,9 +244,10 @@ def seeds() -> dict[str, bytes]:
         "refused-mandatory-chunk": with_chunk(one, b"Note", b"of 2040"),
         "refused-truncated": one[:-3],
         "refused-followed": one + one,
-        "refused-version": one[:4] + b"\x02" + one[5:],
+        "refused-version": one[:4] + b"\x03" + one[5:],
+        "refused-entropy-model": resealed(one[:17] + b"\x03" + one[18:]),
         "refused-wild-size": resealed(one[:8] + b"\xff" * 8 + one[16:]),
-        "refused-wild-length": resealed(one[:32] + b"\xff" * 4 + one[36:]),
+        "refused-wild-length": resealed(one[:33] + b"\xff" * 4 + one[37:]),
         "refused-magic": one[:4],
         "refused-nothing": b"",
     }

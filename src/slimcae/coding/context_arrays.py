@@ -27,6 +27,7 @@ HALF = FRACTIONS // 2
 RATIO_BITS = 10
 MEAN_BITS = RATIO_BITS + 4 - FRACTION_BITS
 """A mean times `reciprocal` has so many binary places beyond a fraction: 2**10 · 16 / 8."""
+MOST_CHANNELS = 65535
 MOST_HIDDEN = 1024
 MOST_SIZES = 1024
 MOST_SCALES = 256
@@ -140,8 +141,8 @@ class ContextArrays:
         for name, (number, most) in limits.items():
             if not 1 <= number <= most:
                 raise ValueError(f"a context network of {number} {name}: there may be 1 to {most}")
-        if min(self.groups, default=0) < 1 or max(self.groups) > 65535:
-            raise ValueError("a context network needs groups of 1 to 65535 channels each")
+        if min(self.groups, default=0) < 1 or sum(self.groups) > MOST_CHANNELS:
+            raise ValueError(f"a context network needs groups of 1 to {MOST_CHANNELS} channels")
         count, channels = len(self.groups), sum(self.groups)
         expected = {
             "features": (steps, sizes),
