@@ -229,6 +229,16 @@ def test_steps_that_the_model_lacks(tally: Tally) -> None:
         tally.end_of(forged(parts_of("odd"), step=step))
 
 
+def test_kinds_of_entropy_models_that_the_model_lacks(tally: Tally) -> None:
+    """Of the others, a stream that another kind made may decode to some picture."""
+    for name, lacks in (("odd", "factorized"), ("tiles-narrow", "context")):
+        contents = parts_of(name)
+        message = f"kind {lacks}: the model has .* at width {contents.header.num_filters}$"
+        tally.refused(forged(contents, entropy_model=lacks), message)
+    for name in ("odd", "tiles", "tiles-context", "extremes"):
+        tally.end_of(forged(parts_of(name), entropy_model="tables"))
+
+
 def png_chunk(tag: bytes, payload: bytes) -> bytes:
     return (
         struct.pack(">I", len(payload))
@@ -305,7 +315,9 @@ def test_every_flipped_byte_of_the_alpha_channel_with_a_right_checksum(tally: Ta
         tally.end_of(container.write(replace(contents, alpha=damaged)))
 
 
-@pytest.mark.parametrize("name", ["everything", "tiles", "extremes"])
+@pytest.mark.parametrize(
+    "name", ["everything", "tiles", "tiles-fast", "extremes", "extremes-tables"]
+)
 def test_streams_that_are_cut_or_longer(name: str, tally: Tally) -> None:
     """Any number of bytes left, with right checksums.
 
@@ -376,6 +388,7 @@ def coded(codec: Codec, symbols: np.ndarray, step: int, **changes: object) -> by
         image_width=16 * columns,
         num_filters=width,
         step=step,
+        entropy_model=codec.model.kind(width),
         model_fingerprint=codec.model.fingerprint(width),
     )
     stream = codec.model.entropy_model(width).encode(symbols, step)
