@@ -26,7 +26,7 @@ class NotingCodec:
             {
                 name: value
                 for name, value in vars(target).items()
-                if value is not None and value is not False
+                if value is not None and value is not False and value != "normal"
             }
             | {name: value for name, value in handling.items() if value is not False}
         )

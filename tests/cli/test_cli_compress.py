@@ -255,7 +255,10 @@ def test_a_limit_on_pixels(photo: Path, model: Path, capsys: pytest.CaptureFixtu
 
 def some_profile(path: Path) -> Path:
     """For 56x40 pixels, which are 64x48 to the decoder: 4.536 ms at width 12, 2.268 at 8."""
-    decode = {12: cost.Times(3.0, 500.0), 8: cost.Times(1.5, 250.0)}
+    decode = {
+        12: {"factorized": cost.Times(3.0, 500.0)},
+        8: {"factorized": cost.Times(1.5, 250.0)},
+    }
     profile = cost.Profile(
         model="tiny@1",
         device="cpu",

@@ -20,12 +20,14 @@ PROFILE = Profile(
     threads=1,
     machine="a processor",
     date="2025-01-02T03:04:05+00:00",
-    encode={12: Times(10, 50), 8: Times(5, 25)},
-    decode={12: Times(100, 250), 8: Times(50, 0)},
+    encode={12: {"context": Times(10, 50)}, 8: {"context": Times(5, 25)}},
+    decode={12: {"context": Times(100, 250)}, 8: {"context": Times(50, 0)}},
 )
 ROWS = [
     Complexity(
         width=width,
+        effort="normal",
+        entropy_model="context",
         pixels=768 * 512,
         parameters=ARCHITECTURE.parameters(width),
         encoder_macs=ARCHITECTURE.encoder_macs(width),
@@ -178,7 +180,7 @@ def test_real_times(
     assert call(["profile", "--model", model, "--repeats", "1", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     for row in facts["widths"]:
-        assert read_profile(cache).decode_ms(row["width"], 768 * 512) > 0
+        assert read_profile(cache).decode_ms(row["width"], row["entropy_model"], 768 * 512) > 0
         for way in ("encode", "decode"):
             assert 0 < row[f"{way}_coder_ms"] + row[f"{way}_network_ms"] < row[f"{way}_ms"]
             assert min(row[f"{way}_coder_ms"], row[f"{way}_network_ms"]) > 0

@@ -75,7 +75,7 @@ def test_the_parts_add_up_to_the_file(
     assert found.stream_bytes == sum(map(len, file.tiles))
     assert found.alpha_bytes == sizes.pop("ALPH", 0)
     assert found.metadata_bytes == sum(sizes.values())
-    head = 28 + len("tiny") + 8 * len(file.tiles) + 4
+    head = 29 + len("tiny") + 8 * len(file.tiles) + 4
     parts = head + found.stream_bytes + found.alpha_bytes + found.metadata_bytes
     assert parts == len(found.data)
 

@@ -2,7 +2,8 @@
 
     python tests/fuzz/fuzz_models.py FOLDER -max_total_time=60 -max_len=32768
 
-FOLDER keeps the inputs; a whole model file is put there to start from. Options are libFuzzer's.
+FOLDER keeps the inputs; a whole model file is put there to start from. Inputs that are no
+safetensors file are edits of its integers. Options are libFuzzer's.
 """
 
 import sys
@@ -17,14 +18,19 @@ def fuzz() -> None:
     import atheris  # type: ignore[import-untyped, unused-ignore]
 
     with atheris.instrument_imports(include=["slimcae", "model_target"]):
-        from model_target import check_model, seed_model
+        from model_target import check_edits, check_model, seed_model
 
-    Path(sys.argv[1], "seed").write_bytes(seed_model())
+    seed = seed_model()
+    Path(sys.argv[1], "seed").write_bytes(seed)
+    Path(sys.argv[1], "edits").write_bytes(bytes(range(12)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model")
 
         def one_input(data: bytes) -> None:
-            check_model(data, path)
+            if data[8:9] == b"{":
+                check_model(data, path)
+            else:
+                check_edits(data, seed, path)
 
         atheris.Setup(sys.argv, one_input)
         atheris.Fuzz()

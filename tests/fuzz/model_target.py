@@ -5,6 +5,8 @@ are not compared, since a forger would make them right.
 """
 
 import contextlib
+import json
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import mock
@@ -49,6 +51,32 @@ def check_model(data: bytes, path: Path) -> bool:
             if each.num_channels <= MAX_CHANNELS:
                 check_exactness(each)
     return True
+
+
+def check_edits(edits: bytes, data: bytes, path: Path) -> bool:
+    """`check_model` of a model file whose integers are edited.
+
+    edits: two bytes for a place among all integers, one for the value there, and so on.
+    """
+    forged = bytearray(data)
+    places = [place for begin, end in integer_places(data) for place in range(begin, end)]
+    for at in range(0, len(edits) - 2, 3):
+        where = int.from_bytes(edits[at : at + 2], "little") % len(places)
+        forged[places[where]] = edits[at + 2]
+    return check_model(bytes(forged), path)
+
+
+@cache
+def integer_places(data: bytes) -> list[tuple[int, int]]:
+    """First byte and end of each array of integers in a model file."""
+    length = int.from_bytes(data[:8], "little")
+    entries = json.loads(data[8 : 8 + length])
+    places = [
+        entry["data_offsets"]
+        for name, entry in entries.items()
+        if name != "__metadata__" and entry["dtype"] in ("I8", "I32")
+    ]
+    return [(8 + length + begin, 8 + length + end) for begin, end in places]
 
 
 def check_exactness(model: EntropyModel) -> None:

@@ -7,7 +7,7 @@ import fuzz_target
 import numpy as np
 import pytest
 from fuzz_target import check, resealed, seeds
-from model_target import check_exactness, check_model, seed_model
+from model_target import check_edits, check_exactness, check_model, seed_model
 
 from slimcae import container
 from slimcae.coding.entropy import EntropyModel
@@ -77,7 +77,11 @@ def test_the_target_decodes_the_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_model_file_is_read_and_codes_exactly(tmp_path: Path) -> None:
-    assert check_model(seed_model(), tmp_path / "m")
+    data = seed_model()
+    assert check_model(data, tmp_path / "m")
+    assert check_edits(b"", data, tmp_path / "m")
+    outcomes = {check_edits(bytes([place, 0, 100]), data, tmp_path / "m") for place in range(20)}
+    assert outcomes == {True, False}
 
 
 @pytest.mark.parametrize("kind", ["factorized", "tables", "context"])

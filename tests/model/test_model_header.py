@@ -91,7 +91,7 @@ def test_a_file_that_safetensors_wrote(place: Path, tiny_network: SlimCAE) -> No
         config={"widths": [12, 8, 4], "gdn": "switchable"},
         lmbda=None,
         quality=None,
-        entropy_models=dict.fromkeys(("12", "8", "4"), ["tables"]),
+        entropy_models={key: ["tables"] for key in ("12", "8", "4")},
         fingerprints=dict.fromkeys(("12", "8", "4"), "00" * 8),
     )
     safetensors.torch.save_file(tensors, place, metadata={"slimcae": json.dumps(facts)})

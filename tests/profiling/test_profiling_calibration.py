@@ -55,7 +55,7 @@ def test_the_median_run_of_each_width_and_way_counts(
     """A codec that takes known times, by a clock of its own."""
     clock, runs = [0.0], [0]
 
-    def compress(picture: Any, width: int) -> tuple[int, int]:
+    def compress(picture: Any, width: int, effort: str) -> tuple[int, int]:
         height, columns, _ = picture.pixels.shape
         take(5 + width * height * columns / 1e6)
         return width, height * columns
@@ -74,7 +74,7 @@ def test_the_median_run_of_each_width_and_way_counts(
     monkeypatch.setattr(codec, "decompress", decompress)
     profile = measure(codec, 3)
     for width in (12, 8, 4):
-        encode, decode = profile.encode[width], profile.decode[width]
+        encode, decode = profile.encode[width]["factorized"], profile.decode[width]["factorized"]
         assert (encode.fixed, encode.per_megapixel) == pytest.approx((5, width), rel=1e-6)
         assert (decode.fixed, decode.per_megapixel) == pytest.approx((2 * width, 10), rel=1e-6)
 
@@ -90,8 +90,8 @@ def test_a_real_codec_is_measured(codec: Codec) -> None:
     assert "cores" in profile.machine
     assert profile.date[:2] == "20"
     for width in (12, 8, 4):
-        assert 0 < profile.decode_ms(width, 128 * 160) < elapsed
-        assert 0 < profile.encode[width].of(128 * 160) < elapsed
+        assert 0 < profile.decode_ms(width, "factorized", 128 * 160) < elapsed
+        assert 0 < profile.encode[width]["factorized"].of(128 * 160) < elapsed
 
 
 def test_at_least_one_run_is_needed(codec: Codec) -> None:

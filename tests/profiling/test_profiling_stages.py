@@ -7,7 +7,7 @@ import pytest
 
 from conftest import smooth_pixels
 from slimcae.codec import Codec
-from slimcae.coding.entropy_models import TablesModel
+from slimcae.coding.entropy import EntropyModel
 from slimcae.model.model import Model
 from slimcae.profiling import Stages, stage_seconds
 
@@ -37,7 +37,7 @@ def drive(monkeypatch: pytest.MonkeyPatch, codec: Codec) -> None:
     for name in ("residuals", "pixels"):
         slow(type(codec.transforms), name, name)
     for name in ("encode", "decode"):
-        slow(TablesModel, name, name)
+        slow(EntropyModel, name, name)
     slow(codec.__class__, "_check_model", "check")  # once, when decompressing
 
 
@@ -51,13 +51,13 @@ def test_parts_are_clocked_within_the_calls(codec: Codec, monkeypatch: pytest.Mo
 
 def test_every_tile_counts(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, ...]] = []
-    original = TablesModel.encode
+    original = EntropyModel.encode
 
-    def listening(model: TablesModel, symbols: np.ndarray, step: int) -> bytes:
+    def listening(model: EntropyModel, symbols: np.ndarray, step: int) -> bytes:
         seen.append(symbols.shape)
         return original(model, symbols, step)
 
-    monkeypatch.setattr(TablesModel, "encode", listening)
+    monkeypatch.setattr(EntropyModel, "encode", listening)
     encode, decode = stage_seconds(codec, smooth_pixels(70, 90, 1), 12)
     assert seen == [(12, 4, 4), (12, 4, 2), (12, 1, 4), (12, 1, 2)]
     for stages in (encode, decode):

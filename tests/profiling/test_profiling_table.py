@@ -29,6 +29,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def row(width: int, **changes: Any) -> Complexity:
     settings: dict[str, Any] = {
         "width": width,
+        "effort": "normal",
+        "entropy_model": "context",
         "pixels": 100_000,
         "parameters": 1000 * width,
         "encoder_macs": 10.0 * width,
@@ -44,7 +46,8 @@ def row(width: int, **changes: Any) -> Complexity:
 def test_the_median_round_counts(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {12: [9.0, 1.0, 2.0, 30.0], 8: [9.0, 6.0, 5.0, 4.0]}  # the first is a warm-up
 
-    def stage_seconds(_codec: Any, pixels: Any, width: int) -> Any:
+    def stage_seconds(_codec: Any, pixels: Any, width: int, effort: str) -> Any:
+        assert effort == "normal"
         assert pixels.shape == (32, 48, 3)
         seconds = given[width].pop(0)
         return Stages(seconds, seconds / 2, 0.25), Stages(2 * seconds, 0.5, seconds / 4)
@@ -54,6 +57,7 @@ def test_the_median_round_counts(model: Path, monkeypatch: pytest.MonkeyPatch) -
     codec = load(model)
     wide, narrow = complexity(codec, model, 3, (32, 48))
     assert (wide.width, narrow.width) == (12, 8)
+    assert wide.entropy_model == "factorized"
     assert wide.encode == Stages(2.0, 1.0, 0.25)
     assert narrow.decode == Stages(10.0, 0.5, 1.25)
     assert wide.parameters == ARCHITECTURE.parameters(12)

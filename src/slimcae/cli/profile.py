@@ -110,10 +110,10 @@ def format_table(facts: dict[str, Any]) -> str:
 
 
 _HEAD = (
-    "      entropy               kMAC     peak, MB            encode, ms               decode, ms"
+    "                   kMAC     peak, MB            encode, ms               decode, ms"
     "       MP/s",
-    "width model      parameters per px  enc dec comp.   all network coder rest   all network coder"
-    " rest  enc  dec",
+    "width   parameters per px  enc dec comp.   all network coder rest   all network coder rest"
+    "  enc  dec",
 )
 
 
@@ -128,8 +128,9 @@ def _line(row: dict[str, Any]) -> str:
         )
         for way in ("encode", "decode")
     )
+    effort = "" if row["effort"] == "normal" else row["effort"]
     return (
-        f"{row['width']:5} {row['entropy_model']:10}{row['parameters']:11,}"
+        f"{row['width']:3} {effort:4}{row['parameters']:10,}"
         f"{row['decoder_macs_per_pixel'] / 1000:7.2f}"
         f" {memory}{row['decode_estimate_bytes'] / 1e6:6.0f}{times}"
         f"{row['encode_megapixels_per_second']:5.1f}{row['decode_megapixels_per_second']:5.1f}"

@@ -35,7 +35,7 @@ def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -
         axes.tick_params(axis="y", length=0)
         axes.set_yticks(
             range(len(rows)),
-            _labels(rows) if number == 0 else [""] * len(rows),
+            [_label(row) if number == 0 else "" for row in rows],
         )
         axes.set_ylim(len(rows) - 0.5, -0.5)
     panels[0].set_ylabel("width", color=INK)
@@ -43,12 +43,9 @@ def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -
     save(figure, path)
 
 
-def _labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Widths; with the entropy model where a width has several."""
-    widths = [row["width"] for row in rows]
-    if len(set(widths)) == len(widths):
-        return [str(width) for width in widths]
-    return [f"{row['width']} {row['entropy_model']}" for row in rows]
+def _label(row: Mapping[str, Any]) -> str:
+    """As in "48", or "48 fast"."""
+    return str(row["width"]) if row["effort"] == "normal" else f"{row['width']} {row['effort']}"
 
 
 def _draw_times(axes: "Axes", rows: Sequence[Mapping[str, Any]], way: str) -> None:

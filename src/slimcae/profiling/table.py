@@ -24,7 +24,7 @@ class Complexity:
 
     Attributes:
         width: Filters per layer.
-        entropy_model: Kind of the entropy model.
+        effort, entropy_model: Effort of the encoder, and the kind that it chooses.
         pixels: Of the picture.
         parameters: Numbers of both transforms that the width uses.
         encoder_macs, decoder_macs: Multiply-accumulates per pixel.
@@ -34,6 +34,7 @@ class Complexity:
     """
 
     width: int
+    effort: str
     entropy_model: str
     pixels: int
     parameters: int
@@ -48,6 +49,7 @@ class Complexity:
         """For JSON: bytes, milliseconds, megapixels per second."""
         return {
             "width": self.width,
+            "effort": self.effort,
             "entropy_model": self.entropy_model,
             "parameters": self.parameters,
             "encoder_macs_per_pixel": self.encoder_macs,
@@ -99,6 +101,7 @@ def complexity(
     return [
         Complexity(
             width=width,
+            effort=effort,
             entropy_model=codec.model.kind(width, effort),
             pixels=size[0] * size[1],
             parameters=architecture.parameters(width),
