@@ -20,7 +20,7 @@ class FakeModel(nn.Module):
 
     widths = (4, 2)
 
-    def forward(self, x: Tensor, width: int) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, width: int, step: float) -> dict[str, Tensor]:
         if width == 4:  # off by 0.1 everywhere; 2 images · 2 latents at 1/4: 8 bits
             return {"x_hat": x + 0.1, "likelihoods": torch.full((2, 2, 1, 1), 0.25)}
         # off by 0.5 in one of three colours; 2 images · 1 latent at 1/2: 2 bits

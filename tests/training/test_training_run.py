@@ -61,8 +61,9 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> Non
         (replace(SETTINGS, cache_gb=0.0, num_workers=1), START),
         (replace(SETTINGS, sandwich=True, precision="bfloat16"),
          Start((9, 7, 5, 3), "slim+", (100.1, 80.2, 60.3, 40.4))),
+        (replace(SETTINGS, entropy_model="context", quantization="mixed", at_one=0.3), START),
     ],
-    ids=["cached", "workers", "warm sandwich bf16 slim+"],
+    ids=["cached", "workers", "warm sandwich bf16 slim+", "context"],
 )  # fmt: skip
 def test_resuming_is_exact(
     tmp_path: Path,
@@ -270,9 +271,9 @@ def test_the_decoder_s_stage_begins_with_a_trained_model(
     assert before.tensors.keys() == after.tensors.keys()
     for name, old in before.tensors.items():
         assert np.array_equal(old, after.tensors[name]) == (not name.startswith("g_s.")), name
-    for width, entropy_model in before.entropy_models.items():  # the same bits
-        arrays = after.entropy_models[width].to_arrays()
-        for name, array in entropy_model.to_arrays().items():
+    for width in before.widths:  # the same bits
+        arrays = after.entropy_model(width).to_arrays()
+        for name, array in before.entropy_model(width).to_arrays().items():
             assert np.array_equal(array, arrays[name])
 
 

@@ -277,7 +277,8 @@ def test_a_resumed_run_takes_the_learning_rate_it_is_given(picture_folder: Path)
 def test_a_run_keeps_its_optimizer_and_stage(picture_folder: Path, other: TrainSettings) -> None:
     for first, second in ((SETTINGS, other), (other, SETTINGS)):
         state = make(picture_folder, first).state_dict()
-        said = f"optimizer {second.optimizer}, stage {second.stage}: this run was begun with"
+        said = f"optimizer {second.optimizer}, stage {second.stage}, entropy model factorized: "
+        said += "this run was begun with"
         with pytest.raises(ConfigError, match=f"{said} {first.optimizer} and {first.stage}"):
             make(picture_folder, second).load_state_dict(state)
 

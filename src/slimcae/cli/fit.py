@@ -2,8 +2,12 @@
 
 import argparse
 import logging
+import os
+import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from slimcae.cli.options import (
     add_device_option,
@@ -14,10 +18,17 @@ from slimcae.cli.options import (
 from slimcae.cli.streams import cannot_write, check_output
 from slimcae.cli.talk import add_talk_options, say
 
+if TYPE_CHECKING:
+    from slimcae.training.fitting import Fit
+
+Item = TypeVar("Item")
+
 _EPILOG = """\
-Files get about a tenth smaller, since channels are active in the same places, which the fit
-counts; and `slimcae compress -q` works: the model file then holds how much rate and quality each
-width and quantisation step has on average. Files made with the model as it was need that model.
+Context networks, where the model has some (slimcae train --stage entropy), become integers, and
+tables are counted for them: files get 10 to 30 % smaller than with the densities of training alone.
+Tables for classes of activity are counted as well, as the fast choice. And `slimcae compress -q`
+works: the model file then holds how much rate and quality each width and quantisation step has on
+average. Files made with the model as it was need that model.
 
 examples:
   slimcae fit --model runs/first --train_glob photos/ --inputPath valid/ -o fitted.safetensors
@@ -29,7 +40,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.usage = "slimcae fit --train_glob IMAGES --inputPath IMAGES -o FILE [options]"
-    parser.description = "Fit a model's coding tables to images, and measure its quality scale."
+    parser.description = "Fit a model's entropy models to images, and measure its quality scale."
     parser.epilog = _EPILOG
     add_model_option(parser)
     add_images_option(parser, "--train_glob", "training")
@@ -50,17 +61,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fit."""
+    # pictures are worked on side by side: products in several threads, too, would mostly wait for
+    # each other on a busy machine; numpy reads this when it is imported, from here on
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
     from slimcae.images import find_images
 
     train, valid = find_images(args.train_glob), find_images(args.inputPath)
-
-    from tqdm import tqdm
 
     from slimcae.model.file import halved, read_model, write_model
     from slimcae.model.registry import find_model
     from slimcae.training.fitting import fit
     from slimcae.transforms import open_transforms
 
+    started = time.monotonic()
     origin = find_model(args.model)
     check_output(str(origin), args.output, overwrite=args.overwrite)
     model = read_model(origin)
@@ -72,25 +86,44 @@ def run(args: argparse.Namespace) -> int:
     if args.half:
         model = halved(model)
     transforms = open_transforms(model, device=args.device, precision="float32")
-    found = fit(
-        model, transforms, train, valid, lambda paths, text: tqdm(paths, text, disable=None)
-    )
+    found = fit(model, transforms, train, valid, _bar)
     note = {
         "training_images": len(train),
         "validation_images": len(valid),
-        "contexts": list(found.counted),
+        "rounding": {str(width): round(loss, 5) for width, loss in found.rounding.items()},
     }
     info = replace(info, quality=found.quality, training={**info.training, "fit": note})
     try:
-        fitted = replace(model, entropy_models=found.entropy_models, info=info)
+        fitted = replace(model, entropy_models=found.entropy_models, info=info, training_tensors={})
         write_model(Path(args.output), fitted, half=args.half)
     except OSError as error:
         raise cannot_write(args.output, error) from error
-    print("width    bpp at Δ = 1    PSNR at Δ = 1    bits saved by counts, over all Δ")
-    for width in model.widths:
-        bpp, psnr = found.quality[width][0]
-        least, most = (100 * edge(found.gain[width]) for edge in (min, max))
-        print(f"{width:5}    {bpp:12.4f}    {psnr:10.2f} dB    {least:.2f} to {most:.2f} %")
-    widths = ", ".join(map(str, found.counted)) or "none"
-    say(f"{args.output} written; widths with contexts from counts: {widths}")
+    print("\n".join(_table(found)))
+    say(f"{args.output} written after {time.monotonic() - started:.0f} s")
     return 0
+
+
+def _bar(items: Iterable[Item], text: str, total: int) -> Iterable[Item]:
+    from tqdm import tqdm
+
+    bar: Iterable[Item] = tqdm(items, text, total=total, disable=None)
+    return bar
+
+
+def _table(found: "Fit") -> list[str]:
+    """Lines for people: what each width reaches, with which kind, and what that saves."""
+    lines = ["width  kind         bpp at Δ = 1  PSNR at Δ = 1  bits saved, over all Δ"]
+    for width, models in found.entropy_models.items():
+        kind = next(iter(models))
+        bpp, psnr = found.quality[width][0]
+        saved = []
+        for other, rates in found.rates[width].items():
+            if other != kind:
+                pairs = zip(found.rates[width][kind], rates, strict=True)
+                gains = [100 * (1 - mine / theirs) for mine, theirs in pairs]
+                saved.append(f"{min(gains):.1f} to {max(gains):.1f} % against {other}")
+        line = f"{width:5}  {kind:11}  {bpp:12.4f}  {psnr:10.2f} dB  {', '.join(saved)}"
+        if width in found.rounding:
+            line += f"; rounding to integers cost {100 * found.rounding[width]:+.2f} %"
+        lines.append(line)
+    return lines

@@ -23,13 +23,15 @@ def add_option(options: Options, *names: str, also: Sequence[str] = (), **settin
     action.option_strings = list(names)  # what argparse shows; it looks options up elsewhere
 
 
-def add_images_option(options: Options, name: str, meaning: str, also: Sequence[str] = ()) -> None:
-    """Images that a command cannot do without."""
+def add_images_option(
+    options: Options, name: str, meaning: str, also: Sequence[str] = (), *, required: bool = True
+) -> None:
+    """Images of a folder or pattern."""
     add_option(
         options,
         name,
         also=also,
-        required=True,
+        required=required,
         metavar="IMAGES",
         help=f"{meaning} images: a folder (searched recursively) or a 'pattern'",
     )

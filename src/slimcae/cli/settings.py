@@ -19,19 +19,30 @@ if TYPE_CHECKING:
 
 
 def add_settings(
-    options: Options, settings: "type[DataclassInstance]", names: tuple[str, ...]
+    options: Options,
+    settings: "type[DataclassInstance]",
+    names: tuple[str, ...],
+    other: "type[DataclassInstance] | None" = None,
+    when: str = "",
 ) -> None:
-    """Declare a flag for each of the named fields."""
+    """Declare a flag for each of the named fields.
+
+    other: settings whose fields of these names have the same flags, though perhaps with another
+        default. when: in words, when they apply.
+    """
     hints, texts = get_type_hints(settings), field_docs(settings)
     found = {field.name: field for field in fields(settings)}
+    others = {} if other is None else {field.name: field for field in fields(other)}
     for name in names:
-        add_option(
-            options,
-            f"--{name}",
-            default=argparse.SUPPRESS,
-            help=_help(found[name], texts[name]),
-            **_parsing(hints[name]),
-        )
+        text, parsing = _help(found[name], texts[name]), _parsing(hints[name])
+        if other is not None and name in others:
+            if "choices" in parsing:
+                more = get_args(get_type_hints(other)[name])
+                parsing["choices"] += tuple(each for each in more if each not in parsing["choices"])
+                text += f"; {_help(others[name], field_docs(other)[name])}"
+            elif others[name].default != found[name].default:
+                text += f" ({when}: {others[name].default})"
+        add_option(options, f"--{name}", default=argparse.SUPPRESS, help=text, **parsing)
 
 
 def given_settings(args: argparse.Namespace, settings: "type[DataclassInstance]") -> dict[str, Any]:

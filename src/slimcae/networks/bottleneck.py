@@ -41,6 +41,8 @@ class EntropyBottleneck(nn.Module):
         self.num_channels = num_channels
         self.straight_through = False
         """Train the synthesis on rounded latents, whose gradient passes as if unrounded."""
+        self.detached = False
+        """Likelihoods train the density alone: where another network makes the rate."""
         sizes = (1, *FILTERS, 1)
         scale = INIT_SCALE ** (1 / (len(FILTERS) + 1))
         self.matrices = nn.ParameterList()
@@ -66,35 +68,35 @@ class EntropyBottleneck(nn.Module):
                 x = x + torch.tanh(self.factors[k].to(x.dtype)) * torch.tanh(x)
         return x
 
-    def likelihood(self, y: Tensor) -> Tensor:
-        """Mass of the unit interval around each value of y (N, C, H, W), at least 1e-9."""
+    def likelihood(self, y: Tensor, step: Tensor | float = 1.0) -> Tensor:
+        """Mass of the interval of length `step` around each value of y (N, C, H, W), from 1e-9."""
         with torch.autocast(y.device.type, enabled=False):
             values = y.float().transpose(0, 1).reshape(self.num_channels, 1, -1)
-            mass = self._interval_mass(values)
+            mass = self._interval_mass(values, step)
             mass = lower_bound(mass, LIKELIHOOD_BOUND)
             n, c, h, w = y.shape
             return mass.reshape(c, n, h, w).transpose(0, 1)
 
-    def quantize(self, y: Tensor) -> Tensor:
-        """Round y (N, C, H, W) to the medians plus whole numbers."""
+    def quantize(self, y: Tensor, step: Tensor | float = 1.0) -> Tensor:
+        """Round y (N, C, H, W) to the medians plus whole multiples of `step`."""
         medians = self.medians[None, :, None, None]
-        return torch.round(y - medians) + medians
+        return torch.round((y - medians) / step) * step + medians
 
-    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """y_hat and likelihoods, (N, C, H, W) each.
+    def forward(self, y: Tensor, step: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+        """y_hat and likelihoods at a quantisation step, (N, C, H, W) each.
 
         In evaluation mode y_hat is rounded around the medians. In training mode the likelihoods
-        are those of y plus uniform noise on [−½, ½), the differentiable stand-in for rounding,
-        and y_hat is that too, or with `straight_through` the rounded y (Minnen and Singh 2020,
-        section 3.3).
+        are those of y plus uniform noise on step · [−½, ½), the differentiable stand-in for
+        rounding, and y_hat is that too, or with `straight_through` the rounded y (Minnen and Singh
+        2020, section 3.3).
         """
         y = y.float()
         if not self.training:
-            y_hat = self.quantize(y)
-            return y_hat, self.likelihood(y_hat)
-        noisy = y + torch.rand_like(y) - 0.5
-        y_hat = y + (self.quantize(y) - y).detach() if self.straight_through else noisy
-        return y_hat, self.likelihood(noisy)
+            y_hat = self.quantize(y, step)
+            return y_hat, self.likelihood(y_hat, step)
+        noisy = y + (torch.rand_like(y) - 0.5) * step
+        y_hat = y + (self.quantize(y, step) - y).detach() if self.straight_through else noisy
+        return y_hat, self.likelihood(noisy.detach() if self.detached else noisy, step)
 
     @torch.no_grad()
     def quantile(self, logit: float) -> Tensor:
@@ -141,7 +143,7 @@ class EntropyBottleneck(nn.Module):
         sizes = (last - first + 1).tolist()
         return first.cpu().numpy(), [row[:size] for row, size in zip(mass, sizes, strict=True)]
 
-    def _interval_mass(self, values: Tensor, length: float = 1.0) -> Tensor:
+    def _interval_mass(self, values: Tensor, length: Tensor | float = 1.0) -> Tensor:
         lower = self.logits_cumulative(values - length / 2)
         upper = self.logits_cumulative(values + length / 2)
         # sigmoid saturates at one: mirrored into the lower tail, the difference keeps its digits

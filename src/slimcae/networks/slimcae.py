@@ -117,8 +117,8 @@ class SlimCAE(nn.Module):
         assert isinstance(bottleneck, EntropyBottleneck)
         return bottleneck
 
-    def forward(self, x: Tensor, width: int) -> SlimCAEOutput:
-        """Run images (N, 3, H, W) in [0, 1] through the codec at one width.
+    def forward(self, x: Tensor, width: int, step: Tensor | float = 1.0) -> SlimCAEOutput:
+        """Run images (N, 3, H, W) in [0, 1] through the codec at one width and step Δ.
 
         Training mode adds uniform noise to the latents, evaluation mode rounds them.
 
@@ -133,7 +133,7 @@ class SlimCAE(nn.Module):
             )
         bottleneck = self.entropy_bottleneck(width)
         y = self.g_a(x, width)
-        y_hat, likelihoods = bottleneck(y)
+        y_hat, likelihoods = bottleneck(y, step)
         x_hat = self.g_s(y_hat)
         return {"x_hat": x_hat, "y": y, "y_hat": y_hat, "likelihoods": likelihoods}
 

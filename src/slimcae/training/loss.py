@@ -1,13 +1,14 @@
 """The rate–distortion loss of a slimmable autoencoder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from slimcae.networks.context import ContextNetwork, neighbourhoods
 from slimcae.networks.layers import leading
-from slimcae.networks.slimcae import SlimCAE
+from slimcae.networks.slimcae import SlimCAE, SlimCAEOutput
 
 
 def bits_per_pixel(likelihoods: Tensor, num_pixels: int) -> Tensor:
@@ -17,6 +18,10 @@ def bits_per_pixel(likelihoods: Tensor, num_pixels: int) -> Tensor:
 
 class RateDistortionLoss(nn.Module):
     """Σ over widths of λ_w · MSE_w + bpp_w (Yang et al. 2021, eq. 5).
+
+    With context networks the rate is theirs, and the densities train beside them on latents that
+    they do not change. At another step than Δ = 1 the distortion counts λ / Δ²: this is the slope
+    at which Δ is the right step, as 1 is at λ.
 
     MSE is taken on images in [0, 1], as in the authors' code: λ = 2048 here is
     2048 / 255² = 0.0315 on the scale of 8-bit values. Rates count bits per pixel of the batch,
@@ -28,9 +33,15 @@ class RateDistortionLoss(nn.Module):
 
     _lmbda: Tensor
 
-    def __init__(self, model: SlimCAE, lmbda: Sequence[float]) -> None:
+    def __init__(
+        self,
+        model: SlimCAE,
+        lmbda: Sequence[float],
+        contexts: Mapping[int, ContextNetwork] | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
+        self.contexts = nn.ModuleDict({str(w): net for w, net in (contexts or {}).items()})
         self.register_buffer("_lmbda", torch.zeros(len(lmbda)), persistent=False)
         self.lmbda = tuple(lmbda)
 
@@ -44,10 +55,12 @@ class RateDistortionLoss(nn.Module):
         self._exact_lmbda = values
         self._lmbda.copy_(torch.tensor(values))
 
-    def forward(self, x: Tensor, widths: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, widths: Sequence[int], step: Tensor | float = 1.0
+    ) -> tuple[Tensor, Tensor]:
         """Loss (scalar), and bpp and MSE of each width in turn (len(widths), 2), detached.
 
-        x: (N, 3, H, W) in [0, 1]. widths: widest first.
+        x: (N, 3, H, W) in [0, 1]. widths: widest first. step: Δ.
         """
         n, _, height, width = x.shape
         total = x.new_zeros(())
@@ -62,9 +75,30 @@ class RateDistortionLoss(nn.Module):
         for filters in widths:
             channels = max(filters, 3)  # or colours
             kernels = {name: leading(kernels[name], channels, channels) for name in kernels}
-            out = functional_call(self.model, kernels, (x, filters))
+            out = functional_call(self.model, kernels, (x, filters, step))
             bpp = bits_per_pixel(out["likelihoods"], n * height * width)
             mse = (out["x_hat"].float() - x).square().mean()
-            total = total + self._lmbda[self.model.widths.index(filters)] * mse + bpp
+            if self.contexts:
+                total = total + bpp  # of the density, whose latents are detached
+                bpp = self._context_bits(out, filters, step) / (n * height * width)
+            lmbda = self._lmbda[self.model.widths.index(filters)] / step**2
+            total = total + lmbda * mse + bpp
             measured.append(torch.stack([bpp.detach(), mse.detach()]))
         return total, torch.stack(measured)
+
+    def _context_bits(self, out: SlimCAEOutput, width: int, step: Tensor | float) -> Tensor:
+        """Bits by the context network of a width: the mean of both colourings of the board.
+
+        It sees what the synthesis sees; what it codes is noisy in training.
+        """
+        bottleneck = self.model.entropy_bottleneck(width)
+        medians = bottleneck.medians[:, None, None]
+        known = neighbourhoods(out["y_hat"] - medians)
+        coded = None
+        if bottleneck.training and bottleneck.straight_through:
+            y = out["y"].float()
+            noisy = y + (torch.rand_like(y) - 0.5) * step - medians
+            coded = noisy.permute(0, 2, 3, 1).flatten(0, 2)
+        steps = known.new_ones(len(known), 1) * step
+        bits: Tensor = self.contexts[str(width)](known, steps, coded)
+        return bits.sum() / 2

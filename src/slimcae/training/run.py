@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ from tqdm import tqdm
 
 from slimcae.errors import ConfigError, ContradictionError, ModelError
 from slimcae.model.config import ModelInfo, SlimCAEConfig, check_same_config
-from slimcae.model.file import read_model
+from slimcae.model.file import read_model, write_model
 from slimcae.model.header import MODEL_NAME
-from slimcae.networks.conversion import load_network, save_network
+from slimcae.networks.context import ContextNetwork
+from slimcae.networks.context_conversion import context_networks, context_tensors
+from slimcae.networks.conversion import load_network, to_model
 from slimcae.networks.slimcae import SlimCAE
+from slimcae.training.context_trainer import ContextLog, ContextTrainer
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import local_device, process_group
 from slimcae.training.interrupt import StopRequest
@@ -90,6 +93,11 @@ def train(
         if process.is_main:
             stack.enter_context(locked(folder))
         state = load_state(folder / STATE_NAME) if (folder / STATE_NAME).exists() else None
+        if state is not None and "entropy" in state:
+            raise ConfigError(
+                f"stage {settings.stage}: the run in {folder} was begun with stage entropy",
+                field="optimizer",
+            )
         with state_errors(folder / STATE_NAME) if state is not None else nullcontext():
             config, lmbda = resolve(folder, start, state)
         torch.manual_seed(settings.seed)
@@ -104,7 +112,11 @@ def train(
             )  # fmt: skip
         if state is None and start.warm_start and start.init_from is None:
             _warm_start(model, images, lmbda, settings)
-        trainer = Trainer(model, lmbda, settings, images, process)
+        contexts = None
+        if settings.entropy_model == "context":
+            origin = start.init_from if state is None else folder / MODEL_NAME
+            contexts = _contexts(model, origin, images, settings)
+        trainer = Trainer(model, lmbda, settings, images, process, contexts)
         if state is not None:
             with state_errors(folder / STATE_NAME):
                 trainer.load_state_dict(state["trainer"])
@@ -128,7 +140,11 @@ def train(
 
 
 def run_steps(
-    trainer: Trainer, last_step: int, run_log: RunLog, stop: StopRequest, save: Callable[[], None]
+    trainer: Trainer | ContextTrainer,
+    last_step: int,
+    run_log: RunLog,
+    stop: StopRequest,
+    save: Callable[[], None],
 ) -> None:
     """Train up to `last_step` with a progress bar; save now and then, at a stop, and at the end."""
     settings, process = trainer.settings, trainer.process
@@ -155,7 +171,7 @@ def run_steps(
             saved_at, saved_step = time.monotonic(), trainer.step
             return not process.any(bool(stop), trainer.device)
 
-        def on_log(line: StepLog) -> None:
+        def on_log(line: StepLog | ContextLog) -> None:
             run_log.step(line)
             bar.set_postfix(loss=f"{line.loss:.3f}", refresh=False)
 
@@ -174,18 +190,25 @@ def save_run(folder: Path, trainer: Trainer) -> None:
             "config": {"widths": list(config.widths), "gdn": config.gdn},
         },
     )
-    save_network(folder / MODEL_NAME, trainer.averaged, model_info(folder, trainer))
+    tensors = context_tensors(trainer.averaged_contexts)
+    model = to_model(trainer.averaged, model_info(folder, trainer))
+    write_model(folder / MODEL_NAME, replace(model, training_tensors=tensors))
 
 
 def model_info(folder: Path, trainer: Trainer) -> ModelInfo:
     """What a model file says of the training behind it; its name is the run folder's."""
-    name = re.sub(r"[^a-z0-9._-]+", "-", folder.resolve().name.lower()).strip("-")[:16]
     return ModelInfo(
-        name=name or "unnamed",
+        name=name_of(folder),
         version=str(trainer.step),
         lmbda=trainer.lmbda,
         training={"step": trainer.step, **trainer.settings.as_dict()},
     )
+
+
+def name_of(folder: Path) -> str:
+    """Return a run folder's name, as a model file can have it."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", folder.resolve().name.lower()).strip("-")[:16]
+    return name or "unnamed"
 
 
 def resolve(
@@ -228,6 +251,21 @@ def _initial_model(config: SlimCAEConfig, start: Start, device: torch.device) ->
     if start.init_from is not None:
         return load_network(start.init_from, device)
     return SlimCAE(config).to(device)
+
+
+@torch.no_grad()
+def _contexts(
+    model: SlimCAE, origin: Path | None, images: TrainingImages, settings: TrainSettings
+) -> dict[int, ContextNetwork]:
+    """The context networks to begin with: those in a model file, or new ones for the latents."""
+    known = context_networks(read_model(origin)) if origin is not None and origin.exists() else {}
+    x = images.sample(settings.patchsize, settings.batchsize, settings.seed).float() / 255
+    for width in model.widths:
+        if width not in known:
+            y = model.g_a(x, width).float().transpose(0, 1).flatten(1)
+            deviation = (y.var(dim=1, correction=0) + 0.01).sqrt().cpu()
+            known[width] = ContextNetwork.for_channels(len(y), deviation)
+    return {width: known[width] for width in model.widths}
 
 
 def _warm_start(

@@ -20,6 +20,7 @@ import torch
 
 from slimcae.errors import ModelError, TrainingError
 from slimcae.files import atomic_path
+from slimcae.training.context_trainer import ContextLog
 from slimcae.training.stats import StepLog
 
 log = logging.getLogger("slimcae")
@@ -109,16 +110,14 @@ class RunLog:
             self._file.write(json.dumps(values) + "\n")
             self._file.flush()
 
-    def step(self, line: StepLog) -> None:
+    def step(self, line: StepLog | ContextLog) -> None:
         """One log line of training, as JSON and as scalars per width."""
         self.write(**line.as_dict())
         if not self._board:
             return
-        self._board.add_scalar("loss", line.loss, line.step)
-        self._board.add_scalar("learning_rate", line.learning_rate, line.step)
-        for width, (bpp, mse) in line.widths.items():
-            self._board.add_scalar(f"bpp/{width}", bpp, line.step)
-            self._board.add_scalar(f"mse/{width}", mse, line.step)
+        scalars = {"loss": line.loss, "learning_rate": line.learning_rate, **line.scalars()}
+        for name, value in scalars.items():
+            self._board.add_scalar(name, value, line.step)
 
     def __enter__(self) -> Self:
         return self

@@ -40,6 +40,12 @@ class TrainSettings:
     """decoder: g_s alone, on latents rounded as files hold them; what makes the bits is frozen."""
     quantization: Literal["noise", "mixed"] = "noise"
     """mixed: the synthesis sees rounded latents, straight through; the rate keeps the noise."""
+    entropy_model: Literal["factorized", "context"] = "factorized"
+    """What the rate comes from; context: from networks that train along, see stage entropy."""
+    context_learning_rate: float = 4e-3
+    """Of context networks that train along."""
+    at_one: float = 0.5
+    """Part of what a context network sees at Δ = 1; the rest is at random quantisation steps."""
     sandwich: bool = False
     """Train widest, narrowest and one width between at each step instead of all."""
     seed: int = 0
@@ -60,18 +66,19 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if self.patchsize < 16 or self.patchsize % 16:
             raise SettingError("patchsize", self.patchsize, "a positive multiple of 16")
-        for name in ("batchsize", "last_step", "log_every"):
-            if getattr(self, name) < 1:
-                raise SettingError(name, getattr(self, name), "at least 1")
-        for name in ("learning_rate", "entropy_learning_rate", "clip_norm", "save_minutes"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise SettingError(name, value, "a positive number")
-        for name in ("warmup_steps", "num_workers", "seed"):
-            if getattr(self, name) < 0:
-                raise SettingError(name, getattr(self, name), "zero or more")
+        _check_at_least(1, self, "batchsize", "last_step", "log_every")
+        _check_positive(
+            self,
+            "learning_rate",
+            "entropy_learning_rate",
+            "context_learning_rate",
+            "clip_norm",
+            "save_minutes",
+        )
+        _check_at_least(0, self, "warmup_steps", "num_workers", "seed")
         if not 0 <= self.ema_decay < 1:
             raise SettingError("ema_decay", self.ema_decay, "a number from 0 to below 1")
+        _check_part(self, "at_one")
         if self.cache_gb is not None and not self.cache_gb >= 0:
             raise SettingError("cache_gb", self.cache_gb, "zero or more")
 
@@ -80,10 +87,57 @@ class TrainSettings:
         warmup = min(1.0, (step + 1) / (self.warmup_steps + 1))
         done = min(1.0, step / self.last_step)
         if self.decay == "cosine":
-            return warmup * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+            return warmup * _cosine(done)
         if self.decay == "step":
             return warmup * (0.1 if done >= 0.8 else 1.0)
         return warmup
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, for the log and the model's card."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class EntropySettings:
+    """How the context networks of a model are trained whose transforms stay as they are.
+
+    Raises:
+        SettingError: values that cannot work.
+    """
+
+    stage: Literal["entropy"] = "entropy"
+    """entropy: the context networks alone, which predict latents from those coded before."""
+    last_step: int = 12_000
+    """Training ends after this many steps of each width."""
+    places: int = 1024
+    """Places of latents per step, from all over the training images."""
+    learning_rate: float = 8e-3
+    """Of the context networks, after warm-up."""
+    warmup_steps: int = 100
+    """Steps over which the learning rate rises linearly from zero."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient of all parameters of a width together."""
+    at_one: float = 0.5
+    """Part of the places at Δ = 1; the rest is at random quantisation steps."""
+    seed: int = 0
+    """Of places, steps and initial weights."""
+    cache_gb: float = 4.0
+    """Latents that are kept in the run folder, in GiB; images beyond it are left out."""
+    log_every: int = 500
+    """Steps between two lines of the log."""
+    save_minutes: float = 5.0
+    """Minutes between two checkpoints."""
+
+    def __post_init__(self) -> None:
+        _check_at_least(1, self, "last_step", "places", "log_every")
+        _check_positive(self, "learning_rate", "clip_norm", "save_minutes", "cache_gb")
+        _check_at_least(0, self, "warmup_steps", "seed")
+        _check_part(self, "at_one")
+
+    def rate_factor(self, step: int) -> float:
+        """Factor on the learning rate at a step of a width (counted from 0)."""
+        warmup = min(1.0, (step + 1) / (self.warmup_steps + 1))
+        return warmup * _cosine(min(1.0, step / self.last_step))
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, for the log and the model's card."""
@@ -112,6 +166,30 @@ class ScheduleSettings:
             raise SettingError("schedule_steps", self.schedule_steps, "at least 1")
         if self.max_tries < 1:
             raise SettingError("max_tries", self.max_tries, "at least 1")
+
+
+def _cosine(done: float) -> float:
+    """Half a cosine from 1 down to 1 %."""
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _check_at_least(least: int, settings: object, *names: str) -> None:
+    for name in names:
+        if getattr(settings, name) < least:
+            allowed = f"at least {least}" if least else "zero or more"
+            raise SettingError(name, getattr(settings, name), allowed)
+
+
+def _check_positive(settings: object, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if not (math.isfinite(value) and value > 0):
+            raise SettingError(name, value, "a positive number")
+
+
+def _check_part(settings: object, name: str) -> None:
+    if not 0 <= getattr(settings, name) <= 1:
+        raise SettingError(name, getattr(settings, name), "a number from 0 to 1")
 
 
 def words(values: Sequence[float]) -> str:

@@ -34,6 +34,11 @@ class StepLog:
             "mse": {str(w): round(mse, 8) for w, (_, mse) in self.widths.items()},
         }
 
+    def scalars(self) -> dict[str, float]:
+        """For curves."""
+        bpp = {f"bpp/{width}": bpp for width, (bpp, _) in self.widths.items()}
+        return bpp | {f"mse/{width}": mse for width, (_, mse) in self.widths.items()}
+
 
 class Stats:
     """Sums kept on the device: reading them back once a line costs one synchronization."""

@@ -5,7 +5,7 @@ import importlib.util
 import logging
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from slimcae.errors import ConfigError, TrainingError
+from slimcae.model.config import DEFAULT_STEPS
+from slimcae.networks.context import ContextNetwork
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import Process
@@ -36,6 +38,8 @@ class Trainer:
 
     Holds the raw weights (`model`), their moving average (`averaged`), the optimizers
     and the step number. All randomness of a step follows from the seed and the step's number.
+
+    contexts: the network of each width with which the rate is estimated; none: the densities.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Trainer:
         settings: TrainSettings,
         images: TrainingImages,
         process: Process | None = None,
+        contexts: Mapping[int, ContextNetwork] | None = None,
     ) -> None:
         self.model: SlimCAE = model.to(  # type: ignore[call-overload]
             images.device, memory_format=torch.channels_last
@@ -57,7 +62,8 @@ class Trainer:
         self._compile_was_explained = False
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
         """The model with the moving average of the weights."""
-        self._loss = RateDistortionLoss(model, lmbda).to(self.device)
+        self._loss = RateDistortionLoss(model, lmbda, contexts).to(self.device)
+        self._average = copy.deepcopy(self._loss.contexts).eval().requires_grad_(False)
         self._bfloat16 = resolve_precision(settings.precision, self.device) == "bfloat16"
         entropy = list(model.entropy_bottlenecks.parameters())
         chosen = {id(p) for p in entropy}
@@ -66,6 +72,7 @@ class Trainer:
             self.model.requires_grad_(False)
             self.model.g_s.requires_grad_(True)
             transforms = list(model.g_s.parameters())
+            self._loss.contexts.requires_grad_(False)
         self._soap: Soap | None = None
         if settings.optimizer == "soap":
             kernels = [p for p in transforms if p.ndim == 4]
@@ -74,18 +81,26 @@ class Trainer:
             # a GPU does these products in no time, also exactly
             half = self._bfloat16 and self.device.type == "cpu"
             self._soap = Soap([group], settings.learning_rate, half=half)
-        self._adam = torch.optim.Adam(
-            [
-                {"params": transforms, "peak": settings.learning_rate},
-                {"params": entropy, "peak": settings.entropy_learning_rate},
-            ],
-            fused=True,
-        )
+        groups = [
+            {"params": transforms, "peak": settings.learning_rate},
+            {"params": entropy, "peak": settings.entropy_learning_rate},
+        ]
+        if self._loss.contexts:
+            networks = list(self._loss.contexts.parameters())
+            groups.append({"params": networks, "peak": settings.context_learning_rate})
+        self._adam = torch.optim.Adam(groups, fused=True)
+
+    @property
+    def averaged_contexts(self) -> dict[int, ContextNetwork]:
+        """The context networks with the moving average of the weights; empty without."""
+        networks = {int(width): network for width, network in self._average.items()}
+        return {w: net for w, net in networks.items() if isinstance(net, ContextNetwork)}
 
     @property
     def _kind(self) -> list[str]:
         """What a state must have in common with this run."""
-        return [self.settings.optimizer, self.settings.stage]
+        kind: list[str] = [self.settings.optimizer, self.settings.stage]
+        return [*kind, "context"] if self._loss.contexts else kind
 
     @property
     def _groups(self) -> list[dict[str, Any]]:
@@ -131,11 +146,13 @@ class Trainer:
             self.model.g_a.eval()
             self.model.entropy_bottlenecks.eval()
         mixed = self.settings.quantization == "mixed"
+        contexts = len(self._loss.contexts) > 0
         for width in self.model.widths:
             self.model.entropy_bottleneck(width).straight_through = mixed
+            self.model.entropy_bottleneck(width).detached = contexts
         stats = Stats(self.model.widths, self.device)
         while self.step < last_step:
-            if mixed and self.step % MEDIANS_EVERY == 0:
+            if (mixed or contexts) and self.step % MEDIANS_EVERY == 0:
                 for width in self.model.widths:
                     self.model.entropy_bottleneck(width).update_medians()
             self._train_step(forward, next(batches), stats)
@@ -164,11 +181,12 @@ class Trainer:
         factor = settings.rate_factor(self.step)
         for group in self._groups:
             group["lr"] = group["peak"] * factor
+        step = self._quantisation_step()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
-            loss, measured = forward(x, widths)
-        self.model.zero_grad(set_to_none=True)
+            loss, measured = forward(x, widths, step) if step is not None else forward(x, widths)
+        self._loss.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self._loss.parameters(), settings.clip_norm)
         self._adam.step()
         if self._soap is not None:
             self._soap.step()
@@ -184,8 +202,17 @@ class Trainer:
         """
         n = self.step
         weight = 1 - min(self.settings.ema_decay, (1 + n) / (10 + n)) if n else 1.0
-        average, current = self.averaged.parameters(), self.model.parameters()
-        torch._foreach_lerp_(list(average), list(current), weight)
+        average: list[Tensor] = [*self.averaged.parameters(), *self._average.parameters()]
+        current: list[Tensor] = [*self.model.parameters(), *self._loss.contexts.parameters()]
+        torch._foreach_lerp_(average, current, weight)
+
+    def _quantisation_step(self) -> Tensor | None:
+        """Δ of this step, of which context networks shall know all; None: 1, as for densities."""
+        if not self._loss.contexts or self.settings.stage == "decoder":
+            return None
+        rng = random.Random(f"{self.settings.seed} {self.step} Δ")
+        delta = 1.0 if rng.random() < self.settings.at_one else rng.choice(DEFAULT_STEPS)
+        return torch.tensor(delta, device=self.device)  # as a number it would compile anew
 
     def _step_widths(self) -> tuple[int, ...]:
         widths = self.model.widths
@@ -241,23 +268,28 @@ class Trainer:
             "kind": self._kind,
             "step": self.step,
             "lmbda": list(self.lmbda),
+            "contexts": self._loss.contexts.state_dict(),
+            "contexts_average": self._average.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the state of a run; learning rates stay those of the present settings.
 
         Raises:
-            ConfigError: another optimizer or stage than the run's.
+            ConfigError: another optimizer, stage or entropy model than the run's.
         """
         kind = state.get("kind", ["adam", "all"])
         if kind != self._kind:
             raise ConfigError(
-                f"optimizer {self.settings.optimizer}, stage {self.settings.stage}: this run was "
-                f"begun with {' and '.join(kind)}",
+                f"optimizer {self.settings.optimizer}, stage {self.settings.stage}, entropy model "
+                f"{self.settings.entropy_model}: this run was begun with {' and '.join(kind)}",
                 field="optimizer",
             )
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["average"])
+        if self._loss.contexts:
+            self._loss.contexts.load_state_dict(state["contexts"])
+            self._average.load_state_dict(state["contexts_average"])
         peaks = [group["peak"] for group in self._groups]
         self._adam.load_state_dict(state["optimizer"])
         if self._soap is not None:

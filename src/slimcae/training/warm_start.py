@@ -8,8 +8,6 @@ most. The synthesis transform is the transpose.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -19,6 +17,7 @@ from slimcae.networks.bottleneck import INIT_SCALE, EntropyBottleneck
 from slimcae.networks.bounds import to_stored
 from slimcae.networks.gdn import SlimmableGDN
 from slimcae.networks.slimcae import SlimCAE
+from slimcae.training.workers import one_thread
 
 GAMMA_DIAGONAL = 1e-4
 GAMMA_ELSEWHERE = 1e-6
@@ -83,7 +82,7 @@ def fit_entropy_models(model: SlimCAE, x: Tensor, seed: int) -> None:
         with torch.no_grad():
             y = model.g_a(x, width).float().transpose(0, 1).flatten(1)  # (C, values)
         # thousands of tiny operations: on a busy machine threads would mostly wait for each other
-        with _one_thread():
+        with one_thread():
             _fit(model.entropy_bottleneck(width), y, generator)
 
 
@@ -107,16 +106,6 @@ def _fit(bottleneck: EntropyBottleneck, y: Tensor, generator: torch.Generator) -
         torch.autograd.backward(-torch.log2(likelihoods).mean())
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def principal_components(x: Tensor, size: int, count: int) -> Tensor:

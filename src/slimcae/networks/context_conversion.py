@@ -1,0 +1,199 @@
+"""Context networks in model files: as they train, and as integers that code.
+
+Integers are weights in bytes, with the binary places they need.
+`slimcae.coding.context_arrays` says what each array means. What was a number x in training becomes
+round(2^places · x); places are as many as bytes, and the bound on sums, leave room for.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from slimcae.coding.context import CROSS, EVEN
+from slimcae.coding.context_arrays import (
+    ACTIVATION,
+    EXACT,
+    FRACTIONS,
+    LARGEST_MEAN,
+    MEAN_BITS,
+    OFFSET_PLACES,
+    RATIO_BITS,
+)
+from slimcae.errors import ModelError
+from slimcae.model.model import Model
+from slimcae.networks.context import UNIT, ContextNetwork
+
+SIZES = 256
+"""Symbols from here on share one feature."""
+SCALES_PER_E = 4
+"""Indices of scales between a scale and e times as much."""
+SMALLEST_LOG_SCALE = -3.0
+SCALES = 30
+"""From e**-3 to e**4.25: scales beyond are the first and the last."""
+MOST_PLACES = 16
+BYTE = 127
+TINY = 1e-9
+"""Instead of zero, where a logarithm is taken."""
+
+Doubles = NDArray[np.float64]
+Bytes = NDArray[np.int8]
+
+
+def context_networks(model: Model) -> dict[int, ContextNetwork]:
+    """Return the networks that a model's training tensors hold, by width, in evaluation mode.
+
+    Raises:
+        ModelError: tensors that are no context network's of that width.
+    """
+    found = {}
+    for width in model.widths:
+        prefix = _prefix(width)
+        arrays = {
+            name.removeprefix(prefix): array
+            for name, array in model.training_tensors.items()
+            if name.startswith(prefix)
+        }
+        if not arrays:
+            continue
+        try:
+            network = ContextNetwork.from_arrays(arrays)
+        except (KeyError, ValueError, IndexError, RuntimeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ModelError(
+                f"the training tensors of width {width} are no context network: {reason}"
+            ) from error
+        channels = model.architecture.latent_channels(width)
+        if sum(network.groups) != channels:
+            raise ModelError(
+                f"the context network of width {width} is one of {sum(network.groups)} channels, "
+                f"not {channels}"
+            )
+        found[width] = network.eval()
+    return found
+
+
+def context_tensors(networks: Mapping[int, ContextNetwork]) -> dict[str, NDArray[np.float32]]:
+    """Return networks as training tensors of a model; inverse of `context_networks`."""
+    return {
+        _prefix(width) + name: array
+        for width, network in networks.items()
+        for name, array in network.to_arrays().items()
+    }
+
+
+@torch.no_grad()
+def to_integers(network: ContextNetwork, steps: Sequence[float]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of `ContextArrays` for these steps Δ, but for `choice` and tables."""
+    delta = np.array(steps)
+    log_steps = torch.log(torch.tensor(steps, device=network.start.device))[:, None]
+    initial = log_steps * network.start[0] + log_steps.square() * network.start[1]
+    sizes = np.rint(UNIT * np.log1p(np.arange(SIZES) * delta[:, None]))
+    start = _numpy(initial) * UNIT
+    # activations are rounded down: with one half more they are rounded
+    bias = _numpy(network.bias)[:, 0] * UNIT + 0.5
+    largest = np.abs(start).max(axis=0) + np.abs(bias).max(axis=0)
+    kernel, shift, places = _shared_places(_kernels(network), largest)
+    mix_bias = _numpy(network.mix_bias)[:, 0] * UNIT + 0.5
+    mix, mix_places = _bytes(_numpy(network.mix.transpose(1, 2)), mix_bias)
+    weights = [_by_kind(_numpy(weight.transpose(1, 2))) for weight in network.out]
+    biases = [_by_kind(_numpy(bias.transpose(1, 2))) for bias in network.out_bias]
+    heads, out_bias = np.concatenate(weights, axis=2), np.concatenate(biases, axis=2)[..., 0]
+    # means in sixteenths, rounded; scales in indices, rounded down
+    heads[:, 1] *= SCALES_PER_E / UNIT
+    out_bias[:, 0] = out_bias[:, 0] * UNIT + 0.5
+    out_bias[:, 1] = (out_bias[:, 1] - SMALLEST_LOG_SCALE) * SCALES_PER_E
+    fewest = np.array([0, OFFSET_PLACES])[:, None]
+    out, out_places = _bytes(heads, out_bias, fewest)
+    shape = (len(network.groups), 2, network.hidden)
+    offset = -SCALES_PER_E * np.log(delta) * 2**OFFSET_PLACES
+    most = (EXACT - ((FRACTIONS + 1) << MEAN_BITS)) // LARGEST_MEAN
+    return {
+        "groups": np.array(network.groups, np.int32),
+        "features": np.minimum(sizes, ACTIVATION).astype(np.int8),
+        "start": _fixed(start, places),
+        "kernel": kernel,
+        "kernel_shift": shift,
+        "bias": _fixed(bias, places).reshape(shape),
+        "places": places,
+        "mix": mix.reshape(*shape, network.hidden),
+        "mix_bias": _fixed(mix_bias, mix_places).reshape(shape),
+        "mix_places": mix_places.reshape(shape),
+        "out": out,
+        "out_bias": _fixed(out_bias, out_places),
+        "out_places": out_places,
+        "reciprocal": np.clip(np.rint(2**RATIO_BITS / delta), 1, most).astype(np.int32),
+        "offset": np.rint(offset).astype(np.int32),
+    }
+
+
+def _prefix(width: int) -> str:
+    """How the names of a width's tensors begin, among the training tensors."""
+    return f"context.{width}."
+
+
+def _kernels(network: ContextNetwork) -> list[Doubles]:
+    """Return each group's 3×3 kernel: (9 · channels · 2, H)."""
+    kernels = []
+    for group, cross, even in zip(network.slices, network.cross, network.even, strict=True):
+        taps = np.zeros((9, 2 * (group.stop - group.start), network.hidden))
+        taps[CROSS, ...] = _numpy(cross).reshape(len(CROSS), -1, network.hidden)
+        if group is not network.slices[-1]:  # nothing follows the last group
+            taps[EVEN, ...] = _numpy(even).reshape(len(EVEN), -1, network.hidden)
+        kernels.append(taps.reshape(-1, network.hidden))
+    return kernels
+
+
+def _numpy(tensor: Tensor) -> Doubles:
+    array: Doubles = tensor.detach().double().cpu().numpy()
+    return array
+
+
+def _by_kind(array: Doubles) -> Doubles:
+    """(2, 2 · channels, n) as (2, 2, channels, n): means and scales apart."""
+    return array.reshape(2, 2, -1, array.shape[2])
+
+
+def _fixed(numbers: Doubles, places: Bytes) -> NDArray[np.int32]:
+    fixed: NDArray[np.int32] = np.rint(np.ldexp(numbers, places.astype(np.int32))).astype(np.int32)
+    return fixed
+
+
+def _bytes(
+    weights: Doubles, bias: Doubles, fewest: NDArray[np.int64] | int = 0
+) -> tuple[Bytes, Bytes]:
+    """Bytes of weights (..., n), and the binary places of each row that leave room for its bias."""
+    most = np.maximum(np.abs(weights).max(axis=-1), TINY)
+    places = np.minimum(np.log2(BYTE / most), _places_for(bias))
+    places = np.clip(np.floor(places), fewest, MOST_PLACES).astype(np.int8)
+    rounded = np.rint(np.ldexp(weights, places.astype(np.int32)[..., None]))
+    return np.clip(rounded, -BYTE, BYTE).astype(np.int8), places
+
+
+def _places_for(bias: Doubles) -> Doubles:
+    """With how many binary places numbers stay below a quarter of what is exact."""
+    places: Doubles = np.log2(EXACT / 4 / np.maximum(np.abs(bias), TINY))
+    return places
+
+
+def _shared_places(kernels: Sequence[Doubles], bias: Doubles) -> tuple[Bytes, Bytes, Bytes]:
+    """Bytes of kernels (rows, H), their shifts (G, H), and the places that all share (H).
+
+    The state sums all kernels, hence one number of places for each of its numbers, as large as the
+    bound allows; a kernel whose weights then exceed a byte is kept by a power of two smaller.
+    """
+    room = EXACT / 2 / ACTIVATION  # one half is for start and bias
+    total = np.sum([np.abs(kernel).sum(axis=0) for kernel in kernels], axis=0)
+    places = np.minimum(np.log2(room / np.maximum(total, TINY)), _places_for(bias))
+    places = np.clip(np.floor(places), 0, MOST_PLACES)
+    shifts, rounded = [], []
+    for kernel in kernels:
+        most = np.maximum(np.abs(kernel).max(axis=0), TINY)
+        shift = np.maximum(np.ceil(places - np.log2(BYTE / most)), 0)
+        whole = np.rint(np.ldexp(kernel, (places - shift).astype(np.int32)))
+        shifts.append(shift.astype(np.int8))
+        rounded.append(np.clip(whole, -BYTE, BYTE).astype(np.int8))
+    return np.concatenate(rounded), np.stack(shifts), places.astype(np.int8)

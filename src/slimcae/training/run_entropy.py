@@ -1,0 +1,172 @@
+"""`train --stage entropy` from start to finish: latents, context networks, checkpoints, logs."""
+
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from slimcae.codec.tiled import TiledTransforms
+from slimcae.errors import ConfigError, ContradictionError
+from slimcae.model.file import read_model, write_model
+from slimcae.model.header import MODEL_NAME
+from slimcae.model.model import Model
+from slimcae.networks.context_conversion import context_networks, context_tensors
+from slimcae.training.context_trainer import ContextTrainer, new_network
+from slimcae.training.data import GIB
+from slimcae.training.distributed import local_device
+from slimcae.training.interrupt import StopRequest
+from slimcae.training.latents import LatentStore
+from slimcae.training.run import name_of, run_steps
+from slimcae.training.run_folder import (
+    STATE_NAME,
+    RunLog,
+    load_state,
+    locked,
+    save_state,
+    state_errors,
+)
+from slimcae.training.settings import EntropySettings, words
+from slimcae.transforms import open_transforms
+
+log = logging.getLogger("slimcae")
+
+LATENTS = "latents"
+"""The folder for latents within a run folder: `train` and `valid`."""
+
+
+def train_entropy(
+    folder: Path,
+    train_paths: Sequence[Path],
+    valid_paths: Sequence[Path],
+    init_from: Path | None,
+    widths: tuple[int, ...] | None,
+    settings: EntropySettings,
+    device_name: str,
+) -> int | None:
+    """Train the context networks of a model in `folder`, going on where an earlier run stopped.
+
+    init_from: the model; a folder that holds a run goes on with that instead. Networks that the
+        model has already are trained on. widths: all unless given. valid_paths: may be empty.
+
+    Returns the number of the signal that stopped it early, or None.
+
+    Raises:
+        ModelError: no model to begin with; widths that contradict it or the run in the folder.
+        TrainingError: no usable image; a loss that is not finite.
+        ConfigError: settings that contradict each other or the machine.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("stage entropy trains in one process: start it without torchrun")
+    device = local_device(device_name)
+    state = load_state(folder / STATE_NAME) if (folder / STATE_NAME).exists() else None
+    if state is not None and "entropy" not in state:
+        raise ConfigError(
+            f"stage entropy: the run in {folder} was begun with another stage", field="optimizer"
+        )
+    own = folder / MODEL_NAME
+    origin = own if state is not None and own.exists() else init_from
+    if origin is None:
+        raise ConfigError("stage entropy needs a trained model to begin with", field="init_from")
+    model = read_model(origin)
+    if state is not None:
+        with state_errors(folder / STATE_NAME):
+            have = tuple(int(width) for width in state["entropy"])
+        if widths not in (None, have):
+            assert widths is not None
+            raise ContradictionError("widths", words(widths), folder / STATE_NAME, words(have))
+        widths = have
+    widths = tuple(model.check_width(width) for width in widths or model.widths)
+    with ExitStack() as stack:
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(locked(folder))
+        stop = stack.enter_context(StopRequest())
+        tiled = TiledTransforms(
+            open_transforms(model, device=device.type, precision="float32"), model.architecture
+        )
+        stores = {}
+        for name, paths in (("train", train_paths), ("valid", valid_paths)):
+            stores[name] = _store(folder / LATENTS / name, model, widths)
+            if paths and not stores[name].complete:
+                log.info("latents of %d %s images: computed once, kept in %s",
+                         len(paths), name, stores[name].folder)  # fmt: skip
+                filling = stores[name].fill(
+                    tiled, paths, settings.cache_gb * GIB, lambda: bool(stop)
+                )
+                for _ in tqdm(filling, total=len(paths), unit="image", disable=_silent()):
+                    pass
+            if stop:
+                return stop.signal
+        trainer = _trainer(model, widths, stores["train"], stores["valid"], settings, device)
+        if state is not None:
+            with state_errors(folder / STATE_NAME):
+                trainer.load_state_dict(state["entropy"])
+            log.info("resuming at step %d of %d", trainer.step, trainer.last_step)
+            if trainer.step >= trainer.last_step:
+                log.warning(
+                    "nothing left to train: step %d is done",
+                    settings.last_step,
+                    extra={"field": "last_step"},
+                )
+        run_log = stack.enter_context(RunLog(folder))
+        run_log.write(event="start", step=trainer.step, widths=widths, **settings.as_dict())
+        run_steps(
+            trainer, trainer.last_step, run_log, stop, lambda: save_run(folder, model, trainer)
+        )
+        if not stop:
+            for width in widths if len(stores["valid"]) else ():
+                log.info("width %d: %s", width, _valid_words(trainer, width, model.steps))
+            log.info("done: %s; `slimcae fit` makes integers of it", folder / MODEL_NAME)
+        return stop.signal
+
+
+def save_run(folder: Path, model: Model, trainer: ContextTrainer) -> None:
+    """Write the model with its networks, and the state to go on from."""
+    save_state(folder / STATE_NAME, {"entropy": trainer.state_dict()})
+    networks = {**context_networks(model), **trainer.networks}
+    story = {**model.info.training, "entropy": {"step": trainer.step, **trainer.settings.as_dict()}}
+    info = replace(model.info, name=name_of(folder), version=str(trainer.step), training=story)
+    write_model(
+        folder / MODEL_NAME,
+        replace(model, info=info, training_tensors=context_tensors(networks)),
+    )
+
+
+def _store(folder: Path, model: Model, widths: tuple[int, ...]) -> LatentStore:
+    channels = {width: model.architecture.latent_channels(width) for width in widths}
+    source = " ".join(f"{width}:{model.fingerprint(width).hex()}" for width in widths)
+    return LatentStore(folder, channels, source)
+
+
+def _trainer(
+    model: Model,
+    widths: Sequence[int],
+    train: LatentStore,
+    valid: LatentStore,
+    settings: EntropySettings,
+    device: torch.device,
+) -> ContextTrainer:
+    places = {width: train.places(width) for width in widths}
+    known = context_networks(model)
+    networks = {
+        width: known.get(width)
+        or new_network(places[width], model.architecture.latent_channels(width), settings.seed)
+        for width in widths
+    }
+    measured = {width: valid.places(width) for width in widths if len(valid)}
+    pixels = model.architecture.downsampling**2
+    return ContextTrainer(networks, places, measured, model.steps, pixels, settings, device)
+
+
+def _valid_words(trainer: ContextTrainer, width: int, steps: Sequence[float]) -> str:
+    chosen = sorted({1.0, min(steps), max(steps)})
+    found = [f"{trainer.measure(width, delta):.4f} at Δ = {delta:g}" for delta in chosen]
+    return f"bits per pixel of the validation images {', '.join(found)}"
+
+
+def _silent() -> bool | None:
+    return None if log.isEnabledFor(logging.INFO) else True
