@@ -1,12 +1,14 @@
 """`slimcae fit` from end to end on a tiny model."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import call, error_line
 
-from slimcae.coding.entropy_models import TablesModel
+from slimcae.coding.activity import TablesModel
+from slimcae.coding.factorized import FactorizedModel
 from slimcae.model.config import ModelInfo
 from slimcae.model.file import read_model, write_model
 from slimcae.model.quality import QualityScale
@@ -40,8 +42,10 @@ def test_fit_writes_a_model_with_quality_and_fitted_tables(
     output = tmp_path / "fitted.safetensors"
     assert call([*options(saved, picture_folder, output), *(["--half"] if half else [])]) == 0
     out, err = capsys.readouterr()
-    assert "widths with contexts from counts: 12, 8, 4" in err
-    assert [line.split()[0] for line in out.splitlines()[1:]] == ["12", "8", "4"]
+    assert re.search(r"fitted.safetensors written after \d+ s", err)
+    rows = [line.split() for line in out.splitlines()[1:]]
+    assert [row[:2] for row in rows] == [["12", "tables"], ["8", "tables"], ["4", "tables"]]
+    assert "% against factorized" in out and "rounding" not in out
     before, after = read_model(saved), read_model(output)
     assert (after.info.name, after.info.version, after.info.lmbda) == ("tiny", "3", (4.0, 2.0, 1.0))
     assert after.info.training["steps"] == 7
@@ -51,10 +55,8 @@ def test_fit_writes_a_model_with_quality_and_fitted_tables(
     scale = QualityScale.of_model(after.steps, after.widths, after.info.quality)
     assert scale.point(0) != scale.point(100)
     for width in (12, 8, 4):
-        old, new = before.entropy_model(width), after.entropy_model(width)
-        assert isinstance(old, TablesModel) and isinstance(new, TablesModel)
-        for unfitted, fitted in zip(old.steps, new.steps, strict=True):
-            assert not np.array_equal(unfitted.tables.counts, fitted.tables.counts)
+        assert isinstance(before.entropy_model(width), FactorizedModel)
+        assert isinstance(after.entropy_model(width), TablesModel)
     kernel = after.tensors["g_a.conv2.weight"]
     assert np.array_equal(kernel, kernel.astype(np.float16)) is half
 
@@ -85,3 +87,22 @@ def test_fit_can_name_the_model(
     capsys.readouterr()
     message = error_line(capsys, [*words, "-y", "--name", "n" * 25])
     assert "give 1 to 24" in message
+
+
+def test_fit_makes_integers_of_context_networks(
+    saved: Path, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    where = ["--train_glob", picture_folder, "--checkpoint_dir", run, "--device", "cpu"]
+    entropy = ["train", "--stage", "entropy", "--init_from", saved, "--inputPath", picture_folder]
+    assert call([*entropy, *where, "--switch_list", "12", "--last_step", "60"]) == 0
+    capsys.readouterr()
+    output = tmp_path / "fitted.safetensors"
+    assert call(options(run, picture_folder, output)) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert re.search(r"against factorized.* rounding to integers cost [+-]\d", lines[0])
+    assert "rounding" not in lines[1]
+    found = read_model(output)
+    assert list(found.info.training["fit"]["rounding"]) == ["12"]
+    assert found.info.training["entropy"]["last_step"] == 60
+    assert not found.training_tensors  # the run has them, coding needs them not

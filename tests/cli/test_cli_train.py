@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import LMBDA, ROOT, WIDTHS, call, environment, save_photo
+from command_line import LMBDA, ROOT, WIDTHS, call, environment, error_line, save_photo
 
 from conftest import HANG, wait_until
 from slimcae.cli.parser import parse
 from slimcae.cli.settings import given_settings
 from slimcae.model.file import read_model
+from slimcae.networks.context_conversion import context_networks
 from slimcae.training.settings import TrainSettings
 
 # From the README of the port that this program takes the place of, unchanged.
@@ -187,6 +188,43 @@ def test_the_seeds_commands_from_end_to_end(
     assert call(["train", *where, "--lmbda", "7", "5"]) == 1
     assert re.search(r"--lmbda 7 5 contradicts .*2048 1024", capsys.readouterr().err)
     assert {path: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_stage_entropy_and_its_flags(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, base = tmp_path / "run", tmp_path / "base"
+    train = ["--train_glob", place / "train", "--device", "cpu", "--last_step", "2"]
+    small = ["--switch_list", "12", "8", "--patchsize", "32", "--batchsize", "2"]
+    assert call(["train", *train, *small, "--checkpoint_dir", base, "--no-warm-start"]) == 0
+    entropy = ["train", *train, "--checkpoint_dir", run, "--stage", "entropy", "--init_from", base]
+    message = error_line(capsys, [*entropy, "--patchsize", "32"])
+    assert "--patchsize is not for --stage entropy" in message
+    message = error_line(capsys, [*entropy, "--lmbda", "3", "2"])
+    assert "--lmbda is not for --stage entropy" in message
+    message = error_line(capsys, ["train", *train, "--checkpoint_dir", run, "--places", "9"])
+    assert "--places are for --stage entropy" in message
+    assert not run.exists()
+    assert call([*entropy, "--places", "16", "--switch_list", "8"]) == 0
+    assert context_networks(read_model(run)).keys() == {8}
+    assert "`slimcae fit` makes integers of it" in capsys.readouterr().err
+
+    # the run knows its stage and settings
+    more = ["train", "--train_glob", place / "train", "--checkpoint_dir", run, "--device", "cpu"]
+    assert call([*more, "--last-step", "3"]) == 0
+    assert "resuming at step 2 of 3" in capsys.readouterr().err
+    assert read_model(run).info.training["entropy"]["places"] == 16
+    message = error_line(capsys, [*more, "--stage", "all"])
+    assert "begun with stage entropy" in message and "another --checkpoint_dir" in message
+
+
+def test_help_tells_the_defaults_of_stage_entropy(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--stage {all,decoder,entropy}" in text
+    assert "(default: 1000000) (stage entropy: 12000)" in text
+    assert "(default: 0.0003) (stage entropy: 0.008)" in text
 
 
 def table_rows(out: str) -> list[tuple[str, int]]:
