@@ -250,6 +250,38 @@ def test_a_limit_on_pixels(photo: Path, model: Path, capsys: pytest.CaptureFixtu
     assert call([*back, "2.24k"]) == 0
 
 
+GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "tiny.safetensors"
+"""Its widths 12 and 8 have entropy models of kinds `context` and `tables`."""
+
+
+@pytest.mark.parametrize(("words", "kind"), [("", "context"), ("--effort fast", "tables")])
+def test_effort_is_seen_in_the_file(
+    photo: Path, capsys: pytest.CaptureFixture[str], words: str, kind: str
+) -> None:
+    small = photo.with_suffix(".scae")
+    assert call(["compress", photo, "-m", GOLDEN, "-w", "12", *words.split()]) == 0
+    assert call(["info", small]) == 0
+    assert re.search(rf"entropy model +{kind}\n", capsys.readouterr().out)
+    assert call(["decompress", small, "-y", "-m", GOLDEN]) == 0
+
+
+def test_a_decoder_limit_knows_the_times_of_each_kind(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = {"context": cost.Times(9.0, 0.0), "tables": cost.Times(4.0, 0.0)}
+    decode = {12: times, 8: times, 4: {"factorized": cost.Times(2.0, 0.0)}}
+    profile = cost.Profile("tiny@1", "cpu", "float32", 1, "slow", "2026-11-25", decode, decode)
+    cost.write_profile(profile, tmp_path / "p.json")
+    argv: list[str | Path] = ["compress", "-y", "--json", "-m", GOLDEN, photo]
+    argv += ["--max_decode_ms", "5", "--profile", tmp_path / "p.json"]
+    found = []
+    for words in ([], ["--effort", "fast"]):
+        assert call([*argv, *words]) == 0
+        facts = json.loads(capsys.readouterr().out)
+        found.append((facts["width"], facts["decode_ms"]))
+    assert found == [(4, 2.0), (12, 4.0)]
+
+
 # what decoding may cost
 
 

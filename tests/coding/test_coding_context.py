@@ -134,22 +134,31 @@ def test_damaged_streams() -> None:
 
 def test_wrong_symbols() -> None:
     model = ContextModel.from_arrays(random_arrays(7))
-    for wrong in (
+    wrongs: list[NDArray[Any]] = [
         np.zeros((5, 2, 2), np.int16),
         np.zeros((6, 2), np.int16),
         np.zeros((6, 2, 2), np.float32),
         np.full((6, 2, 2), -32768, np.int16),
         np.full((6, 2, 2), 40000, np.int32),
-    ):
+    ]
+    for wrong in wrongs:
         with pytest.raises(ValueError):
             model.encode(wrong, 0)
+
+
+def into(out: Any, found: Any) -> Any:
+    """As `numpy.matmul` does with its argument `out`."""
+    if out is None:
+        return found
+    np.copyto(out, found)
+    return out
 
 
 def by_torch(a: Any, b: Any, out: Any = None) -> Any:
     """MKL's or oneDNN's product, whatever torch was built with."""
     torch = pytest.importorskip("torch")
     found = torch.matmul(torch.from_numpy(a), torch.from_numpy(b)).numpy()
-    return found if out is None else np.copyto(out, found) or out
+    return into(out, found)
 
 
 def backwards(a: Any, b: Any, out: Any = None) -> Any:
@@ -157,7 +166,7 @@ def backwards(a: Any, b: Any, out: Any = None) -> Any:
     found = np.zeros((len(a), b.shape[1]), np.float32)
     for k in reversed(range(b.shape[0])):
         found += a[:, k, None] * b[k]
-    return found if out is None else np.copyto(out, found) or out
+    return into(out, found)
 
 
 def by_integers(a: Any, b: Any, out: Any = None) -> Any:
@@ -167,7 +176,7 @@ def by_integers(a: Any, b: Any, out: Any = None) -> Any:
     wide = np.einsum("ik,kj->ij", *whole)
     found = (wide / 2.0**24).astype(np.float32)
     assert np.array_equal(found.astype(np.float64) * 2.0**24, wide)
-    return found if out is None else np.copyto(out, found) or out
+    return into(out, found)
 
 
 @pytest.mark.parametrize("product", [by_torch, backwards, by_integers])

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from slimcae.container import read_header
 from slimcae.evaluation import contenders, metrics
 from slimcae.evaluation.contenders import OurQualities, OurWidths, PillowCodec, pillow_codecs
 from slimcae.images import Picture
+from slimcae.model.file import read_model
 from slimcae.model.model import Model
 
 NAMES = [
@@ -105,3 +107,16 @@ def test_ours_makes_whole_files_at_widths_and_qualities(tiny_model: Model) -> No
     np.testing.assert_array_equal(ours.decode(data), np.asarray(codec.decompress(data)))
     scale = OurQualities(codec, [80, 20])
     assert list(scale.points) == [20, 80] and scale.label(20) == "-q 20"
+
+
+def test_ours_may_be_fast() -> None:
+    model = read_model(Path(__file__).parents[1] / "data" / "golden" / "tiny.safetensors")
+    picture = Picture(smooth_pixels(40, 56, 5))
+    for effort, name, kind in (
+        ("normal", "SlimCAE", "context"),
+        ("fast", "SlimCAE fast", "tables"),
+    ):
+        ours = OurWidths(Codec(model), effort)
+        assert ours.name == name
+        assert f"entropy model {kind} and factorized" in ours.settings
+        assert read_header(ours.encode(picture, 12)).entropy_model == kind

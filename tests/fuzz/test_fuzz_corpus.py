@@ -80,7 +80,9 @@ def test_a_model_file_is_read_and_codes_exactly(tmp_path: Path) -> None:
     data = seed_model()
     assert check_model(data, tmp_path / "m")
     assert check_edits(b"", data, tmp_path / "m")
-    outcomes = {check_edits(bytes([place, 0, 100]), data, tmp_path / "m") for place in range(20)}
+    outcomes = {
+        check_edits(bytes([place, 0, 100]), data, tmp_path / "m") for place in range(0, 20, 4)
+    }
     assert outcomes == {True, False}
 
 

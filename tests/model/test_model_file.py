@@ -11,6 +11,7 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from context_networks import random_arrays
@@ -209,9 +210,9 @@ def test_kinds_and_their_order_are_kept(mixed: Model, tmp_path: Path) -> None:
 
 
 def test_training_tensors_are_kept_and_mean_nothing_else(mixed: Model, tmp_path: Path) -> None:
-    tensors = {
+    tensors: dict[str, NDArray[np.float32]] = {
         "context.8.mix.weight": np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4),
-        "x": np.float32(3).reshape(()),
+        "x": np.array(3, np.float32),
     }
     write_model(tmp_path / "m", replace(mixed, training_tensors=tensors))
     loaded = read_model(tmp_path / "m")

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from slimcae.codec import Codec
 from slimcae.errors import ConfigError
 from slimcae.model.config import ModelInfo
+from slimcae.model.file import read_model
 from slimcae.model.model import Model
 from slimcae.profiling.calibration import fit, measure, texture
 
+GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "tiny.safetensors"
 PIXELS = [100_000, 400_000, 1_500_000]
 
 
@@ -92,6 +95,13 @@ def test_a_real_codec_is_measured(codec: Codec) -> None:
     for width in (12, 8, 4):
         assert 0 < profile.decode_ms(width, "factorized", 128 * 160) < elapsed
         assert 0 < profile.encode[width]["factorized"].of(128 * 160) < elapsed
+
+
+def test_every_kind_of_a_width_is_measured() -> None:
+    profile = measure(Codec(read_model(GOLDEN)), 1, sizes=[(32, 32), (64, 48)])
+    kinds = {width: list(times) for width, times in profile.decode.items()}
+    assert kinds == {12: ["context", "tables"], 8: ["context", "tables"], 4: ["factorized"]}
+    assert {width: list(times) for width, times in profile.encode.items()} == kinds
 
 
 def test_at_least_one_run_is_needed(codec: Codec) -> None:

@@ -17,21 +17,22 @@ WINDOW = 1024
 
 # Peak resident bytes of decoding, beyond the program with its model, in MB, as `slimcae profile`
 # measures it in fresh processes (the larger of float32 and bfloat16; torch 2.13 on x86-64, two
-# threads), and behind it what `decoder_memory` says. On processors without AVX2 oneDNN unfolds
-# convolutions, and the network takes two to three times what is said here.
+# threads; entropy models of kind `tables`), and behind it what `decoder_memory` says. On
+# processors without AVX2 oneDNN unfolds convolutions, and the network takes two to three times
+# what is said here.
 #
 #   picture       48         96        192
-#   512x512       18  (28)   22  (34)   31  (47)
-#   768x768       24  (41)   34  (56)   51  (84)
-#   1024x1024     41  (60)   50  (86)   86 (137)
-#   512x2048      33  (44)   42  (58)   60  (86)
-#   2048x2048     58  (94)   72 (124)  146 (184)
+#   512x512       18  (29)   22  (36)   31  (51)
+#   768x768       24  (44)   34  (60)   51  (94)
+#   1024x1024     41  (64)   50  (94)   86 (154)
+#   512x2048      33  (47)   42  (63)   60  (94)
+#   2048x2048     58  (98)   72 (133)  146 (201)
 #
 # A filter holds a value at a quarter of the resolution, of 4 bytes, and more in the layers around.
 _FIXED_BYTES = 16 * 2**20
 _BYTES_PER_PIXEL = 8
 _BYTES_PER_PIXEL_AND_FILTER = 0.5
-_BYTES_PER_TILE_SYMBOL = 15  # with one group; a third of it with several
+_BYTES_PER_TILE_SYMBOL = 22  # of kind `factorized`; 19 of `context`, 7 of `tables`
 
 
 class Coded(Protocol):
