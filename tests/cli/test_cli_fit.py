@@ -93,9 +93,18 @@ def test_fit_makes_integers_of_context_networks(
     saved: Path, picture_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    where = ["--train_glob", picture_folder, "--checkpoint_dir", run, "--device", "cpu"]
-    entropy = ["train", "--stage", "entropy", "--init_from", saved, "--inputPath", picture_folder]
-    assert call([*entropy, *where, "--switch_list", "12", "--last_step", "60"]) == 0
+    where: list[str | Path] = ["--train_glob", picture_folder, "--checkpoint_dir", run]
+    entropy: list[str | Path] = [
+        "train",
+        "--stage",
+        "entropy",
+        "--init_from",
+        saved,
+        "--inputPath",
+        picture_folder,
+    ]
+    assert call([*entropy, *where, "--switch_list", "12", "--last_step", "60",
+                 "--device", "cpu"]) == 0  # fmt: skip
     capsys.readouterr()
     output = tmp_path / "fitted.safetensors"
     assert call(options(run, picture_folder, output)) == 0

@@ -194,10 +194,12 @@ def test_stage_entropy_and_its_flags(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, base = tmp_path / "run", tmp_path / "base"
-    train = ["--train_glob", place / "train", "--device", "cpu", "--last_step", "2"]
+    train: list[str | Path] = ["--train_glob", place / "train", "--device", "cpu"]
+    train += ["--last_step", "2"]
     small = ["--switch_list", "12", "8", "--patchsize", "32", "--batchsize", "2"]
     assert call(["train", *train, *small, "--checkpoint_dir", base, "--no-warm-start"]) == 0
-    entropy = ["train", *train, "--checkpoint_dir", run, "--stage", "entropy", "--init_from", base]
+    entropy = ["train", *train, "--checkpoint_dir", run, "--stage", "entropy"]
+    entropy += ["--init_from", base]
     message = error_line(capsys, [*entropy, "--patchsize", "32"])
     assert "--patchsize is not for --stage entropy" in message
     message = error_line(capsys, [*entropy, "--lmbda", "3", "2"])
@@ -210,7 +212,15 @@ def test_stage_entropy_and_its_flags(
     assert "`slimcae fit` makes integers of it" in capsys.readouterr().err
 
     # the run knows its stage and settings
-    more = ["train", "--train_glob", place / "train", "--checkpoint_dir", run, "--device", "cpu"]
+    more: list[str | Path] = [
+        "train",
+        "--train_glob",
+        place / "train",
+        "--checkpoint_dir",
+        run,
+        "--device",
+        "cpu",
+    ]
     assert call([*more, "--last-step", "3"]) == 0
     assert "resuming at step 2 of 3" in capsys.readouterr().err
     assert read_model(run).info.training["entropy"]["places"] == 16

@@ -2,8 +2,8 @@
 
 import math
 from dataclasses import replace
+from decimal import Decimal, localcontext
 
-import mpmath
 import numpy as np
 import pytest
 import torch
@@ -98,10 +98,11 @@ def slow_bits(network: ContextNetwork, values: Doubles, delta: float) -> Doubles
 
 def exact_bits(value: float, mean: float, log_scale: float, delta: float) -> float:
     """−log₂ of a logistic's mass around a value, with digits enough for any tail."""
-    with mpmath.workdps(400):
-        ends = [mpmath.mpf(value) - mean + side * mpmath.mpf(delta) / 2 for side in (1, -1)]
-        high, low = (1 / (1 + mpmath.exp(-end / mpmath.exp(log_scale))) for end in ends)
-        return float(-mpmath.log(high - low, 2))
+    with localcontext(prec=400):
+        scale, distance = Decimal(log_scale).exp(), Decimal(value) - Decimal(mean)
+        ends = [(distance + side * Decimal(delta) / 2) / scale for side in (1, -1)]
+        high, low = (1 / (1 + (-end).exp()) for end in ends)
+        return float(-(high - low).ln() / Decimal(2).ln())
 
 
 def fast_bits(network: ContextNetwork, values: Doubles, delta: float) -> Doubles:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def state_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("quantization", ["noise", "mixed"])
-def test_training_lowers_the_loss(picture_folder: Path, quantization: str) -> None:
+def test_training_lowers_the_loss(picture_folder: Path, quantization: Any) -> None:
     settings = replace(SETTINGS, quantization=quantization)
     trainer = trainer_of(picture_folder, settings)
     lines: list[StepLog] = []
@@ -156,9 +157,10 @@ def test_a_run_keeps_its_entropy_model(tmp_path: Path, picture_folder: Path) -> 
     networks = context_networks(read_model(folder))
     assert list(networks) == [8, 4]
     assert networks[8].out[0].any()
-    for factorized in ({"entropy_model": "factorized"}, {"stage": "decoder"}):
+    longer = replace(settings, last_step=3)
+    for other in (replace(longer, entropy_model="factorized"), replace(longer, stage="decoder")):
         with pytest.raises(ConfigError, match="was begun with adam and all and context"):
-            train(folder, paths, Start(), replace(settings, last_step=3, **factorized), "cpu")
+            train(folder, paths, Start(), other, "cpu")
     # what a further run begins with
     train(tmp_path / "next", paths, Start(init_from=folder), replace(settings, last_step=1), "cpu")
     lines = (tmp_path / "next" / "log.jsonl").read_text().splitlines()
