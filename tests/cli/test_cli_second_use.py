@@ -89,7 +89,7 @@ def test_info_refuses_what_compress_refuses(
     for length in (len(data) // 2, len(data) - 1):
         model.write_bytes(data[:length])
         assert "model.safetensors" in error_line(capsys, ["info", model])
-    model.write_bytes(data.replace(b'\\"format\\": 3', b'\\"format\\": 9'))
+    model.write_bytes(data.replace(b'\\"format\\": 4', b'\\"format\\": 9'))
     assert "format 9" in error_line(capsys, ["info", model])
 
 
