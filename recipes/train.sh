@@ -11,15 +11,17 @@
 #   2. lambda  λ-scheduling on VALID: the λ of each width          (left out if TRIES is 0)
 #   3. tuned   all widths with these λ, down to a small learning rate     (left out likewise)
 #   4. decoder g_s alone, on rounded latents
-#   5. fit     tables counted on TRAIN, the scale of -q on VALID   (needs constriction)
+#   5. entropy the context networks, on latents of TRAIN           (left out if ENTROPY_STEPS is 0)
+#   6. fit     integers and tables for TRAIN, the scale of -q on VALID
 #
 # The defaults are for a GPU. Variables change them:
 #   LMBDA       λ of the first stage, widest first; with TRIES=0 they are the final ones
-#   STEPS, TRY_STEPS, TRIES, TUNED_STEPS, DECODER_STEPS
+#   STEPS, TRY_STEPS, TRIES, TUNED_STEPS, DECODER_STEPS, ENTROPY_STEPS (the last: of each width)
 #   OPTIMIZER   adam or soap
 #   RATE        peak learning rate of the first stage; later ones take a fifth to a third of it
 #   CROP        patchsize and batchsize
-#   MORE        further options of `slimcae train`: --device cpu, say
+#   MORE        further options of `slimcae train` in stages 1 to 4: --device cpu, say
+#   ENTROPY     further options in stage 5
 set -eu
 train=$1 valid=$2 runs=$3
 slimcae="${PYTHON:-python3} -m slimcae"
@@ -63,8 +65,16 @@ fi
 once decoder $slimcae train --train_glob "$train" --checkpoint_dir "$runs/decoder" \
     --init_from "$trained" --stage decoder --learning_rate "$(part 5)" \
     --ema_decay 0.99 --last_step "${DECODER_STEPS:-4000}" $crop $more
+trained=$runs/decoder
+if [ "${ENTROPY_STEPS:-12000}" -gt 0 ]; then
+    seen=
+    [ -e "$valid" ] && seen=yes
+    once entropy $slimcae train --stage entropy --init_from "$trained" --train_glob "$train" \
+        ${seen:+--inputPath "$valid"} --checkpoint_dir "$runs/entropy" --last_step "${ENTROPY_STEPS:-12000}" ${ENTROPY:-}
+    trained=$runs/entropy
+fi
 if ${PYTHON:-python3} -c 'import constriction' 2>/dev/null; then
-    once fit $slimcae fit --model "$runs/decoder" --train_glob "$train" --inputPath "$valid" \
+    once fit $slimcae fit --model "$trained" --train_glob "$train" --inputPath "$valid" \
         --half -o "$runs/fitted.safetensors"
 else
     echo "recipe: constriction is not installed: run \`slimcae fit\` elsewhere" >&2

@@ -35,6 +35,8 @@ def started(pictures: Path, runs: Path, steps: int) -> Iterator[subprocess.Popen
         "TRY_STEPS": "2",
         "TUNED_STEPS": "3",
         "DECODER_STEPS": "4",
+        "ENTROPY_STEPS": "5",
+        "ENTROPY": "--places 32 --device cpu --log_every 1",
         "CROP": "--patchsize 32 --batchsize 2",
         "MORE": "--switch_list 8 4 --device cpu --compile off --log_every 1",
     }
@@ -78,11 +80,13 @@ def test_the_recipe_is_stopped_and_goes_on_to_its_end(tmp_path: Path, picture_fo
     assert process.returncode == 0, said
     assert steps_of(runs / "all") == list(range(1, stopped + 3))
     stages = [line.partition("recipe: ")[2] for line in said.splitlines() if "recipe: " in line]
-    assert stages == ["all", "lambda", "tuned", "decoder", "fit"]
+    assert stages == ["all", "lambda", "tuned", "decoder", "entropy", "fit"]
     fitted = read_model(runs / "fitted.safetensors")
     assert fitted.info.lmbda == (100.0, 80.0)  # one try, κ = 0.8
     assert fitted.info.quality is not None
     assert fitted.info.training["stage"] == "decoder"
+    assert fitted.info.training["entropy"]["step"] == 2 * 5
+    assert set(fitted.info.training["fit"]["rounding"]) == {"8", "4"}
     tuned = read_model(runs / "tuned")
     assert tuned.info.training["learning_rate"] == pytest.approx(5e-4 / 3, rel=1e-4)
     with started(picture_folder, runs, LARGE) as process:  # what is done is not done again
