@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from slimcae.coding.blas import one_blas_thread
 from slimcae.coding.coder import CoderTables
 from slimcae.coding.context_arrays import (
     ACTIVATION,
@@ -151,20 +152,21 @@ class ContextModel(EntropyModel):
         if known is not None:
             np.take(known.reshape(channels, -1), board.order, axis=1, out=symbols)
         network = _Pass(self, board, step)
-        for group, which_channels in enumerate(self._groups):
-            for colour, fields in enumerate(network.colours):
-                which, centre, sign = network.predict(group, colour)
-                part = symbols[which_channels, fields]
-                values = None
-                if known is not None:
-                    values = np.subtract(part, centre)
-                    values *= sign
-                    values = values.reshape(-1)
-                found = visit(which.reshape(-1), values)
-                if known is None:
-                    np.multiply(found.reshape(part.shape), sign, out=part)
-                    part += centre
-                network.learn(group, colour, part)
+        with one_blas_thread():
+            for group, which_channels in enumerate(self._groups):
+                for colour, fields in enumerate(network.colours):
+                    which, centre, sign = network.predict(group, colour)
+                    part = symbols[which_channels, fields]
+                    values = None
+                    if known is not None:
+                        values = np.subtract(part, centre)
+                        values *= sign
+                        values = values.reshape(-1)
+                    found = visit(which.reshape(-1), values)
+                    if known is None:
+                        np.multiply(found.reshape(part.shape), sign, out=part)
+                        part += centre
+                    network.learn(group, colour, part)
         if known is not None:
             return known
         decoded = np.empty_like(symbols)
