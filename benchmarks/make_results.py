@@ -387,7 +387,8 @@ def readme_block(sources: Sources) -> str:
             "![Rate and quality on Kodak beside JPEG, WebP, JPEG 2000, AVIF, BPG, VVC and a "
             "factorized prior](docs/figures/kodak.png)",
             widths,
-            f"Kodak, 24 images, whole files; times on {sources.peers['machine']}, first with "
+            f"Kodak, 24 images, whole files; times of {sources.peers['images']} of them on "
+            f"{sources.peers['machine']}, first with "
             "native bfloat16, then limited to AVX2, which is what most laptops have. Bits at equal "
             f"PSNR (BD-rate): {rates}. Beside CompressAI's factorized model (N = 192, random "
             f"weights) in the same run, width {narrow} compresses {faster[0]:.0f} × and "
