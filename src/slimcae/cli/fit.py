@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -61,10 +60,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fit."""
-    # pictures are worked on side by side: products in several threads, too, would mostly wait for
-    # each other on a busy machine; numpy reads this when it is imported, from here on
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
     from slimcae.images import find_images
 
     train, valid = find_images(args.train_glob), find_images(args.inputPath)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from slimcae.codec.tiled import TiledTransforms, quantise
 from slimcae.codec.tiles import Tile, split
+from slimcae.coding.blas import one_blas_thread
 from slimcae.coding.context import ContextModel
 from slimcae.coding.context_counting import count_cells, counted_model
 from slimcae.coding.counting import (
@@ -128,11 +129,12 @@ def fit(
         raise ImageError("no validation images: give at least one")
     tiled = TiledTransforms(transforms, model.architecture)
     networks = context_networks(model)
-    tried = _counted(model, tiled, networks, _evenly(train, TRAINING_PICTURES), progress)
     probes = _probes(model.steps)
-    measure = partial(_measured, model, tiled, tried, networks, probes)
-    done = progress(side_by_side(measure, valid), "validation images", len(valid))
-    pictures = [figures for _, figures in done]
+    with one_blas_thread():  # pictures are worked on side by side
+        tried = _counted(model, tiled, networks, _evenly(train, TRAINING_PICTURES), progress)
+        measure = partial(_measured, model, tiled, tried, networks, probes)
+        done = progress(side_by_side(measure, valid), "validation images", len(valid))
+        pictures = [figures for _, figures in done]
     found = Fit({}, {}, {}, {})
     for width, kinds in tried.items():
         figures = [picture[width] for picture in pictures]
