@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from slimcae.codec.tiled import TiledTransforms, quantise
 from slimcae.codec.tiles import Tile, split
+from slimcae.coding.activity import TablesModel
 from slimcae.coding.blas import one_blas_thread
 from slimcae.coding.context import ContextModel
 from slimcae.coding.context_counting import count_cells, counted_model
@@ -180,11 +181,7 @@ def _counted(
     Whole pictures are counted, not crops: near the border of what the transforms see latents are
     distributed otherwise, and a crop's share of them is several times that of a picture.
     """
-    network = to_network(model)
-    density = {
-        width: factorized_model(network.entropy_bottleneck(width), model.steps)
-        for width in model.widths
-    }
+    density = dict(side_by_side(partial(_density, model), model.widths))
     channels = {width: density[width].num_channels for width in model.widths}
     with TemporaryDirectory(prefix="slimcae-", ignore_cleanup_errors=True) as folder:
         store = LatentStore(Path(folder), channels, "")
@@ -198,9 +195,12 @@ def _counted(
         contexts = dict(
             progress(side_by_side(learn, list(networks)), "context tables", len(networks))
         )
+
+    def cluster(width: int) -> TablesModel:
+        return tables_model([counts[width, step] for step in range(len(model.steps))])
+
     kinds: dict[int, dict[str, EntropyModel]] = {}
-    for width in model.widths:
-        tables = tables_model([counts[width, step] for step in range(len(model.steps))])
+    for width, tables in side_by_side(cluster, model.widths):
         kinds[width] = by_kind(density[width], tables)
         kind = ContextModel.kind
         if width in contexts:
@@ -208,6 +208,14 @@ def _counted(
         elif kind in model.entropy_models[width]:  # of an earlier fit
             kinds[width][kind] = model.entropy_models[width][kind]
     return kinds
+
+
+def _density(model: Model, width: int) -> FactorizedModel:
+    """What training left; a fitted model no longer has the tables, but what they were made of."""
+    found = model.entropy_models[width].get(FactorizedModel.kind)
+    if isinstance(found, FactorizedModel):
+        return found
+    return factorized_model(to_network(model).entropy_bottleneck(width), model.steps)
 
 
 def _class_counts(
