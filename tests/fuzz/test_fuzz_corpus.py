@@ -95,7 +95,7 @@ def test_forged_integers_of_a_model_are_exact_or_refused(kind: str, tmp_path: Pa
     outcomes = []
     for name, array in arrays.items():
         size = array.nbytes
-        for place in {0, size - 1, *rng.integers(0, size, 3).tolist()} if size else ():
+        for place in {0, size - 1, int(rng.integers(size))} if size else ():
             for value in (0, 1, 127, 128, 255):
                 forged = array.copy()
                 forged.reshape(-1).view(np.uint8)[place] = value

@@ -120,7 +120,9 @@ def train_entropy(
         if not stop:
             for width in widths if len(stores["valid"]) else ():
                 log.info("width %d: %s", width, _valid_words(trainer, width, model.steps))
-            log.info("done: %s; `slimcae fit` makes integers of it", folder / MODEL_NAME)
+            log.info(
+                "done: %s holds the networks, of which a fit makes integers", folder / MODEL_NAME
+            )
         return stop.signal
 
 
