@@ -80,6 +80,8 @@ def train_entropy(
             assert widths is not None
             raise ContradictionError("widths", words(widths), folder / STATE_NAME, words(have))
         widths = have
+        if init_from is not None:
+            log.info("the given model is for new runs: this one goes on from its own state")
     widths = tuple(model.check_width(width) for width in widths or model.widths)
     with ExitStack() as stack:
         folder.mkdir(parents=True, exist_ok=True)
