@@ -59,7 +59,9 @@ def test_residuals_and_pixels_are_centred_on_the_medians(
     with torch.no_grad():
         x_hat = network.g_s((medians + 0.5 * torch.from_numpy(symbols))[None])[0]
     levels = (x_hat.clamp(0, 1) * 255).permute(1, 2, 0).numpy()
-    assert np.abs(image - levels).max() < 0.51  # half a level is rounding
+    # half a level is rounding; huge values sum up differently on other processors
+    assert np.abs(image - levels).max() < 1
+    assert np.mean(np.abs(image - levels) > 0.51) < 0.01
 
 
 def test_pixels_may_be_read_only_and_in_any_layout(transforms: Transforms) -> None:
