@@ -235,6 +235,7 @@ def test_help_tells_the_defaults_of_stage_entropy(capsys: pytest.CaptureFixture[
     assert "--stage {all,decoder,entropy}" in text
     assert "(default: 1000000) (stage entropy: 12000)" in text
     assert "(default: 0.0003) (stage entropy: 0.008)" in text
+    assert "(default: entropy)" not in text  # --stage has one default
 
 
 def table_rows(out: str) -> list[tuple[str, int]]:

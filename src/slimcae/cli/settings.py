@@ -39,7 +39,7 @@ def add_settings(
             if "choices" in parsing:
                 more = get_args(get_type_hints(other)[name])
                 parsing["choices"] += tuple(each for each in more if each not in parsing["choices"])
-                text += f"; {_help(others[name], field_docs(other)[name])}"
+                text += f"; {_wording(field_docs(other)[name])}"  # the default is the first one's
             elif others[name].default != found[name].default:
                 text += f" ({when}: {others[name].default})"
         add_option(options, f"--{name}", default=argparse.SUPPRESS, help=text, **parsing)
@@ -78,10 +78,15 @@ def _parsing(hint: Any) -> dict[str, Any]:
 
 
 def _help(field: "Field[Any]", text: str) -> str:
-    """A field's text in the style of other help texts, with the default where that says more."""
-    if "'" not in text.partition(" ")[0]:  # "Adam's" keeps its capital
-        text = text[0].lower() + text[1:]
-    text = text.rstrip(".").replace("; None: ", "; default: ")
+    """A field's text, with the default where that says more."""
+    text = _wording(text)
     if field.default not in (None, False):
         text += f" (default: {field.default})"
-    return text.replace("%", "%%")
+    return text
+
+
+def _wording(text: str) -> str:
+    """A field's text in the style of other help texts."""
+    if "'" not in text.partition(" ")[0]:  # "Adam's" keeps its capital
+        text = text[0].lower() + text[1:]
+    return text.rstrip(".").replace("; None: ", "; default: ").replace("%", "%%")
