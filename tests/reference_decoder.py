@@ -4,13 +4,14 @@ It shares nothing with the package: no numpy, no constriction, only integers and
 """
 
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import accumulate, islice, product
 from typing import Any
 
 Table = tuple[int, Sequence[int]]
-"""First symbol and counts, the last one the escape's."""
+"""First symbol, and the sums of the counts up to each symbol's own; the last is the escape's."""
 Plane = list[list[int]]
 
 
@@ -33,18 +34,16 @@ class RangeDecoder:
         self.words_read += 1
         return self.words[self.words_read - 1] if self.words_read <= len(self.words) else 0
 
-    def decode(self, counts: Sequence[int]) -> int:
-        """The index of the next symbol in a table of counts that sum to 2**24."""
+    def decode(self, ends: Sequence[int]) -> int:
+        """The index of the next symbol, whose counts have these sums so far; 2**24 at the end."""
         scale = self.range >> 24
         quantile = self.distance // scale
         if quantile >= 2**24:
             raise DamagedError("no encoder gets here")
-        cumulative, index = 0, 0
-        while cumulative + counts[index] <= quantile:
-            cumulative += counts[index]
-            index += 1
-        self.distance -= scale * cumulative
-        self.range = scale * counts[index]
+        index = bisect_right(ends, quantile)
+        start = ends[index - 1] if index else 0
+        self.distance -= scale * start
+        self.range = scale * (ends[index] - start)
         if self.range < 2**32:
             self.distance = self.distance << 32 | self.next_word()
             self.range <<= 32
@@ -83,7 +82,7 @@ class EntropyModel:
         self.tables: list[Table] = []
         counts = iter(arrays["counts"])
         for minimum, length in zip(flat(arrays["minimum"]), flat(arrays["length"]), strict=True):
-            self.tables.append((minimum, [next(counts) for _ in range(length)]))
+            self.tables.append((minimum, list(accumulate(islice(counts, length)))))
 
     @property
     def num_channels(self) -> int:
@@ -235,15 +234,15 @@ def decode_symbols(data: bytes, model: EntropyModel, height: int, width: int) ->
     if not data:
         raise DamagedError("no data")
     decoder = RangeDecoder(data)
-    uniform = [256] * 65536
+    uniform = range(256, 2**24 + 1, 256)
     symbols: Symbols = {}
     for part in model.parts(symbols, height, width):
         escaped = []
-        for b, (minimum, counts) in enumerate(model.tables):
+        for b, (minimum, ends) in enumerate(model.tables):
             for coded in part:
                 if coded.table == b:
-                    index = decoder.decode(counts)
-                    if index < len(counts) - 1:
+                    index = decoder.decode(ends)
+                    if index < len(ends) - 1:
                         symbols[coded.place] = symbol_of(coded, minimum + index)
                     else:
                         escaped.append(coded)

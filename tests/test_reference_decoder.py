@@ -85,13 +85,14 @@ def test_constriction_uses_exactly_our_table(size: int, concentration: float) ->
     tables = from_counts(np.zeros(1, np.int32), (counts,))
     coder = plain(tables)
     scale = (2**64 - 1) >> 24
-    for entry, boundary in enumerate(np.cumsum(counts.astype(np.int64))[:-1].tolist()):
+    ends = np.cumsum(counts.astype(np.int64)).tolist()
+    for entry, boundary in enumerate(ends[:-1]):
         for quantile, expected in ((boundary - 1, entry), (boundary, entry + 1)):
             # the first and the last state of the decoder that belong to this quantile
             for state in (scale * quantile, scale * (quantile + 1) - 1):
                 data = state >> 32, state & 0xFFFFFFFF
                 words = b"".join(word.to_bytes(4, "little") for word in data)
-                assert RangeDecoder(words).decode(counts.tolist()) == expected
+                assert RangeDecoder(words).decode(ends) == expected
                 fast = constriction.stream.queue.RangeDecoder(np.array(data, np.uint32))
                 assert fast.decode(coder._ready.model(0)) == expected
 

@@ -25,12 +25,14 @@ def test_the_noise_is_as_strong_as_it_says(pictures: dict[str, Image.Image]) -> 
 
 
 def test_webp_gets_as_many_bytes_as_it_can_use(pictures: dict[str, Image.Image]) -> None:
+    photo = pictures["photo"].crop((0, 0, 160, 160))
+
     def size(quality: int) -> int:
         file = io.BytesIO()
-        pictures["photo"].save(file, "WEBP", quality=quality, method=4)
+        photo.save(file, "WEBP", quality=quality, method=4)
         return file.tell()
 
     for quality in (0, 40, 90):
-        assert len(webp_within(pictures["photo"], size(quality))) == size(quality)
-    assert len(webp_within(pictures["photo"], size(40) - 1)) < size(40)
-    assert len(webp_within(pictures["photo"], 10)) == size(0)
+        assert len(webp_within(photo, size(quality))) == size(quality)
+    assert len(webp_within(photo, size(40) - 1)) < size(40)
+    assert len(webp_within(photo, 10)) == size(0)

@@ -1,5 +1,8 @@
 """A tiny network, and its model, that code well enough to tell a picture from noise."""
 
+import copy
+from functools import cache
+
 import torch
 
 from conftest import smooth_pixels
@@ -15,6 +18,11 @@ LMBDA = (2000.0, 1000.0, 500.0)
 
 def make_network(seed: int) -> SlimCAE:
     """Return what training would give: the network, whose weights a test may still change."""
+    return copy.deepcopy(_trained(seed))
+
+
+@cache  # takes seconds, and most files of tests want it
+def _trained(seed: int) -> SlimCAE:
     torch.manual_seed(seed)
     network = SlimCAE(SlimCAEConfig(WIDTHS))
     x = torch.stack([torch.from_numpy(smooth_pixels(64, 64, k)).permute(2, 0, 1) for k in range(4)])

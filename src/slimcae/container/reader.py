@@ -64,9 +64,10 @@ class Reader:
 
     def tile_bytes(self, index: int) -> int:
         """How long the stream of one tile is, numbered in raster order; reads nothing."""
-        if not 0 <= index < self.header.num_tiles:
-            raise IndexError(f"tile {index} of {self.header.num_tiles}")
-        return self._head.lengths[index]
+        lengths = self._head.lengths
+        if not 0 <= index < len(lengths):
+            raise IndexError(f"tile {index} of {len(lengths)}")
+        return lengths[index]
 
     def tile(self, index: int) -> bytes:
         """The stream of one tile, numbered in raster order."""

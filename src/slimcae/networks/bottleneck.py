@@ -105,10 +105,15 @@ class EntropyBottleneck(nn.Module):
         low = low.to(self.medians.device)
         high = -low
         for _ in range(40):  # doubles the bracket until it holds the answer
-            low = torch.where(self.logits_cumulative(low) > logit, low * 2, low)
-            high = torch.where(self.logits_cumulative(high) < logit, high * 2, high)
+            too_high = self.logits_cumulative(low) > logit
+            too_low = self.logits_cumulative(high) < logit
+            if not (too_high | too_low).any():
+                break
+            low, high = torch.where(too_high, low * 2, low), torch.where(too_low, high * 2, high)
         for _ in range(64):
             middle = (low + high) / 2
+            if ((middle == low) | (middle == high)).all():
+                break  # nothing lies between
             below = self.logits_cumulative(middle) < logit
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         return ((low + high) / 2).flatten()
