@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from conftest import smooth_pixels
 from slimcae.errors import ConfigError
 from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
+from slimcae.model.model import Model
 from slimcae.networks.conversion import to_model
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.warm_start import warm_start_transforms
@@ -24,7 +26,8 @@ from slimcae.transforms.torch_.inference import Analysis, Synthesis
 WIDTHS = (12, 8, 4)
 
 
-def make_network(variant: GDNVariant) -> SlimCAE:
+@cache
+def make(variant: GDNVariant) -> tuple[SlimCAE, Model]:
     """Return a block transform with strong norms, so that no layer is nearly an identity."""
     torch.manual_seed(3)
     network = SlimCAE(SlimCAEConfig(WIDTHS, variant))
@@ -36,7 +39,7 @@ def make_network(variant: GDNVariant) -> SlimCAE:
                 p.add_(0.02 * torch.rand_like(p))
             elif name.endswith(("weight", "bias")):
                 p.add_(0.01 * torch.rand_like(p))
-    return network.eval()
+    return network.eval(), to_model(network)
 
 
 @pytest.fixture(params=[2**21, 1500], ids=["one strip", "many strips"])
@@ -70,8 +73,7 @@ def network_levels(network: SlimCAE, y: Tensor) -> Tensor:
 def test_float32_equals_the_network(
     strips: None, variant: GDNVariant, width: int, size: tuple[int, int]
 ) -> None:
-    network = make_network(variant)
-    model = to_model(network)
+    network, model = make(variant)
     pixels = smooth_pixels(*size, seed=5)
     expected = network_latents(network, pixels, width)
     found = Analysis(model, width, torch.float32)(torch.from_numpy(pixels))
@@ -86,8 +88,7 @@ def test_float32_equals_the_network(
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_reduced_precision_comes_close_and_is_used(strips: None, kind: None, width: int) -> None:
-    network = make_network("switchable")
-    model = to_model(network)
+    network, model = make("switchable")
     pixels = smooth_pixels(64, 64, seed=6)
     expected = network_latents(network, pixels, width)
     found = Analysis(model, width, torch.bfloat16)(torch.from_numpy(pixels))
@@ -145,7 +146,7 @@ def test_errors_of_rounded_kernels_cancel_over_the_taps() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
 def test_what_is_not_finite_is_no_picture(value: float) -> None:
-    model = to_model(make_network("switchable"))
+    _, model = make("switchable")
     synthesis = Synthesis(model, 8, torch.float32)
     y = torch.zeros(8, 3, 3)
     assert synthesis(y) is not None
@@ -154,7 +155,7 @@ def test_what_is_not_finite_is_no_picture(value: float) -> None:
 
 
 def test_weights_are_copied_so_that_a_codec_stays_what_it_was() -> None:
-    model = to_model(make_network("slim"))
+    model = to_model(make("slim")[0])
     analysis, synthesis = Analysis(model, 8, torch.float32), Synthesis(model, 8, torch.float32)
     pixels = torch.from_numpy(smooth_pixels(32, 32, seed=7))
     y = analysis(pixels)
@@ -188,7 +189,7 @@ def test_bfloat16_is_refused_where_it_is_emulated(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ConfigError, match=r"emulate it, up to eighty .* choose float32 or auto"):
         resolve_precision("bfloat16", cpu)
     with pytest.raises(ConfigError, match="emulate it"):
-        TorchTransforms(to_model(make_network("switchable")), "cpu", "bfloat16")
+        TorchTransforms(make("switchable")[1], "cpu", "bfloat16")
 
 
 @pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16"])

@@ -16,6 +16,8 @@ from slimcae.coding.tables import MAX_SYMBOL
 from slimcae.model.density import FILTERS
 from slimcae.networks.bounds import lower_bound
 
+Layers = list[tuple[Tensor, Tensor, Tensor | None]]
+
 INIT_SCALE = 10.0
 LIKELIHOOD_BOUND = 1e-9
 TAIL_MASS = 2.0**-17
@@ -58,14 +60,26 @@ class EntropyBottleneck(nn.Module):
                 self.factors.append(nn.Parameter(torch.zeros(num_channels, fan_out, 1)))
         self.register_buffer("medians", torch.zeros(num_channels))
 
-    def logits_cumulative(self, x: Tensor) -> Tensor:
-        """Logit of the cumulative at x: (C, 1, n) in, (C, 1, n) out."""
-        for k, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
-            matrix = F.softplus(matrix.to(x.dtype))
+    def layers(self, dtype: torch.dtype) -> Layers:
+        """Return softplus(H_k), b_k and tanh(a_k) of each layer; the last has no a_k."""
+        factors: list[Tensor | None] = [torch.tanh(a.to(dtype)) for a in self.factors]
+        return [
+            (F.softplus(matrix.to(dtype)), bias.to(dtype), factor)
+            for matrix, bias, factor in zip(
+                self.matrices, self.biases, [*factors, None], strict=True
+            )
+        ]
+
+    def logits_cumulative(self, x: Tensor, layers: Layers | None = None) -> Tensor:
+        """Logit of the cumulative at x: (C, 1, n) in, (C, 1, n) out.
+
+        layers: of x's dtype, for those who call this many times.
+        """
+        for matrix, bias, factor in layers or self.layers(x.dtype):
             # an outer product is faster as one
-            x = (matrix * x if x.shape[1] == 1 else torch.matmul(matrix, x)) + bias.to(x.dtype)
-            if k < len(self.factors):
-                x = x + torch.tanh(self.factors[k].to(x.dtype)) * torch.tanh(x)
+            x = (matrix * x if x.shape[1] == 1 else torch.matmul(matrix, x)) + bias
+            if factor is not None:
+                x = x + factor * torch.tanh(x)
         return x
 
     def likelihood(self, y: Tensor, step: Tensor | float = 1.0) -> Tensor:
@@ -104,9 +118,10 @@ class EntropyBottleneck(nn.Module):
         low = torch.full((self.num_channels, 1, 1), -1.0, dtype=torch.float64)
         low = low.to(self.medians.device)
         high = -low
+        layers = self.layers(low.dtype)
         for _ in range(40):  # doubles the bracket until it holds the answer
-            too_high = self.logits_cumulative(low) > logit
-            too_low = self.logits_cumulative(high) < logit
+            too_high = self.logits_cumulative(low, layers) > logit
+            too_low = self.logits_cumulative(high, layers) < logit
             if not (too_high | too_low).any():
                 break
             low, high = torch.where(too_high, low * 2, low), torch.where(too_low, high * 2, high)
@@ -114,7 +129,7 @@ class EntropyBottleneck(nn.Module):
             middle = (low + high) / 2
             if ((middle == low) | (middle == high)).all():
                 break  # nothing lies between
-            below = self.logits_cumulative(middle) < logit
+            below = self.logits_cumulative(middle, layers) < logit
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         return ((low + high) / 2).flatten()
 
@@ -149,8 +164,9 @@ class EntropyBottleneck(nn.Module):
         return first.cpu().numpy(), [row[:size] for row, size in zip(mass, sizes, strict=True)]
 
     def _interval_mass(self, values: Tensor, length: Tensor | float = 1.0) -> Tensor:
-        lower = self.logits_cumulative(values - length / 2)
-        upper = self.logits_cumulative(values + length / 2)
+        layers = self.layers(values.dtype)
+        lower = self.logits_cumulative(values - length / 2, layers)
+        upper = self.logits_cumulative(values + length / 2, layers)
         # sigmoid saturates at one: mirrored into the lower tail, the difference keeps its digits
         sign = torch.where(lower + upper > 0, -1.0, 1.0).to(values.dtype)
         return (torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs()
