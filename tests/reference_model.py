@@ -112,6 +112,8 @@ class Model:
         for name, tensor in tensors.items():
             if name.startswith(prefix):
                 arrays["entropy_bottleneck." + name.removeprefix(prefix)] = tensor
+        if self.described["config"].get("architecture") == "light":
+            return arrays | self._light_arrays(width)
         for name, sliced in CONVOLUTIONS.items():
             arrays[f"{name}.weight"] = tensors[f"{name}.weight"].cut(*[width] * sliced)
         for name in ("g_a.conv1", "g_a.conv2", "g_s.deconv1", "g_s.deconv2"):
@@ -127,6 +129,31 @@ class Model:
                     number = tensors[f"{layer}.{key}"].numbers[k]
                     arrays[f"{layer}.{key}"] = Tensor((), [number])
         return arrays
+
+    def _light_arrays(self, width: int) -> dict[str, Tensor]:
+        """docs/format.md, "Architecture `light`" and "Encoder": slices by the layers' channels."""
+        c, k = width, self.described["config"]["widths"].index(width)
+        dense = {
+            "g_a.embed": (c // 4, 48), "g_a.down2": (c // 2, c), "g_a.down3": (c, 2 * c),
+            "g_s.up3": (2 * c, c), "g_s.up2": (c, c // 2), "g_s.render": (48, c // 4),
+        }  # fmt: skip
+        for g in ("g_a", "g_s"):
+            dense |= {f"{g}.lap2": (c, 1), f"{g}.lap3": (2 * c, 1)}
+            for number, d in ((1, c // 4), (2, c // 2), (3, c), (4, c)):
+                block = f"{g}.block{number}"
+                dense |= {f"{block}.expand": (2 * d, d), f"{block}.depthwise": (2 * d, 1)}
+                dense[f"{block}.project"] = (d, 2 * d)
+        found = {}
+        for name, (outputs, inputs) in dense.items():
+            found[f"{name}.weight"] = self.tensors[f"{name}.weight"].cut(outputs, inputs)
+            found[f"{name}.bias"] = self._row(f"{name}.bias", k, outputs)
+        for name in ("g_a.scale.log_scale", "g_s.scale.log_scale"):
+            found[name] = self._row(name, k, c)
+        return found
+
+    def _row(self, name: str, row: int, count: int) -> Tensor:
+        tensor = self.tensors[name]
+        return Tensor((count,), [tensor.at(row, column) for column in range(count)])
 
     def _owner(self, width: int) -> int:
         """Under which width the β and γ of a width are stored."""
@@ -154,12 +181,39 @@ class Model:
             [[median + delta * k for k in row] for row in plane]
             for median, plane in zip(medians, planes, strict=True)
         ]
+        if self.described["config"].get("architecture") == "light":
+            return self._light(x)
         for number, stride in ((1, 2), (2, 2), (3, 4)):
             x = self._normalised(f"g_s.igdn{number}", x)
             kernel = self.tensors[f"g_s.deconv{number}.weight"]
             bias = self.tensors[f"g_s.deconv{number}.bias"].numbers
             x = transposed(x, kernel, bias[: 3 if number == 3 else width], stride)
         return x
+
+    def _light(self, x: list[list[Numbers]]) -> list[list[Numbers]]:
+        """docs/format.md, "Architecture `light`"."""
+        arrays = self._light_arrays(len(x))
+        factors = map(math.exp, arrays["g_s.scale.log_scale"].numbers)
+        x = [[[f * v for v in row] for row in plane] for f, plane in zip(factors, x, strict=True)]
+
+        def layer(name: str, x: list[list[Numbers]]) -> list[list[Numbers]]:
+            return convolved(x, arrays[f"g_s.{name}.weight"], arrays[f"g_s.{name}.bias"].numbers)
+
+        def block(number: int, x: list[list[Numbers]]) -> list[list[Numbers]]:
+            inner = x
+            for name in ("expand", "depthwise"):
+                inner = layer(f"block{number}.{name}", inner)
+                inner = [[[max(v, v / 10) for v in row] for row in plane] for plane in inner]
+            added = layer(f"block{number}.project", inner)
+            return [
+                [[a + b for a, b in zip(*rows, strict=True)] for rows in zip(*planes, strict=True)]
+                for planes in zip(x, added, strict=True)
+            ]
+
+        x = block(3, block(4, x))
+        x = block(2, shuffled(layer("lap3", layer("up3", x)), 2))
+        x = block(1, shuffled(layer("lap2", layer("up2", x)), 2))
+        return shuffled(layer("render", x), 4)
 
     def _normalised(self, layer: str, x: list[list[Numbers]]) -> list[list[Numbers]]:
         beta, gamma = self.norm(layer, len(x))
@@ -194,6 +248,33 @@ class Model:
 def value(stored: float, minimum: float) -> float:
     """docs/format.md: the value of a number that is stored as a root."""
     return float(max(stored, math.sqrt(minimum + EPSILON)) ** 2 - EPSILON)
+
+
+def convolved(x: list[list[Numbers]], kernel: Tensor, bias: Numbers) -> list[list[Numbers]]:
+    """docs/format.md: a convolution that keeps rows and columns; depthwise with one input each."""
+    outputs, inputs, side, _ = kernel.shape
+    height, width = len(x[0]), len(x[0][0])
+    out = [[[b] * width for _ in range(height)] for b in bias]
+    for o, c, u, v in product(range(outputs), range(inputs), range(side), range(side)):
+        weight = kernel.at(o, c, u, v)
+        plane = x[o if inputs == 1 and len(x) == outputs else c]
+        for i, j in product(range(height), range(width)):
+            row, column = i + u - side // 2, j + v - side // 2
+            if 0 <= row < height and 0 <= column < width:
+                out[o][i][j] += weight * plane[row][column]
+    return out
+
+
+def shuffled(x: list[list[Numbers]], n: int) -> list[list[Numbers]]:
+    """docs/format.md: channels to places."""
+    height, width = len(x[0]), len(x[0][0])
+    return [
+        [
+            [x[n * n * c + n * (i % n) + j % n][i // n][j // n] for j in range(n * width)]
+            for i in range(n * height)
+        ]
+        for c in range(len(x) // (n * n))
+    ]
 
 
 def transposed(

@@ -7,17 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_line import ARCHITECTURE, LMBDA, WIDTHS, call, error_line, process, save_tiny_model
+from PIL import Image
 
 from model_files import save_forged
 from slimcae import container
+from slimcae.codec import Codec
 from slimcae.container import Contents, Header
 from slimcae.model import registry
-from slimcae.model.config import ModelInfo
+from slimcae.model.architecture import light
+from slimcae.model.config import ModelInfo, SlimCAEConfig
 from slimcae.model.cost import decoder_memory
 from slimcae.model.file import read_model, write_model
-from slimcae.networks.conversion import load_network
+from slimcae.model.registry import add_model
+from slimcae.networks.conversion import load_network, to_model
+from slimcae.networks.slimcae import SlimCAE
 
 
 def header(**changes: Any) -> Header:
@@ -122,6 +128,8 @@ def test_a_file_whose_model_is_not_here(folder: Path, capsys: pytest.CaptureFixt
     path = save_scae(folder / "a.scae", header())
     facts = facts_of(path, capsys)
     assert (facts["installed"], facts["delta"], facts["model_version"]) == (False, None, None)
+    # which transforms it needs, only the model knows
+    assert {facts[key] for key in facts if key.startswith("decoder_")} == {None}
     assert call(["info", path]) == 0
     text = capsys.readouterr().out
     assert re.search(r"installed +no\n", text)
@@ -190,13 +198,30 @@ def test_a_model_that_was_saved_whatever_its_name(
     loaded = read_model(model)
     assert facts["widths"] == list(WIDTHS)
     assert facts["lambda"] == list(LMBDA)
-    assert (facts["name"], facts["version"], facts["gdn"]) == ("tiny", "1", "switchable")
+    assert (facts["name"], facts["version"]) == ("tiny", "1")
+    assert (facts["architecture"], facts["gdn"]) == ("slimcae", "switchable")
     assert facts["parameters"] == sum(p.numel() for p in load_network(model).parameters())
     assert facts["fingerprints"] == {
         str(width): loaded.fingerprint(width).hex() for width in WIDTHS
     }
     assert call(["info", tmp_path]) == 0  # a run folder, as text
     assert "12 8" in capsys.readouterr().out
+
+
+def test_a_model_of_another_architecture(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = SlimCAEConfig((12, 8), architecture="light")
+    model = to_model(SlimCAE(config), ModelInfo("tiny", "1"))
+    write_model(tmp_path / "model.safetensors", model)
+    facts = facts_of(tmp_path / "model.safetensors", capsys)
+    assert (facts["architecture"], facts["gdn"]) == ("light", None)
+    add_model(tmp_path / "model.safetensors")
+    image = Image.fromarray(np.zeros((40, 56, 3), np.uint8))
+    (tmp_path / "a.scae").write_bytes(Codec(model).compress(image, 8))
+    picture = facts_of(tmp_path / "a.scae", capsys)
+    assert picture["decoder_macs_per_pixel"] == light(config).decoder_macs(8)
+    assert picture["decoder_macs"] == light(config).decoder_macs(8) * 48 * 64
 
 
 def test_a_model_that_does_not_know_its_lambda(

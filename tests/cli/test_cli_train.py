@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 from command_line import LMBDA, ROOT, WIDTHS, call, environment, error_line, save_photo
+from PIL import Image
 
 from conftest import HANG, wait_until
 from slimcae.cli.parser import parse
 from slimcae.cli.settings import given_settings
 from slimcae.model.file import read_model
+from slimcae.model.header import read_model_header
 from slimcae.networks.context_conversion import context_networks
 from slimcae.training.settings import TrainSettings
 
@@ -188,6 +190,28 @@ def test_the_seeds_commands_from_end_to_end(
     assert call(["train", *where, "--lmbda", "7", "5"]) == 1
     assert re.search(r"--lmbda 7 5 contradicts .*2048 1024", capsys.readouterr().err)
     assert {path: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_another_architecture_trains_and_codes(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, photo = tmp_path / "run", place / "test" / "0.png"
+    pictures = ["--train_glob", f"{place}/train"]
+    small = ["--patchsize", "32", "--batchsize", "2", "--last_step", "3", "--device", "cpu"]
+    model = ["--architecture", "light", "--switch_list", "12", "8", "--lmbda", "900", "400"]
+    assert call(["train", *pictures, "--checkpoint_dir", run, *small, *model]) == 0
+    assert read_model_header(run / "model.safetensors").config.architecture == "light"
+    # the folder knows what it holds
+    assert call(["train", *pictures, "--checkpoint_dir", run, *small, "--last_step", "4"]) == 0
+    capsys.readouterr()
+    other: list[str | Path] = ["--checkpoint_dir", run, "--architecture", "slimcae"]
+    line = error_line(capsys, ["train", *pictures, *other, "--quiet"])
+    assert "architecture slimcae" in line and "light" in line
+    scae, png = tmp_path / "a.scae", tmp_path / "a.png"
+    assert call(["compress", photo, "-m", run, "--width", "8", "-o", scae]) == 0
+    assert call(["decompress", scae, "-m", run, "-o", png]) == 0
+    with Image.open(png) as restored:
+        assert restored.size == (64, 48)
 
 
 def test_stage_entropy_and_its_flags(

@@ -10,10 +10,18 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from reference_model import Model as SlowModel
-from slimcae.model.architecture import Architecture, Convolution, Layer, Normalization, slimcae
-from slimcae.model.config import DEFAULT_WIDTHS, GDN_VARIANTS, GDNVariant, SlimCAEConfig
+from slimcae.model.architecture import Architecture, architecture_of, light, slimcae
+from slimcae.model.config import (
+    ARCHITECTURES,
+    DEFAULT_WIDTHS,
+    GDN_VARIANTS,
+    ArchitectureName,
+    GDNVariant,
+    SlimCAEConfig,
+)
 from slimcae.model.density import density_tensors
 from slimcae.model.file import write_model
+from slimcae.model.layers import WIDTH, Convolution, Layer, Normalization
 from slimcae.model.model import density_prefix
 from slimcae.networks.bottleneck import EntropyBottleneck
 from slimcae.networks.conversion import to_model
@@ -22,7 +30,12 @@ from slimcae.networks.slimcae import SlimCAE
 ROOT = Path(__file__).parents[2]
 WIDTHS = (12, 8, 1)
 
+LIGHT = SlimCAEConfig((24, 12, 4), architecture="light")
+
 every_variant = pytest.mark.parametrize("variant", GDN_VARIANTS)
+every_config = pytest.mark.parametrize(
+    "config", [*(SlimCAEConfig((12, 8, 4), variant) for variant in GDN_VARIANTS), LIGHT], ids=str
+)
 
 
 @pytest.fixture(scope="module", params=GDN_VARIANTS)
@@ -31,13 +44,25 @@ def network(request: pytest.FixtureRequest) -> SlimCAE:
     return SlimCAE(SlimCAEConfig(WIDTHS, request.param)).eval()
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_macs_are_what_torch_counts(network: SlimCAE, width: int) -> None:
+@pytest.fixture(scope="module")
+def light_network() -> SlimCAE:
+    torch.manual_seed(0)
+    network = SlimCAE(LIGHT).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():  # residual branches are zero at the beginning
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return network
+
+
+@every_config
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_macs_are_what_torch_counts(config: SlimCAEConfig, place: int) -> None:
+    network, width = SlimCAE(config).eval(), config.widths[place]
     with torch.no_grad():
         with FlopCounterMode(display=False) as encoder:
             y = network.g_a(torch.zeros(1, 3, 48, 32), width)
         with FlopCounterMode(display=False) as decoder:
-            network.g_s(y)
+            network.g_s(y, width)
     # torch counts a multiply-accumulate as two operations
     assert encoder.get_total_flops() / 2 == network.architecture.encoder_macs(width) * 48 * 32
     assert decoder.get_total_flops() / 2 == network.architecture.decoder_macs(width) * 48 * 32
@@ -53,11 +78,51 @@ def test_macs_are_those_of_the_readme() -> None:
         assert architecture.encoder_macs(int(width)) == architecture.decoder_macs(int(width))
 
 
+def test_macs_of_the_light_architecture_are_those_of_its_reference() -> None:
+    """Thousands per pixel and side, as the trials that it comes from counted them."""
+    architecture = light(SlimCAEConfig(architecture="light"))
+    for width, kmacs in ((192, 4.3), (144, 2.7), (96, 1.44), (72, 0.95), (48, 0.54)):
+        assert architecture.encoder_macs(width) / 1000 == pytest.approx(kmacs, abs=0.05)
+        assert architecture.encoder_macs(width) == architecture.decoder_macs(width)
+
+
 @pytest.mark.parametrize("width", [192, 48])
-def test_parameters_are_those_of_a_network_of_this_width_alone(width: int) -> None:
-    network = SlimCAE(SlimCAEConfig((width,)))
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_parameters_are_those_of_a_network_of_this_width_alone(
+    width: int, name: ArchitectureName
+) -> None:
+    network = SlimCAE(SlimCAEConfig((width,), architecture=name))
     numbers = [*network.g_a.parameters(), *network.g_s.parameters()]
-    assert slimcae(SlimCAEConfig()).parameters(width) == sum(p.numel() for p in numbers)
+    whole = architecture_of(SlimCAEConfig(architecture=name))
+    assert whole.parameters(width) == sum(p.numel() for p in numbers)
+
+
+def test_values_are_those_of_the_largest_layer() -> None:
+    """By hand: 2 · w numbers at a quarter of the resolution, in and out; 48 where pixels leave."""
+    assert slimcae(SlimCAEConfig()).decoder_values(192) == 2 * 192 / 16
+    architecture = light(SlimCAEConfig(architecture="light"))
+    assert architecture.decoder_values(192) == 4 * (192 // 4) / 16
+    assert architecture.decoder_values(48) == (48 + 48) / 16
+
+
+def test_the_halos_of_the_light_network_are_what_gradients_reach(light_network: SlimCAE) -> None:
+    architecture = light_network.architecture
+    middle = 7
+    x = torch.rand(1, 3, 15 * 16, 15 * 16, requires_grad=True)
+    light_network.g_a(x, 12)[0, :, middle, middle].sum().backward()
+    assert x.grad is not None
+    reached = torch.nonzero(x.grad.abs().sum((0, 1, 2))).flatten()
+    before = 16 * middle - int(reached.min())
+    after = int(reached.max()) - (16 * middle + 15)
+    assert architecture.analysis_halo == math.ceil(max(before, after) / 16)
+
+    y_hat = torch.randn(1, 12, 15, 15, requires_grad=True)
+    pixels = slice(16 * middle, 16 * (middle + 1))
+    light_network.g_s(y_hat, 12)[0, :, pixels, pixels].sum().backward()
+    assert y_hat.grad is not None
+    reached = torch.nonzero(y_hat.grad.abs().sum((0, 1, 2))).flatten()
+    reach = max(middle - int(reached.min()), int(reached.max()) - middle)
+    assert architecture.synthesis_halo == reach
 
 
 def test_the_halos_are_what_gradients_reach(network: SlimCAE) -> None:
@@ -72,7 +137,7 @@ def test_the_halos_are_what_gradients_reach(network: SlimCAE) -> None:
     assert architecture.analysis_halo == math.ceil(28 / 16)
 
     y_hat = torch.randn(1, 12, 11, 11, requires_grad=True)
-    network.g_s(y_hat)[0, :, 80:96, 80:96].sum().backward()
+    network.g_s(y_hat, 12)[0, :, 80:96, 80:96].sum().backward()
     assert y_hat.grad is not None
     reached = torch.nonzero(y_hat.grad.abs().sum((0, 1, 2))).flatten()
     reach = max(5 - int(reached.min()), int(reached.max()) - 5)
@@ -142,19 +207,25 @@ def test_the_halos_of_other_layers_are_what_gradients_reach(
     assert needed <= architecture.synthesis_halo <= needed + 1
 
 
-@every_variant
-@pytest.mark.parametrize("widths", [(12, 8, 4), (5,), DEFAULT_WIDTHS])
-def test_tensors_are_those_of_the_network(variant: GDNVariant, widths: tuple[int, ...]) -> None:
-    config = SlimCAEConfig(widths, variant)
+@pytest.mark.parametrize(
+    "config",
+    [
+        *(SlimCAEConfig(w, v) for w in ((12, 8, 4), (5,), DEFAULT_WIDTHS) for v in GDN_VARIANTS),
+        LIGHT,
+        SlimCAEConfig(architecture="light"),
+    ],
+    ids=str,
+)
+def test_tensors_are_those_of_the_network(config: SlimCAEConfig) -> None:
     with torch.device("meta"):
         state = SlimCAE(config).state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     densities = {
         density_prefix(width) + name: shape
-        for width in widths
+        for width in config.widths
         for name, shape in density_tensors(width).items()
     }
-    assert slimcae(config).tensors() | densities == shapes
+    assert architecture_of(config).tensors() | densities == shapes
 
 
 @pytest.mark.parametrize("channels", [1, 7])
@@ -217,7 +288,7 @@ def test_the_weights_of_a_width_are_those_of_the_slow_reader(
 def test_layers_are_found_by_name() -> None:
     architecture = slimcae(SlimCAEConfig((8, 4)))
     assert architecture.layer("g_s.deconv3") == Convolution(
-        "g_s.deconv3", None, 3, side=9, stride=4, transposed=True
+        "g_s.deconv3", WIDTH, 3, side=9, stride=4, transposed=True
     )
     assert architecture.layer("g_s.igdn2") == Normalization("g_s.igdn2", inverse=True)
     assert architecture.downsampling == 16

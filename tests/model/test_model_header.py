@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from conftest import HANG
 from model_files import TENSORS, described, forge, forge_model, tensor
 from slimcae.errors import ModelError
+from slimcae.model.config import SlimCAEConfig
 from slimcae.model.header import (
     ModelHeader,
     looks_like_safetensors,
@@ -61,8 +62,7 @@ def test_everything_is_read(place: Path) -> None:
     assert read(place, data) == ModelHeader(
         name="tiny",
         version="7",
-        widths=(12, 8),
-        gdn="switchable",
+        config=SlimCAEConfig((12, 8)),
         lmbda=(10.5, 3e-5),
         steps=(1.0, 0.5, 2.0),
         quality={
@@ -75,6 +75,26 @@ def test_everything_is_read(place: Path) -> None:
         parameters=2 * 3 + 2,
         bytes=len(data),
     )
+
+
+def test_another_architecture_is_read(place: Path) -> None:
+    config = {"architecture": "light", "widths": [12, 8]}
+    header = read(place, forge_model(described(format=5, config=config)))
+    assert header.config == SlimCAEConfig((12, 8), architecture="light")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"widths": [12, 8]},
+        {"architecture": "heavy", "widths": [12, 8]},
+        {"architecture": "light", "widths": [12, 6]},
+        {"architecture": ["light"], "widths": [12, 8]},
+        {"architecture": None, "widths": [12, 8]},
+    ],
+)
+def test_architectures_that_cannot_be_are_refused(place: Path, config: dict[str, Any]) -> None:
+    assert_refused(place, forge_model(described(format=5, config=config)))
 
 
 def test_what_may_be_absent_is_none(place: Path) -> None:
@@ -174,9 +194,11 @@ def test_missing_metadata_are_refused(place: Path, key: str) -> None:
     assert_refused(place, forge_model(facts), "not a slimcae model file")
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 5, 10**30])
+@pytest.mark.parametrize("number", [1, 2, 3, 6, 10**30])
 def test_another_format_is_named(place: Path, number: int) -> None:
-    assert_refused(place, forge_model(described(format=number)), str(number)[:20], "reads format 4")
+    assert_refused(
+        place, forge_model(described(format=number)), str(number)[:20], "reads formats 4 and 5"
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from slimcae.errors import ConfigError
 from slimcae.model.config import DEFAULT_WIDTHS, GDN_VARIANTS, GDNVariant, SlimCAEConfig
+from slimcae.model.layers import WIDTH, Convolution
 from slimcae.networks.gdn import SlimmableGDN
 from slimcae.networks.layers import SlimmableConv2d, SlimmableConvTranspose2d
 from slimcae.networks.slimcae import SlimCAE
@@ -98,9 +100,92 @@ def test_each_width_equals_a_plain_network_of_sliced_weights(
     with torch.no_grad():
         y = network.g_a(x, width)
         torch.testing.assert_close(y, plain.analyse(x), rtol=1e-4, atol=1e-5)
-        x_hat, expected = network.g_s(y), plain.synthesise(y)
+        x_hat, expected = network.g_s(y, width), plain.synthesise(y)
     assert y.shape == (2, width, 3, 2)
     torch.testing.assert_close(x_hat, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+
+
+class PlainLight:
+    """An ordinary, not slimmable light network of one width, made of torch functions alone."""
+
+    def __init__(self, network: SlimCAE, width: int) -> None:
+        self.state, self.width = network.state_dict(), width
+        self.place = network.widths.index(width)
+
+    def conv(self, x: Tensor, name: str, out: int, *, groups: int = 1) -> Tensor:
+        weight = self.state[f"{name}.weight"][:out, : x.shape[1] // groups]
+        bias: Tensor = self.state[f"{name}.bias"][self.place, :out]
+        y: Tensor = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=groups)
+        return y
+
+    def block(self, x: Tensor, name: str) -> Tensor:
+        channels = x.shape[1]
+        y = F.leaky_relu(self.conv(x, f"{name}.expand", 2 * channels), 0.1)
+        y = F.leaky_relu(self.conv(y, f"{name}.depthwise", 2 * channels, groups=2 * channels), 0.1)
+        return x + self.conv(y, f"{name}.project", channels)
+
+    def lap(self, x: Tensor, name: str) -> Tensor:
+        return self.conv(x, name, x.shape[1], groups=x.shape[1])
+
+    def scale(self, x: Tensor, name: str) -> Tensor:
+        factors: Tensor = self.state[name][self.place, : self.width].exp()
+        return x * factors[:, None, None]
+
+    def analyse(self, x: Tensor) -> Tensor:
+        w = self.width
+        x = self.block(self.conv(F.pixel_unshuffle(x, 4), "g_a.embed", w // 4), "g_a.block1")
+        x = self.conv(self.lap(F.pixel_unshuffle(x, 2), "g_a.lap2"), "g_a.down2", w // 2)
+        x = self.block(x, "g_a.block2")
+        x = self.conv(self.lap(F.pixel_unshuffle(x, 2), "g_a.lap3"), "g_a.down3", w)
+        x = self.block(self.block(x, "g_a.block3"), "g_a.block4")
+        return self.scale(x, "g_a.scale.log_scale")
+
+    def synthesise(self, y: Tensor) -> Tensor:
+        w = self.width
+        x = self.scale(y, "g_s.scale.log_scale")
+        x = self.block(self.block(x, "g_s.block4"), "g_s.block3")
+        x = F.pixel_shuffle(self.lap(self.conv(x, "g_s.up3", 2 * w), "g_s.lap3"), 2)
+        x = self.block(x, "g_s.block2")
+        x = F.pixel_shuffle(self.lap(self.conv(x, "g_s.up2", w), "g_s.lap2"), 2)
+        x = self.conv(self.block(x, "g_s.block1"), "g_s.render", 48)
+        return F.pixel_shuffle(x, 4)
+
+
+@pytest.mark.parametrize("width", [16, 8, 4])
+def test_each_width_of_light_equals_a_plain_network_of_sliced_weights(width: int) -> None:
+    network = SlimCAE(SlimCAEConfig((16, 8, 4), architecture="light"))
+    torch.manual_seed(4)
+    with torch.no_grad():
+        for p in [*network.g_a.parameters(), *network.g_s.parameters()]:
+            p.normal_(std=0.2)
+        plain = PlainLight(network, width)
+        x = torch.rand(2, 3, 48, 32)
+        y = network.g_a(x, width)
+        torch.testing.assert_close(y, plain.analyse(x), rtol=1e-4, atol=1e-5)
+        x_hat, expected = network.g_s(y, width), plain.synthesise(y)
+    assert y.shape == (2, width, 3, 2)
+    torch.testing.assert_close(x_hat, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("width", [8, 4])
+def test_entries_of_light_outside_the_slice_do_not_learn(width: int) -> None:
+    """What a width uses, says the architecture; the oracle is autograd."""
+    network = SlimCAE(SlimCAEConfig((16, 8, 4), architecture="light")).train()
+    torch.manual_seed(4)
+    with torch.no_grad():
+        for p in [*network.g_a.parameters(), *network.g_s.parameters()]:
+            p.normal_(std=0.2)
+    out = network(torch.rand(1, 3, 64, 64), width)
+    (out["x_hat"].square().sum() - out["likelihoods"].log().sum()).backward()
+    parameters = dict(network.named_parameters())
+    used = network.architecture.used(width)
+    for name, part in used.values():
+        gradient = parameters[name].grad
+        assert gradient is not None
+        assert gradient[part].count_nonzero() > 0.9 * gradient[part].numel(), name
+        assert gradient.count_nonzero() == gradient[part].count_nonzero(), name
+    transforms = {name for name in parameters if name.startswith("g_")}
+    assert {name for name, _ in used.values()} == transforms
 
 
 def outside(name: str, tensor: Tensor, width: int) -> Tensor | None:
@@ -169,7 +254,7 @@ def test_multiply_accumulates_are_those_of_the_slice(width: int, kmacs: float) -
     with torch.no_grad(), FlopCounterMode(display=False) as analysis:
         y = network.g_a(torch.zeros(1, 3, side, side), width)
     with torch.no_grad(), FlopCounterMode(display=False) as synthesis:
-        network.g_s(y)
+        network.g_s(y, width)
     for counter in (analysis, synthesis):
         assert counter.get_total_flops() / 2 / side**2 / 1000 == pytest.approx(kmacs, rel=0.02)
 
@@ -256,14 +341,16 @@ def test_autocast_keeps_densities_latents_and_evaluated_norms_in_float32(
 
 def test_training_computes_the_last_layer_as_evaluation_does() -> None:
     torch.manual_seed(6)
-    layer = SlimmableConvTranspose2d(6, 3, kernel_size=9, stride=4)
+    data = Convolution("x", WIDTH, 3, side=9, stride=4, transposed=True)
+    layer = SlimmableConvTranspose2d(data, SlimCAEConfig((6, 4)))
     layer.initialise()
     with torch.no_grad():
+        assert layer.bias is not None
         layer.bias.copy_(torch.tensor([0.1, -0.2, 0.3]))
     x = torch.randn(2, 4, 5, 7).requires_grad_()
     found = {}
     for training in (True, False):
-        y = layer.train(training)(x, 3)
+        y = layer.train(training)(x, 4)
         towards = torch.linspace(-1, 1, y.numel()).reshape(y.shape)
         found[training] = [y, *torch.autograd.grad(y, [x, *layer.parameters()], towards)]
     for fast, plain in zip(found[True], found[False], strict=True):

@@ -77,7 +77,7 @@ def decoded(network: SlimCAE, symbols: np.ndarray, delta: float, path: Path) -> 
     medians = network.entropy_bottleneck(len(symbols)).medians[:, None, None]
     height, columns, _ = pixels_of(path).shape
     with torch.no_grad():
-        x_hat = network.g_s((torch.from_numpy(symbols) * delta + medians)[None])[0]
+        x_hat = network.g_s((torch.from_numpy(symbols) * delta + medians)[None], len(symbols))[0]
     levels = (x_hat[:, :height, :columns].clamp(0, 1) * 255).round().to(torch.uint8)
     return np.asarray(levels.permute(1, 2, 0))
 

@@ -137,7 +137,7 @@ def test_measure_equals_a_plain_computation(tiny_network: SlimCAE) -> None:
             medians = bottleneck.quantile(0.0).float()[:, None, None]
             y_hat = torch.round(y - medians) + medians
             bits = -torch.log2(bottleneck.likelihood(y_hat)).double().sum().item()
-            x_hat = tiny_network.g_s(y_hat)[0, :, :h, :w].double().numpy()
+            x_hat = tiny_network.g_s(y_hat, 8)[0, :, :h, :w].double().numpy()
         error = np.rint(np.clip(x_hat, 0, 1) * 255) - levels
         rates.append(bits / (h * w))
         qualities.append(10 * math.log10(255**2 / np.mean(error**2)))

@@ -60,10 +60,12 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> Non
         (SETTINGS, START),
         (replace(SETTINGS, cache_gb=0.0, num_workers=1), START),
         (replace(SETTINGS, sandwich=True, precision="bfloat16"),
-         Start((9, 7, 5, 3), "slim+", (100.1, 80.2, 60.3, 40.4))),
+         Start((9, 7, 5, 3), "slim+", None, (100.1, 80.2, 60.3, 40.4))),
         (replace(SETTINGS, entropy_model="context", quantization="mixed", at_one=0.3), START),
+        (replace(SETTINGS, quantization="mixed"),
+         Start((12, 8, 4), None, "light", (100.0, 50.0, 25.0))),
     ],
-    ids=["cached", "workers", "warm sandwich bf16 slim+", "context"],
+    ids=["cached", "workers", "warm sandwich bf16 slim+", "context", "light"],
 )  # fmt: skip
 def test_resuming_is_exact(
     tmp_path: Path,
@@ -139,6 +141,7 @@ def trained(tmp_path: Path, picture_folder: Path) -> Callable[[Start], int | Non
         (Start(widths=(8, 2)), ("widths 8 2", "8 4", "state.pt")),
         (Start(widths=(8,)), ("widths 8 ", "8 4")),
         (Start(gdn="slim"), ("gdn slim", "switchable", "state.pt")),
+        (Start(architecture="light"), ("architecture light", "slimcae", "state.pt")),
         (Start(lmbda=(100.0, 51.0)), ("lmbda 100 51", "100 50", "state.pt")),
     ],
 )
@@ -360,13 +363,13 @@ if __name__ == "__main__":
     if os.environ.get("SAME_NOISE"):
         torch.rand_like = lambda x: torch.full_like(x, 0.75)
     folder, pictures, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
-    start = run.Start((8, 6, 4, 2), None, (100.0, 50.0, 25.0, 12.5), warm_start=False)
+    start = run.Start((8, 6, 4, 2), lmbda=(100.0, 50.0, 25.0, 12.5), warm_start=False)
     paths = sorted(pictures.iterdir())
     stopped = run.train(folder, paths, start, TrainSettings(**settings), "cpu")
     torch.save(kept[0].state_dict(), folder / f"rank{os.environ.get('RANK', 'none')}.pt")
     sys.exit(stopped or 0)
 """
-FOUR = Start((8, 6, 4, 2), None, (100.0, 50.0, 25.0, 12.5), warm_start=False)
+FOUR = Start((8, 6, 4, 2), lmbda=(100.0, 50.0, 25.0, 12.5), warm_start=False)
 """What the script starts with."""
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from slimcae.errors import ConfigError, TrainingError
-from slimcae.model.config import SlimCAEConfig
+from slimcae.model.config import ArchitectureName, SlimCAEConfig
 from slimcae.networks.gdn import SlimmableGDN
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training import soap
@@ -28,12 +28,16 @@ CPU = torch.device("cpu")
 
 
 def make(
-    folder: Path, settings: TrainSettings = SETTINGS, widths: tuple[int, ...] = (8, 4)
+    folder: Path,
+    settings: TrainSettings = SETTINGS,
+    widths: tuple[int, ...] = (8, 4),
+    architecture: ArchitectureName = "slimcae",
 ) -> Trainer:
     torch.manual_seed(0)
     lmbda = tuple(100.0 / (k + 1) for k in range(len(widths)))
     images = TrainingImages(sorted(folder.iterdir()), CPU, cache_gb=1)
-    return Trainer(SlimCAE(SlimCAEConfig(widths)), lmbda, settings, images)
+    config = SlimCAEConfig(widths, architecture=architecture)
+    return Trainer(SlimCAE(config), lmbda, settings, images)
 
 
 def logged(trainer: Trainer, last_step: int) -> list[StepLog]:
@@ -383,12 +387,21 @@ def test_compiling_does_not_depend_on_where_a_run_was_stopped(
 
 
 @pytest.mark.parametrize(
-    ("setting", "steps", "expected"), [("on", 1, 1), ("off", 6, 0), ("auto", 6, 0)]
+    ("setting", "architecture", "steps", "expected"),
+    [
+        ("on", "slimcae", 1, 1),
+        ("off", "slimcae", 6, 0),
+        ("auto", "slimcae", 6, 1),
+        ("auto", "slimcae", 4, 0),
+        ("auto", "light", 6, 0),
+        ("on", "light", 1, 1),
+    ],
 )
 def test_compile_is_a_choice(
     picture_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     setting: Any,
+    architecture: ArchitectureName,
     steps: int,
     expected: int,
 ) -> None:
@@ -400,7 +413,9 @@ def test_compile_is_a_choice(
 
     monkeypatch.setattr(torch, "compile", fake_compile)
     monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/c++")
-    logged(make(picture_folder, replace(SETTINGS, compile=setting)), steps)
+    monkeypatch.setattr(trainer_module, "COMPILE_PAYS_AFTER", 5)
+    settings = replace(SETTINGS, compile=setting, last_step=steps)
+    logged(make(picture_folder, settings, architecture=architecture), steps)
     assert len(calls) == expected
 
 

@@ -36,6 +36,13 @@ def warm_model(
     return model
 
 
+def warm_light(widths: tuple[int, ...], lmbda: tuple[float, ...]) -> SlimCAE:
+    torch.manual_seed(0)
+    model = SlimCAE(SlimCAEConfig(widths, architecture="light")).eval()
+    warm_start_transforms(model, smooth_batch(8, 64), lmbda)
+    return model
+
+
 def psnr(a: Tensor, b: Tensor) -> float:
     return -10 * math.log10(float((a - b).square().mean()))
 
@@ -70,10 +77,44 @@ def test_unquantised_latents_give_the_picture_back_better_with_every_width() -> 
     model = warm_model((96, 48, 12), (2048, 2048, 2048))
     x = smooth_batch(2, 64)
     with torch.no_grad():
-        qualities = [psnr(model.g_s(model.g_a(x, width)), x) for width in (96, 48, 12)]
+        qualities = [psnr(model.g_s(model.g_a(x, width), width), x) for width in (96, 48, 12)]
     assert qualities[0] > 33
     assert qualities == sorted(qualities, reverse=True)
     assert qualities[2] > 24
+
+
+def test_light_gives_the_picture_back_better_with_every_width() -> None:
+    model = warm_light((96, 48, 12), (2048, 2048, 2048))
+    x = smooth_batch(2, 64)
+    with torch.no_grad():
+        qualities = [psnr(model.g_s(model.g_a(x, width), width), x) for width in (96, 48, 12)]
+    assert qualities[0] > 33
+    assert qualities == sorted(qualities, reverse=True)
+    assert qualities[2] > 24
+
+
+@pytest.mark.parametrize("widths", [(24, 12), (256, 48)])
+def test_light_is_invertible_where_no_component_is_dropped(widths: tuple[int, ...]) -> None:
+    """On pictures of flat 16 × 16 blocks three components carry everything."""
+    torch.manual_seed(1)
+    flat = torch.rand(4, 3, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
+    model = SlimCAE(SlimCAEConfig(widths, architecture="light")).eval()
+    warm_start_transforms(model, flat, (64.0, 64.0))
+    with torch.no_grad():
+        for width in widths:
+            x_hat = model.g_s(model.g_a(flat, width), width)
+            torch.testing.assert_close(x_hat, flat, atol=0.001, rtol=0)
+
+
+def test_light_s_rounding_step_is_where_lmbda_wants_it() -> None:
+    """As below: 29 grey levels at λ = 2048, growing with λ^−½."""
+    model = warm_light((24, 12), (2048, 512))
+    grey = torch.full((1, 3, 64, 64), 0.5)
+    with torch.no_grad():
+        for width, step in ((24, 28.7), (12, 57.4)):
+            shift = model.g_a(grey + 0.02, width) - model.g_a(grey, width)
+            length = shift[0, :, 2, 2].norm().item()
+            assert 255 * 0.02 * math.sqrt(3 * 256) / length == pytest.approx(step, rel=0.03)
 
 
 def test_the_transform_is_invertible_where_no_component_is_dropped() -> None:
@@ -83,7 +124,7 @@ def test_the_transform_is_invertible_where_no_component_is_dropped() -> None:
     model = SlimCAE(SlimCAEConfig((12, 4))).eval()
     warm_start_transforms(model, flat, (64.0, 64.0))
     with torch.no_grad():
-        x_hat = model.g_s(model.g_a(flat, 4))
+        x_hat = model.g_s(model.g_a(flat, 4), 4)
     torch.testing.assert_close(x_hat, flat, atol=0.02, rtol=0)
 
 
@@ -107,7 +148,7 @@ def test_every_variant_reconstructs_at_every_width(variant: GDNVariant) -> None:
     x = smooth_batch(2, 64)
     with torch.no_grad():
         for width in model.widths:
-            assert psnr(model.g_s(model.g_a(x, width)), x) > 22
+            assert psnr(model.g_s(model.g_a(x, width), width), x) > 22
 
 
 def test_mean_colour_passes_exactly() -> None:
@@ -115,7 +156,7 @@ def test_mean_colour_passes_exactly() -> None:
     mean = smooth_batch(8, 64).mean(dim=(0, 2, 3))
     x = mean[None, :, None, None].expand(1, 3, 64, 64)
     with torch.no_grad():
-        middle = model.g_s(model.g_a(x, 12))[0, :, 16:48, 16:48]
+        middle = model.g_s(model.g_a(x, 12), 12)[0, :, 16:48, 16:48]
     torch.testing.assert_close(middle, x[0, :, 16:48, 16:48], atol=1e-4, rtol=0)
 
 

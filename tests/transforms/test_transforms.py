@@ -57,7 +57,7 @@ def test_residuals_and_pixels_are_centred_on_the_medians(
     assert image.shape == (48, 64, 3)
     assert image.dtype == np.uint8
     with torch.no_grad():
-        x_hat = network.g_s((medians + 0.5 * torch.from_numpy(symbols))[None])[0]
+        x_hat = network.g_s((medians + 0.5 * torch.from_numpy(symbols))[None], width)[0]
     levels = (x_hat.clamp(0, 1) * 255).permute(1, 2, 0).numpy()
     # half a level is rounding; huge values sum up differently on other processors
     assert np.abs(image - levels).max() < 1

@@ -1,5 +1,6 @@
 """The fast transforms against the network that was trained."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from slimcae.transforms.torch_ import TorchTransforms, device, inference
 from slimcae.transforms.torch_.blocks import blocks_kernel
 from slimcae.transforms.torch_.device import has_native_bfloat16, resolve_precision
 from slimcae.transforms.torch_.inference import Analysis, Synthesis
+from slimcae.transforms.torch_.light import LightAnalysis, LightSynthesis
 
 WIDTHS = (12, 8, 4)
 
@@ -53,6 +55,20 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(inference, "NARROW", request.param)
 
 
+@cache
+def make_light() -> tuple[SlimCAE, Model]:
+    """Return a block transform whose residual branches do something, too."""
+    torch.manual_seed(3)
+    network = SlimCAE(SlimCAEConfig(WIDTHS, architecture="light"))
+    x = torch.stack([torch.from_numpy(smooth_pixels(64, 64, k)).permute(2, 0, 1) for k in range(4)])
+    warm_start_transforms(network, x.float() / 255, (2000.0, 1000.0, 500.0))
+    with torch.no_grad():
+        for name, p in network.named_parameters():
+            if name.startswith("g_"):
+                p.add_(0.02 * torch.randn_like(p))
+    return network.eval(), to_model(network)
+
+
 def network_latents(network: SlimCAE, pixels: np.ndarray, width: int) -> Tensor:
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
@@ -63,7 +79,7 @@ def network_latents(network: SlimCAE, pixels: np.ndarray, width: int) -> Tensor:
 def network_levels(network: SlimCAE, y: Tensor) -> Tensor:
     """Not rounded."""
     with torch.no_grad():
-        x_hat: Tensor = network.g_s(y[None])[0]
+        x_hat: Tensor = network.g_s(y[None], len(y))[0]
     return (x_hat.clamp(0, 1) * 255).permute(1, 2, 0)
 
 
@@ -87,6 +103,47 @@ def test_float32_equals_the_network(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("size", [(16, 16), (48, 80), (208, 16)], ids=str)
+def test_light_in_float32_equals_the_network(
+    strips: None, width: int, size: tuple[int, int]
+) -> None:
+    network, model = make_light()
+    pixels = smooth_pixels(*size, seed=5)
+    expected = network_latents(network, pixels, width)
+    found = LightAnalysis(model, width, torch.float32)(torch.from_numpy(pixels))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    levels = LightSynthesis(model, width, torch.float32)(expected)
+    assert levels is not None
+    assert levels.dtype == torch.uint8
+    assert (levels.float() - network_levels(network, expected)).abs().max() < 0.501
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_light_in_reduced_precision_comes_close_and_is_used(strips: None, width: int) -> None:
+    network, model = make_light()
+    pixels = smooth_pixels(64, 64, seed=6)
+    expected = network_latents(network, pixels, width)
+    found = LightAnalysis(model, width, torch.bfloat16)(torch.from_numpy(pixels))
+    assert found.dtype == torch.float32
+    error = (found - expected).abs().max()
+    assert 1e-5 * expected.abs().max() < error < 0.02 * expected.abs().max()
+    levels = LightSynthesis(model, width, torch.bfloat16)(expected)
+    assert levels is not None
+    difference = (levels.float() - network_levels(network, expected)).abs()
+    assert 0.3 < difference.max() < 10
+    assert difference.mean() < 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_light_that_is_not_finite_is_found(width: int) -> None:
+    network = copy.deepcopy(make_light()[0])
+    with torch.no_grad():
+        network.g_s.render.weight.fill_(1e38)
+    synthesis = LightSynthesis(to_model(network), width, torch.float32)
+    assert synthesis(torch.ones(width, 2, 3)) is None
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_reduced_precision_comes_close_and_is_used(strips: None, kind: None, width: int) -> None:
     network, model = make("switchable")
     pixels = smooth_pixels(64, 64, seed=6)
@@ -105,14 +162,18 @@ def test_reduced_precision_comes_close_and_is_used(strips: None, kind: None, wid
 
 
 def test_strips_are_about_equal_and_cover_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = torch.empty((1, 6, 100, 10)).contiguous(memory_format=torch.channels_last)
+    row_bytes = 2 * 6 * 10
+    cpu = torch.device("cpu")
     for most in (1, 479, 480, 7000, 10**6):
         monkeypatch.setattr(inference, "STRIP_BYTES", most)
-        strips = list(inference._strips(x, torch.bfloat16))
+        strips = list(inference.strips(row_bytes, 100, cpu))
         assert [top for top, _ in strips] == [0, *(end for _, end in strips[:-1])]
         assert strips[-1][1] == 100
         rows = [end - top for top, end in strips]
-        assert rows[0] == max(rows) == 1 or 6 * 10 * 2 * rows[0] <= most + 6 * 10 * 2
+        assert rows[0] == max(rows) == 1 or row_bytes * rows[0] <= most + row_bytes
+        even = list(inference.strips(row_bytes, 100, cpu, multiple=4))
+        assert all(top % 4 == 0 for top, _ in even)
+        assert even[-1][1] == 100
     assert len(strips) == 1
 
 

@@ -11,8 +11,7 @@ from slimcae.cli.options import add_option
 from slimcae.cli.streams import STREAM, naming, read_bitstream
 from slimcae.cli.talk import add_talk_options
 from slimcae.errors import BitstreamError
-from slimcae.model.architecture import slimcae
-from slimcae.model.config import SlimCAEConfig
+from slimcae.model.architecture import architecture_of
 from slimcae.model.cost import decoder_memory, padded_pixels
 from slimcae.model.header import looks_like_safetensors, read_model_header
 from slimcae.model.registry import find_model, matching_model
@@ -81,9 +80,9 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
             "xmp_bytes": len(reader.xmp or b""),
         }
     size = sum(parts.values())
-    architecture = slimcae(SlimCAEConfig((header.num_filters,)))
-    macs = architecture.decoder_macs(header.num_filters)
     model = matching_model(header)
+    architecture = None if model is None else architecture_of(model.header.config)
+    macs = None if architecture is None else architecture.decoder_macs(header.num_filters)
     return {
         "file": name,
         "kind": "picture",
@@ -107,8 +106,8 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
         "bpp": 8 * size / (header.image_width * header.image_height),
         "parts": parts,
         "decoder_macs_per_pixel": macs,
-        "decoder_macs": round(macs * padded_pixels(architecture, header)),
-        "decoder_memory_bytes": decoder_memory(architecture, header),
+        "decoder_macs": architecture and macs and round(macs * padded_pixels(architecture, header)),
+        "decoder_memory_bytes": architecture and decoder_memory(architecture, header),
     }
 
 
@@ -120,7 +119,8 @@ def _model_facts(path: Path) -> dict[str, Any]:
         "name": header.name,
         "version": header.version,
         "widths": list(header.widths),
-        "gdn": header.gdn,
+        "architecture": header.config.architecture,
+        "gdn": header.config.gdn if header.config.architecture == "slimcae" else None,
         "lambda": None if header.lmbda is None else list(header.lmbda),
         "steps": list(header.steps),
         "entropy_models": {str(w): list(kinds) for w, kinds in header.entropy_models.items()},

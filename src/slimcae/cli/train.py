@@ -18,7 +18,7 @@ from slimcae.cli.options import (
 from slimcae.cli.settings import add_settings, given_settings
 from slimcae.cli.talk import add_talk_options, say
 from slimcae.errors import ConfigError
-from slimcae.model.config import GDN_VARIANTS
+from slimcae.model.config import ARCHITECTURES, GDN_VARIANTS
 from slimcae.model.header import MODEL_NAME, read_model_header
 from slimcae.training.settings import EntropySettings, TrainSettings
 
@@ -72,7 +72,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     model = parser.add_argument_group("model")
     add_width_options(model)
-    add_option(model, "--gdn", choices=GDN_VARIANTS, help="normalization (default: switchable)")
+    add_option(
+        model,
+        "--architecture",
+        choices=ARCHITECTURES,
+        help="slimcae: the paper's; light: a quarter to a sixth of its products (default: slimcae)",
+    )
+    add_option(
+        model,
+        "--gdn",
+        choices=GDN_VARIANTS,
+        help="normalization, of architecture slimcae (default: switchable)",
+    )
     add_lmbda_option(model, "(default: 2048, and half as much for each narrower width)")
     add_option(
         model, "--init_from", type=Path, metavar="FILE", help="begin with this model's weights"
@@ -118,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
     from slimcae.training.run import Start, train
 
     lmbda = None if args.lmbda is None else tuple(args.lmbda)
-    start = Start(widths, args.gdn, lmbda, args.init_from, args.warm_start)
+    start = Start(widths, args.gdn, args.architecture, lmbda, args.init_from, args.warm_start)
     return end(train(args.checkpoint_dir, paths, start, settings, args.device), args.checkpoint_dir)
 
 
@@ -129,7 +140,8 @@ def _train_entropy(
 
     given = given_settings(args, EntropySettings)
     foreign = [name for name in given_settings(args, TrainSettings) if name not in given]
-    foreign += [name for name in ("gdn", "lmbda") if getattr(args, name) is not None]
+    of_model = ("architecture", "gdn", "lmbda")
+    foreign += [name for name in of_model if getattr(args, name) is not None]
     if foreign:
         raise ConfigError(f"--{foreign[0]} is not for --stage entropy: leave it out")
     settings = EntropySettings(**{**_known(stored, EntropySettings), **given})

@@ -19,7 +19,7 @@ from slimcae.cli.train import (
     add_lmbda_option,
     end,
 )
-from slimcae.model.config import SlimCAEConfig, check_same_config
+from slimcae.model.config import check_same_config
 from slimcae.model.header import MODEL_NAME, read_model_header
 from slimcae.training.settings import ScheduleSettings, TrainSettings
 
@@ -75,9 +75,8 @@ def run(args: argparse.Namespace) -> int:
 
     from slimcae.training.schedule import train_lambda_schedule
 
-    config = SlimCAEConfig(have.widths)
-    check_same_config(origin, config, widths, None)
-    check_num_filters(args.num_filters, origin, config.num_filters)
+    check_same_config(origin, have.config, widths, None)
+    check_num_filters(args.num_filters, origin, have.config.num_filters)
     stopped_by = train_lambda_schedule(
         args.checkpoint_dir,
         train_paths,

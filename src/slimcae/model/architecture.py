@@ -1,13 +1,8 @@
-"""What the transforms are made of: their layers, and all that follows from them.
+"""What the transforms are made of, and all that follows from it.
 
-An architecture is data. The modules that train (`slimcae.networks`) and the fast ones that code
-(`slimcae.transforms`) are built from its layers; multiply-accumulates, numbers of parameters, the
-part of each tensor that a width uses, downsampling and the neighbourhood that a tile needs are
-derived from them, here and nowhere else.
-
-Source of the layers: Yang, Herranz, Cheng, Mozerov, "Slimmable Compressive Autoencoders for
-Practical Neural Image Compression", CVPR 2021, section 4; Ballé, Minnen, Singh, Hwang, Johnston,
-ICLR 2018, figure 4 (the same with one width).
+An architecture is data: two lists of layers. Multiply-accumulates, numbers of parameters, the part
+of each tensor that a width uses, downsampling and the neighbourhood that a tile needs are derived
+from them, here and nowhere else.
 """
 
 import math
@@ -15,59 +10,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 
 from slimcae.model.config import SlimCAEConfig
+from slimcae.model.layers import (
+    WIDTH,
+    Channels,
+    Convolution,
+    Layer,
+    LeakyReLU,
+    Normalization,
+    Residual,
+    Scale,
+    Shape,
+    Shuffle,
+    Unshuffle,
+    Used,
+    reach,
+)
 
 PICTURE_CHANNELS = 3
-
-Part = tuple[slice | int, ...]
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A slimmable convolution, or with `transposed` a transposed one; "same" padding, zeros.
-
-    name: of its tensors in a model file, as in `g_a.conv1`.
-    inputs, outputs: numbers of channels; None is the width in use.
-    side: of the square kernel. stride: it divides the resolution, or transposed multiplies it.
-    """
-
-    name: str
-    inputs: int | None
-    outputs: int | None
-    side: int
-    stride: int
-    transposed: bool = False
-    bias: bool = True
-
-    @property
-    def padding(self) -> int:
-        """Rows and columns of zeros on each side."""
-        return self.side // 2
-
-    def shapes(self, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """Yield name and shape of each tensor of a network of this width alone."""
-        inputs, outputs = self.inputs or width, self.outputs or width
-        # as torch stores them: (out, in, k, k), and (in, out, k, k) of transposed ones
-        channels = (inputs, outputs) if self.transposed else (outputs, inputs)
-        yield f"{self.name}.weight", (*channels, self.side, self.side)
-        if self.bias:
-            yield f"{self.name}.bias", (outputs,)
-
-    def macs(self, width: int) -> int:
-        """Return the multiply-accumulates at each position of its smaller side."""
-        return self.side**2 * (self.inputs or width) * (self.outputs or width)
-
-
-@dataclass(frozen=True)
-class Normalization:
-    """A slimmable GDN over the channels in use, or its inverse; see `slimcae.networks.gdn`."""
-
-    name: str
-    inverse: bool = False
-
-
-Layer = Convolution | Normalization
 
 
 @dataclass(frozen=True)
@@ -93,7 +55,7 @@ class Architecture:
 
     def layer(self, name: str) -> Layer:
         """Return the layer of a name, as in `g_s.deconv1`."""
-        return next(layer for layer in self.layers if layer.name == name)
+        return next(layer for layer in self.layers if getattr(layer, "name", None) == name)
 
     def latent_channels(self, width: int) -> int:
         """Return the number of channels of the latents at a width."""
@@ -102,23 +64,17 @@ class Architecture:
     @cached_property
     def downsampling(self) -> int:
         """Pixels per latent, in each direction."""
-        return math.prod(conv.stride for conv in _convolutions(self.analysis))
+        return int(1 / math.prod((layer.scale for layer in self.analysis), start=Fraction(1)))
 
     @cached_property
     def analysis_halo(self) -> int:
         """Latents around a tile whose pixels it depends on."""
-        reach = 0  # in inputs of the layer
-        for conv in reversed(_convolutions(self.analysis)):
-            reach = reach * conv.stride + conv.padding
-        return -(-reach // self.downsampling)
+        return math.ceil(reach(self.analysis, Fraction(0)) / self.downsampling)
 
     @cached_property
     def synthesis_halo(self) -> int:
         """Latents around a tile that its pixels depend on."""
-        reach = Fraction(0)  # in inputs of the layer
-        for conv in reversed(_convolutions(self.synthesis)):
-            reach = (reach + conv.padding) / conv.stride
-        return math.ceil(reach)
+        return math.ceil(reach(self.synthesis, Fraction(0)))
 
     def encoder_macs(self, width: int) -> float:
         """Return the analysis' multiply-accumulates per pixel: convolutions and products with γ.
@@ -126,66 +82,78 @@ class Architecture:
         Exact for sides that are multiples of `downsampling`; of others, count the pixels of the
         padded picture.
         """
-        return _macs(self.analysis, width, positions=Fraction(1))
+        return float(sum(macs for macs, _ in self._work(self.analysis, width)))
 
     def decoder_macs(self, width: int) -> float:
         """Return the synthesis' multiply-accumulates per pixel, counted as in `encoder_macs`."""
-        return _macs(self.synthesis, width, positions=Fraction(1, self.downsampling**2))
+        return float(sum(macs for macs, _ in self._work(self.synthesis, width)))
+
+    def decoder_values(self, width: int) -> float:
+        """Return the numbers per pixel that the layer with the most of them reads and writes."""
+        return float(max(values for _, values in self._work(self.synthesis, width)))
 
     def parameters(self, width: int) -> int:
         """Return how many numbers of both transforms a width uses."""
-        shared = sum(
-            math.prod(shape)
-            for layer in self.layers
-            if isinstance(layer, Convolution)
-            for _, shape in layer.shapes(width)
+        shapes = self.tensors()
+        return sum(
+            math.prod(
+                len(range(*part.indices(side))) if isinstance(part, slice) else 1
+                for part, side in zip(parts, shapes[stored], strict=True)
+            )
+            for stored, parts in self.used(width).values()
         )
-        norms = sum(isinstance(layer, Normalization) for layer in self.layers)
-        return shared + norms * (width**2 + width)
 
-    def tensors(self) -> dict[str, tuple[int, ...]]:
+    def tensors(self) -> dict[str, Shape]:
         """Return name and shape of each tensor of the transforms that a model file has."""
-        found: dict[str, tuple[int, ...]] = {}
-        for layer in self.layers:
-            if isinstance(layer, Convolution):
-                found |= dict(layer.shapes(self.widths[0]))
-                continue
-            for owner in self._owners():
-                found[f"{layer.name}.norms.{owner}.beta"] = (owner,)
-                found[f"{layer.name}.norms.{owner}.gamma"] = (owner, owner)
-            if self.config.gdn == "slim+":
-                found |= {f"{layer.name}.{key}": (len(self.widths),) for key in _ADJUSTMENTS}
-        return found
+        return {k: v for layer in self.layers for k, v in layer.tensors(self.config).items()}
 
-    def used(self, width: int) -> dict[str, tuple[str, Part]]:
+    def used(self, width: int) -> Used:
         """Return which part of which tensor of the file a width uses, by the part's own name.
 
         The names are those that the fingerprint hashes (docs/format.md, "Fingerprint").
         """
-        found: dict[str, tuple[str, Part]] = {}
-        owner = width if self.config.gdn == "switchable" else self.widths[0]
-        for layer in self.layers:
-            if isinstance(layer, Convolution):
-                for name, shape in layer.shapes(width):
-                    found[name] = name, tuple(slice(side) for side in shape)
-                continue
-            for key, dimensions in (("beta", 1), ("gamma", 2)):
-                stored = f"{layer.name}.norms.{owner}.{key}"
-                found[f"{layer.name}.{key}"] = stored, (slice(width),) * dimensions
-            if self.config.gdn == "slim+":
-                place = self.widths.index(width)
-                for key in _ADJUSTMENTS:
-                    name = f"{layer.name}.{key}"
-                    found[name] = name, (place,)
-        return found
+        return {k: v for layer in self.layers for k, v in layer.used(self.config, width).items()}
 
-    def _owners(self) -> tuple[int, ...]:
-        """The widths under which β and γ are stored."""
-        return self.widths if self.config.gdn == "switchable" else self.widths[:1]
+    def kernels(self, width: int) -> dict[str, Shape]:
+        """Return name and shape of each kernel of a network of this width alone."""
+        return {
+            f"{layer.name}.weight": layer.kernel(width)
+            for layer in _flat(self.layers)
+            if isinstance(layer, Convolution)
+        }
+
+    def _work(self, layers: tuple[Layer, ...], width: int) -> Iterator[tuple[Fraction, Fraction]]:
+        """Yield multiply-accumulates and values in and out per pixel of each layer."""
+        analysis = layers is self.analysis
+        channels = PICTURE_CHANNELS if analysis else self.latent_channels(width)
+        positions = Fraction(1) if analysis else Fraction(1, self.downsampling**2)
+        for layer in layers:
+            inputs, outputs = positions, positions * layer.scale**2
+            made = layer.channels(channels, width)
+            inner = 0
+            if isinstance(layer, Residual):
+                widths = [channels]
+                for part in layer.layers:
+                    widths.append(part.channels(widths[-1], width))
+                inner = max(map(sum, pairwise(widths)))
+            values = max(inputs * channels + outputs * made, inputs * inner)
+            # what a transposed convolution does at each input, a strided one does at each output
+            yield layer.macs(width) * min(inputs, outputs), values
+            channels, positions = made, outputs
 
 
-_ADJUSTMENTS = ("beta_scale", "beta_bias", "gamma_scale", "gamma_bias")
-"""Numbers that `slim+` has for each width."""
+def _flat(layers: tuple[Layer, ...]) -> Iterator[Layer]:
+    """Yield all layers, those of residual blocks instead of the blocks."""
+    for layer in layers:
+        if isinstance(layer, Residual):
+            yield from _flat(layer.layers)
+        else:
+            yield layer
+
+
+def architecture_of(config: SlimCAEConfig) -> Architecture:
+    """Return the architecture that a configuration names."""
+    return {"slimcae": slimcae, "light": light}[config.architecture](config)
 
 
 def slimcae(config: SlimCAEConfig) -> Architecture:
@@ -195,45 +163,98 @@ def slimcae(config: SlimCAEConfig) -> Architecture:
 
         x ── conv 9×9 /4 ─ GDN ─ conv 5×5 /2 ─ GDN ─ conv 5×5 /2 ─ GDN ──► y
         x̂ ◄─ deconv 9×9 ×4 ─ IGDN ─ deconv 5×5 ×2 ─ IGDN ─ deconv 5×5 ×2 ─ IGDN ── ŷ
+
+    Source: Yang, Herranz, Cheng, Mozerov, "Slimmable Compressive Autoencoders for Practical Neural
+    Image Compression", CVPR 2021, section 4; Ballé, Minnen, Singh, Hwang, Johnston, ICLR 2018,
+    figure 4 (the same with one width).
     """
     colours = PICTURE_CHANNELS
     return Architecture(
         config,
         analysis=(
-            Convolution("g_a.conv1", colours, None, side=9, stride=4),
+            Convolution("g_a.conv1", colours, WIDTH, side=9, stride=4),
             Normalization("g_a.gdn1"),
-            Convolution("g_a.conv2", None, None, side=5, stride=2),
+            Convolution("g_a.conv2", WIDTH, WIDTH, side=5, stride=2),
             Normalization("g_a.gdn2"),
-            Convolution("g_a.conv3", None, None, side=5, stride=2, bias=False),
+            Convolution("g_a.conv3", WIDTH, WIDTH, side=5, stride=2, bias=None),
             Normalization("g_a.gdn3"),
         ),
         synthesis=(
             Normalization("g_s.igdn1", inverse=True),
-            Convolution("g_s.deconv1", None, None, side=5, stride=2, transposed=True),
+            Convolution("g_s.deconv1", WIDTH, WIDTH, side=5, stride=2, transposed=True),
             Normalization("g_s.igdn2", inverse=True),
-            Convolution("g_s.deconv2", None, None, side=5, stride=2, transposed=True),
+            Convolution("g_s.deconv2", WIDTH, WIDTH, side=5, stride=2, transposed=True),
             Normalization("g_s.igdn3", inverse=True),
-            Convolution("g_s.deconv3", None, colours, side=9, stride=4, transposed=True),
+            Convolution("g_s.deconv3", WIDTH, colours, side=9, stride=4, transposed=True),
         ),
     )
 
 
-def _convolutions(layers: tuple[Layer, ...]) -> list[Convolution]:
-    return [layer for layer in layers if isinstance(layer, Convolution)]
+def light(config: SlimCAEConfig) -> Architecture:
+    """Return an architecture of 1×1 products and depthwise 3×3, at a quarter of the cost or less.
+
+    ::
+
+        x ─ /4 ─ 3×3 → w/4 ─ B ─ /2 ─ lap ─ 1×1 → w/2 ─ B ─ /2 ─ lap ─ 1×1 → w ─ B ─ B ─ scale ─► y
+        x̂ ◄─ ×4 ─ 3×3 → 48 ─ B ─ ×2 ─ lap ─ 1×1 → w ─ B ─ ×2 ─ lap ─ 1×1 → 2w ─ B ─ B ─ scale ── ŷ
+
+        B: x + 1×1(leaky ReLU(depthwise 3×3(leaky ReLU(1×1 → twice the channels))))
+
+    w is the width; /n and ×n are pixels to channels and back (`Unshuffle`, `Shuffle`). `lap` is a
+    depthwise 3×3 without activation, by which neighbouring blocks overlap (as in lapped transforms:
+    Malvar and Staelin, "The LOT", IEEE Trans. ASSP 37, 1989). Kernels are shared by all widths,
+    each of which has biases and scales of its own.
+    """
+    quarter, half = Fraction(1, 4), Fraction(1, 2)
+    colours = 16 * PICTURE_CHANNELS
+    return Architecture(
+        config,
+        analysis=(
+            Unshuffle(4),
+            Convolution("g_a.embed", colours, quarter, side=3, bias="own"),
+            _block("g_a.block1", quarter),
+            Unshuffle(2),
+            _depthwise("g_a.lap2", 4 * quarter),
+            Convolution("g_a.down2", 4 * quarter, half, side=1, bias="own"),
+            _block("g_a.block2", half),
+            Unshuffle(2),
+            _depthwise("g_a.lap3", 4 * half),
+            Convolution("g_a.down3", 4 * half, WIDTH, side=1, bias="own"),
+            _block("g_a.block3", WIDTH),
+            _block("g_a.block4", WIDTH),
+            Scale("g_a.scale"),
+        ),
+        synthesis=(
+            Scale("g_s.scale"),
+            _block("g_s.block4", WIDTH),
+            _block("g_s.block3", WIDTH),
+            Convolution("g_s.up3", WIDTH, 4 * half, side=1, bias="own"),
+            _depthwise("g_s.lap3", 4 * half),
+            Shuffle(2),
+            _block("g_s.block2", half),
+            Convolution("g_s.up2", half, 4 * quarter, side=1, bias="own"),
+            _depthwise("g_s.lap2", 4 * quarter),
+            Shuffle(2),
+            _block("g_s.block1", quarter),
+            Convolution("g_s.render", quarter, colours, side=3, bias="own"),
+            Shuffle(4),
+        ),
+    )
 
 
-def _macs(layers: tuple[Layer, ...], width: int, positions: Fraction) -> float:
-    """Multiply-accumulates per pixel; positions: of the first layer's input, for each pixel."""
-    total = Fraction(0)
-    for layer in layers:
-        if isinstance(layer, Normalization):
-            total += width**2 * positions
-            continue
-        # a transposed convolution does at each input what its convolution does at each output
-        if layer.transposed:
-            total += layer.macs(width) * positions
-            positions *= layer.stride**2
-        else:
-            positions /= layer.stride**2
-            total += layer.macs(width) * positions
-    return float(total)
+def _block(name: str, channels: Channels) -> Residual:
+    hidden = 2 * channels
+    return Residual(
+        name,
+        (
+            Convolution(f"{name}.expand", channels, hidden, side=1, bias="own"),
+            LeakyReLU(),
+            _depthwise(f"{name}.depthwise", hidden),
+            LeakyReLU(),
+            Convolution(f"{name}.project", hidden, channels, side=1, bias="own"),
+        ),
+    )
+
+
+def _depthwise(name: str, channels: Channels) -> Convolution:
+    return Convolution(name, channels, channels, side=3, bias="own", depthwise=True)

@@ -9,6 +9,10 @@ from slimcae.errors import ConfigError, ContradictionError
 
 GDNVariant = Literal["switchable", "slim", "slim+"]
 GDN_VARIANTS: tuple[GDNVariant, ...] = get_args(GDNVariant)
+ArchitectureName = Literal["slimcae", "light"]
+ARCHITECTURES: tuple[ArchitectureName, ...] = get_args(ArchitectureName)
+LIGHT_MULTIPLE = 4
+"""Widths of the architecture `light` are multiples of this: a quarter of them is its fewest."""
 DEVICES = ("cpu", "cuda", "auto")
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_WIDTHS = (192, 144, 96, 72, 48)
@@ -23,14 +27,18 @@ down to 0.48, then coarser ones up to 2.5. From one to the next, bytes change by
 
 @dataclass(frozen=True)
 class SlimCAEConfig:
-    """Widths (filters per layer, widest first) and the variant of the normalization.
+    """Widths (filters per layer, widest first), variant of the normalization, and architecture.
+
+    gdn: only the architecture `slimcae` has one.
 
     Raises:
-        ConfigError: widths that are not strictly decreasing positive integers, or an unknown GDN.
+        ConfigError: widths that are not strictly decreasing positive integers, or that the
+            architecture cannot have; an unknown GDN or architecture.
     """
 
     widths: tuple[int, ...] = DEFAULT_WIDTHS
     gdn: GDNVariant = "switchable"
+    architecture: ArchitectureName = "slimcae"
 
     def __post_init__(self) -> None:
         widths = self.widths
@@ -45,6 +53,19 @@ class SlimCAEConfig:
             raise ConfigError(
                 f"unknown GDN variant {self.gdn!r}: choose from {', '.join(GDN_VARIANTS)}"
             )
+        if self.architecture not in ARCHITECTURES:
+            raise ConfigError(
+                f"unknown architecture {self.architecture!r}: choose from "
+                f"{', '.join(ARCHITECTURES)}"
+            )
+        if self.architecture == "light":
+            if any(width % LIGHT_MULTIPLE for width in widths):
+                raise ConfigError(
+                    f"widths {' '.join(map(str, widths))}: architecture light takes multiples of "
+                    f"{LIGHT_MULTIPLE}"
+                )
+            if self.gdn != "switchable":
+                raise ConfigError(f"gdn {self.gdn}: architecture light has no GDN")
 
     @property
     def num_filters(self) -> int:
@@ -91,7 +112,11 @@ class ModelInfo:
 
 
 def check_same_config(
-    origin: Path, have: SlimCAEConfig, widths: tuple[int, ...] | None, gdn: str | None
+    origin: Path,
+    have: SlimCAEConfig,
+    widths: tuple[int, ...] | None,
+    gdn: str | None,
+    architecture: str | None = None,
 ) -> None:
     """Compare what was asked for with what a file holds.
 
@@ -100,6 +125,9 @@ def check_same_config(
     """
     if widths is not None and widths != have.widths:
         raise ContradictionError("widths", _words(widths), origin, _words(have.widths))
+    if architecture not in (None, have.architecture):
+        assert architecture is not None
+        raise ContradictionError("architecture", architecture, origin, have.architecture)
     if gdn is not None and gdn != have.gdn:
         raise ContradictionError("gdn", gdn, origin, have.gdn)
 

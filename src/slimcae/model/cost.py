@@ -28,10 +28,9 @@ WINDOW = 1024
 #   512x2048      33  (47)   42  (63)   60  (94)
 #   2048x2048     58  (98)   72 (133)  146 (201)
 #
-# A filter holds a value at a quarter of the resolution, of 4 bytes, and more in the layers around.
 _FIXED_BYTES = 16 * 2**20
 _BYTES_PER_PIXEL = 8
-_BYTES_PER_PIXEL_AND_FILTER = 0.5
+_BYTES_PER_VALUE = 4
 _BYTES_PER_TILE_SYMBOL = 22  # of kind `factorized`; 19 of `context`, 7 of `tables`
 
 
@@ -70,14 +69,14 @@ def padded_size(architecture: Architecture, size: tuple[int, int]) -> tuple[int,
 def decoder_memory(architecture: Architecture, coded: Coded) -> int:
     """Estimate the decoder's peak working bytes, beside the program and the model.
 
-    The network's memory for one window, 2 bytes per symbol and more for those of a tile, three
-    8-bit copies of the picture.
+    The memory of the network's largest layer for one window, 2 bytes per symbol and more for those
+    of a tile, three 8-bit copies of the picture.
     """
     width, scale = coded.num_filters, architecture.downsampling
     padded = padded_size(architecture, (coded.image_height, coded.image_width))
     around = 2 * scale * architecture.synthesis_halo
     window = math.prod(min(side, WINDOW + around) for side in padded)
-    per_pixel = _BYTES_PER_PIXEL + _BYTES_PER_PIXEL_AND_FILTER * width
+    per_pixel = _BYTES_PER_PIXEL + _BYTES_PER_VALUE * architecture.decoder_values(width)
     network = _FIXED_BYTES + math.ceil(per_pixel * window)
     channels = architecture.latent_channels(width)
     symbols = 2 * channels * math.prod(padded) // scale**2

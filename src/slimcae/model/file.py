@@ -19,15 +19,16 @@ from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.entropy_models import entropy_model_of
 from slimcae.errors import ModelError
 from slimcae.files import write_bytes
-from slimcae.model.config import ModelInfo, SlimCAEConfig
+from slimcae.model.config import ModelInfo
 from slimcae.model.density import density_tensors
 from slimcae.model.header import (
-    FORMAT,
     METADATA_KEY,
     MODEL_NAME,
     TRAINING_PREFIX,
     ModelHeader,
     Quality,
+    config_to_json,
+    format_of,
     read_model_header,
 )
 from slimcae.model.model import Model, density_prefix
@@ -46,7 +47,7 @@ def read_model(path: str | Path) -> Model:
         path /= MODEL_NAME
     header = read_model_header(path)
     try:
-        config = SlimCAEConfig(header.widths, header.gdn)
+        config = header.config
         info = ModelInfo(header.name, header.version, header.lmbda, header.training, header.quality)
         arrays = dict(safetensors.numpy.load_file(path))
         entropy_models = {
@@ -94,10 +95,10 @@ def write_model(path: Path, model: Model, *, half: bool = False) -> None:
         arrays[TRAINING_PREFIX + name] = np.asarray(tensor, order="C")
     info = model.info
     metadata = {
-        "format": FORMAT,
+        "format": format_of(model.config),
         "name": info.name,
         "version": info.version,
-        "config": {"widths": list(model.config.widths), "gdn": model.config.gdn},
+        "config": config_to_json(model.config),
         "steps": list(model.steps),
         "entropy_models": {str(w): list(kinds) for w, kinds in model.entropy_models.items()},
         "lmbda": None if info.lmbda is None else list(info.lmbda),

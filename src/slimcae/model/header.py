@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from slimcae.errors import ConfigError, ModelError
-from slimcae.model.config import GDNVariant, SlimCAEConfig
+from slimcae.model.config import SlimCAEConfig
 
-FORMAT = 4
+FORMATS = (4, 5)
+"""That which the architecture of the paper needs, and that which names another."""
 METADATA_KEY = "slimcae"
 MODEL_NAME = "model.safetensors"
 """What a run folder calls its model."""
@@ -52,8 +53,7 @@ class ModelHeader:
 
     name: str
     version: str
-    widths: tuple[int, ...]
-    gdn: GDNVariant
+    config: SlimCAEConfig
     lmbda: tuple[float, ...] | None
     steps: tuple[float, ...]
     quality: Quality | None
@@ -62,6 +62,31 @@ class ModelHeader:
     entropy_models: dict[int, tuple[str, ...]]
     parameters: int
     bytes: int
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The operating points, widest first."""
+        return self.config.widths
+
+
+def format_of(config: SlimCAEConfig) -> int:
+    """Return the version of a model file: the first that can hold such a model."""
+    return FORMATS[config.architecture != "slimcae"]
+
+
+def config_to_json(config: SlimCAEConfig) -> dict[str, Any]:
+    """Return what a model file says of the configuration."""
+    if config.architecture == "slimcae":
+        return {"widths": list(config.widths), "gdn": config.gdn}
+    return {"architecture": config.architecture, "widths": list(config.widths)}
+
+
+def _config(value: Any, version: int) -> SlimCAEConfig:
+    found = _object(value)
+    widths = tuple(_list(found["widths"]))
+    if version == FORMATS[0]:
+        return SlimCAEConfig(widths, found["gdn"])
+    return SlimCAEConfig(widths, architecture=found["architecture"])
 
 
 def looks_like_safetensors(head: bytes) -> bool:
@@ -88,10 +113,10 @@ def read_model_header(path: Path) -> ModelHeader:
             tensors = _object(json.loads(file.read(length)))
         described = _object(json.loads(_object(tensors.pop("__metadata__"))[METADATA_KEY]))
         found = described["format"]
-        if found != FORMAT or isinstance(found, bool):
+        if found not in FORMATS or isinstance(found, bool):
             raise ModelError(
-                f"{path} has model format {str(found)[:20]}, this slimcae reads format {FORMAT}: "
-                "install a matching version, or train it again"
+                f"{path} has model format {str(found)[:20]}, this slimcae reads formats "
+                f"{' and '.join(map(str, FORMATS))}: install a matching version, or train it again"
             )
         _check_places(tensors, size - _LENGTH_BYTES - length)
         return _model_header(described, tensors, size)
@@ -141,8 +166,8 @@ def _model_header(described: dict[str, Any], tensors: dict[str, Any], size: int)
     name, version = _text(described["name"]), _text(described["version"])
     if not (1 <= len(name) <= MAX_NAME and name.isascii() and len(version) <= MAX_VERSION):
         raise ValueError("a name or version that cannot be used")
-    config = _object(described["config"])
-    widths = SlimCAEConfig(tuple(_list(config["widths"])), config["gdn"]).widths
+    config = _config(described["config"], described["format"])
+    widths = config.widths
     lmbda = described["lmbda"]
     steps = tuple(_numbers(described["steps"]))
     if not (1 <= len(steps) <= MAX_STEPS and steps[0] == 1 and min(steps) > 0):
@@ -157,8 +182,7 @@ def _model_header(described: dict[str, Any], tensors: dict[str, Any], size: int)
     return ModelHeader(
         name=name,
         version=version,
-        widths=widths,
-        gdn=config["gdn"],
+        config=config,
         lmbda=None if lmbda is None else tuple(_numbers(lmbda, len(widths))),
         steps=steps,
         quality=_quality(described["quality"], widths, len(steps)),

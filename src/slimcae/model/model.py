@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from slimcae.coding.entropy import EntropyModel
 from slimcae.errors import ConfigError
-from slimcae.model.architecture import Architecture, slimcae
+from slimcae.model.architecture import Architecture, architecture_of
 from slimcae.model.config import DEFAULT_STEPS, ModelInfo, SlimCAEConfig
 from slimcae.model.density import MEDIANS, density_tensors
 from slimcae.model.normalization import effective
@@ -62,7 +62,7 @@ class Model:
     @cached_property
     def architecture(self) -> Architecture:
         """The layers of the transforms."""
-        return slimcae(self.config)
+        return architecture_of(self.config)
 
     @cached_property
     def scale(self) -> QualityScale:

@@ -6,10 +6,45 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slimcae.model.config import SlimCAEConfig
+from slimcae.model.layers import Convolution, count
 from slimcae.transforms.torch_.blocks import blocks_kernel
 
+DEPTHWISE_STD = 0.05
+"""Of a depthwise kernel's taps around the identity, at random."""
 
-class SlimmableConv2d(nn.Module):
+
+class _SlimmableKernel(nn.Module):
+    """What both kinds of convolution have: a kernel and biases, and a width's part of them."""
+
+    def __init__(self, layer: Convolution, config: SlimCAEConfig) -> None:
+        super().__init__()
+        self.layer = layer
+        self._kernels = {width: layer.kernel(width)[:2] for width in config.widths}
+        self._outputs = {width: count(layer.outputs, width) for width in config.widths}
+        self._places = {width: place for place, width in enumerate(config.widths)}
+        for name, shape in layer.tensors(config).items():
+            tensor = torch.zeros(shape) if name.endswith("bias") else torch.empty(shape)
+            self.register_parameter(name.rpartition(".")[2], nn.Parameter(tensor))
+        if layer.bias is None:
+            self.register_parameter("bias", None)
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def slice(self, width: int) -> tuple[Tensor, Tensor | None]:
+        """Return kernel and bias (out) of a width, as views."""
+        # the kernel may be a slice already, see `RateDistortionLoss`
+        kernel = leading(self.weight, *self._kernels[width])
+        if self.bias is None:
+            return kernel, None
+        bias: Tensor = self.bias
+        if self.layer.bias == "own":
+            bias = bias[self._places[width]]
+        return kernel, bias[: self._outputs[width]]
+
+
+class SlimmableConv2d(_SlimmableKernel):
     """Strided convolution whose first output and input channels serve as a narrower layer.
 
     The kernel is sliced `[:out, :in]` (Yang et al. 2021, section 4; Yu et al. 2019), so that a
@@ -17,67 +52,48 @@ class SlimmableConv2d(nn.Module):
     (N, out, ceil(H / stride), ceil(W / stride)).
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: int, bias: bool = True
-    ) -> None:
-        super().__init__()
-        self.stride = stride
-        self.padding = kernel_size // 2
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-
     def initialise(self) -> None:
-        """Draw a random kernel."""
-        _init_kernel(self.weight, fan_in=self.weight[0].numel())
+        """Draw a random kernel; a depthwise one is near the identity."""
+        if not self.layer.depthwise:
+            _init_kernel(self.weight, fan_in=self.weight[0].numel())
+            return
+        middle = self.layer.padding
+        with torch.no_grad():
+            self.weight.normal_(std=DEPTHWISE_STD)[:, :, middle, middle].add_(1)
 
-    def slice(self, in_channels: int, out_channels: int) -> tuple[Tensor, Tensor | None]:
-        """Kernel (out, in, k, k) and bias (out) of a narrower layer, as views."""
-        bias = None if self.bias is None else self.bias[:out_channels]
-        return leading(self.weight, out_channels, in_channels), bias
-
-    def forward(self, x: Tensor, out_channels: int) -> Tensor:
-        """Convolve the channels that `x` has to the first `out_channels`."""
-        weight, bias = self.slice(x.shape[1], out_channels)
-        return F.conv2d(x, weight, bias, self.stride, self.padding)
+    def forward(self, x: Tensor, width: int) -> Tensor:
+        """Convolve x (N, in, H, W) by the part of a width."""
+        weight, bias = self.slice(width)
+        groups = len(weight) if self.layer.depthwise else 1
+        return F.conv2d(x, weight, bias, self.layer.stride, self.layer.padding, groups=groups)
 
 
-class SlimmableConvTranspose2d(nn.Module):
+class SlimmableConvTranspose2d(_SlimmableKernel):
     """Transposed convolution, slimmable like `SlimmableConv2d`: (H, W) becomes stride × (H, W).
 
     The kernel is stored (in, out, k, k), as `torch.nn.ConvTranspose2d` has it.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.padding = kernel_size // 2
-        self.weight = nn.Parameter(torch.empty(in_channels, out_channels, kernel_size, kernel_size))
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-
     def initialise(self) -> None:
         """Draw a random kernel."""
         # each output pixel is reached by k²/stride² taps of every input channel
-        _init_kernel(self.weight, fan_in=self.weight[:, 0].numel() / self.stride**2)
+        _init_kernel(self.weight, fan_in=self.weight[:, 0].numel() / self.layer.stride**2)
 
-    def slice(self, in_channels: int, out_channels: int) -> tuple[Tensor, Tensor]:
-        """Kernel (in, out, k, k) and bias (out) of a narrower layer, as views."""
-        return leading(self.weight, in_channels, out_channels), self.bias[:out_channels]
-
-    def forward(self, x: Tensor, out_channels: int) -> Tensor:
-        """Convolve the channels that `x` has to the first `out_channels`."""
-        weight, bias = self.slice(x.shape[1], out_channels)
-        if self.training and self.stride > 2:
+    def forward(self, x: Tensor, width: int) -> Tensor:
+        """Convolve x (N, in, H, W) by the part of a width."""
+        weight, bias = self.slice(width)
+        assert bias is not None
+        stride, padding = self.layer.stride, self.layer.padding
+        if self.training and stride > 2:
             return self._by_blocks(x, weight, bias)
-        return F.conv_transpose2d(
-            x, weight, bias, self.stride, self.padding, output_padding=self.stride - 1
-        )
+        return F.conv_transpose2d(x, weight, bias, stride, padding, output_padding=stride - 1)
 
     def _by_blocks(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """The same, faster where few channels are written in many places, but with more products.
 
         Evaluation keeps to the layer as it is defined; `slimcae.transforms.torch_` is for speed.
         """
-        side = self.stride
+        side = self.layer.stride
         blocks = F.conv2d(x, blocks_kernel(weight, side), bias.repeat(side**2), padding=1)
         n, _, height, width = blocks.shape
         pixels = blocks.permute(0, 2, 3, 1).reshape(n, height, width, side, side, -1)

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from slimcae.model.config import SlimCAEConfig
 from slimcae.model.quality import Point
 from slimcae.pillow import MIME
 from slimcae.studio import curve, shapes
@@ -221,7 +220,7 @@ def _line(value: object) -> bytes:
 
 def _point(service: Service, model: str | None, width: int, step: int) -> Point:
     header = service.offers.named(model).model.header
-    SlimCAEConfig(header.widths).check_width(width)
+    header.config.check_width(width)
     if step >= len(header.steps):
         raise Refused(422, f"this model has no step {step}: give 0 to {len(header.steps) - 1}")
     return Point(width, step)

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from slimcae import __version__
 from slimcae.codec.decoding import Crop
 from slimcae.images import png_bytes
-from slimcae.model.architecture import slimcae
-from slimcae.model.config import SlimCAEConfig
+from slimcae.model.architecture import architecture_of
 from slimcae.model.quality import Point
 from slimcae.pillow import MIME
 from slimcae.studio import notices, shapes
@@ -180,7 +179,7 @@ def _crop(text: str) -> Crop:
 def _model(offer: Offer) -> shapes.Model:
     scale, header = offer.scale, offer.model.header
     steps = header.steps
-    architecture = slimcae(SlimCAEConfig(header.widths, header.gdn))
+    architecture = architecture_of(header.config)
 
     def shape(point: Point) -> shapes.OperatingPoint:
         return shapes.OperatingPoint(

@@ -41,6 +41,10 @@ class RateDistortionLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
+        self._sides = {
+            width: {k: v[:2] for k, v in model.architecture.kernels(width).items()}
+            for width in model.widths
+        }
         self.contexts = nn.ModuleDict({str(w): net for w, net in (contexts or {}).items()})
         self.register_buffer("_lmbda", torch.zeros(len(lmbda)), persistent=False)
         self.lmbda = tuple(lmbda)
@@ -73,8 +77,8 @@ class RateDistortionLoss(nn.Module):
             half = torch.get_autocast_dtype(x.device.type)
             kernels = {name: kernel.to(half) for name, kernel in kernels.items()}
         for filters in widths:
-            channels = max(filters, 3)  # or colours
-            kernels = {name: leading(kernels[name], channels, channels) for name in kernels}
+            sides = self._sides[filters]
+            kernels = {name: leading(kernel, *sides[name]) for name, kernel in kernels.items()}
             out = functional_call(self.model, kernels, (x, filters, step))
             bpp = bits_per_pixel(out["likelihoods"], n * height * width)
             mse = (out["x_hat"].float() - x).square().mean()

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Start:
 
     widths: tuple[int, ...] | None = None
     gdn: str | None = None
+    architecture: str | None = None
     lmbda: tuple[float, ...] | None = None
     init_from: Path | None = None
     """A model file whose weights to begin with."""
@@ -187,7 +188,7 @@ def save_run(folder: Path, trainer: Trainer) -> None:
         folder / STATE_NAME,
         {
             "trainer": trainer.state_dict(),
-            "config": {"widths": list(config.widths), "gdn": config.gdn},
+            "config": asdict(config),
         },
     )
     tensors = context_tensors(trainer.averaged_contexts)
@@ -220,10 +221,14 @@ def resolve(
         ModelError: what is wanted contradicts the folder or the model file.
         ConfigError: as many λ as widths are needed.
     """
-    wanted: dict[str, Any] = {"widths": start.widths, "gdn": start.gdn}
+    wanted: dict[str, Any] = {
+        "widths": start.widths,
+        "gdn": start.gdn,
+        "architecture": start.architecture,
+    }
     if state is not None:
         origin = folder / STATE_NAME
-        have = SlimCAEConfig(tuple(state["config"]["widths"]), state["config"]["gdn"])
+        have = SlimCAEConfig(**state["config"] | {"widths": tuple(state["config"]["widths"])})
         lmbda = tuple(state["trainer"]["lmbda"])
         if start.lmbda is not None and start.lmbda != lmbda:
             raise ContradictionError("lmbda", words(start.lmbda), origin, words(lmbda))
@@ -242,7 +247,7 @@ def resolve(
         lmbda = start.lmbda or default_lmbda(config.widths)
         check_lmbda(lmbda, config.widths)
         return config, lmbda
-    check_same_config(origin, have, start.widths, start.gdn)
+    check_same_config(origin, have, start.widths, start.gdn, start.architecture)
     check_lmbda(lmbda, have.widths)
     return have, lmbda
 

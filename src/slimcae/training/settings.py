@@ -57,7 +57,7 @@ class TrainSettings:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the convolutions; auto: bfloat16 where the processor computes it natively."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile; auto: on GPUs, and on CPUs for runs of 5,000 steps or more."""
+    """torch.compile; auto: on GPUs, and on CPUs for runs of 5,000 steps or more (not of light)."""
     log_every: int = 50
     """Steps between two lines of the log."""
     save_minutes: float = 5.0

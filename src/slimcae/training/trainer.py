@@ -250,12 +250,11 @@ class Trainer:
             return "there is no C++ compiler"  # on a GPU, Triton needs one too
         if self.device.type == "cuda" and importlib.util.find_spec("triton") is None:
             return "Triton is not installed"
-        if (
-            self.settings.compile == "auto"
-            and self.device.type == "cpu"
-            and self.settings.last_step < COMPILE_PAYS_AFTER
-        ):
-            return f"on a CPU it pays after {COMPILE_PAYS_AFTER:,} steps"
+        if self.settings.compile == "auto" and self.device.type == "cpu":
+            if self.model.config.architecture == "light":
+                return "on a CPU this architecture is faster without"
+            if self.settings.last_step < COMPILE_PAYS_AFTER:
+                return f"on a CPU it pays after {COMPILE_PAYS_AFTER:,} steps"
         return None
 
     def state_dict(self) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Random weights spend most of a small budget on learning a decent linear transform. The principal
 components of image blocks are one already, and three block transforms in a row (4×4 pixels, then
-2×2, then 2×2 blocks of coefficients) fit the strides of this architecture exactly. Components are
-ordered by variance, so that a narrow width, which takes the first channels, keeps what matters
+2×2, then 2×2 blocks of coefficients) fit the resolutions of both architectures exactly. Components
+are ordered by variance, so that a narrow width, which takes the first channels, keeps what matters
 most. The synthesis transform is the transpose.
 """
 
@@ -38,16 +38,23 @@ def warm_start_transforms(model: SlimCAE, x: Tensor, lmbda: tuple[float, ...]) -
     """
     n = model.config.num_filters
     gain = math.sqrt(max(lmbda) * math.log(2) / 18)
-    mean = x.mean(dim=(0, 2, 3))
+    if model.config.architecture == "light":
+        first, second, third = nested_components(x, n // 4, n // 2, n)
+        _start_light(model, gain, x.mean(dim=(0, 2, 3)), (first, second, third), lmbda)
+    else:
+        first, second, third = nested_components(x, min(48, n), n, n)
+        _start_slimcae(model, gain, x.mean(dim=(0, 2, 3)), (first, second, third), lmbda)
+
+
+def _start_slimcae(
+    model: SlimCAE,
+    gain: float,
+    mean: Tensor,
+    components: tuple[Tensor, Tensor, Tensor],
+    lmbda: tuple[float, ...],
+) -> None:
+    first, second, third = components
     g_a, g_s = model.g_a, model.g_s
-
-    centred = x - mean[:, None, None]
-    first = principal_components(centred, 4, min(48, n))
-    z = F.conv2d(centred, first, stride=4)
-    second = principal_components(z, 2, min(4 * len(first), n))
-    z = F.conv2d(z, second, stride=2)
-    third = principal_components(z, 2, min(4 * len(second), n))
-
     _place(g_a.conv1.weight, gain * first)
     _place(g_a.conv2.weight, second)
     _place(g_a.conv3.weight, third)
@@ -70,6 +77,56 @@ def warm_start_transforms(model: SlimCAE, x: Tensor, lmbda: tuple[float, ...]) -
     beta = {w: max(lmbda) / value for w, value in zip(model.widths, lmbda, strict=True)}
     _near_identity(g_a.gdn3, beta)
     _near_identity(g_s.igdn1, beta)
+
+
+def _start_light(
+    model: SlimCAE,
+    gain: float,
+    mean: Tensor,
+    components: tuple[Tensor, Tensor, Tensor],
+    lmbda: tuple[float, ...],
+) -> None:
+    """Residual branches begin at zero, which `initialise` has made them."""
+    first, second, third = components
+    g_a, g_s = model.g_a, model.g_s
+    pixels, levels = (
+        first.flatten(1),
+        mean.repeat_interleave(16),
+    )  # channels as `Unshuffle` has them
+    for kernel in (g_a.embed.weight, g_s.render.weight):
+        kernel.zero_()
+    g_a.embed.weight[: len(pixels), :, 1, 1] = gain * pixels
+    g_s.render.weight[:, : len(pixels), 1, 1] = pixels.T / gain
+    g_a.embed.bias[:, : len(pixels)] = -gain * (pixels @ levels)
+    g_s.render.bias[:] = levels
+    for down, up, part in ((g_a.down2, g_s.up2, second), (g_a.down3, g_s.up3, third)):
+        matrix = part.flatten(1)
+        for kernel, values in ((down.weight, matrix), (up.weight, matrix.T)):
+            kernel.zero_()
+            kernel[: values.shape[0], : values.shape[1], 0, 0] = values
+    for lap in (g_a.lap2, g_a.lap3, g_s.lap2, g_s.lap3):
+        lap.weight.zero_()
+        lap.weight[:, :, 1, 1] = 1
+    # the rounding step of a width grows with λ^−½
+    for place, value in enumerate(lmbda):
+        factor = 0.5 * math.log(value / max(lmbda))
+        g_a.scale.log_scale[place] = factor
+        g_s.scale.log_scale[place] = -factor
+
+
+def nested_components(x: Tensor, *counts: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the components of 4×4 pixels of images, of 2×2 of these, and of 2×2 of those.
+
+    counts: how many of each, at most. Kernels (count, channels, size, size), most variance first.
+    """
+    z = x - x.mean(dim=(0, 2, 3))[:, None, None]
+    found = []
+    for size, count in zip((4, 2, 2), counts, strict=True):
+        part = principal_components(z, size, min(count, size**2 * z.shape[1]))
+        z = F.conv2d(z, part, stride=size)
+        found.append(part)
+    first, second, third = found
+    return first, second, third
 
 
 def fit_entropy_models(model: SlimCAE, x: Tensor, seed: int) -> None:

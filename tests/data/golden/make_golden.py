@@ -4,6 +4,8 @@ Run once, and again only with a new format version (docs/format.md, "Changes"), 
 the repository:
 
     PYTHONPATH=src:tests:tests/codec python tests/data/golden/make_golden.py --force
+
+With --light it makes those of the architecture `light` instead, which came later.
 """
 
 import argparse
@@ -38,6 +40,8 @@ from slimcae.networks.slimcae import SlimCAE
 FOLDER = Path(__file__).parent
 MODEL = FOLDER / "tiny.safetensors"
 FILES = FOLDER / "scae"
+LIGHT_MODEL = FOLDER / "tiny-light.safetensors"
+LIGHT_FILES = FOLDER / "light"
 STEPS = (1.0, 0.6, 1.7)
 
 
@@ -85,6 +89,20 @@ CASES = [
     Case("extremes-tables", 8, 2, (48, 48), tile_side=32, kind="tables", extremes=True),
     Case("extremes-factorized", 4, 2, (48, 48), tile_side=32, extremes=True),
 ]
+
+
+LIGHT_CASES = [
+    Case("light-odd", 12, 2, (17, 33), noise=True),
+    Case("light-tiles", 8, 1, (50, 70), tile_side=32, kind="tables"),
+    Case("light-narrow", 4, 0, (40, 100), tile_side=16, grey=True),
+]
+
+
+def vary(network: SlimCAE) -> None:
+    """Make every number of a light decoder count: the warm start leaves most of them at zero."""
+    with torch.no_grad():
+        for parameter in network.g_s.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
 
 
 def overlap(network: SlimCAE) -> None:
@@ -209,21 +227,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.add_argument("--keep-model", action="store_true", help="make the files only")
+    parser.add_argument("--light", action="store_true", help="those of the architecture light")
     options = parser.parse_args()
-    if not options.force and (MODEL.exists() or any(FILES.glob("*"))):
+    path, files, cases = MODEL, FILES, CASES
+    if options.light:
+        path, files, cases = LIGHT_MODEL, LIGHT_FILES, LIGHT_CASES
+    if not options.force and (path.exists() or any(files.glob("*"))):
         parser.error("there are golden files: a new format version needs new ones, with --force")
     torch.set_num_threads(1)
-    if not (options.keep_model and MODEL.exists()):
-        network = make_network(0)
-        overlap(network)
-        model = halved(to_model(network, ModelInfo("tiny", "1", LMBDA), steps=STEPS))
-        write_model(MODEL, fitted(model), half=True)
-    codec = Codec(read_model(MODEL), precision="float32")
-    FILES.mkdir(exist_ok=True)
-    for path in FILES.iterdir():
+    if not (options.keep_model and path.exists()):
+        network = make_network(0, "light" if options.light else "slimcae")
+        (vary if options.light else overlap)(network)
+        name = "tiny-light" if options.light else "tiny"
+        model = halved(to_model(network, ModelInfo(name, "1", LMBDA), steps=STEPS))
+        write_model(path, fitted(model), half=True)
+    make_files(Codec(read_model(path), precision="float32"), files, cases)
+
+
+def make_files(codec: Codec, folder: Path, cases: list[Case]) -> None:
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
         path.unlink()
     stored, pinned = {}, {}
-    for seed, case in enumerate(CASES):
+    for seed, case in enumerate(cases):
         symbols = symbols_of(codec, case, seed)
         data = container.write(contents_of(codec, case, symbols, seed))
         stored[case.name] = symbols
@@ -231,13 +257,13 @@ def main() -> None:
             "file": digest(data),
             "symbols": digest(symbols.astype("<i2").tobytes()),
         }
-        (FILES / f"{case.name}.scae").write_bytes(data)
+        (folder / f"{case.name}.scae").write_bytes(data)
         if not case.extremes:
             png = BytesIO()
             codec.decompress(data).save(png, "PNG", icc_profile=None, exif=b"", optimize=True)
-            (FILES / f"{case.name}.png").write_bytes(png.getvalue())
-    np.savez_compressed(FILES / "symbols.npz", allow_pickle=False, **stored)
-    (FILES / "pinned.json").write_text(json.dumps(pinned, indent=2) + "\n", encoding="utf-8")
+            (folder / f"{case.name}.png").write_bytes(png.getvalue())
+    np.savez_compressed(folder / "symbols.npz", allow_pickle=False, **stored)
+    (folder / "pinned.json").write_text(json.dumps(pinned, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

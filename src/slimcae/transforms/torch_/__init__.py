@@ -10,6 +10,7 @@ from slimcae.model.model import Model
 from slimcae.transforms import Pixels, Residuals, Symbols
 from slimcae.transforms.torch_.device import resolve_device, resolve_precision
 from slimcae.transforms.torch_.inference import Analysis, Synthesis
+from slimcae.transforms.torch_.light import LightAnalysis, LightSynthesis
 
 
 class TorchTransforms:
@@ -20,8 +21,10 @@ class TorchTransforms:
         self._device = resolve_device(device)
         self._precision = resolve_precision(precision, self._device)
         inner = torch.bfloat16 if self._precision == "bfloat16" else torch.float32
-        self._analysis = cache(lambda width: Analysis(model, width, inner, self._device))
-        self._synthesis = cache(lambda width: Synthesis(model, width, inner, self._device))
+        of_light = model.config.architecture == "light"
+        analysis, synthesis = (LightAnalysis, LightSynthesis) if of_light else (Analysis, Synthesis)
+        self._analysis = cache(lambda width: analysis(model, width, inner, self._device))
+        self._synthesis = cache(lambda width: synthesis(model, width, inner, self._device))
         self._medians = cache(lambda width: torch.tensor(model.medians(width), device=self._device))
 
     @property

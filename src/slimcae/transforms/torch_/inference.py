@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from slimcae.model.architecture import Convolution, Normalization
+from slimcae.model.layers import Convolution, Normalization
 from slimcae.model.model import Model
 from slimcae.transforms.torch_.blocks import blocks_kernel
 
@@ -81,7 +81,8 @@ class Analysis:
         padded = centred.permute(2, 0, 1)[None]
         shape = (1, self._width, height // stride, columns // stride)
         x = _empty(shape, self._inner, pixels.device)
-        for top, bottom in _strips(x, self._between):
+        row = self._between.itemsize * self._width * x.shape[3]
+        for top, bottom in strips(row, x.shape[2], x.device):
             strip = padded[:, :, stride * top : stride * (bottom - 1) + 2 * margin + 1]
             strip = strip.to(self._between)  # here, so that it is in the cache when it is read
             strip = F.conv2d(strip, self._kernel1, self._bias1, self._stride)
@@ -129,9 +130,9 @@ class Synthesis:
         _, width, height, columns = x.shape
         side = self._stride
         image = torch.empty((side * height, side * columns, 3), dtype=torch.uint8, device=x.device)
-        strips = list(_strips(x, self._between))
-        window = _empty((1, width, strips[0][1] + 2, columns), self._inner, x.device)
-        for top, bottom in strips:
+        parts = list(strips(self._between.itemsize * width * columns, height, x.device))
+        window = _empty((1, width, parts[0][1] + 2, columns), self._inner, x.device)
+        for top, bottom in parts:
             above, below = min(top, 1), min(height - bottom, 1)
             strip = window[:, :, : bottom - top + 2]
             strip[:, :, 0], strip[:, :, -1] = 0, 0  # stays so where the picture ends
@@ -140,7 +141,7 @@ class Synthesis:
             blocks = F.conv2d(strip, self._kernel3, padding=(0, 1))[0].permute(1, 2, 0)
             if not torch.isfinite(blocks.sum()):
                 return None
-            _write_blocks(image[side * top : side * bottom], blocks.float().add_(self._bias3), side)
+            write_blocks(image[side * top : side * bottom], blocks.float().add_(self._bias3), side)
         return image
 
 
@@ -175,7 +176,7 @@ def _doubled(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     return F.conv_transpose2d(x, kernel, bias, stride=2, padding=2, output_padding=1)
 
 
-def _write_blocks(rows: Tensor, blocks: Tensor, side: int) -> None:
+def write_blocks(rows: Tensor, blocks: Tensor, side: int) -> None:
     """Levels of blocks (h, w, 3 · side²), float32 and lost by that, into rows of an image, cut off.
 
     rows: (side · h, side · w, 3), uint8, contiguous. The channels of a block are ordered by row,
@@ -212,17 +213,17 @@ def _rounded(kernel: Tensor, dtype: torch.dtype) -> Tensor:
     return rounded.view(out, side, side, fan_in).permute(0, 3, 1, 2)
 
 
-def _strips(x: Tensor, dtype: torch.dtype) -> Iterator[tuple[int, int]]:
-    """First row and end of each strip of x (1, C, H, W), about equal; a GPU takes all at once.
+def strips(
+    row_bytes: int, height: int, device: torch.device, multiple: int = 1
+) -> Iterator[tuple[int, int]]:
+    """First row and end of each strip of `height` rows, about equal; a GPU takes all at once.
 
-    dtype: of what is computed in a strip.
+    row_bytes: of what is computed in a strip. multiple: of what number a strip has its rows.
     """
-    _, channels, height, columns = x.shape
     count = 1
-    if x.device.type == "cpu":
-        size = dtype.itemsize * channels * height * columns
-        count = min(height, math.ceil(size / STRIP_BYTES))
-    rows = math.ceil(height / count)
+    if device.type == "cpu":
+        count = min(height, math.ceil(row_bytes * height / STRIP_BYTES))
+    rows = math.ceil(height / count / multiple) * multiple
     for top in range(0, height, rows):
         yield top, min(top + rows, height)
 

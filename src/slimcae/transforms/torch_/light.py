@@ -1,0 +1,279 @@
+"""The light transforms of one width laid out for speed: kernels sliced, re-laid and kept.
+
+They compute what `g_a` and `g_s` of the architecture `light` do (`slimcae.model.architecture`), for
+one picture at a time:
+
+- Channels lie one after the other: so a 1×1 convolution is one matrix product, and depthwise layers
+  are several times as fast as with channels last.
+- What lies at a quarter of the resolution is computed in strips of rows that stay in the
+  processor's cache, each with the rows around it that it depends on.
+- The scale between levels and [0, 1] is in the first and the last kernel.
+
+In reduced precision products and depthwise layers compute in bfloat16; what residual blocks add to
+stays float32.
+"""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from slimcae.model.layers import (
+    Convolution,
+    Layer,
+    LeakyReLU,
+    Residual,
+    Scale,
+    Shuffle,
+    Unshuffle,
+    count,
+    reach,
+)
+from slimcae.model.model import Model
+from slimcae.transforms.torch_.inference import CPU, LEVELS, strips, write_blocks
+
+Step = Callable[[Tensor], Tensor]
+
+
+class LightAnalysis:
+    """g_a of one width: pixels to latents.
+
+    inner: torch.float32, or torch.bfloat16 for the products (see the top).
+    """
+
+    @torch.inference_mode()
+    def __init__(
+        self, model: Model, width: int, inner: torch.dtype, device: torch.device = CPU
+    ) -> None:
+        first, *layers = model.architecture.analysis
+        assert isinstance(first, Unshuffle)
+        self._side = first.factor
+        fine, coarse = _until(layers, Unshuffle)
+        second, *coarse = coarse
+        assert isinstance(second, Unshuffle)
+        self._factor = second.factor
+        self._reach = _rows(fine)
+        weights = _Weights(model, width, inner, device)
+        self._fine = weights.steps(fine, pixels_in=True)
+        self._coarse = weights.steps(coarse)
+        self._channels = _hidden(fine, width)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Pixels (H, W, 3), uint8, sides multiples of 16, to latents (C, H/16, W/16)."""
+        height, columns = pixels.shape[0] // self._side, pixels.shape[1] // self._side
+        # the row of a block has a multiple of four bytes: it moves as words
+        words = pixels.view(height, self._side, columns, -1).view(torch.int32).transpose(1, 2)
+        factor, out = self._factor, None
+        for top, bottom in strips(4 * self._channels * columns, height, pixels.device, factor):
+            above, below = max(top - self._reach, 0), min(bottom + self._reach, height)
+            part = words[above:below].contiguous().view(torch.uint8)
+            x = part.view(1, below - above, columns, -1).permute(0, 3, 1, 2).float()
+            x = _run(self._fine, x)[0, :, top - above : bottom - above]
+            if out is None:
+                size = (len(x), factor, factor, height // factor, columns // factor)
+                out = torch.empty(size, dtype=x.dtype, device=x.device)
+            rows = x.reshape(len(x), (bottom - top) // factor, factor, columns // factor, factor)
+            out[:, :, :, top // factor : bottom // factor] = rows.permute(0, 2, 4, 1, 3)
+        assert out is not None
+        return _run(self._coarse, out.view(1, -1, height // factor, columns // factor))[0].float()
+
+
+class LightSynthesis:
+    """g_s of one width: latents to pixels.
+
+    inner: torch.float32, or torch.bfloat16 for the products (see the top).
+    """
+
+    @torch.inference_mode()
+    def __init__(
+        self, model: Model, width: int, inner: torch.dtype, device: torch.device = CPU
+    ) -> None:
+        *layers, last = model.architecture.synthesis
+        assert isinstance(last, Shuffle)
+        self._side = last.factor
+        fine, coarse = _until(layers[::-1], Shuffle)
+        fine, coarse = fine[::-1], coarse[::-1]
+        self._reach = _rows(fine)
+        weights = _Weights(model, width, inner, device)
+        self._coarse = weights.steps(coarse)
+        self._fine = weights.steps(fine, pixels_out=True)
+        self._channels = _hidden(fine, width)
+
+    def __call__(self, y_hat: Tensor) -> Tensor | None:
+        """Latents (C, h, w), float32, to pixels (16h, 16w, 3), uint8.
+
+        Returns None where the reconstruction is not finite.
+        """
+        x = _run(self._coarse, y_hat[None].contiguous())
+        _, _, height, columns = x.shape
+        side = self._side
+        image = torch.empty((side * height, side * columns, 3), dtype=torch.uint8, device=x.device)
+        for top, bottom in strips(4 * self._channels * columns, height, x.device):
+            above, below = max(top - self._reach, 0), min(bottom + self._reach, height)
+            blocks = _run(self._fine, x[:, :, above:below].contiguous())
+            # channels lie last already, unless there is but one before the last layer
+            blocks = blocks[0, :, top - above : bottom - above].permute(1, 2, 0).contiguous()
+            if not torch.isfinite(blocks.sum()):
+                return None
+            write_blocks(image[side * top : side * bottom], blocks.float(), side)
+        return image
+
+
+class _Weights:
+    """Makes the steps of layers from a model's weights."""
+
+    def __init__(self, model: Model, width: int, inner: torch.dtype, device: torch.device) -> None:
+        self._weights = model.weights(width)
+        self._inner = inner
+        self._device = device
+
+    def steps(
+        self, layers: Sequence[Layer], *, pixels_in: bool = False, pixels_out: bool = False
+    ) -> list[Step]:
+        """Return what to compute one after the other.
+
+        pixels_in: what comes in are levels of blocks of pixels, with channels last and in the order
+            row, column, colour. pixels_out: the same of what goes out, of levels to be cut off.
+        """
+        steps: list[Step] = []
+        for number, layer in enumerate(layers):
+            match layer:
+                case Convolution():
+                    kernel, bias = self._parameters(layer.name)
+                    if pixels_in and number == 0:
+                        kernel = kernel[:, _by_place(kernel.shape[1])] / LEVELS
+                    ends = pixels_out and number == len(layers) - 1
+                    if ends:
+                        order = _by_place(len(kernel))
+                        # bytes are cut off, not rounded: half a level more
+                        kernel, bias = LEVELS * kernel[order], LEVELS * bias[order] + 0.5
+                        steps.append(_channels_last)
+                    steps.append(self._convolution(layer, kernel, bias))
+                    if pixels_in and number == 0:
+                        steps.append(torch.Tensor.contiguous)
+                case Residual():
+                    steps.append(self._residual(layer))
+                case Scale():
+                    factors = torch.exp(self._tensor(f"{layer.name}.log_scale"))
+                    steps.append(factors[:, None, None].mul)
+                case Unshuffle(factor):
+                    steps.append(_unshuffle(factor))
+                case Shuffle(factor):
+                    steps.append(_shuffle(factor))
+                case LeakyReLU(slope):
+                    steps.append(_leaky(slope))
+                case _:
+                    raise TypeError(f"no step for {layer}")
+        return steps
+
+    def _parameters(self, name: str) -> tuple[Tensor, Tensor]:
+        return self._tensor(f"{name}.weight"), self._tensor(f"{name}.bias")
+
+    def _tensor(self, name: str) -> Tensor:
+        """A copy, so that what is prepared stays what it was."""
+        return torch.tensor(self._weights[name], device=self._device)
+
+    def _convolution(self, layer: Convolution, kernel: Tensor, bias: Tensor) -> Step:
+        kernel, bias = kernel.to(self._inner), bias.to(self._inner)
+        if layer.side == 1:
+            return _Product(kernel[:, :, 0, 0].contiguous(), bias[:, None])
+        groups = len(kernel) if layer.depthwise else 1
+        return _Neighbours(kernel.contiguous(), bias, layer.padding, groups)
+
+    def _residual(self, block: Residual) -> Step:
+        steps = self.steps(block.layers)
+
+        def run(x: Tensor) -> Tensor:
+            return _run(steps, x).float().add_(x)
+
+        return run
+
+
+class _Product:
+    """A 1×1 convolution of x (1, C, H, W)."""
+
+    def __init__(self, matrix: Tensor, bias: Tensor) -> None:
+        self._matrix, self._bias = matrix, bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        _, channels, height, columns = x.shape
+        places = x.reshape(channels, -1).to(self._matrix.dtype)
+        return torch.addmm(self._bias, self._matrix, places).view(1, -1, height, columns)
+
+
+class _Neighbours:
+    """A convolution of x (1, C, H, W) of side 3 or more."""
+
+    def __init__(self, kernel: Tensor, bias: Tensor, padding: int, groups: int) -> None:
+        self._kernel, self._bias, self._padding, self._groups = kernel, bias, padding, groups
+
+    def __call__(self, x: Tensor) -> Tensor:
+        x = x.to(self._kernel.dtype)
+        return F.conv2d(x, self._kernel, self._bias, padding=self._padding, groups=self._groups)
+
+
+def _run(steps: Sequence[Step], x: Tensor) -> Tensor:
+    for step in steps:
+        x = step(x)
+    return x
+
+
+def _until(layers: Sequence[Layer], kind: type[Layer]) -> tuple[list[Layer], list[Layer]]:
+    """Return the layers before the first of a kind, and the rest."""
+    place = next(k for k, layer in enumerate(layers) if isinstance(layer, kind))
+    return list(layers[:place]), list(layers[place:])
+
+
+def _rows(layers: Sequence[Layer]) -> int:
+    """Return the rows around a strip that it depends on."""
+    return int(reach(tuple(layers), Fraction(0)))
+
+
+def _hidden(layers: Sequence[Layer], width: int) -> int:
+    """Return the most channels that a convolution among the layers makes."""
+    found = 0
+    for layer in layers:
+        if isinstance(layer, Residual):
+            found = max(found, _hidden(layer.layers, width))
+        elif isinstance(layer, Convolution):
+            found = max(found, count(layer.outputs, width))
+    return found
+
+
+def _by_place(channels: int) -> Tensor:
+    """Return the architecture's numbers of the channels of blocks of pixels, colours last."""
+    return torch.arange(channels).view(3, -1).T.flatten()
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _unshuffle(factor: int) -> Step:
+    def run(x: Tensor) -> Tensor:
+        _, channels, height, columns = x.shape
+        blocks = x.view(channels, height // factor, factor, columns // factor, factor)
+        # faster than torch's own, which counts places one by one
+        moved = blocks.permute(0, 2, 4, 1, 3).contiguous()
+        return moved.view(1, -1, height // factor, columns // factor)
+
+    return run
+
+
+def _shuffle(factor: int) -> Step:
+    def run(x: Tensor) -> Tensor:
+        height, columns = x.shape[2:]
+        blocks = x.view(-1, factor, factor, height, columns)
+        moved = blocks.permute(0, 3, 1, 4, 2).contiguous()
+        return moved.view(1, -1, height * factor, columns * factor)
+
+    return run
+
+
+def _leaky(slope: float) -> Step:
+    def run(x: Tensor) -> Tensor:
+        return F.leaky_relu_(x, slope)
+
+    return run
