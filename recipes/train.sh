@@ -17,8 +17,10 @@
 # The defaults are for a GPU. Variables change them:
 #   LMBDA       λ of the first stage, widest first; with TRIES=0 they are the final ones
 #   STEPS, TRY_STEPS, TRIES, TUNED_STEPS, DECODER_STEPS, ENTROPY_STEPS (the last: of each width)
+#   ARCHITECTURE  slimcae or light
 #   OPTIMIZER   adam or soap
-#   RATE        peak learning rate of the first stage; later ones take a fifth to a third of it
+#   RATE        peak learning rate of the first stage (light: 2e-3, say); later ones take a fifth to
+#               a third of it
 #   CROP        patchsize and batchsize
 #   MORE        further options of `slimcae train` in stages 1 to 4: --device cpu, say
 #   ENTROPY     further options in stage 5
@@ -51,6 +53,7 @@ once() {
 mkdir -p "$runs"
 # options are lists of words, hence no quotes
 once all $slimcae train --train_glob "$train" --checkpoint_dir "$runs/all" --lmbda $lmbda \
+    --architecture "${ARCHITECTURE:-slimcae}" \
     --optimizer "$optimizer" --learning_rate "$rate" --last_step "${STEPS:-30000}" $mixed $crop $more
 trained=$runs/all/model.safetensors
 if [ "$tries" -gt 0 ]; then

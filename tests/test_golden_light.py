@@ -12,8 +12,6 @@ from reference_decoder import decode_file, decode_planes
 from reference_model import Model as SlowModel
 from slimcae import container
 from slimcae.codec import Codec
-from slimcae.codec.tiled import TiledTransforms
-from slimcae.codec.tiles import Tile
 from slimcae.model.file import read_model
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
@@ -105,18 +103,3 @@ def test_every_number_of_the_decoder_counts(codec: Codec) -> None:
     for name, array in codec.model.tensors.items():
         if name.startswith("g_s."):
             assert np.count_nonzero(array) > 0.95 * array.size, name
-
-
-@pytest.mark.parametrize("width", [12, 8, 4])
-def test_a_tile_is_the_part_of_the_whole(codec: Codec, width: int) -> None:
-    """Five latents around it matter, as the document says, and no more."""
-    tiled = TiledTransforms(codec.transforms, codec.model.architecture)
-    rng = np.random.default_rng(width)
-    symbols = rng.integers(-9, 10, (width, 14, 15)).astype(np.int16)
-    grid, tile = Tile(0, 0, 14, 15), Tile(6, 6, 8, 9)
-    whole = tiled.pixels(symbols, grid, grid, width, 1.0)
-    near = symbols.copy()
-    near[:, 0], near[:, :, 0] = 50, -50  # six away
-    part = tiled.pixels(near, grid, tile, width, 1.0)
-    assert np.abs(part.astype(int) - whole[96:128, 96:144]).max() <= 1
-    assert part.shape == (32, 48, 3)

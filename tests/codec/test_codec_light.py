@@ -5,12 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from tiny_codec import make_model
+from tiny_codec import make_model, make_network
 
 from conftest import smooth_pixels
 from slimcae.codec import Codec
+from slimcae.codec.tiled import TiledTransforms
+from slimcae.codec.tiles import Tile
 from slimcae.container import read_header
+from slimcae.networks.conversion import to_model
 from slimcae.training.fitting import fit
 from slimcae.transforms import open_transforms
 
@@ -27,6 +31,70 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
     found = fit(model, open_transforms(model, precision="float32"), paths, paths)
     info = replace(model.info, quality=found.quality)
     return Codec(replace(model, entropy_models=found.entropy_models, info=info))
+
+
+@pytest.fixture
+def tiled() -> TiledTransforms:
+    """Of a network in which every neighbour has weight: a warm start's blocks do not overlap."""
+    network = make_network(0, "light")
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith(("depthwise.weight", "lap2.weight", "lap3.weight")):
+                parameter.normal_()
+            elif name.endswith("project.weight"):
+                parameter.normal_(std=0.3)
+        # a picture of ordinary contrast
+        made = network.g_s(9 * torch.randn(1, 12, 8, 8), 12)
+        network.g_s.render.weight.mul_(0.2 / made.std())
+    model = to_model(network, steps=(1.0,))
+    return TiledTransforms(open_transforms(model, precision="float32"), model.architecture)
+
+
+GRID, TILE = Tile(0, 0, 17, 18), Tile(7, 8, 9, 9)
+HALO = 5
+"""docs/format.md, "Parts of a picture"."""
+
+
+@pytest.mark.parametrize("width", [12, 8])
+def test_pixels_of_a_tile_need_five_latents_around_it_and_no_more(
+    tiled: TiledTransforms, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(width)
+    symbols = rng.integers(-9, 10, (width, GRID.height, GRID.width)).astype(np.int16)
+
+    def whole(symbols: np.ndarray) -> np.ndarray:
+        pixels = tiled.pixels(symbols, GRID, GRID, width, 1.0)
+        return np.asarray(pixels[TILE.slices(GRID, 16)], int)
+
+    def part() -> np.ndarray:
+        return np.asarray(tiled.pixels(symbols, GRID, TILE, width, 1.0), int)
+
+    expected = whole(symbols)
+    assert expected.std() > 10
+    assert np.abs(part() - expected).max() <= 1
+    for distance, matters in ((HALO, True), (HALO + 1, False)):
+        changed = symbols.copy()
+        changed[:, TILE.top - distance], changed[:, :, TILE.right - 1 + distance] = 9000, -9000
+        assert (np.abs(whole(changed) - expected).max() > 1) == matters
+    monkeypatch.setitem(vars(tiled.architecture), "synthesis_halo", HALO - 1)
+    assert np.abs(part() - expected).max() > 1
+
+
+@pytest.mark.parametrize("width", [12, 8])
+def test_latents_of_a_tile_are_those_of_the_whole(
+    tiled: TiledTransforms, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (270, 280, 3), dtype=np.uint8)
+    whole = tiled.residuals(pixels, GRID, width)[:, *TILE.slices(GRID)]
+
+    def error() -> float:
+        return float(np.abs(tiled.residuals(pixels, TILE, width) - whole).max())
+
+    assert error() < 1e-5 * np.abs(whole).max()
+    # of the fifth latent only the nearest pixels matter, and they little
+    monkeypatch.setitem(vars(tiled.architecture), "analysis_halo", HALO - 2)
+    assert error() > 1e-4 * np.abs(whole).max()
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:

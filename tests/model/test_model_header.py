@@ -91,6 +91,8 @@ def test_another_architecture_is_read(place: Path) -> None:
         {"architecture": "light", "widths": [12, 6]},
         {"architecture": ["light"], "widths": [12, 8]},
         {"architecture": None, "widths": [12, 8]},
+        {"architecture": "slimcae", "widths": [12, 8], "gdn": "switchable"},
+        {"architecture": "light", "widths": [12, 8], "gdn": "slim"},
     ],
 )
 def test_architectures_that_cannot_be_are_refused(place: Path, config: dict[str, Any]) -> None:

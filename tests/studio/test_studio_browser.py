@@ -90,7 +90,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photos") / "photo.png"
-    Image.fromarray(smooth_pixels(128, 176, 5)).save(path)
+    Image.fromarray(smooth_pixels(192, 256, 5)).save(path)
     return path
 
 

@@ -7,6 +7,7 @@ import torch
 from conftest import smooth_pixels
 from slimcae.errors import ConfigError, ModelError
 from slimcae.machine import describe_machine
+from slimcae.model.config import ARCHITECTURES, SlimCAEConfig
 from slimcae.model.model import Model
 from slimcae.networks.conversion import to_model, to_network
 from slimcae.networks.slimcae import SlimCAE
@@ -16,6 +17,13 @@ from slimcae.transforms import Transforms, open_transforms
 @pytest.fixture
 def transforms(tiny_model: Model) -> Transforms:
     return open_transforms(tiny_model, precision="float32")
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def either(request: pytest.FixtureRequest) -> Transforms:
+    torch.manual_seed(0)
+    network = SlimCAE(SlimCAEConfig((12, 8), architecture=request.param))
+    return open_transforms(to_model(network, steps=(1.0,)), precision="float32")
 
 
 def test_transforms_say_where_and_how_they_compute(transforms: Transforms) -> None:
@@ -64,19 +72,21 @@ def test_residuals_and_pixels_are_centred_on_the_medians(
     assert np.mean(np.abs(image - levels) > 0.51) < 0.01
 
 
-def test_pixels_may_be_read_only_and_in_any_layout(transforms: Transforms) -> None:
+def test_pixels_may_be_read_only_and_in_any_layout(either: Transforms) -> None:
     pixels = smooth_pixels(32, 48, 2)
-    expected = transforms.residuals(pixels, 8)
+    expected = either.residuals(pixels, 8)
     pixels.setflags(write=False)
-    np.testing.assert_array_equal(transforms.residuals(pixels, 8), expected)
-    turned = np.asfortranarray(pixels)
-    np.testing.assert_array_equal(transforms.residuals(turned, 8), expected)
+    np.testing.assert_array_equal(either.residuals(pixels, 8), expected)
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)).transpose(1, 2, 0)
+    backwards = pixels[::-1].copy()[::-1]
+    for other in (np.asfortranarray(pixels), planes, backwards):
+        np.testing.assert_array_equal(either.residuals(other, 8), expected)
     part = np.pad(pixels, ((3, 3), (5, 5), (0, 0)))[3:-3, 5:-5]
-    np.testing.assert_array_equal(transforms.residuals(part, 8), expected)
+    np.testing.assert_array_equal(either.residuals(part, 8), expected)
     symbols = np.random.default_rng(0).integers(-9, 10, (8, 4, 6)).astype(np.int16)
-    image = transforms.pixels(symbols, 8, 1.0)
+    image = either.pixels(symbols, 8, 1.0)
     padded = np.pad(symbols, ((0, 0), (1, 1), (2, 2)))
-    np.testing.assert_array_equal(transforms.pixels(padded[:, 1:-1, 2:-2], 8, 1.0), image)
+    np.testing.assert_array_equal(either.pixels(padded[:, 1:-1, 2:-2], 8, 1.0), image)
 
 
 def test_numbers_that_are_not_finite_are_refused(tiny_network: SlimCAE) -> None:

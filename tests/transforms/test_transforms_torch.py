@@ -135,6 +135,23 @@ def test_light_in_reduced_precision_comes_close_and_is_used(strips: None, width:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("level", [30, 128, 230])
+def test_light_in_reduced_precision_shifts_no_area(width: int, level: int) -> None:
+    """Levels and latents of an even picture are as in float32, on average over each channel."""
+    _, model = make_light()
+    pixels = torch.full((64, 64, 3), level, dtype=torch.uint8)
+    exact = LightAnalysis(model, width, torch.float32)(pixels)
+    found = LightAnalysis(model, width, torch.bfloat16)(pixels)
+    inside = (slice(None), slice(1, -1), slice(1, -1))
+    shift = (found - exact)[inside].mean((1, 2)).abs()
+    assert shift.max() < 0.004 * exact.abs().max()
+    one, other = (LightSynthesis(model, width, inner) for inner in (torch.float32, torch.bfloat16))
+    exact_levels, levels = one(exact), other(exact)
+    assert exact_levels is not None and levels is not None
+    assert abs(float((levels.float() - exact_levels.float()).mean())) < 0.1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_light_that_is_not_finite_is_found(width: int) -> None:
     network = copy.deepcopy(make_light()[0])
     with torch.no_grad():

@@ -10,10 +10,12 @@ from slimcae import container
 from slimcae.cli.options import add_option
 from slimcae.cli.streams import STREAM, naming, read_bitstream
 from slimcae.cli.talk import add_talk_options
+from slimcae.container import Header
 from slimcae.errors import BitstreamError
 from slimcae.model.architecture import architecture_of
+from slimcae.model.config import SlimCAEConfig
 from slimcae.model.cost import decoder_memory, padded_pixels
-from slimcae.model.header import looks_like_safetensors, read_model_header
+from slimcae.model.header import config_to_json, looks_like_safetensors, read_model_header
 from slimcae.model.registry import find_model, matching_model
 
 _EPILOG = """\
@@ -81,8 +83,6 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
         }
     size = sum(parts.values())
     model = matching_model(header)
-    architecture = None if model is None else architecture_of(model.header.config)
-    macs = None if architecture is None else architecture.decoder_macs(header.num_filters)
     return {
         "file": name,
         "kind": "picture",
@@ -105,10 +105,20 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
         "bytes": size,
         "bpp": 8 * size / (header.image_width * header.image_height),
         "parts": parts,
-        "decoder_macs_per_pixel": macs,
-        "decoder_macs": architecture and macs and round(macs * padded_pixels(architecture, header)),
-        "decoder_memory_bytes": architecture and decoder_memory(architecture, header),
+        **_decoding(header, None if model is None else model.header.config),
     }
+
+
+def _decoding(header: Header, config: SlimCAEConfig | None) -> dict[str, Any]:
+    """Return what decoding a file costs, as far as its model is known."""
+    facts: list[float | None] = [None] * 3
+    if config is not None:
+        architecture = architecture_of(config)
+        macs = architecture.decoder_macs(header.num_filters)
+        pixels = padded_pixels(architecture, header)
+        facts = [macs, round(macs * pixels), decoder_memory(architecture, header)]
+    names = ("decoder_macs_per_pixel", "decoder_macs", "decoder_memory_bytes")
+    return dict(zip(names, facts, strict=True))
 
 
 def _model_facts(path: Path) -> dict[str, Any]:
@@ -118,9 +128,8 @@ def _model_facts(path: Path) -> dict[str, Any]:
         "kind": "model",
         "name": header.name,
         "version": header.version,
-        "widths": list(header.widths),
         "architecture": header.config.architecture,
-        "gdn": header.config.gdn if header.config.architecture == "slimcae" else None,
+        **config_to_json(header.config),
         "lambda": None if header.lmbda is None else list(header.lmbda),
         "steps": list(header.steps),
         "entropy_models": {str(w): list(kinds) for w, kinds in header.entropy_models.items()},

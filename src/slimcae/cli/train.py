@@ -76,13 +76,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         model,
         "--architecture",
         choices=ARCHITECTURES,
-        help="slimcae: the paper's; light: a quarter to a sixth of its products (default: slimcae)",
+        help="slimcae: the paper's; light: 18 to 26 %% of its multiplications (default: slimcae)",
     )
     add_option(
         model,
         "--gdn",
         choices=GDN_VARIANTS,
-        help="normalization, of architecture slimcae (default: switchable)",
+        help="normalization of architecture slimcae (default: switchable)",
     )
     add_lmbda_option(model, "(default: 2048, and half as much for each narrower width)")
     add_option(

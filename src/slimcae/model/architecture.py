@@ -191,7 +191,7 @@ def slimcae(config: SlimCAEConfig) -> Architecture:
 
 
 def light(config: SlimCAEConfig) -> Architecture:
-    """Return an architecture of 1×1 products and depthwise 3×3, at a quarter of the cost or less.
+    """Return an architecture of 1×1 products and depthwise 3×3.
 
     ::
 
@@ -199,6 +199,8 @@ def light(config: SlimCAEConfig) -> Architecture:
         x̂ ◄─ ×4 ─ 3×3 → 48 ─ B ─ ×2 ─ lap ─ 1×1 → w ─ B ─ ×2 ─ lap ─ 1×1 → 2w ─ B ─ B ─ scale ── ŷ
 
         B: x + 1×1(leaky ReLU(depthwise 3×3(leaky ReLU(1×1 → twice the channels))))
+
+    It takes 18 % (width 192) to 26 % (48) of the multiply-accumulates of the paper's.
 
     w is the width; /n and ×n are pixels to channels and back (`Unshuffle`, `Shuffle`). `lap` is a
     depthwise 3×3 without activation, by which neighbouring blocks overlap (as in lapped transforms:

@@ -12,7 +12,7 @@ GDN_VARIANTS: tuple[GDNVariant, ...] = get_args(GDNVariant)
 ArchitectureName = Literal["slimcae", "light"]
 ARCHITECTURES: tuple[ArchitectureName, ...] = get_args(ArchitectureName)
 LIGHT_MULTIPLE = 4
-"""Widths of the architecture `light` are multiples of this: a quarter of them is its fewest."""
+"""Widths of the architecture `light` are multiples of this: its finest layers have a quarter."""
 DEVICES = ("cpu", "cuda", "auto")
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_WIDTHS = (192, 144, 96, 72, 48)
@@ -125,9 +125,10 @@ def check_same_config(
     """
     if widths is not None and widths != have.widths:
         raise ContradictionError("widths", _words(widths), origin, _words(have.widths))
-    if architecture not in (None, have.architecture):
-        assert architecture is not None
+    if architecture is not None and architecture != have.architecture:
         raise ContradictionError("architecture", architecture, origin, have.architecture)
+    if gdn is not None and have.architecture == "light":
+        raise ConfigError(f"gdn {gdn}: {origin} has the architecture light, which has no GDN")
     if gdn is not None and gdn != have.gdn:
         raise ContradictionError("gdn", gdn, origin, have.gdn)
 

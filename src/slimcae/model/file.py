@@ -120,9 +120,9 @@ def halved(model: Model) -> Model:
 
 
 def _large(model: Model) -> frozenset[str]:
-    """The tensors that make a model file large."""
-    shapes = model.architecture.tensors()
-    return frozenset(name for name, shape in shapes.items() if len(shape) > 1)
+    """The tensors that make a model file large: kernels and γ."""
+    names = model.architecture.tensors()
+    return frozenset(name for name in names if name.endswith((".weight", ".gamma")))
 
 
 def _to_half(tensor: NDArray[np.float32]) -> NDArray[np.float16]:

@@ -14,8 +14,11 @@ from typing import Any
 from slimcae.errors import ConfigError, ModelError
 from slimcae.model.config import SlimCAEConfig
 
-FORMATS = (4, 5)
-"""That which the architecture of the paper needs, and that which names another."""
+PAPER_FORMAT = 4
+"""Version of model files of the architecture `slimcae`."""
+NAMED_FORMAT = 5
+"""Version of those of other architectures, which it names."""
+FORMATS = (PAPER_FORMAT, NAMED_FORMAT)
 METADATA_KEY = "slimcae"
 MODEL_NAME = "model.safetensors"
 """What a run folder calls its model."""
@@ -71,7 +74,7 @@ class ModelHeader:
 
 def format_of(config: SlimCAEConfig) -> int:
     """Return the version of a model file: the first that can hold such a model."""
-    return FORMATS[config.architecture != "slimcae"]
+    return PAPER_FORMAT if config.architecture == "slimcae" else NAMED_FORMAT
 
 
 def config_to_json(config: SlimCAEConfig) -> dict[str, Any]:
@@ -84,8 +87,10 @@ def config_to_json(config: SlimCAEConfig) -> dict[str, Any]:
 def _config(value: Any, version: int) -> SlimCAEConfig:
     found = _object(value)
     widths = tuple(_list(found["widths"]))
-    if version == FORMATS[0]:
+    if version == PAPER_FORMAT:
         return SlimCAEConfig(widths, found["gdn"])
+    if found["architecture"] == "slimcae" or "gdn" in found:
+        raise ValueError(f"a model that belongs into format {PAPER_FORMAT}")
     return SlimCAEConfig(widths, architecture=found["architecture"])
 
 
@@ -113,7 +118,7 @@ def read_model_header(path: Path) -> ModelHeader:
             tensors = _object(json.loads(file.read(length)))
         described = _object(json.loads(_object(tensors.pop("__metadata__"))[METADATA_KEY]))
         found = described["format"]
-        if found not in FORMATS or isinstance(found, bool):
+        if type(found) is not int or found not in FORMATS:
             raise ModelError(
                 f"{path} has model format {str(found)[:20]}, this slimcae reads formats "
                 f"{' and '.join(map(str, FORMATS))}: install a matching version, or train it again"

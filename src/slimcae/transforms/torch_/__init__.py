@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import numpy as np
 import torch
 
 from slimcae.errors import ModelError
@@ -59,7 +60,9 @@ class TorchTransforms:
         """Return y − median (C, h, w) of pixels (H, W, 3)."""
         with torch.inference_mode():
             # a copy, since torch warns of arrays that cannot be written
-            y = self._analysis(width)(torch.tensor(pixels, device=self._device))
+            y = self._analysis(width)(
+                torch.tensor(np.ascontiguousarray(pixels), device=self._device)
+            )
             residuals = (y - self._medians(width)[:, None, None]).contiguous()
             if not torch.isfinite(residuals.sum()):
                 raise ModelError(f"the model's latents at width {width} are not finite")

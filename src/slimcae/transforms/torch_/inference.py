@@ -177,10 +177,10 @@ def _doubled(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
 
 
 def write_blocks(rows: Tensor, blocks: Tensor, side: int) -> None:
-    """Levels of blocks (h, w, 3 · side²), float32 and lost by that, into rows of an image, cut off.
+    """Truncate the levels of blocks (h, w, 3 · side²), float32, into rows of an image.
 
-    rows: (side · h, side · w, 3), uint8, contiguous. The channels of a block are ordered by row,
-    column and colour.
+    Overwrites `blocks`, whose channels are ordered by row, column and colour. rows: (side · h,
+    side · w, 3), uint8, contiguous.
     """
     height, columns, _ = blocks.shape
     # a conversion of floats to bytes takes four times as long as one with 16 bits between
@@ -204,21 +204,22 @@ def _rounded(kernel: Tensor, dtype: torch.dtype) -> Tensor:
     rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     distances = (rows - side // 2) ** 2 + (columns - side // 2) ** 2
     taps = kernel.detach().permute(2, 3, 0, 1).reshape(side**2, out, fan_in)
-    rounded = torch.empty((out, side**2, fan_in), dtype=dtype, device=kernel.device)
+    found = torch.empty((out, side**2, fan_in), dtype=dtype, device=kernel.device)
     error = torch.zeros_like(taps[0])
     for tap in distances.flatten().argsort(stable=True).tolist():
         wanted = taps[tap] + error
-        rounded[:, tap] = wanted
-        error = wanted - rounded[:, tap].float()
-    return rounded.view(out, side, side, fan_in).permute(0, 3, 1, 2)
+        found[:, tap] = wanted
+        error = wanted - found[:, tap].float()
+    return found.view(out, side, side, fan_in).permute(0, 3, 1, 2)
 
 
 def strips(
     row_bytes: int, height: int, device: torch.device, multiple: int = 1
 ) -> Iterator[tuple[int, int]]:
-    """First row and end of each strip of `height` rows, about equal; a GPU takes all at once.
+    """Yield first row and end of strips of `height` rows, about equal; a GPU takes all at once.
 
-    row_bytes: of what is computed in a strip. multiple: of what number a strip has its rows.
+    row_bytes: bytes per row of the largest tensor. multiple: every strip but the last has a
+        multiple of so many rows.
     """
     count = 1
     if device.type == "cpu":

@@ -9,8 +9,9 @@ one picture at a time:
   processor's cache, each with the rows around it that it depends on.
 - The scale between levels and [0, 1] is in the first and the last kernel.
 
-In reduced precision products and depthwise layers compute in bfloat16; what residual blocks add to
-stays float32.
+In reduced precision residual blocks and the last layer compute in bfloat16. What blocks add to is
+float32, and so are the layers between them: an error of 2⁻⁹ there would shift whole areas by a part
+of a level. The last bias is added in float32, to levels that are small without it.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,7 +57,9 @@ class LightAnalysis:
         self._factor = second.factor
         self._reach = _rows(fine)
         weights = _Weights(model, width, inner, device)
-        self._fine = weights.steps(fine, pixels_in=True)
+        embedding, *fine_rest = fine
+        assert isinstance(embedding, Convolution)
+        self._fine = [weights.embedding(embedding), *weights.steps(fine_rest)]
         self._coarse = weights.steps(coarse)
         self._channels = _hidden(fine, width)
 
@@ -77,7 +80,7 @@ class LightAnalysis:
             rows = x.reshape(len(x), (bottom - top) // factor, factor, columns // factor, factor)
             out[:, :, :, top // factor : bottom // factor] = rows.permute(0, 2, 4, 1, 3)
         assert out is not None
-        return _run(self._coarse, out.view(1, -1, height // factor, columns // factor))[0].float()
+        return _run(self._coarse, out.view(1, -1, height // factor, columns // factor))[0]
 
 
 class LightSynthesis:
@@ -98,7 +101,10 @@ class LightSynthesis:
         self._reach = _rows(fine)
         weights = _Weights(model, width, inner, device)
         self._coarse = weights.steps(coarse)
-        self._fine = weights.steps(fine, pixels_out=True)
+        *fine_first, rendering = fine
+        assert isinstance(rendering, Convolution)
+        rendered, self._bias = weights.rendering(rendering)
+        self._fine = [*weights.steps(fine_first), rendered]
         self._channels = _hidden(fine, width)
 
     def __call__(self, y_hat: Tensor) -> Tensor | None:
@@ -117,7 +123,8 @@ class LightSynthesis:
             blocks = blocks[0, :, top - above : bottom - above].permute(1, 2, 0).contiguous()
             if not torch.isfinite(blocks.sum()):
                 return None
-            write_blocks(image[side * top : side * bottom], blocks.float(), side)
+            levels = blocks.float().add_(self._bias)
+            write_blocks(image[side * top : side * bottom], levels, side)
         return image
 
 
@@ -129,30 +136,38 @@ class _Weights:
         self._inner = inner
         self._device = device
 
-    def steps(
-        self, layers: Sequence[Layer], *, pixels_in: bool = False, pixels_out: bool = False
-    ) -> list[Step]:
-        """Return what to compute one after the other.
+    def embedding(self, layer: Convolution) -> Step:
+        """Return the first layer, of levels with channels last, ordered by row, column, colour."""
+        kernel, bias = self._parameters(layer.name)
+        kernel = _channels_last(kernel[:, _by_place(kernel.shape[1])] / LEVELS)
+        padding = layer.padding
 
-        pixels_in: what comes in are levels of blocks of pixels, with channels last and in the order
-            row, column, colour. pixels_out: the same of what goes out, of levels to be cut off.
-        """
+        def run(x: Tensor) -> Tensor:
+            return F.conv2d(x, kernel, bias, padding=padding).contiguous()
+
+        return run
+
+    def rendering(self, layer: Convolution) -> tuple[Step, Tensor]:
+        """Return the last layer, the inverse, and what is added to its levels."""
+        kernel, bias = self._parameters(layer.name)
+        order = _by_place(len(kernel))
+        kernel = _channels_last((LEVELS * kernel[order]).to(self._inner))
+        padding = layer.padding
+
+        def run(x: Tensor) -> Tensor:
+            return F.conv2d(_channels_last(x.to(kernel.dtype)), kernel, padding=padding)
+
+        # truncation to bytes rounds with half a level more
+        return run, LEVELS * bias[order] + 0.5
+
+    def steps(self, layers: Sequence[Layer], dtype: torch.dtype = torch.float32) -> list[Step]:
+        """Return what to compute one after the other; dtype: of the convolutions."""
         steps: list[Step] = []
-        for number, layer in enumerate(layers):
+        for layer in layers:
             match layer:
                 case Convolution():
                     kernel, bias = self._parameters(layer.name)
-                    if pixels_in and number == 0:
-                        kernel = kernel[:, _by_place(kernel.shape[1])] / LEVELS
-                    ends = pixels_out and number == len(layers) - 1
-                    if ends:
-                        order = _by_place(len(kernel))
-                        # bytes are cut off, not rounded: half a level more
-                        kernel, bias = LEVELS * kernel[order], LEVELS * bias[order] + 0.5
-                        steps.append(_channels_last)
-                    steps.append(self._convolution(layer, kernel, bias))
-                    if pixels_in and number == 0:
-                        steps.append(torch.Tensor.contiguous)
+                    steps.append(_convolution(layer, kernel.to(dtype), bias.to(dtype)))
                 case Residual():
                     steps.append(self._residual(layer))
                 case Scale():
@@ -175,15 +190,8 @@ class _Weights:
         """A copy, so that what is prepared stays what it was."""
         return torch.tensor(self._weights[name], device=self._device)
 
-    def _convolution(self, layer: Convolution, kernel: Tensor, bias: Tensor) -> Step:
-        kernel, bias = kernel.to(self._inner), bias.to(self._inner)
-        if layer.side == 1:
-            return _Product(kernel[:, :, 0, 0].contiguous(), bias[:, None])
-        groups = len(kernel) if layer.depthwise else 1
-        return _Neighbours(kernel.contiguous(), bias, layer.padding, groups)
-
     def _residual(self, block: Residual) -> Step:
-        steps = self.steps(block.layers)
+        steps = self.steps(block.layers, self._inner)
 
         def run(x: Tensor) -> Tensor:
             return _run(steps, x).float().add_(x)
@@ -212,6 +220,13 @@ class _Neighbours:
     def __call__(self, x: Tensor) -> Tensor:
         x = x.to(self._kernel.dtype)
         return F.conv2d(x, self._kernel, self._bias, padding=self._padding, groups=self._groups)
+
+
+def _convolution(layer: Convolution, kernel: Tensor, bias: Tensor) -> Step:
+    if layer.side == 1:
+        return _Product(kernel[:, :, 0, 0].contiguous(), bias[:, None])
+    groups = len(kernel) if layer.depthwise else 1
+    return _Neighbours(kernel.contiguous(), bias, layer.padding, groups)
 
 
 def _run(steps: Sequence[Step], x: Tensor) -> Tensor:
