@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from slimcae.errors import ConfigError
+from slimcae.model.architecture import slimcae
+from slimcae.model.config import SlimCAEConfig
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.loss import RateDistortionLoss, bits_per_pixel
 from slimcae.training.measure import measure
@@ -19,6 +21,7 @@ class FakeModel(nn.Module):
     """Reconstructions and likelihoods that a hand can add up."""
 
     widths = (4, 2)
+    architecture = slimcae(SlimCAEConfig(widths))
 
     def forward(self, x: Tensor, width: int, step: float) -> dict[str, Tensor]:
         if width == 4:  # off by 0.1 everywhere; 2 images · 2 latents at 1/4: 8 bits
@@ -149,7 +152,7 @@ def test_measure_of_a_perfect_reconstruction_is_finite(
     tiny_network: SlimCAE, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     black = torch.zeros(1, 3, 16, 16)
-    monkeypatch.setattr(tiny_network.g_s, "forward", lambda y_hat: black)
+    monkeypatch.setattr(tiny_network.g_s, "forward", lambda y_hat, width: black)
     assert math.isfinite(measure(tiny_network, [torch.zeros(3, 16, 16, dtype=torch.uint8)], 4).psnr)
 
 
