@@ -368,6 +368,22 @@ def test_interrupt_is_130(
     assert tree(here) == before
 
 
+def test_interrupt_is_130_whatever_it_broke(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where Ctrl-C meets tqdm before it has made the lock that it then releases."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            del here.absent  # type: ignore[attr-defined]
+
+    monkeypatch.setattr("slimcae.cli.batch._Report.end", interrupted)
+    argv: Argv = ["compress", "photo.png", "-o", "new.scae", *TINY, "--quiet"]
+    assert error_line(capsys, argv, code=130) == "interrupted"
+
+
 def test_tracebacks_are_for_those_who_ask(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,8 +36,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         return BROKEN_PIPE
     except Exception as error:
+        if _was_interrupted(error):
+            print_error("interrupted")
+            return INTERRUPTED
         print_error(describe(error))
         return 1
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C came first.
+
+    Where it meets a library between a `try` and its `finally`, that may fail and hide it: tqdm
+    releases a lock that it has not made yet.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    return False
 
 
 def entry_point() -> None:
