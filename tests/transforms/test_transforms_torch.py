@@ -178,6 +178,21 @@ def test_reduced_precision_comes_close_and_is_used(strips: None, kind: None, wid
     assert difference.mean() < mean
 
 
+@pytest.mark.parametrize("size", [(16, 16), (96, 16), (160, 16), (16, 160), (80, 32)], ids=str)
+def test_nothing_is_left_unwritten(size: tuple[int, int]) -> None:
+    """Freed memory is full of numbers that are not finite: none of them may come back."""
+    _, model = make("switchable")
+    analysis = Analysis(model, 8, torch.bfloat16)
+    exact = Analysis(model, 8, torch.float32)
+    pixels = torch.from_numpy(smooth_pixels(*size, seed=5))
+    expected = exact(pixels)
+    for size_of_waste in range(500, 60_000, 1500):
+        waste = [torch.full((size_of_waste,), torch.nan) for _ in range(8)]
+        del waste
+        found = analysis(pixels)
+        assert (found - expected).abs().max() < 0.01 * expected.abs().max()
+
+
 def test_strips_are_about_equal_and_cover_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     row_bytes = 2 * 6 * 10
     cpu = torch.device("cpu")
