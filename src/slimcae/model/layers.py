@@ -215,20 +215,18 @@ class LeakyReLU(Layer):
 
 @dataclass(frozen=True)
 class Scale(Layer):
-    """A factor for each channel and width, stored as its logarithm."""
+    """A factor for each latent channel and width, stored as its logarithm."""
 
     name: str
-    outputs: Channels = WIDTH
 
     def tensors(self, config: SlimCAEConfig) -> dict[str, Shape]:
         """Return (widths, channels)."""
-        channels = count(self.outputs, config.num_filters)
-        return {f"{self.name}.log_scale": (len(config.widths), channels)}
+        return {f"{self.name}.log_scale": (len(config.widths), config.num_filters)}
 
     def used(self, config: SlimCAEConfig, width: int) -> Used:
         """Return the row of a width."""
         name = f"{self.name}.log_scale"
-        return {name: (name, (config.widths.index(width), slice(count(self.outputs, width))))}
+        return {name: (name, (config.widths.index(width), slice(width)))}
 
 
 @dataclass(frozen=True)
