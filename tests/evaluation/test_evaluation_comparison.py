@@ -183,6 +183,18 @@ def test_times_are_drawn_against_jpegs_rate(tmp_path: Path, figures: list[Any]) 
     assert not (tmp_path / "u.png").exists()
 
 
+def test_points_beyond_jpegs_quality_are_left_out_and_the_others_keep_their_labels(
+    tmp_path: Path, figures: list[Any]
+) -> None:
+    others = {"JPEG": to_results(points("JPEG")[1:], "")}
+    assert draw_times(
+        tmp_path / "t.png", to_results(points("SlimCAE"), ""), others, labels=["a", "b", "c", "d"]
+    )
+    for axes in figures[0].axes:
+        assert len(axes.lines[-1].get_xdata()) == 3
+        assert {text.get_text() for text in axes.texts} == {"JPEG", "b", "c", "SlimCAE d"}
+
+
 def test_the_title_of_times_says_how_ours_ran_and_what_bars_are(
     tmp_path: Path, figures: list[Any]
 ) -> None:

@@ -68,16 +68,21 @@ def draw_times(
     if ANCHOR not in others or not reach:
         return False
     anchor = curve_of(others[ANCHOR], "psnr-rgb")
-    panels = [
-        TimesPanel(
+    panels = []
+    for way in WAYS:
+        own = _relative(ours, way, anchor, reach)
+        if not own:
+            return False
+        panel = TimesPanel(
             label=f"{way}, ms per picture (median)",
-            own=_relative(ours, way, anchor, reach),
-            others={name: _relative(found, way, anchor, reach) for name, found in others.items()},
+            own=list(own.values()),
+            labels=[labels[number] for number in own if number < len(labels)],
+            others={
+                name: list(_relative(found, way, anchor, reach).values())
+                for name, found in others.items()
+            },
         )
-        for way in WAYS
-    ]
-    if not all(panel.own for panel in panels):
-        return False
+        panels.append(panel)
     lines = (
         subtitle,
         f"{ours.name}{_how(ours)}: a point for each width.",
@@ -89,7 +94,6 @@ def draw_times(
         panels,
         own_name=ours.name,
         bits_label=f"bits at equal PSNR ({ANCHOR} = 100 %)",
-        labels=labels,
         title="\n".join(lines),
     )
     return True
@@ -102,16 +106,19 @@ def _finite(results: Results, quality: str) -> list[tuple[float, float]]:
 
 def _relative(
     results: Results, way: str, anchor: Curve, reach: Sequence[float]
-) -> list[tuple[float, float]]:
-    """Milliseconds and percent of the anchor's rate of all points in a range of PSNR."""
+) -> dict[int, tuple[float, float]]:
+    """Milliseconds and percent of the anchor's rate of all points in a range of PSNR, by number.
+
+    Left out are points whose PSNR the anchor does not reach.
+    """
     lists = (results.lists[key] for key in ("bpp", "psnr-rgb", f"{way}_time"))
-    found = []
-    for rate, psnr, seconds in zip(*lists, strict=True):
+    found = {}
+    for number, (rate, psnr, seconds) in enumerate(zip(*lists, strict=True)):
         if rate is None or psnr is None or seconds is None:
             continue
         reference = rate_at(anchor, psnr)
         if reference is not None and min(reach) - 0.5 <= psnr <= max(reach) + 0.5:
-            found.append((1000 * seconds, 100 * rate / reference))
+            found[number] = 1000 * seconds, 100 * rate / reference
     return found
 
 

@@ -26,6 +26,7 @@ from slimcae.model.layers import (
     Shuffle,
     Unshuffle,
     Used,
+    flat,
     reach,
 )
 
@@ -118,7 +119,7 @@ class Architecture:
         """Return name and shape of each kernel of a network of this width alone."""
         return {
             f"{layer.name}.weight": layer.kernel(width)
-            for layer in _flat(self.layers)
+            for layer in flat(self.layers)
             if isinstance(layer, Convolution)
         }
 
@@ -140,15 +141,6 @@ class Architecture:
             # what a transposed convolution does at each input, a strided one does at each output
             yield layer.macs(width) * min(inputs, outputs), values
             channels, positions = made, outputs
-
-
-def _flat(layers: tuple[Layer, ...]) -> Iterator[Layer]:
-    """Yield all layers, those of residual blocks instead of the blocks."""
-    for layer in layers:
-        if isinstance(layer, Residual):
-            yield from _flat(layer.layers)
-        else:
-            yield layer
 
 
 def architecture_of(config: SlimCAEConfig) -> Architecture:

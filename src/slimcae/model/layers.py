@@ -4,6 +4,7 @@ The modules that train (`slimcae.networks`) and the fast ones that code (`slimca
 built from these.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -261,3 +262,12 @@ def reach(layers: tuple[Layer, ...], outputs: Fraction) -> Fraction:
     for layer in reversed(layers):
         outputs = layer.reach(outputs)
     return outputs
+
+
+def flat(layers: Sequence[Layer]) -> Iterator[Layer]:
+    """Yield all layers, those of residual blocks instead of the blocks."""
+    for layer in layers:
+        if isinstance(layer, Residual):
+            yield from flat(layer.layers)
+        else:
+            yield layer

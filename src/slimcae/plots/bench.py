@@ -87,12 +87,13 @@ class TimesPanel:
 
     Attributes:
         label: Of the axis of time.
-        own: A pair for each of our points, by rising rate.
+        own: A pair for each of our points, by rising rate. labels: Of these.
         others: Of each only the median is shown, and how far its points reach.
     """
 
     label: str
     own: Points
+    labels: Sequence[str]
     others: Curves
 
 
@@ -188,13 +189,11 @@ def plot_times(
     *,
     own_name: str,
     bits_label: str,
-    labels: Sequence[str] = (),
     title: str = "",
 ) -> None:
     """Draw bits at equal quality over the time of a picture, panels side by side.
 
-    own_name: stands beside the last of our points. bits_label: of the axis of bits. labels: of
-    our points.
+    own_name: stands beside the last of our points. bits_label: of the axis of bits.
 
     Raises:
         OSError: the file cannot be written.
@@ -203,7 +202,7 @@ def plot_times(
     drawn = []
     for axes, panel in zip(figure.subplots(1, len(panels), sharey=True), panels, strict=True):
         tags = [_draw_other(axes, name, curve) for name, curve in panel.others.items() if curve]
-        tags += _draw_own(axes, panel.own, labels, own_name)
+        tags += _draw_own(axes, panel, own_name)
         axes.set_xscale("log")
         tidy(axes)
         axes.grid(which="minor", axis="x", color="#F2F2F2", linewidth=0.6)
@@ -241,12 +240,10 @@ def _draw_other(axes: "Axes", name: str, points: Sequence[tuple[float, float]]) 
     return _Tag(x, low, y, high, name, colour)
 
 
-def _draw_own(
-    axes: "Axes", points: Sequence[tuple[float, float]], labels: Sequence[str], name: str
-) -> list[_Tag]:
-    x, y = zip(*points, strict=True)
+def _draw_own(axes: "Axes", panel: TimesPanel, name: str) -> list[_Tag]:
+    x, y = zip(*panel.own, strict=True)
     axes.plot(x, y, "o-", color=BLUE, linewidth=2.2, markersize=6)
-    texts = [*labels, *[""] * (len(x) - len(labels))]
+    texts = [*panel.labels, *[""] * (len(x) - len(panel.labels))]
     texts[-1] = f"{name} {texts[-1]}"
     return [_Tag(x, y, y, y, text, BLUE) for x, y, text in zip(x, y, texts, strict=True)]
 

@@ -30,6 +30,7 @@ from slimcae.model.layers import (
     Shuffle,
     Unshuffle,
     count,
+    flat,
     reach,
 )
 from slimcae.model.model import Model
@@ -61,7 +62,7 @@ class LightAnalysis:
         assert isinstance(embedding, Convolution)
         self._fine = [weights.embedding(embedding), *weights.steps(fine_rest)]
         self._coarse = weights.steps(coarse)
-        self._channels = _hidden(fine, width)
+        self._channels = _most_channels(fine, width)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Pixels (H, W, 3), uint8, sides multiples of 16, to latents (C, H/16, W/16)."""
@@ -105,7 +106,7 @@ class LightSynthesis:
         assert isinstance(rendering, Convolution)
         rendered, self._bias = weights.rendering(rendering)
         self._fine = [*weights.steps(fine_first), rendered]
-        self._channels = _hidden(fine, width)
+        self._channels = _most_channels(fine, width)
 
     def __call__(self, y_hat: Tensor) -> Tensor | None:
         """Latents (C, h, w), float32, to pixels (16h, 16w, 3), uint8.
@@ -246,15 +247,11 @@ def _rows(layers: Sequence[Layer]) -> int:
     return int(reach(tuple(layers), Fraction(0)))
 
 
-def _hidden(layers: Sequence[Layer], width: int) -> int:
+def _most_channels(layers: Sequence[Layer], width: int) -> int:
     """Return the most channels that a convolution among the layers makes."""
-    found = 0
-    for layer in layers:
-        if isinstance(layer, Residual):
-            found = max(found, _hidden(layer.layers, width))
-        elif isinstance(layer, Convolution):
-            found = max(found, count(layer.outputs, width))
-    return found
+    return max(
+        count(layer.outputs, width) for layer in flat(layers) if isinstance(layer, Convolution)
+    )
 
 
 def _by_place(channels: int) -> Tensor:
