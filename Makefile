@@ -47,5 +47,5 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(INSTALL) pip
 	$(INSTALL) $(CPU_BUILDS) torch
-	$(INSTALL) --editable . --group dev
+	$(INSTALL) --editable '.[train]' --group dev
 	@touch $@

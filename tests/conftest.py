@@ -1,5 +1,6 @@
 """What all tests share: one torch thread, no deadlines, a tiny model, a folder of pictures."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,6 +59,7 @@ def wait_until(happened: Callable[[], object]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of other runtimes, and of processes
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,10 @@ import slimcae.pillow
 print(*sorted(name for name in sys.modules if name.startswith("slimcae")))
 """
 
-SYMBOLS = """
+PICTURES = """
 import hashlib, json
+import numpy as np
+from PIL import Image
 from slimcae.codec import Codec
 from slimcae.errors import ConfigError
 from slimcae.model.file import read_model
@@ -44,8 +46,19 @@ for path in sorted((golden / "scae").glob("*.scae")):
     found = hashlib.sha256(symbols.astype("<i2").tobytes()).hexdigest()
     assert found == pinned[path.stem]["symbols"], path
 print("symbols are the pinned ones")
+
+whole = Codec(read_model(golden / "tiny.safetensors"))
+for path in sorted((golden / "scae").glob("*.png")):
+    with Image.open(path) as image:
+        expected = np.asarray(image, int)
+    found = np.asarray(whole.decompress(path.with_suffix(".scae")), int)
+    assert np.abs(found - expected).max() <= 1, path
+print("pixels are the pinned ones within one level")
+
+data = Codec(shipped).compress(golden / "scae" / "odd.png", 48)
+print(Codec(shipped).decompress(data).size)
 try:
-    Codec(shipped)
+    Codec(shipped, backend="torch")
 except ConfigError as error:
     print(error)
 """
@@ -72,8 +85,10 @@ def test_rooms_are_imported_without_torch(room: str) -> None:
     assert "slimcae.transforms.torch_" not in names
 
 
-def test_symbols_are_decoded_without_torch_and_pixels_are_refused_in_words() -> None:
-    widths, symbols, message = run(SYMBOLS, str(GOLDEN))
+def test_a_codec_needs_no_torch_and_says_so_where_it_is_wanted() -> None:
+    widths, symbols, pixels, size, message = run(PICTURES, str(GOLDEN))
     assert widths == "(192, 144, 96, 72, 48) 16"
     assert symbols == "symbols are the pinned ones"
-    assert "torch" in message and "install" in message
+    assert pixels == "pixels are the pinned ones within one level"
+    assert size == "(33, 17)"
+    assert message == "torch, which computes pictures, is not installed"

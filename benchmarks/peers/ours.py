@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,9 @@ class Ours:
 
     def load(self, precision: str | None) -> protocol.Answer:
         """Load everything; the names of what can be coded, with their settings."""
-        options = {} if precision is None else {"precision": precision}
+        options: dict[str, Any] = {"backend": "torch"}
+        if precision is not None:
+            options["precision"] = precision
         self.codec = slimcae.load(**options)
         self.widths = OurWidths(self.codec)
         found, missing = pillow_codecs(torch.get_num_threads())

@@ -55,6 +55,17 @@ class ConfigError(SlimCAEError):
     """Settings that cannot work, alone or together (lists of unequal length, say)."""
 
 
+class MissingPackageError(ConfigError):
+    """What is asked for needs a package that is not installed.
+
+    package: its name. purpose: what it does here, as in "computes pictures".
+    """
+
+    def __init__(self, package: str, purpose: str) -> None:
+        super().__init__(f"{package}, which {purpose}, is not installed")
+        self.package = package
+
+
 class SettingError(ConfigError):
     """A setting has a value that it may not have.
 

@@ -18,6 +18,14 @@ def describe_machine() -> str:
     return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}{limited}"
 
 
+def available_cores() -> int:
+    """Return the number of cores that this process may use; OMP_NUM_THREADS can limit it."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(limit)) if limit.isdecimal() and int(limit) else cores
+
+
 def _processor() -> str:
     """The processor's name where the system tells it, else its architecture."""
     if _CPUINFO.exists():  # on Linux platform knows no more than "x86_64"

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from command_line import call, environment, save_photo, save_tiny_model, tree
 from noting_codec import NotingCodec
 from PIL import Image
@@ -381,32 +380,31 @@ def test_threads_share_one_codec_and_the_cores(
     photos: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = NotingCodec(codec)
-    loads, threads = [], set()
+    loads: list[object] = []
+    threads = set()
     both_busy, first_two = threading.Barrier(2), iter(range(2))
 
-    def load(*_: object, **__: object) -> NotingCodec:
-        loads.append(1)
+    def load(*_: object, **settings: object) -> NotingCodec:
+        loads.append(settings["threads"])
         return fake
 
     encode = fake.encode
 
     def noted(image: Picture, *asked: Any, **handling: Any) -> Compressed:
-        threads.add((threading.get_ident(), torch.get_num_threads()))
+        threads.add(threading.get_ident())
         if next(first_two, None) is not None:
             both_busy.wait(HANG)
         return encode(image, *asked, **handling)
 
     monkeypatch.setattr(fake, "encode", noted)
     monkeypatch.setattr(slimcae.codec, "load", load)
-    torch.set_num_threads(4)
-    try:
-        assert call(["compress", "-r", photos, "-j", "2"]) == 0
-        assert torch.get_num_threads() == 4
-    finally:
-        torch.set_num_threads(1)
-    assert len(loads) == 1
+    monkeypatch.setattr("slimcae.machine.available_cores", lambda: 6)
+    assert call(["compress", "-r", photos, "-j", "2"]) == 0
+    assert loads == [3]
     assert len(threads) == 2
-    assert {count for _, count in threads} == {2}
+    assert call(["compress", "-r", photos, "-y", "-j", "2", "--threads", "5"]) == 0
+    assert call(["compress", "-r", photos, "-y"]) == 0
+    assert loads == [3, 5, None]
 
 
 # stopping

@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -493,7 +494,7 @@ def test_each_file_is_decoded_with_the_model_it_names(
     loaded = []
     load = slimcae.codec.load
 
-    def noted(path: Path, **settings: str) -> Codec:
+    def noted(path: Path, **settings: Any) -> Codec:
         loaded.append(path)
         return load(path, **settings)
 

@@ -7,7 +7,9 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import onnxruntime
 import pytest
+import torch
 from command_line import environment, process, save_photo, save_tiny_model
 
 import slimcae
@@ -79,6 +81,28 @@ def test_starts_without_any_library(scae: Path) -> None:
         timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_pictures_are_coded_without_loading_torch(scae: Path, tmp_path: Path) -> None:
+    program = """if True:
+        import sys
+        from slimcae.cli import main
+        folder, model, scae = sys.argv[1:]
+        assert main(["decompress", scae, "-m", model, "-o", f"{folder}/back.png"]) == 0
+        assert main(["compress", f"{folder}/back.png", "-m", model]) == 0
+        assert main(["compress", f"{folder}/back.png", "-m", model, "-y", "-q", "40"]) in (0, 1)
+        print(*({"torch", "scipy", "matplotlib", "tqdm"} & sys.modules.keys()))
+    """
+    model = scae.with_name("tiny.safetensors")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), str(model), str(scae)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
 
 
 def test_starts_with_little_more_work_than_python(scae: Path) -> None:
@@ -159,7 +183,8 @@ def test_names_repeated_here_are_those_of_the_heavy_modules() -> None:
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-V"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith(f"slimcae {slimcae.__version__} (.scae format {FORMAT_VERSION}; torch 2.")
+    assert out.startswith(f"slimcae {slimcae.__version__} (.scae format {FORMAT_VERSION}; onnxr")
+    assert f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__}" in out
 
 
 @pytest.mark.parametrize(

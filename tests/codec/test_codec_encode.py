@@ -16,7 +16,7 @@ from slimcae.images import Picture
 from slimcae.model.config import ModelInfo
 from slimcae.model.quality import Point
 from slimcae.transforms import Pixels, Residuals, Symbols
-from slimcae.transforms.torch_ import TorchTransforms
+from slimcae.transforms.onnx_ import OnnxTransforms
 
 FRAME = 12
 """Bytes of a chunk around its payload; docs/format.md, "Chunks"."""
@@ -31,20 +31,18 @@ def codec() -> Codec:
 def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[tuple[str, int]]]:
     """How often the transforms have computed, by direction and width."""
     counted: Counter[tuple[str, int]] = Counter()
-    residuals, pixels = TorchTransforms.residuals, TorchTransforms.pixels
+    residuals, pixels = OnnxTransforms.residuals, OnnxTransforms.pixels
 
-    def counting_residuals(self: TorchTransforms, image: Pixels, width: int) -> Residuals:
+    def counting_residuals(self: OnnxTransforms, image: Pixels, width: int) -> Residuals:
         counted["analysis", width] += 1
         return residuals(self, image, width)
 
-    def counting_pixels(
-        self: TorchTransforms, symbols: Symbols, width: int, delta: float
-    ) -> Pixels:
+    def counting_pixels(self: OnnxTransforms, symbols: Symbols, width: int, delta: float) -> Pixels:
         counted["synthesis", width] += 1
         return pixels(self, symbols, width, delta)
 
-    monkeypatch.setattr(TorchTransforms, "residuals", counting_residuals)
-    monkeypatch.setattr(TorchTransforms, "pixels", counting_pixels)
+    monkeypatch.setattr(OnnxTransforms, "residuals", counting_residuals)
+    monkeypatch.setattr(OnnxTransforms, "pixels", counting_pixels)
     yield counted
 
 

@@ -20,7 +20,7 @@ from slimcae.errors import ConfigError
 from slimcae.images import Picture
 from slimcae.training.fitting import fit
 from slimcae.transforms import Pixels, Residuals, open_transforms
-from slimcae.transforms.torch_ import TorchTransforms
+from slimcae.transforms.onnx_ import OnnxTransforms
 
 
 def measured(pixels: np.ndarray, codec: Codec, data: bytes) -> float:
@@ -55,13 +55,13 @@ def unfitted() -> Codec:
 def analyses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[int]]:
     """How often the network has analysed a tile, by width."""
     counted: Counter[int] = Counter()
-    residuals = TorchTransforms.residuals
+    residuals = OnnxTransforms.residuals
 
-    def counting(self: TorchTransforms, pixels: Pixels, width: int) -> Residuals:
+    def counting(self: OnnxTransforms, pixels: Pixels, width: int) -> Residuals:
         counted[width] += 1
         return residuals(self, pixels, width)
 
-    monkeypatch.setattr(TorchTransforms, "residuals", counting)
+    monkeypatch.setattr(OnnxTransforms, "residuals", counting)
     yield counted
 
 

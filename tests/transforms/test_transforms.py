@@ -1,11 +1,15 @@
 """Opening transforms, and what they say of themselves."""
 
+import threading
+from typing import Any
+
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
 from conftest import smooth_pixels
-from slimcae.errors import ConfigError, ModelError
+from slimcae.errors import ConfigError, ModelError, SettingError
 from slimcae.machine import describe_machine
 from slimcae.model.config import ARCHITECTURES, SlimCAEConfig
 from slimcae.model.model import Model
@@ -14,23 +18,45 @@ from slimcae.networks.slimcae import SlimCAE
 from slimcae.transforms import Transforms, open_transforms
 
 
+@pytest.fixture(params=["onnx", "torch"])
+def backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-def transforms(tiny_model: Model) -> Transforms:
-    return open_transforms(tiny_model, precision="float32")
+def transforms(tiny_model: Model, backend: str) -> Transforms:
+    return open_transforms(tiny_model, precision="float32", backend=backend)
 
 
 @pytest.fixture(params=ARCHITECTURES)
-def either(request: pytest.FixtureRequest) -> Transforms:
+def either(request: pytest.FixtureRequest, backend: str) -> Transforms:
     torch.manual_seed(0)
     network = SlimCAE(SlimCAEConfig((12, 8), architecture=request.param))
-    return open_transforms(to_model(network, steps=(1.0,)), precision="float32")
+    return open_transforms(to_model(network, steps=(1.0,)), precision="float32", backend=backend)
 
 
-def test_transforms_say_where_and_how_they_compute(transforms: Transforms) -> None:
+def test_transforms_say_where_and_how_they_compute(transforms: Transforms, backend: str) -> None:
     assert (transforms.device, transforms.precision) == ("cpu", "float32")
-    assert transforms.threads == torch.get_num_threads() == 1
+    assert transforms.threads == 1
     assert transforms.machine == describe_machine()
-    assert transforms.runtime == f"torch {torch.__version__}"
+    library = {"onnx": onnxruntime, "torch": torch}[backend]
+    assert transforms.runtime == f"{library.__name__} {library.__version__}"
+
+
+def test_threads_are_those_that_were_asked_for(tiny_model: Model, backend: str) -> None:
+    pixels = smooth_pixels(32, 32, 0)
+    two = open_transforms(tiny_model, precision="float32", backend=backend, threads=2)
+    assert two.threads == 2
+    assert open_transforms(tiny_model, backend="torch").threads == 1
+    alone = open_transforms(tiny_model, precision="float32", backend=backend, threads=1)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(two.residuals(pixels, 8)))
+    thread.start()
+    thread.join()
+    np.testing.assert_allclose(found[0], alone.residuals(pixels, 8), atol=1e-4)
+    with pytest.raises(SettingError, match="threads 0"):
+        open_transforms(tiny_model, backend=backend, threads=0)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +64,10 @@ def test_transforms_say_where_and_how_they_compute(transforms: Transforms) -> No
     [({"device": "tpu"}, "'tpu'"), ({"precision": "float16"}, "'float16'")],
 )
 def test_unknown_devices_and_precisions_are_named(
-    tiny_model: Model, options: dict[str, str], words: str
+    tiny_model: Model, backend: str, options: dict[str, Any], words: str
 ) -> None:
+    with pytest.raises(ConfigError, match=words):
+        open_transforms(tiny_model, **options, backend=backend)
     with pytest.raises(ConfigError, match=words):
         open_transforms(tiny_model, **options)
 
@@ -89,11 +117,12 @@ def test_pixels_may_be_read_only_and_in_any_layout(either: Transforms) -> None:
     np.testing.assert_array_equal(either.pixels(padded[:, 1:-1, 2:-2], 8, 1.0), image)
 
 
-def test_numbers_that_are_not_finite_are_refused(tiny_network: SlimCAE) -> None:
+def test_numbers_that_are_not_finite_are_refused(tiny_network: SlimCAE, backend: str) -> None:
     with torch.no_grad():
         tiny_network.g_a.conv3.weight.fill_(float("inf"))
         tiny_network.g_s.deconv3.weight.fill_(1e38)
-    transforms = open_transforms(to_model(tiny_network, steps=(1.0,)), precision="float32")
+    model = to_model(tiny_network, steps=(1.0,))
+    transforms = open_transforms(model, precision="float32", backend=backend)
     with pytest.raises(ModelError, match="latents at width 8 are not finite"):
         transforms.residuals(smooth_pixels(16, 16, 0), 8)
     with pytest.raises(ModelError, match="reconstruction at width 8 is not finite"):

@@ -4,44 +4,21 @@ import copy
 import os
 import subprocess
 import sys
-from functools import cache
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from made_models import WIDTHS, make, make_light, network_latents, network_levels
 from torch.nn import functional as F
 
 from conftest import smooth_pixels
 from slimcae.errors import ConfigError
-from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
-from slimcae.model.model import Model
+from slimcae.model.config import GDN_VARIANTS, GDNVariant
 from slimcae.networks.conversion import to_model
-from slimcae.networks.slimcae import SlimCAE
-from slimcae.training.warm_start import warm_start_transforms
 from slimcae.transforms.torch_ import TorchTransforms, device, inference
 from slimcae.transforms.torch_.blocks import blocks_kernel
 from slimcae.transforms.torch_.device import has_native_bfloat16, resolve_precision
 from slimcae.transforms.torch_.inference import Analysis, Synthesis
 from slimcae.transforms.torch_.light import LightAnalysis, LightSynthesis
-
-WIDTHS = (12, 8, 4)
-
-
-@cache
-def make(variant: GDNVariant) -> tuple[SlimCAE, Model]:
-    """Return a block transform with strong norms, so that no layer is nearly an identity."""
-    torch.manual_seed(3)
-    network = SlimCAE(SlimCAEConfig(WIDTHS, variant))
-    x = torch.stack([torch.from_numpy(smooth_pixels(64, 64, k)).permute(2, 0, 1) for k in range(4)])
-    warm_start_transforms(network, x.float() / 255, (2000.0, 1000.0, 500.0))
-    with torch.no_grad():
-        for name, p in network.named_parameters():
-            if "gdn" in name:
-                p.add_(0.02 * torch.rand_like(p))
-            elif name.endswith(("weight", "bias")):
-                p.add_(0.01 * torch.rand_like(p))
-    return network.eval(), to_model(network)
 
 
 @pytest.fixture(params=[2**21, 1500], ids=["one strip", "many strips"])
@@ -53,34 +30,6 @@ def strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny widths stand for wide ones, which keep more in float32, and for narrow ones."""
     monkeypatch.setattr(inference, "NARROW", request.param)
-
-
-@cache
-def make_light() -> tuple[SlimCAE, Model]:
-    """Return a block transform whose residual branches do something, too."""
-    torch.manual_seed(3)
-    network = SlimCAE(SlimCAEConfig(WIDTHS, architecture="light"))
-    x = torch.stack([torch.from_numpy(smooth_pixels(64, 64, k)).permute(2, 0, 1) for k in range(4)])
-    warm_start_transforms(network, x.float() / 255, (2000.0, 1000.0, 500.0))
-    with torch.no_grad():
-        for name, p in network.named_parameters():
-            if name.startswith("g_"):
-                p.add_(0.02 * torch.randn_like(p))
-    return network.eval(), to_model(network)
-
-
-def network_latents(network: SlimCAE, pixels: np.ndarray, width: int) -> Tensor:
-    x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-    with torch.no_grad():
-        y: Tensor = network.g_a(x, width)[0]
-    return y
-
-
-def network_levels(network: SlimCAE, y: Tensor) -> Tensor:
-    """Not rounded."""
-    with torch.no_grad():
-        x_hat: Tensor = network.g_s(y[None], len(y))[0]
-    return (x_hat.clamp(0, 1) * 255).permute(1, 2, 0)
 
 
 @pytest.mark.parametrize("variant", GDN_VARIANTS)

@@ -68,7 +68,7 @@ def run_jobs(
     """Do all jobs and return the exit code: 1 if any failed.
 
     prepare: called before the first of several jobs, for errors that would meet them all. A
-        single job comes without, so that it can find a wrong name before torch is imported.
+        single job comes without, so that it can find a wrong name before anything is loaded.
 
     Raises:
         SlimCAEError: what `prepare` raises, or a folder of outputs that cannot be created.
@@ -114,15 +114,10 @@ def _in_threads(
     gate: Gate,
     report: "_Report",
 ) -> None:
-    """Do jobs in threads that share the cores; each thread has one picture in memory."""
+    """Do jobs in threads; each has one picture in memory."""
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
-    import torch
-
-    cores = torch.get_num_threads()
-    pool = ThreadPoolExecutor(
-        count, _WORKER, initializer=torch.set_num_threads, initargs=(max(1, cores // count),)
-    )
+    pool = ThreadPoolExecutor(count, _WORKER)
     try:
         waiting = {pool.submit(attempt, job): job for job in jobs}
         for future in as_completed(waiting):
@@ -131,8 +126,6 @@ def _in_threads(
         pool.shutdown(wait=False, cancel_futures=True)
         gate.shut()
         raise
-    finally:
-        torch.set_num_threads(cores)
     pool.shutdown()
 
 

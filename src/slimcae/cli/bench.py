@@ -2,9 +2,15 @@
 
 import argparse
 import logging
+import math
 from datetime import UTC, datetime
 
-from slimcae.cli.options import add_model_option, add_network_options, add_option
+from slimcae.cli.options import (
+    add_model_option,
+    add_network_options,
+    add_option,
+    network_options,
+)
 from slimcae.cli.quantities import count
 from slimcae.cli.talk import add_talk_options
 
@@ -76,7 +82,6 @@ def run(args: argparse.Namespace) -> int:
     images = find_images(args.images)
     model = find_model(args.model)
 
-    import torch
     from tqdm import tqdm
 
     from slimcae import codec
@@ -88,13 +93,13 @@ def run(args: argparse.Namespace) -> int:
     from slimcae.machine import describe_machine
 
     prefix = writable_prefix(args.report_path)
-    loaded = codec.load(model, device=args.device, precision=args.precision)
+    loaded = codec.load(model, **network_options(args), megapixels=math.inf)
     ours: list[Contender] = [OurWidths(loaded)]
     if any(len(loaded.model.efforts(width)) > 1 for width in loaded.widths):
         ours.append(OurWidths(loaded, "fast"))
     if args.quality:
         ours.append(OurQualities(loaded, args.quality))
-    others, missing = pillow_codecs(torch.get_num_threads())
+    others, missing = pillow_codecs(loaded.transforms.threads)
     for sentence in missing:
         log.warning("%s", sentence)
     contenders = [*ours, *others]

@@ -6,12 +6,18 @@ import sys
 import time
 from functools import cached_property, partial
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimcae.cli.batch import Done, Gate, run_jobs
 from slimcae.cli.decoder_limit import DecoderLimit, add_decoder_limit_options, decoder_limit
-from slimcae.cli.jobs import Job, add_file_options, plan_jobs
-from slimcae.cli.options import add_model_option, add_network_options, add_option
+from slimcae.cli.jobs import Job, Plan, add_file_options, plan_jobs
+from slimcae.cli.options import (
+    add_model_option,
+    add_network_options,
+    add_option,
+    network_options,
+)
 from slimcae.cli.quantities import count
 from slimcae.cli.rate import add_rate_options, chosen_rate
 from slimcae.cli.streams import STREAM, write_output, write_stream
@@ -83,18 +89,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compress."""
-    compressor = _Compressor(args)
-
     from slimcae.images import KINDS
 
-    return run_jobs(plan_jobs(args, ".scae", KINDS), compressor, args, compressor.prepare)
+    plan = plan_jobs(args, ".scae", KINDS)
+    compressor = _Compressor(args, plan)
+    return run_jobs(plan, compressor, args, compressor.prepare)
 
 
 class _Compressor:
     """Compresses the pictures of jobs, all in the same way."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, plan: Plan) -> None:
         self._args = args
+        self._plan = plan
         self._choice = chosen_rate(args) | {"effort": args.effort}
         self._handling: dict[str, Any] = {"verify": args.verify}
         if args.metadata is not None:
@@ -111,7 +118,9 @@ class _Compressor:
     def __call__(self, job: Job, gate: Gate) -> Done:
         from slimcae.codec import Target
 
-        picture = self._read(job.source)  # before torch is imported: a wrong name is found at once
+        picture = self._read(
+            job.source
+        )  # before the network is loaded: a wrong name is found at once
         codec, limit = self.prepare()
         size = picture.pixels.shape[:2]
         choice = self._choice
@@ -133,9 +142,12 @@ class _Compressor:
     @cached_property
     def _codec(self) -> "Codec":
         from slimcae import codec
+        from slimcae.transforms.backend import TORCH_PAYS_AFTER
 
         loaded = codec.load(
-            self._args.model, device=self._args.device, precision=self._args.precision
+            self._args.model,
+            **network_options(self._args, min(self._args.jobs, len(self._plan.jobs))),
+            megapixels=self._plan.megapixels(_pixels, TORCH_PAYS_AFTER),
         )
         if self._args.width is not None:
             loaded.model.check_width(self._args.width)
@@ -175,3 +187,11 @@ class _Compressor:
             facts |= {"decode_macs_per_pixel": cost.macs, "decode_ms": cost.ms}
             line += f"  decoding: {cost}"
         return Done(facts, line)
+
+
+def _pixels(path: Path) -> int:
+    """Return the pixels of a picture, of which only the head is read."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return image.width * image.height

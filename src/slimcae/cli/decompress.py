@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimcae.cli.batch import Done, Gate, run_jobs
-from slimcae.cli.jobs import Job, add_file_options, plan_jobs
-from slimcae.cli.options import add_model_option, add_network_options, add_option
+from slimcae.cli.jobs import Job, Plan, add_file_options, plan_jobs
+from slimcae.cli.options import (
+    add_model_option,
+    add_network_options,
+    add_option,
+    network_options,
+)
 from slimcae.cli.quantities import count
 from slimcae.cli.streams import (
     STREAM,
@@ -85,16 +90,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Decompress."""
-    decompressor = _Decompressor(args)
     plan = plan_jobs(args, f".{args.format or DEFAULT_FORMAT}", ["scae"], "files")
+    decompressor = _Decompressor(args, plan)
     return run_jobs(plan, decompressor, args, decompressor.prepare)
 
 
 class _Decompressor:
     """Decompresses the files of jobs, each with its own model unless one was named."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, plan: Plan) -> None:
         self._args = args
+        self._plan = plan
         self._codecs: dict[str | Path, Codec] = {}
         self._loading = threading.Lock()
         named = {"crop": args.crop, "max_pixels": args.max_pixels}
@@ -114,7 +120,7 @@ class _Decompressor:
         by_path = self._args.crop is not None and Path(job.source).is_file()
         data = Path(job.source) if by_path else read_bitstream(job.source)
         with naming(job.source):
-            header = _header(data)  # refuses a foreign file before torch is imported
+            header = _header(data)  # refuses a foreign file before the network is loaded
             codec = self._codec(header)
             start = time.perf_counter()
             image = codec.decompress(data, **self._choice)
@@ -133,11 +139,14 @@ class _Decompressor:
 
     def _load(self, model: str | Path) -> "Codec":
         from slimcae import codec
+        from slimcae.transforms.backend import TORCH_PAYS_AFTER
 
         with self._loading:
             if model not in self._codecs:
                 self._codecs[model] = codec.load(
-                    model, device=self._args.device, precision=self._args.precision
+                    model,
+                    **network_options(self._args, min(self._args.jobs, len(self._plan.jobs))),
+                    megapixels=self._plan.megapixels(_pixels, TORCH_PAYS_AFTER),
                 )
             return self._codecs[model]
 
@@ -153,6 +162,11 @@ class _Decompressor:
             picture = Path(folder, f"picture.{kind or DEFAULT_FORMAT}")
             write_image(image, picture)
             write_stream(picture.read_bytes())
+
+
+def _pixels(path: Path) -> int:
+    header = _header(path)
+    return header.image_width * header.image_height
 
 
 def _header(data: bytes | Path) -> "Header":

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from slimcae.cli.options import (
     add_option,
     add_width_options,
     check_num_filters,
+    network_options,
     wanted_widths,
 )
 from slimcae.cli.talk import add_talk_options, say
@@ -91,7 +93,7 @@ def _load(
     """A codec and what the report calls it: the file, or the folder of a `model.safetensors`."""
     from slimcae import codec
 
-    loaded = codec.load(path, device=args.device, precision=args.precision)
+    loaded = codec.load(path, **network_options(args), megapixels=math.inf)
     check_same_config(path, loaded.model.config, widths, None)
     check_num_filters(args.num_filters, path, loaded.model.config.num_filters)
     return path.resolve().parent.name if path.stem == "model" else path.stem, loaded

@@ -6,7 +6,7 @@ The library names settings as Python does; here they become flags, and the next 
 import os
 import traceback
 
-from slimcae.errors import ContradictionError, SettingError, SlimCAEError
+from slimcae.errors import ContradictionError, MissingPackageError, SettingError, SlimCAEError
 
 _FLAGS = {"widths": "--switch_list"}
 """Settings whose flag is not called like them."""
@@ -26,6 +26,17 @@ _NEXT_STEPS = {
 _AFTER_CONTRADICTION = {
     "lmbda": "leave it out to continue, or take another --checkpoint_dir",
 }
+_EXTRAS = {
+    "matplotlib": "train",
+    "pytorch_msssim": "train",
+    "scipy": "train",
+    "tensorboard": "train",
+    "torch": "train",
+    "fastapi": "studio",
+    "uvicorn": "studio",
+}
+"""Packages that only some commands need, and the extra that installs them."""
+
 _LEAVE_IT_OUT = "leave it out, or take another model"
 
 
@@ -40,6 +51,10 @@ def describe(error: Exception) -> str:
             f"{_flag(error.field)} {error.value} contradicts {error.origin}, which has "
             f"{error.field} {error.have}: {_AFTER_CONTRADICTION.get(error.field, _LEAVE_IT_OUT)}"
         )
+    if isinstance(error, MissingPackageError):
+        return f"{error}: {_installing(error.package)}"
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        return f"{error.name}, which this needs, is not installed: {_installing(error.name)}"
     if isinstance(error, SlimCAEError):
         return with_next_step(str(error), error.field)
     if isinstance(error, OSError):
@@ -58,6 +73,12 @@ def with_next_step(message: str, field: str | None) -> str:
     if field not in _NEXT_STEPS:
         return message
     return f"{message}{'; ' if ': ' in message else ': '}{_NEXT_STEPS[field]}"
+
+
+def _installing(package: str) -> str:
+    extra = _EXTRAS.get(package)
+    wanted = f"'slimcae[{extra}]'" if extra else package
+    return f"pip install {wanted}"
 
 
 def _flag(field: str) -> str:

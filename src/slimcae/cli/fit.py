@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.half:
         model = halved(model)
-    transforms = open_transforms(model, device=args.device, precision="float32")
+    transforms = open_transforms(model, device=args.device, precision="float32", backend="torch")
     found = fit(model, transforms, train, valid, _bar)
     note = {
         "training_images": len(train),

@@ -3,13 +3,15 @@
 import argparse
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slimcae.cli.options import Options, add_option
+from slimcae.cli.quantities import whole
 from slimcae.cli.streams import STREAM, cannot_write, missing_parent, refusal
-from slimcae.errors import ConfigError
+from slimcae.errors import ConfigError, SlimCAEError
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,20 @@ class Plan:
     jobs: tuple[Job, ...]
     several: bool
     folder: Path | None
+
+    def megapixels(self, pixels: Callable[[Path], int], enough: float) -> float:
+        """Return how much there is to compute, as far as files tell; `enough` ends the counting.
+
+        pixels: returns the pixels of a file that a job reads.
+        """
+        total = 0.0
+        for job in self.jobs:
+            if job.problem is None and not job.done and job.source != STREAM:
+                with suppress(OSError, SlimCAEError, ValueError):  # the job itself will report it
+                    total += pixels(Path(job.source)) / 1e6
+            if total >= enough:
+                break
+        return total
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,7 @@ def add_file_options(options: Options, suffix: str) -> None:
         help="take all files in folders, which -o DIR/ mirrors",
     )
     add_option(
-        options, "-j", "--jobs", type=_count, default=1, metavar="N", help="files at a time (1)"
+        options, "-j", "--jobs", type=whole, default=1, metavar="N", help="files at a time (1)"
     )
     add_option(options, "--json", action="store_true", help="one JSON object per file on stdout")
 
@@ -215,9 +231,3 @@ def _is_folder(name: str) -> bool:
         return bool(name) and Path(name).is_dir()
     except OSError:  # somewhere we may not look: opening it will tell
         return False
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1")
-    return int(text)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slimcae.cli.quantities import whole
 from slimcae.errors import ConfigError, ContradictionError
-from slimcae.model.config import DEVICES, PRECISIONS
+from slimcae.model.config import BACKENDS, DEVICES, PRECISIONS
 
 STATE_IN_FOLDER = "state.pt"
 
@@ -45,9 +46,38 @@ def add_network_options(options: Options, default_device: str = "cpu") -> None:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="of the network's products; auto: bfloat16 where the processor computes it "
-        "natively, which is faster and costs 0.01 dB on average (default: auto)",
+        help="auto: bfloat16 where torch has it natively; costs 0.01 dB (auto)",
     )
+    add_option(
+        options,
+        "--backend",
+        choices=BACKENDS,
+        default="auto",
+        help="auto: ONNX Runtime, or torch where that is faster (default: auto)",
+    )
+    add_option(
+        options,
+        "--threads",
+        type=whole,
+        metavar="N",
+        help="of the network (default: all cores, shared among files)",
+    )
+
+
+def network_options(args: argparse.Namespace, jobs: int = 1) -> dict[str, Any]:
+    """Return what `add_network_options` found, as `slimcae.codec.load` takes it.
+
+    jobs: number of files that are computed at a time.
+    """
+    from slimcae.machine import available_cores
+
+    threads = args.threads or (max(1, available_cores() // jobs) if jobs > 1 else None)
+    return {
+        "device": args.device,
+        "precision": args.precision,
+        "backend": args.backend,
+        "threads": threads,
+    }
 
 
 def add_device_option(options: Options, default: str) -> None:

@@ -77,6 +77,9 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+_BASES = ("onnxruntime", "torch", "numpy", "constriction")
+
+
 class _Version(argparse.Action):
     """Prints what decides about the bits and pixels that come out."""
 
@@ -91,7 +94,7 @@ class _Version(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
-        parts = [f"{name} {_installed(name)}" for name in ("torch", "numpy", "constriction")]
+        parts = [f"{name} {_installed(name)}" for name in _BASES]
         print(f"slimcae {__version__} (.scae format {FORMAT_VERSION}; {', '.join(parts)})")
         parser.exit()
 

@@ -6,7 +6,12 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slimcae.cli.options import add_model_option, add_network_options, add_option
+from slimcae.cli.options import (
+    add_model_option,
+    add_network_options,
+    add_option,
+    network_options,
+)
 from slimcae.cli.streams import cannot_write, missing_parent, refusal
 from slimcae.cli.talk import add_talk_options
 from slimcae.errors import ConfigError
@@ -78,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(str(path), error) from error
-    loaded = codec.load(model, device=args.device, precision=args.precision)
+    loaded = codec.load(model, **network_options(args))
     log.info("measuring pictures of several sizes ...")
     profile = profiling.measure(loaded, args.repeats)
     try:

@@ -21,6 +21,13 @@ def size(text: str) -> int:
     return _scaled(text, _BYTES, "bytes like 200000, 200kB or 1.5MiB")
 
 
+def whole(text: str) -> int:
+    """A whole number from 1."""
+    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1")
+    return int(text)
+
+
 def positive(text: str) -> float:
     """A finite number above 0."""
     try:

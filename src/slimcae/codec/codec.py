@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from copy import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -53,18 +54,17 @@ class Codec:
         model: Model,
         transforms: Transforms | None = None,
         *,
-        device: str = "cpu",
-        precision: str = "auto",
         tile_side: int = TILE_SIDE,
+        **options: Any,
     ) -> None:
         """Make a codec of a model.
 
-        transforms: those of this model; None opens them for `device` and `precision` (see
-        `slimcae.transforms.open_transforms`). tile_side: a power of two from 16 on; the network's
-        memory grows with its square.
+        transforms: those of this model; None opens them with `options`: `device`, `precision`,
+        `backend`, `threads`, `megapixels` (see `slimcae.transforms.open_transforms`). tile_side: a
+        power of two from 16 on; the network's memory grows with its square.
 
         Raises:
-            ConfigError: unknown or absent device, unknown precision, impossible tiles.
+            ConfigError: options that cannot work here, impossible tiles.
         """
         if not (MIN_TILE_SIDE <= tile_side <= MAX_TILE_SIDE and tile_side.bit_count() == 1):
             raise ConfigError(
@@ -72,7 +72,7 @@ class Codec:
                 f"{MAX_TILE_SIDE:,}"
             )
         if transforms is None:
-            transforms = open_transforms(model, device=device, precision=precision)
+            transforms = open_transforms(model, **options)
         self.model = model
         self.transforms = transforms
         self.tile_side = tile_side

@@ -13,16 +13,32 @@ from slimcae.model.file import read_model
 from slimcae.model.registry import find_model, model_for
 
 
-def load(model: str | Path | None = None, *, device: str = "cpu", precision: str = "auto") -> Codec:
+def load(
+    model: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    precision: str = "auto",
+    backend: str = "auto",
+    threads: int | None = None,
+    megapixels: float | None = None,
+) -> Codec:
     """A codec of a model: a file, a run folder, or the name of an installed model.
 
-    None is the shipped model; see `Codec` for the options.
+    None is the shipped model; the options say where and how its transforms are computed (see
+    `slimcae.transforms.open_transforms`).
 
     Raises:
         ModelError: the model is missing, damaged or not a model.
-        ConfigError: unknown or absent device, unknown precision.
+        ConfigError: options that cannot work here.
     """
-    return Codec(read_model(find_model(model)), device=device, precision=precision)
+    return Codec(
+        read_model(find_model(model)),
+        device=device,
+        precision=precision,
+        backend=backend,
+        threads=threads,
+        megapixels=megapixels,
+    )
 
 
 def compress(image: Source, width: int | None = None, **options: Any) -> bytes:

@@ -88,7 +88,8 @@ def train_entropy(
         stack.enter_context(locked(folder))
         stop = stack.enter_context(StopRequest())
         tiled = TiledTransforms(
-            open_transforms(model, device=device.type, precision="float32"), model.architecture
+            open_transforms(model, device=device.type, precision="float32", backend="torch"),
+            model.architecture,
         )
         stores = {}
         for name, paths in (("train", train_paths), ("valid", valid_paths)):

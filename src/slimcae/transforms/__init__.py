@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from slimcae.errors import ConfigError
+from slimcae.errors import SettingError
+from slimcae.transforms.backend import choose_backend
 
 if TYPE_CHECKING:
     from slimcae.model.model import Model
@@ -61,23 +62,35 @@ class Transforms(Protocol):
         """
 
 
-def open_transforms(model: "Model", *, device: str = "cpu", precision: str = "auto") -> Transforms:
-    """Return the transforms of a model; torch is imported here.
+def open_transforms(
+    model: "Model",
+    *,
+    device: str = "cpu",
+    precision: str = "auto",
+    backend: str = "auto",
+    threads: int | None = None,
+    megapixels: float | None = None,
+) -> Transforms:
+    """Return the transforms of a model; the library that computes them is imported here.
 
     device: `cpu`, `cuda` or `auto`. precision: `float32`, or `bfloat16` for the network's
-        products, which costs 0.01 dB on average; `auto` takes bfloat16 where the processor
-        computes it natively.
+        products, which only torch computes and which costs 0.01 dB on average; `auto` takes
+        bfloat16 where torch computes and the processor has it natively.
+    backend, megapixels: see `choose_backend`.
+    threads: number of threads that one call uses; None: as many as there are cores.
 
     Raises:
-        ConfigError: unknown or absent device, unknown precision, or one that would be emulated;
-            torch is not installed.
+        ConfigError: unknown or absent device, unknown precision, or one that would be emulated or
+            that the backend does not have; unknown backend, fewer than one thread.
+        MissingPackageError: the library is not installed.
     """
-    try:
+    if threads is not None and threads < 1:
+        raise SettingError("threads", threads, "at least 1")
+    chosen = choose_backend(backend, device=device, precision=precision, megapixels=megapixels)
+    if chosen == "torch":
         from slimcae.transforms.torch_ import TorchTransforms
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ConfigError(
-            "torch is not installed, and pictures cannot be computed without it: install torch"
-        ) from error
-    return TorchTransforms(model, device, precision)
+
+        return TorchTransforms(model, device, precision, threads)
+    from slimcae.transforms.onnx_ import OnnxTransforms
+
+    return OnnxTransforms(model, device, precision, threads)

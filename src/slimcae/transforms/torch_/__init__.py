@@ -17,8 +17,22 @@ from slimcae.transforms.torch_.light import LightAnalysis, LightSynthesis
 class TorchTransforms:
     """g_a and g_s of one model in torch; see `slimcae.transforms.Transforms`."""
 
-    def __init__(self, model: Model, device: str = "cpu", precision: str = "auto") -> None:
+    def __init__(
+        self,
+        model: Model,
+        device: str = "cpu",
+        precision: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        """Prepare for a device.
+
+        threads: set for torch in each thread that calls; None leaves what torch has.
+
+        Raises:
+            ConfigError: unknown or absent device, unknown or emulated precision.
+        """
         self._model = model
+        self._threads = threads
         self._device = resolve_device(device)
         self._precision = resolve_precision(precision, self._device)
         inner = torch.bfloat16 if self._precision == "bfloat16" else torch.float32
@@ -40,8 +54,8 @@ class TorchTransforms:
 
     @property
     def threads(self) -> int:
-        """Those of torch."""
-        return torch.get_num_threads()
+        """Those of torch, unless a number was given."""
+        return self._threads or torch.get_num_threads()
 
     @property
     def machine(self) -> str:
@@ -58,6 +72,7 @@ class TorchTransforms:
 
     def residuals(self, pixels: Pixels, width: int) -> Residuals:
         """Return y − median (C, h, w) of pixels (H, W, 3)."""
+        self._set_threads()
         with torch.inference_mode():
             # a copy, since torch warns of arrays that cannot be written
             y = self._analysis(width)(
@@ -71,6 +86,7 @@ class TorchTransforms:
 
     def pixels(self, symbols: Symbols, width: int, delta: float) -> Pixels:
         """Return the pixels (H, W, 3) of median + Δ · symbols (C, h, w)."""
+        self._set_threads()
         with torch.inference_mode():
             k = torch.from_numpy(symbols).to(self._device)
             y_hat = self._medians(width)[:, None, None] + delta * k.float()
@@ -79,3 +95,8 @@ class TorchTransforms:
                 raise ModelError(f"the reconstruction at width {width} is not finite")
         levels: Pixels = image.cpu().numpy()
         return levels
+
+    def _set_threads(self) -> None:
+        """Torch has a number of threads for each thread that calls it."""
+        if self._threads is not None and torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)

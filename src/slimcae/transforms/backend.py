@@ -1,0 +1,73 @@
+"""Which library computes the transforms: ONNX Runtime, or torch where that is faster."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from slimcae.errors import ConfigError, MissingPackageError
+from slimcae.model.config import BACKENDS
+
+TORCH_PAYS_AFTER = 40.0
+"""Megapixels to compute after which torch, where it computes in bfloat16, has made up for the
+seconds that its import takes."""
+
+_PACKAGES = {"onnx": "onnxruntime", "torch": "torch"}
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def choose_backend(
+    name: str = "auto",
+    *,
+    device: str = "cpu",
+    precision: str = "auto",
+    megapixels: float | None = None,
+) -> str:
+    """Return `onnx` or `torch`.
+
+    name: `auto` takes ONNX Runtime unless torch is installed and needed or faster: on a GPU, for
+        bfloat16 if `precision` demands it, and for many or large pictures on a processor that
+        computes bfloat16 natively. megapixels: how much there is to compute; None: unknown, and no
+        reason for torch.
+
+    Raises:
+        ConfigError: an unknown name.
+        MissingPackageError: the library of that name, or any, is not installed.
+    """
+    if name not in BACKENDS:
+        raise ConfigError(f"unknown backend {name!r}: choose from {', '.join(BACKENDS)}")
+    if name == "auto":
+        name = "torch" if _prefers_torch(device, precision, megapixels) else "onnx"
+    if not _is_installed(name):
+        raise MissingPackageError(_PACKAGES[name], "computes pictures")
+    return name
+
+
+def _prefers_torch(device: str, precision: str, megapixels: float | None) -> bool:
+    if not _is_installed("onnx") or precision == "bfloat16":
+        return True
+    if not _is_installed("torch"):
+        return False
+    if device != "cpu":
+        return True
+    many = megapixels is not None and megapixels >= TORCH_PAYS_AFTER
+    return many and precision == "auto" and has_bfloat16()
+
+
+def has_bfloat16() -> bool:
+    """Tell whether this processor computes bfloat16 natively, without asking torch.
+
+    Linux alone says so; elsewhere the answer is no.
+    """
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
+    if limit and not limit.upper().endswith(("BF16", "FP16", "AMX", "DEFAULT", "ALL")):
+        return False
+    if not _CPUINFO.exists():
+        return False
+    for line in _CPUINFO.read_text(errors="replace").splitlines():
+        if line.startswith("flags"):
+            return bool({"avx512_bf16", "amx_bf16"} & set(line.split()))
+    return False
+
+
+def _is_installed(name: str) -> bool:
+    return find_spec(_PACKAGES[name]) is not None

@@ -1,0 +1,121 @@
+"""The transforms in ONNX Runtime: no torch, a quarter of its memory, and loaded at once."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from slimcae.errors import ConfigError, ModelError
+from slimcae.machine import available_cores, describe_machine
+from slimcae.model.config import DEVICES, PRECISIONS
+from slimcae.model.model import Model
+from slimcae.transforms import Pixels, Residuals, Symbols
+from slimcae.transforms.onnx_.building import analysis_graph, block_side, synthesis_graph
+
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
+
+
+class OnnxTransforms:
+    """g_a and g_s of one model in ONNX Runtime, in float32; see `slimcae.transforms.Transforms`."""
+
+    def __init__(
+        self, model: Model, device: str = "cpu", precision: str = "auto", threads: int | None = None
+    ) -> None:
+        """Prepare for a device.
+
+        threads: of one call; None: as many as there are cores.
+
+        Raises:
+            ConfigError: unknown or absent device, or a precision that is not computed here.
+        """
+        self._model = model
+        self._device = _resolve_device(device)
+        if precision not in PRECISIONS:
+            raise ConfigError(
+                f"unknown precision {precision!r}: choose from {', '.join(PRECISIONS)}"
+            )
+        if precision == "bfloat16":
+            raise ConfigError("precision bfloat16: only the backend torch computes in it")
+        self._threads = threads or available_cores()
+        self._analysis = cache(lambda width: self._session(analysis_graph(model, width)))
+        self._synthesis = cache(lambda width: self._session(synthesis_graph(model, width)))
+
+    @property
+    def device(self) -> str:
+        """`cpu` or `cuda`."""
+        return self._device
+
+    @property
+    def precision(self) -> str:
+        """`float32`."""
+        return "float32"
+
+    @property
+    def threads(self) -> int:
+        """Those of one call."""
+        return self._threads
+
+    @property
+    def machine(self) -> str:
+        """As `describe_machine`."""
+        return describe_machine()
+
+    @property
+    def runtime(self) -> str:
+        """As in `onnxruntime 1.32.0`."""
+        return f"onnxruntime {onnxruntime.__version__}"
+
+    def residuals(self, pixels: Pixels, width: int) -> Residuals:
+        """Return y − median (C, h, w) of pixels (H, W, 3)."""
+        height, columns, colours = pixels.shape
+        side = block_side(self._model.architecture.analysis)
+        blocks = np.ascontiguousarray(pixels).reshape(
+            height // side, side, columns // side, side * colours
+        )
+        (y,) = self._analysis(width).run(["latents"], {"pixels": blocks})
+        found: Residuals = y[0] - self._model.medians(width)[:, None, None]
+        if not np.isfinite(found.sum()):
+            raise ModelError(f"the model's latents at width {width} are not finite")
+        return found
+
+    def pixels(self, symbols: Symbols, width: int, delta: float) -> Pixels:
+        """Return the pixels (H, W, 3) of median + Δ · symbols (C, h, w)."""
+        y_hat = self._model.medians(width)[:, None, None] + np.float32(delta) * symbols
+        blocks, total = self._synthesis(width).run(
+            ["pixels", "sum"], {"latents": y_hat[None].astype(np.float32)}
+        )
+        if not np.isfinite(total):
+            raise ModelError(f"the reconstruction at width {width} is not finite")
+        height, side, columns, values = blocks.shape
+        found: Pixels = blocks.reshape(height * side, columns * values // 3, 3)
+        return found
+
+    def _session(self, graph: bytes) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        # threads that wait for work would take the processor from others
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.enable_cpu_mem_arena = False  # which keeps the most that was ever needed
+        options.log_severity_level = 3
+        providers = [_CUDA, _CPU] if self._device == "cuda" else [_CPU]
+        return onnxruntime.InferenceSession(graph, options, providers)
+
+
+def _resolve_device(name: str) -> str:
+    """Return `cpu` or `cuda`; `auto` is a GPU if this build of the runtime can use one.
+
+    Raises:
+        ConfigError: another name, or cuda where the runtime knows no such device.
+    """
+    if name not in DEVICES:
+        raise ConfigError(f"unknown device {name!r}: choose from {', '.join(DEVICES)}")
+    has_cuda = _CUDA in onnxruntime.get_available_providers()
+    if name == "cuda" and not has_cuda:
+        raise ConfigError(
+            "device cuda: this build of ONNX Runtime has no CUDA; install onnxruntime-gpu, or use "
+            "cpu or auto"
+        )
+    return "cuda" if has_cuda and name != "cpu" else "cpu"

@@ -1,0 +1,217 @@
+"""The transforms of one width as ONNX graphs, built from the layers and the model's own kernels.
+
+The graphs take and give pixels as they lie in memory, and latents as the coder has them. Their
+operators are few and old: browsers' runtimes have all of them.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slimcae.model.architecture import PICTURE_CHANNELS
+from slimcae.model.layers import (
+    Convolution,
+    Layer,
+    LeakyReLU,
+    Normalization,
+    Residual,
+    Scale,
+    Shuffle,
+    Unshuffle,
+)
+from slimcae.model.model import Model
+from slimcae.transforms.onnx_.graph import Graph
+
+LEVELS = 255
+_FLOAT, _UINT8 = 1, 2  # TensorProto.DataType
+
+Floats = NDArray[np.float32]
+
+
+def block_side(layers: Sequence[Layer]) -> int:
+    """Return the side n of the blocks of pixels that a graph of these layers takes or gives.
+
+    Pixels (H, W, 3) seen as (H / n, n, W / n, n · 3): whole blocks are moved at once.
+    """
+    if isinstance(layers[0], Unshuffle):
+        return layers[0].factor
+    last = layers[-1]
+    if isinstance(last, Shuffle):
+        return last.factor
+    return last.stride if isinstance(last, Convolution) else 1
+
+
+def analysis_graph(model: Model, width: int) -> bytes:
+    """Return the graph of g_a: `pixels`, uint8, in blocks, to `latents` (1, C, h, w), float32."""
+    builder = _Builder(model, width)
+    layers = model.architecture.analysis
+    side = block_side(layers)
+    x = builder.graph.add("Transpose", "pixels", perm=[1, 3, 0, 2])
+    x = builder.graph.add("Reshape", x, builder.integers(1, side**2 * PICTURE_CHANNELS, 0, 0))
+    x = builder.graph.add("Cast", x, to=_FLOAT)
+    first = next(k for k, layer in enumerate(layers) if isinstance(layer, Convolution))
+    builder.places = side**2
+    convolution = layers[first]
+    assert isinstance(convolution, Convolution)
+    x = builder.convolution(convolution, x, scale=1 / LEVELS)
+    x = builder.run(layers[first + 1 :], x)
+    builder.graph.add("Identity", x, output="latents")
+    return builder.graph.to_bytes({"pixels": ("uint8", 4)}, {"latents": ("float32", 4)})
+
+
+def synthesis_graph(model: Model, width: int) -> bytes:
+    """Return the graph of g_s: `latents` (1, C, h, w), float32, to `pixels`, uint8, in blocks.
+
+    `sum` is that of all levels (1), finite if these are; a conversion to bytes would hide what is
+    not.
+    """
+    builder = _Builder(model, width)
+    layers = model.architecture.synthesis
+    side = block_side(layers)
+    if isinstance(layers[-1], Shuffle):
+        layers = layers[:-1]
+    rendering = layers[-1]
+    assert isinstance(rendering, Convolution)
+    kernel, bias = builder.parameters(rendering)
+    if rendering.transposed:
+        kernel, bias, padding = blocks_kernel(kernel, side), np.tile(bias, side**2), 1
+    else:
+        order = _by_place(len(kernel), side**2)
+        kernel, bias, padding = kernel[order], bias[order], rendering.padding
+    x = builder.run(layers[:-1], "latents")
+    with np.errstate(over="ignore"):  # the sum will tell
+        # a conversion to bytes truncates: half a level more rounds
+        kernel, bias = LEVELS * kernel, LEVELS * bias + np.float32(0.5)
+    x = builder.convolve(x, kernel, bias, [padding] * 4)
+    builder.graph.add("ReduceSum", x, output="sum", keepdims=0)
+    x = builder.graph.add("Clip", x, builder.number(0), builder.number(LEVELS))
+    x = builder.graph.add("Cast", x, to=_UINT8)
+    x = builder.graph.add("Reshape", x, builder.integers(side, side * PICTURE_CHANNELS, 0, 0))
+    builder.graph.add("Transpose", x, output="pixels", perm=[2, 0, 3, 1])
+    return builder.graph.to_bytes(
+        {"latents": ("float32", 4)}, {"pixels": ("uint8", 4), "sum": ("float32", 0)}
+    )
+
+
+class _Builder:
+    """Appends layers to a graph.
+
+    places: number of places in the blocks of the last `Unshuffle`, by which the graph orders
+        channels, and only then as the architecture does; the next convolution of all channels
+        undoes it. 1 where the orders are alike.
+    """
+
+    def __init__(self, model: Model, width: int) -> None:
+        self.graph = Graph()
+        self.places = 1
+        self._model, self._width = model, width
+        self._weights = model.weights(width)
+
+    def integers(self, *values: int) -> str:
+        """A constant for the shape that `Reshape` makes; 0 keeps a side."""
+        return self.graph.constant(np.array(values, np.int64))
+
+    def number(self, value: float) -> str:
+        """A constant without dimensions."""
+        return self.graph.constant(np.array(value, np.float32))
+
+    def run(self, layers: Sequence[Layer], x: str) -> str:
+        """Append layers, one after the other."""
+        for layer in layers:
+            x = self._layer(layer, x)
+        assert self.places == 1
+        return x
+
+    def parameters(self, layer: Convolution) -> tuple[Floats, Floats]:
+        """Kernel and bias of a convolution as far as the width uses them; zeros without a bias."""
+        kernel = self._weights[f"{layer.name}.weight"]
+        outputs = kernel.shape[1 if layer.transposed else 0]
+        return kernel, self._weights.get(f"{layer.name}.bias", np.zeros(outputs, np.float32))
+
+    def convolve(
+        self,
+        x: str,
+        kernel: Floats,
+        bias: Floats,
+        pads: list[int],
+        stride: int = 1,
+        groups: int = 1,
+    ) -> str:
+        """Append a convolution; pads: top, left, bottom, right."""
+        weights = (self.graph.constant(np.ascontiguousarray(array)) for array in (kernel, bias))
+        return self.graph.add(
+            "Conv", x, *weights, pads=pads, strides=[stride, stride], group=groups
+        )
+
+    def convolution(self, layer: Convolution, x: str, scale: float = 1) -> str:
+        """Append a convolution of inputs that are larger than its own by 1 / scale."""
+        kernel, bias = self.parameters(layer)
+        kernel = kernel * np.float32(scale)
+        if layer.transposed:
+            return self._doubled(x, kernel, bias)
+        groups = 1
+        if layer.depthwise:
+            groups = len(kernel)
+            order = _by_place(groups, self.places)
+            kernel, bias = kernel[order], bias[order]
+        else:
+            kernel, self.places = kernel[:, _by_place(kernel.shape[1], self.places)], 1
+        return self.convolve(x, kernel, bias, [layer.padding] * 4, layer.stride, groups)
+
+    def _layer(self, layer: Layer, x: str) -> str:
+        add = self.graph.add
+        match layer:
+            case Convolution():
+                return self.convolution(layer, x)
+            case Normalization():
+                beta, gamma = self._model.normalization(layer.name, self._width)
+                norm = self.convolve(add("Mul", x, x), gamma[:, :, None, None], beta, [0] * 4)
+                return add("Mul" if layer.inverse else "Div", x, add("Sqrt", norm))
+            case Residual():
+                return add("Add", x, self.run(layer.layers, x))
+            case Scale():
+                factors = np.exp(self._weights[f"{layer.name}.log_scale"])
+                return add("Mul", x, self.graph.constant(factors[:, None, None]))
+            case LeakyReLU(slope):
+                return add("LeakyRelu", x, alpha=slope)
+            case Shuffle(factor):
+                return add("DepthToSpace", x, blocksize=factor, mode="CRD")
+            case Unshuffle(factor):
+                self.places = factor**2
+                return add("SpaceToDepth", x, blocksize=factor)
+        raise TypeError(f"no operator for {layer}")
+
+    def _doubled(self, x: str, kernel: Floats, bias: Floats) -> str:
+        """Append a transposed convolution of stride 2 as one of stride 1 for each of four places.
+
+        Of the taps of such a place, (3, 3), (3, 2), (2, 3) or (2, 2) are not zero.
+        """
+        taps = blocks_kernel(kernel, 2)
+        places = [
+            self.convolve(x, part[:, :, row:, column:], bias, [1 - row, 1 - column, 1, 1])
+            for part, (row, column) in zip(
+                np.split(taps, 4), product((0, 1), repeat=2), strict=True
+            )
+        ]
+        x = self.graph.add("Concat", *places, axis=1)
+        return self.graph.add("DepthToSpace", x, blocksize=2, mode="DCR")
+
+
+def blocks_kernel(kernel: Floats, stride: int) -> Floats:
+    """Return a kernel (stride² · out, in, 3, 3) for blocks that a transposed convolution writes.
+
+    kernel: (in, out, 2 · stride + 1, 2 · stride + 1), used with a padding of `stride`. The channels
+    of a block are ordered by row, column and output. See `slimcae.transforms.torch_.blocks`.
+    """
+    fan_in, out = kernel.shape[:2]
+    missing = (0, stride - 1)
+    taps = np.pad(kernel, ((0, 0), (0, 0), missing, missing))
+    taps = np.flip(taps.reshape(fan_in, out, 3, stride, 3, stride), (2, 4))
+    return taps.transpose(3, 5, 1, 0, 2, 4).reshape(stride**2 * out, fan_in, 3, 3)
+
+
+def _by_place(channels: int, places: int) -> NDArray[np.intp]:
+    """Return the architecture's numbers of channels that are ordered by place in a block first."""
+    return np.arange(channels).reshape(-1, places).T.ravel()

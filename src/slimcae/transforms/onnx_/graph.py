@@ -1,0 +1,116 @@
+"""ONNX graphs, written as the bytes that ONNX Runtime loads.
+
+The `onnx` package would do the same, with 60 MB of dependencies for a few hundred bytes of
+structure. An ONNX model is a protocol buffer; the messages and field numbers are those of
+https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, the operators those of opset 13.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+OPSET = 13
+IR_VERSION = 7
+"""Of the first version of ONNX with this opset, so that every later runtime takes it."""
+
+_TYPES = {"float32": 1, "uint8": 2, "int64": 7}
+_INT, _FLOAT, _STRING, _INTS = 2, 1, 3, 7  # AttributeProto.AttributeType
+
+Attribute = int | float | str | Sequence[int]
+
+
+@dataclass
+class Graph:
+    """A graph in the making: nodes in the order of computing, and their constants."""
+
+    _nodes: list[bytes] = field(default_factory=list)
+    _constants: list[bytes] = field(default_factory=list)
+
+    def add(
+        self, operator: str, *inputs: str, output: str | None = None, **attributes: Attribute
+    ) -> str:
+        """Append a node and return the name of its output; None makes one up."""
+        name = output or f"{operator}{len(self._nodes)}"
+        self._nodes.append(
+            _message(
+                *((1, of) for of in inputs),
+                (2, name),
+                (4, operator),
+                *((5, _attribute(key, value)) for key, value in attributes.items()),
+            )
+        )
+        return name
+
+    def constant(self, array: NDArray[Any]) -> str:
+        """Keep an array (float32, uint8 or int64) and return its name."""
+        name = f"constant{len(self._constants)}"
+        self._constants.append(
+            _message(
+                *((1, side) for side in array.shape),
+                (2, _TYPES[array.dtype.name]),
+                (8, name),
+                (9, array.astype(array.dtype.newbyteorder("<")).tobytes()),
+            )
+        )
+        return name
+
+    def to_bytes(
+        self, inputs: Mapping[str, tuple[str, int]], outputs: Mapping[str, tuple[str, int]]
+    ) -> bytes:
+        """Return the model; inputs, outputs: type and number of dimensions by name."""
+        graph = _message(
+            *((1, node) for node in self._nodes),
+            (2, "slimcae"),
+            *((5, constant) for constant in self._constants),
+            *((11, _value(name, *kind)) for name, kind in inputs.items()),
+            *((12, _value(name, *kind)) for name, kind in outputs.items()),
+        )
+        return _message((1, IR_VERSION), (2, "slimcae"), (7, graph), (8, _message((2, OPSET))))
+
+
+def _attribute(name: str, value: Attribute) -> bytes:
+    match value:
+        case int():
+            return _message((1, name), (3, value), (20, _INT))
+        case float():
+            return _message((1, name), (2, np.float32(value)), (20, _FLOAT))
+        case str():
+            return _message((1, name), (4, value), (20, _STRING))
+    return _message((1, name), *((8, number) for number in value), (20, _INTS))
+
+
+def _value(name: str, kind: str, dimensions: int) -> bytes:
+    """A ValueInfoProto whose dimensions have names, for they may be of any size."""
+    shape = _message(*((1, _message((2, f"{name}{k}"))) for k in range(dimensions)))
+    tensor = _message((1, _TYPES[kind]), (2, shape))
+    return _message((1, name), (2, _message((1, tensor))))
+
+
+def _message(*fields: tuple[int, int | np.float32 | str | bytes]) -> bytes:
+    """Return the fields in protocol buffers' wire format: number and kind, then the value."""
+    return b"".join(_parts(fields))
+
+
+def _parts(fields: Iterable[tuple[int, int | np.float32 | str | bytes]]) -> Iterator[bytes]:
+    for number, value in fields:
+        if isinstance(value, int):
+            yield _varint(number << 3 | 0) + _varint(value)
+        elif isinstance(value, np.float32):
+            yield _varint(number << 3 | 5) + value.astype("<f4").tobytes()
+        else:
+            data = value.encode() if isinstance(value, str) else value
+            yield _varint(number << 3 | 2) + _varint(len(data))
+            yield data
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; the highest bit of a byte says that more follow."""
+    value &= 2**64 - 1  # negative ones in two's complement
+    found = bytearray()
+    while value > 127:
+        found.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*found, value])

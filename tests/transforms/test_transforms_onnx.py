@@ -1,0 +1,115 @@
+"""The graphs against the network that was trained, and against the `onnx` package."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from made_models import WIDTHS, make, make_light, network_latents, network_levels
+from onnx import numpy_helper
+from torch.nn import functional as F
+
+from conftest import smooth_pixels
+from slimcae.errors import ConfigError
+from slimcae.model.config import GDN_VARIANTS
+from slimcae.model.file import read_model
+from slimcae.model.model import Model
+from slimcae.model.registry import shipped_model
+from slimcae.networks.slimcae import SlimCAE
+from slimcae.transforms.onnx_ import OnnxTransforms
+from slimcae.transforms.onnx_.building import analysis_graph, blocks_kernel, synthesis_graph
+from slimcae.transforms.onnx_.graph import Graph
+
+EVERY = [*((variant, make) for variant in GDN_VARIANTS), ("light", lambda _: make_light())]
+
+
+@pytest.fixture(params=EVERY, ids=lambda pair: pair[0])
+def made(request: pytest.FixtureRequest) -> tuple[SlimCAE, Model]:
+    variant, maker = request.param
+    pair: tuple[SlimCAE, Model] = maker(variant)
+    return pair
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("size", [(16, 16), (48, 80), (208, 16)], ids=str)
+def test_onnx_equals_the_network(
+    made: tuple[SlimCAE, Model], width: int, size: tuple[int, int]
+) -> None:
+    network, model = made
+    transforms = OnnxTransforms(model)
+    medians = model.medians(width)[:, None, None]
+    pixels = smooth_pixels(*size, seed=5)
+    y = network_latents(network, pixels, width)
+    residuals = transforms.residuals(pixels, width)
+    np.testing.assert_allclose(residuals, y.numpy() - medians, rtol=1e-4, atol=1e-4)
+    symbols = np.rint(residuals / 0.5).astype(np.int16)
+    levels = network_levels(network, torch.from_numpy(medians + 0.5 * symbols.astype(np.float32)))
+    # half a level is rounding
+    assert np.abs(transforms.pixels(symbols, width, 0.5) - levels.numpy()).max() < 0.501
+
+
+@pytest.mark.parametrize("width", [48, 192])
+def test_onnx_agrees_with_torch_on_the_shipped_weights(width: int) -> None:
+    """In pixels within one level, and in nearly all symbols."""
+    from slimcae.transforms.torch_ import TorchTransforms
+
+    model = read_model(shipped_model())
+    ours, theirs = OnnxTransforms(model), TorchTransforms(model, precision="float32")
+    pixels = smooth_pixels(256, 192, 3)
+    symbols = np.rint(theirs.residuals(pixels, width)).astype(np.int16)
+    differ = symbols != np.rint(ours.residuals(pixels, width))
+    assert np.mean(differ) < 1e-4
+    assert np.abs(symbols).max() > 3
+    one, other = (each.pixels(symbols, width, 1.0).astype(int) for each in (ours, theirs))
+    assert np.abs(one - other).max() <= 1
+    assert np.mean(one != other) < 1e-3
+
+
+def test_graphs_are_what_the_standard_allows(made: tuple[SlimCAE, Model]) -> None:
+    _, model = made
+    for graph in (analysis_graph(model, 8), synthesis_graph(model, 8)):
+        found = onnx.load_from_string(graph)
+        onnx.checker.check_model(found, full_check=True)
+        assert found.SerializeToString() == graph
+        assert [opset.version for opset in found.opset_import] == [13]
+
+
+def test_attributes_and_constants_are_read_back_as_they_were_written() -> None:
+    graph = Graph()
+    numbers = np.arange(-3, 9, dtype=np.float32).reshape(3, 4) / 7
+    sides = np.array([2**40, -1, 0, 127, 128, 300], np.int64)
+    names = [graph.constant(array) for array in (numbers, sides)]
+    last = graph.add("Made", "x", *names, whole=-5, part=0.25, word="λ", several=[1, -2, 300])
+    found = onnx.load_from_string(graph.to_bytes({"x": ("uint8", 4)}, {last: ("float32", 0)})).graph
+    np.testing.assert_array_equal(numpy_helper.to_array(found.initializer[0]), numbers)
+    np.testing.assert_array_equal(numpy_helper.to_array(found.initializer[1]), sides)
+    assert list(found.node[0].input) == ["x", *names]
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in found.node[0].attribute}
+    assert attributes == {
+        "whole": -5,
+        "part": 0.25,
+        "word": "λ".encode(),
+        "several": [1, -2, 300],
+    }
+    assert len(found.input[0].type.tensor_type.shape.dim) == 4
+
+
+@pytest.mark.parametrize("stride", [2, 4])
+def test_a_kernel_of_blocks_does_what_the_transposed_convolution_does(stride: int) -> None:
+    rng = np.random.default_rng(stride)
+    kernel = rng.normal(size=(5, 3, 2 * stride + 1, 2 * stride + 1)).astype(np.float32)
+    x = torch.from_numpy(rng.normal(size=(1, 5, 4, 6)).astype(np.float32))
+    expected = F.conv_transpose2d(
+        x, torch.from_numpy(kernel), stride=stride, padding=stride, output_padding=stride - 1
+    )
+    blocks = F.conv2d(x, torch.from_numpy(blocks_kernel(kernel, stride)), padding=1)
+    # the channels of a block are ordered by place; those of a pixel shuffle by output
+    by_output = blocks.view(1, stride**2, 3, 4, 6).transpose(1, 2).flatten(1, 2)
+    torch.testing.assert_close(F.pixel_shuffle(by_output, stride), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_what_onnx_cannot_do_is_refused(tiny_model: Model) -> None:
+    with pytest.raises(ConfigError, match="bfloat16: only the backend torch"):
+        OnnxTransforms(tiny_model, precision="bfloat16")
+    with pytest.raises(ConfigError, match="no CUDA; install onnxruntime-gpu"):
+        OnnxTransforms(tiny_model, "cuda")
+    assert OnnxTransforms(tiny_model, "auto").device == "cpu"
