@@ -1,5 +1,6 @@
 """The transforms in ONNX Runtime: no torch, a quarter of its memory, and loaded at once."""
 
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,24 @@ from slimcae.transforms.onnx_.building import analysis_graph, block_side, synthe
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
+
+
+def _share_memory() -> None:
+    """Let all sessions of this process compute in one arena, which grows by what is asked for.
+
+    One for each would keep the most that any width and side ever needed, none would give each
+    layer's memory back to the system, which takes up to a third of the time.
+    """
+    arena, default = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    no_limit, as_requested, default_size = 0, 1, -1
+    settings = onnxruntime.OrtArenaCfg(no_limit, as_requested, default_size, default_size)
+    with suppress(RuntimeError):  # somebody else in this process was first
+        onnxruntime.create_and_register_allocator(
+            onnxruntime.OrtMemoryInfo("Cpu", arena, 0, default), settings
+        )
+
+
+_share_memory()
 
 
 class OnnxTransforms:
@@ -69,12 +88,8 @@ class OnnxTransforms:
 
     def residuals(self, pixels: Pixels, width: int) -> Residuals:
         """Return y − median (C, h, w) of pixels (H, W, 3)."""
-        height, columns, colours = pixels.shape
-        side = block_side(self._model.architecture.analysis)
-        blocks = np.ascontiguousarray(pixels).reshape(
-            height // side, side, columns // side, side * colours
-        )
-        (y,) = self._analysis(width).run(["latents"], {"pixels": blocks})
+        planes = to_planes(pixels, block_side(self._model.architecture.analysis))
+        (y,) = self._analysis(width).run(["latents"], {"planes": planes})
         found: Residuals = y[0] - self._model.medians(width)[:, None, None]
         if not np.isfinite(found.sum()):
             raise ModelError(f"the model's latents at width {width} are not finite")
@@ -83,14 +98,10 @@ class OnnxTransforms:
     def pixels(self, symbols: Symbols, width: int, delta: float) -> Pixels:
         """Return the pixels (H, W, 3) of median + Δ · symbols (C, h, w)."""
         y_hat = self._model.medians(width)[:, None, None] + np.float32(delta) * symbols
-        blocks, total = self._synthesis(width).run(
-            ["pixels", "sum"], {"latents": y_hat[None].astype(np.float32)}
-        )
+        planes, total = self._synthesis(width).run(["planes", "sum"], {"latents": y_hat[None]})
         if not np.isfinite(total):
             raise ModelError(f"the reconstruction at width {width} is not finite")
-        height, side, columns, values = blocks.shape
-        found: Pixels = blocks.reshape(height * side, columns * values // 3, 3)
-        return found
+        return to_pixels(planes, block_side(self._model.architecture.synthesis))
 
     def _session(self, graph: bytes) -> Any:
         options = onnxruntime.SessionOptions()
@@ -98,10 +109,24 @@ class OnnxTransforms:
         options.inter_op_num_threads = 1
         # threads that wait for work would take the processor from others
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.enable_cpu_mem_arena = False  # which keeps the most that was ever needed
+        options.add_session_config_entry("session.use_env_allocators", "1")
         options.log_severity_level = 3
         providers = [_CUDA, _CPU] if self._device == "cuda" else [_CPU]
         return onnxruntime.InferenceSession(graph, options, providers)
+
+
+def to_planes(pixels: Pixels, side: int) -> Pixels:
+    """Return pixels (H, W, 3) as planes (1, 3 · side², H / side, W / side) of their blocks."""
+    height, columns, colours = pixels.shape
+    blocks = pixels.reshape(height // side, side, columns // side, side * colours)
+    return blocks.transpose(1, 3, 0, 2).reshape(1, -1, height // side, columns // side)
+
+
+def to_pixels(planes: Pixels, side: int) -> Pixels:
+    """Return the pixels (H, W, 3) of planes: the inverse of `to_planes`."""
+    _, values, height, columns = planes.shape
+    blocks = planes.reshape(side, values // side, height, columns).transpose(2, 0, 3, 1)
+    return blocks.reshape(height * side, columns * side, -1)
 
 
 def _resolve_device(name: str) -> str:

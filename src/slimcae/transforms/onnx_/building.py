@@ -1,7 +1,7 @@
 """The transforms of one width as ONNX graphs, built from the layers and the model's own kernels.
 
-The graphs take and give pixels as they lie in memory, and latents as the coder has them. Their
-operators are few and old: browsers' runtimes have all of them.
+The graphs take and give pixels in planes (see `block_side`), and latents as the coder has them.
+Their operators are few and old: browsers' runtimes have all of them.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from slimcae.model.architecture import PICTURE_CHANNELS
 from slimcae.model.layers import (
     Convolution,
     Layer,
@@ -33,7 +32,8 @@ Floats = NDArray[np.float32]
 def block_side(layers: Sequence[Layer]) -> int:
     """Return the side n of the blocks of pixels that a graph of these layers takes or gives.
 
-    Pixels (H, W, 3) seen as (H / n, n, W / n, n · 3): whole blocks are moved at once.
+    Such a block has 3 · n² values. A plane (H / n, W / n) has one of them for each block: planes
+    are ordered by row in the block, column, and colour.
     """
     if isinstance(layers[0], Unshuffle):
         return layers[0].factor
@@ -44,28 +44,28 @@ def block_side(layers: Sequence[Layer]) -> int:
 
 
 def analysis_graph(model: Model, width: int) -> bytes:
-    """Return the graph of g_a: `pixels`, uint8, in blocks, to `latents` (1, C, h, w), float32."""
+    """Return the graph of g_a: `planes`, uint8, to `latents` (1, C, h, w), float32.
+
+    planes: (1, 3 · n², H / n, W / n), see `block_side`.
+    """
     builder = _Builder(model, width)
     layers = model.architecture.analysis
-    side = block_side(layers)
-    x = builder.graph.add("Transpose", "pixels", perm=[1, 3, 0, 2])
-    x = builder.graph.add("Reshape", x, builder.integers(1, side**2 * PICTURE_CHANNELS, 0, 0))
-    x = builder.graph.add("Cast", x, to=_FLOAT)
+    x = builder.graph.add("Cast", "planes", to=_FLOAT)
     first = next(k for k, layer in enumerate(layers) if isinstance(layer, Convolution))
-    builder.places = side**2
+    builder.places = block_side(layers) ** 2
     convolution = layers[first]
     assert isinstance(convolution, Convolution)
     x = builder.convolution(convolution, x, scale=1 / LEVELS)
     x = builder.run(layers[first + 1 :], x)
     builder.graph.add("Identity", x, output="latents")
-    return builder.graph.to_bytes({"pixels": ("uint8", 4)}, {"latents": ("float32", 4)})
+    return builder.graph.to_bytes({"planes": ("uint8", 4)}, {"latents": ("float32", 4)})
 
 
 def synthesis_graph(model: Model, width: int) -> bytes:
-    """Return the graph of g_s: `latents` (1, C, h, w), float32, to `pixels`, uint8, in blocks.
+    """Return the graph of g_s: `latents` (1, C, h, w), float32, to `planes`, uint8, and `sum`.
 
-    `sum` is that of all levels (1), finite if these are; a conversion to bytes would hide what is
-    not.
+    planes: (1, 3 · n², H / n, W / n), see `block_side`. sum: of all levels, finite if these are; a
+    conversion to bytes would hide what is not.
     """
     builder = _Builder(model, width)
     layers = model.architecture.synthesis
@@ -87,31 +87,26 @@ def synthesis_graph(model: Model, width: int) -> bytes:
     x = builder.convolve(x, kernel, bias, [padding] * 4)
     builder.graph.add("ReduceSum", x, output="sum", keepdims=0)
     x = builder.graph.add("Clip", x, builder.number(0), builder.number(LEVELS))
-    x = builder.graph.add("Cast", x, to=_UINT8)
-    x = builder.graph.add("Reshape", x, builder.integers(side, side * PICTURE_CHANNELS, 0, 0))
-    builder.graph.add("Transpose", x, output="pixels", perm=[2, 0, 3, 1])
+    builder.graph.add("Cast", x, output="planes", to=_UINT8)
     return builder.graph.to_bytes(
-        {"latents": ("float32", 4)}, {"pixels": ("uint8", 4), "sum": ("float32", 0)}
+        {"latents": ("float32", 4)}, {"planes": ("uint8", 4), "sum": ("float32", 0)}
     )
 
 
 class _Builder:
     """Appends layers to a graph.
 
-    places: number of places in the blocks of the last `Unshuffle`, by which the graph orders
-        channels, and only then as the architecture does; the next convolution of all channels
-        undoes it. 1 where the orders are alike.
+    places: number of places in the blocks of an `Unshuffle` before or a `Shuffle` to come, by which
+        the graph orders channels, and only then as the architecture does. 1 where the orders are
+        alike.
     """
 
     def __init__(self, model: Model, width: int) -> None:
         self.graph = Graph()
         self.places = 1
+        self._outputs = 0  # of the last convolution
         self._model, self._width = model, width
         self._weights = model.weights(width)
-
-    def integers(self, *values: int) -> str:
-        """A constant for the shape that `Reshape` makes; 0 keeps a side."""
-        return self.graph.constant(np.array(values, np.int64))
 
     def number(self, value: float) -> str:
         """A constant without dimensions."""
@@ -119,8 +114,11 @@ class _Builder:
 
     def run(self, layers: Sequence[Layer], x: str) -> str:
         """Append layers, one after the other."""
-        for layer in layers:
-            x = self._layer(layer, x)
+        for number, layer in enumerate(layers):
+            if isinstance(layer, Convolution):
+                x = self.convolution(layer, x, places=_places_wanted(layers[number + 1 :]))
+            else:
+                x = self._layer(layer, x)
         assert self.places == 1
         return x
 
@@ -145,26 +143,27 @@ class _Builder:
             "Conv", x, *weights, pads=pads, strides=[stride, stride], group=groups
         )
 
-    def convolution(self, layer: Convolution, x: str, scale: float = 1) -> str:
-        """Append a convolution of inputs that are larger than its own by 1 / scale."""
+    def convolution(self, layer: Convolution, x: str, scale: float = 1, places: int = 1) -> str:
+        """Append a convolution of inputs that are larger than its own by 1 / scale.
+
+        places: by which its outputs are to be ordered; depthwise ones keep the order.
+        """
         kernel, bias = self.parameters(layer)
         kernel = kernel * np.float32(scale)
         if layer.transposed:
             return self._doubled(x, kernel, bias)
-        groups = 1
-        if layer.depthwise:
-            groups = len(kernel)
-            order = _by_place(groups, self.places)
-            kernel, bias = kernel[order], bias[order]
-        else:
-            kernel, self.places = kernel[:, _by_place(kernel.shape[1], self.places)], 1
+        if not layer.depthwise:
+            kernel = kernel[:, _by_place(kernel.shape[1], self.places)]
+            self.places = places
+        order = _by_place(len(kernel), self.places)
+        kernel, bias = kernel[order], bias[order]
+        groups = len(kernel) if layer.depthwise else 1
+        self._outputs = len(kernel)
         return self.convolve(x, kernel, bias, [layer.padding] * 4, layer.stride, groups)
 
     def _layer(self, layer: Layer, x: str) -> str:
         add = self.graph.add
         match layer:
-            case Convolution():
-                return self.convolution(layer, x)
             case Normalization():
                 beta, gamma = self._model.normalization(layer.name, self._width)
                 norm = self.convolve(add("Mul", x, x), gamma[:, :, None, None], beta, [0] * 4)
@@ -177,7 +176,9 @@ class _Builder:
             case LeakyReLU(slope):
                 return add("LeakyRelu", x, alpha=slope)
             case Shuffle(factor):
-                return add("DepthToSpace", x, blocksize=factor, mode="CRD")
+                assert self.places == factor**2
+                self.places = 1
+                return self._shuffled(x, factor, layer.channels(self._outputs, self._width))
             case Unshuffle(factor):
                 self.places = factor**2
                 return add("SpaceToDepth", x, blocksize=factor)
@@ -195,8 +196,22 @@ class _Builder:
                 np.split(taps, 4), product((0, 1), repeat=2), strict=True
             )
         ]
-        x = self.graph.add("Concat", *places, axis=1)
-        return self.graph.add("DepthToSpace", x, blocksize=2, mode="DCR")
+        return self._shuffled(self.graph.add("Concat", *places, axis=1), 2, len(bias))
+
+    def _shuffled(self, x: str, factor: int, channels: int) -> str:
+        """Append what turns channels (1, factor² · C, h, w), ordered by place, into pixels.
+
+        `DepthToSpace` does it in twice the time: ONNX Runtime moves single numbers there.
+        """
+        add, shape = self.graph.add, self._shape
+        x = add("Unsqueeze", x, shape(0))
+        x = add("Reshape", x, shape(factor, factor, channels, 0, 0))
+        x = add("Reshape", add("Transpose", x, perm=[0, 2, 3, 4, 1]), shape(0, 0, 0, -1))
+        return add("Reshape", add("Transpose", x, perm=[1, 2, 0, 3]), shape(1, channels, -1, 0))
+
+    def _shape(self, *sides: int) -> str:
+        """A constant; in a `Reshape`, 0 keeps a side, and -1 takes what is left."""
+        return self.graph.constant(np.array(sides, np.int64))
 
 
 def blocks_kernel(kernel: Floats, stride: int) -> Floats:
@@ -210,6 +225,16 @@ def blocks_kernel(kernel: Floats, stride: int) -> Floats:
     taps = np.pad(kernel, ((0, 0), (0, 0), missing, missing))
     taps = np.flip(taps.reshape(fan_in, out, 3, stride, 3, stride), (2, 4))
     return taps.transpose(3, 5, 1, 0, 2, 4).reshape(stride**2 * out, fan_in, 3, 3)
+
+
+def _places_wanted(layers: Sequence[Layer]) -> int:
+    """Return by how many places the inputs of layers are to be ordered, for a `Shuffle` first."""
+    for layer in layers:
+        if isinstance(layer, Shuffle):
+            return layer.factor**2
+        if not (isinstance(layer, Convolution) and layer.depthwise):
+            break
+    return 1
 
 
 def _by_place(channels: int, places: int) -> NDArray[np.intp]:
