@@ -12,11 +12,11 @@ centre and sign leave the network. docs/format.md, "Context network", describes 
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from slimcae.coding.blas import one_blas_thread
 from slimcae.coding.coder import CoderTables
@@ -90,38 +90,11 @@ class ContextModel(EntropyModel):
         self.num_channels = sum(arrays.groups)
         self.num_steps = len(arrays.start)
         self._fewest = float(self._ready.fewest_bits.min())
-        ends = np.cumsum(arrays.groups).tolist()
-        self._groups = [slice(end - n, end) for end, n in zip(ends, arrays.groups, strict=True)]
-        kernels = arrays.kernels()
-        self._cross = [_flat(kernel[list(CROSS)]) for kernel in kernels]
-        self._even = [_flat(kernel[list(EVEN)]) for kernel in kernels]
-        self._both = [
-            np.concatenate([cross, even])
-            for cross, even in zip(self._cross, self._even, strict=True)
-        ]
-        self._bias = scaled(arrays.bias, arrays.places)
-        self._start = scaled(arrays.start, arrays.places)
-        mix = scaled(arrays.mix, arrays.mix_places[..., None])
-        self._mix = np.ascontiguousarray(mix.swapaxes(2, 3))
-        self._mix_bias = scaled(arrays.mix_bias, arrays.mix_places)
-        out = scaled(arrays.out, arrays.out_places[..., None])
-        self._out = [
-            np.ascontiguousarray(out[:, :, group]).reshape(2, -1, arrays.hidden)
-            for group in self._groups
-        ]
-        self._out_bias = scaled(arrays.out_bias, arrays.out_places)[..., None]
-        self._offset = scaled(arrays.offset, np.array(OFFSET_PLACES, np.int8))
-        # two features, sign · T and T, of each symbol that is clipped: one number of 64 bits
-        reach = arrays.features.shape[1] - 1
-        signs = np.sign(np.arange(-reach, reach + 1))
-        sizes = arrays.features[:, np.abs(np.arange(-reach, reach + 1))]
-        pairs = np.stack([signs * sizes, sizes], axis=2).astype(np.float32)
-        self._reach = reach
-        self._features = np.ascontiguousarray(pairs).view(np.int64)[..., 0]
-        # a key is 8 · scale + fraction + 4
-        mirrored = np.abs(np.arange(FRACTIONS) - HALF)
-        which = arrays.choice[:, mirrored].reshape(-1)
-        self._which = which.astype(self._ready.index_type)
+
+    @cached_property
+    def _weights(self) -> "_Weights":
+        """Prepared when the width is first used: of most models, most widths never are."""
+        return _Weights(self._arrays, self._ready.index_type)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "ContextModel":
@@ -151,9 +124,9 @@ class ContextModel(EntropyModel):
         symbols = np.empty((channels, height * width), np.int16)  # in the order of the board
         if known is not None:
             np.take(known.reshape(channels, -1), board.order, axis=1, out=symbols)
-        network = _Pass(self, board, step)
+        network = _Pass(self._weights, board, step)
         with one_blas_thread():
-            for group, which_channels in enumerate(self._groups):
+            for group, which_channels in enumerate(self._weights.groups):
                 for colour, fields in enumerate(network.colours):
                     which, centre, sign = network.predict(group, colour)
                     part = symbols[which_channels, fields]
@@ -174,21 +147,59 @@ class ContextModel(EntropyModel):
         return decoded.reshape(shape)
 
 
+class _Weights:
+    """The arrays of a context network as its products take them."""
+
+    def __init__(self, arrays: ContextArrays, index_type: DTypeLike) -> None:
+        self.arrays = arrays
+        ends = np.cumsum(arrays.groups).tolist()
+        self.groups = [slice(end - n, end) for end, n in zip(ends, arrays.groups, strict=True)]
+        kernels = arrays.kernels()
+        self.cross = [_flat(kernel[list(CROSS)]) for kernel in kernels]
+        self.even = [_flat(kernel[list(EVEN)]) for kernel in kernels]
+        self.both = [
+            np.concatenate([cross, even]) for cross, even in zip(self.cross, self.even, strict=True)
+        ]
+        self.bias = scaled(arrays.bias, arrays.places)
+        self.start = scaled(arrays.start, arrays.places)
+        mix = scaled(arrays.mix, arrays.mix_places[..., None])
+        self.mix = np.ascontiguousarray(mix.swapaxes(2, 3))
+        self.mix_bias = scaled(arrays.mix_bias, arrays.mix_places)
+        out = scaled(arrays.out, arrays.out_places[..., None])
+        self.out = [
+            np.ascontiguousarray(out[:, :, group]).reshape(2, -1, arrays.hidden)
+            for group in self.groups
+        ]
+        self.out_bias = scaled(arrays.out_bias, arrays.out_places)[..., None]
+        self.offset = scaled(arrays.offset, np.array(OFFSET_PLACES, np.int8))
+        # two features, sign · T and T, of each symbol that is clipped: one number of 64 bits
+        reach = arrays.features.shape[1] - 1
+        signs = np.sign(np.arange(-reach, reach + 1))
+        sizes = arrays.features[:, np.abs(np.arange(-reach, reach + 1))]
+        pairs = np.stack([signs * sizes, sizes], axis=2).astype(np.float32)
+        self.reach = reach
+        self.features = np.ascontiguousarray(pairs).view(np.int64)[..., 0]
+        # a key is 8 · scale + fraction + 4
+        mirrored = np.abs(np.arange(FRACTIONS) - HALF)
+        which = arrays.choice[:, mirrored].reshape(-1)
+        self.which = which.astype(index_type)
+
+
 class _Pass:
     """One walk through the network: what is known at every place."""
 
-    def __init__(self, model: ContextModel, board: _Board, step: int) -> None:
-        self._model = model
+    def __init__(self, weights: _Weights, board: _Board, step: int) -> None:
+        self._weights = weights
         self._board = board
         fields = len(board.order)
         self.colours = (slice(0, board.black), slice(board.black, fields))
-        hidden = model._arrays.hidden
+        hidden = weights.arrays.hidden
         self._state = np.zeros((fields, hidden), np.float32)
-        self._bias = model._bias + model._start[step]
-        self._out_bias = model._out_bias.copy()
-        self._out_bias[:, 1] += model._offset[step]
-        self._ratio = np.float32(model._arrays.reciprocal[step]) * np.float32(2.0**-MEAN_BITS)
-        self._lookup = model._features[step]
+        self._bias = weights.bias + weights.start[step]
+        self._out_bias = weights.out_bias.copy()
+        self._out_bias[:, 1] += weights.offset[step]
+        self._ratio = np.float32(weights.arrays.reciprocal[step]) * np.float32(2.0**-MEAN_BITS)
+        self._lookup = weights.features[step]
         block = min(BLOCK, max(board.black, 1))
         self._work = np.empty((2, block, hidden), np.float32)
         self._before: NDArray[np.int64] | None = None
@@ -196,7 +207,7 @@ class _Pass:
 
     def learn(self, group: int, colour: int, symbols: Symbols) -> None:
         """Take the symbols of a part into account: (channels, fields)."""
-        reach = self._model._reach
+        reach = self._weights.reach
         index = np.clip(symbols, -reach, reach).T
         index = index + np.int16(reach)
         if colour == 0:
@@ -213,8 +224,8 @@ class _Pass:
         """Return table, centre and sign of each symbol of a part: (channels, fields) each."""
         fields = self.colours[colour]
         count = fields.stop - fields.start
-        channels = self._model._arrays.groups[group]
-        which = np.empty((channels, count), self._model._which.dtype)
+        channels = self._weights.arrays.groups[group]
+        which = np.empty((channels, count), self._weights.which.dtype)
         centre = np.empty((channels, count), np.int16)
         sign = np.empty((channels, count), np.int16)
         for first in range(fields.start, fields.stop, BLOCK):
@@ -227,15 +238,15 @@ class _Pass:
 
     def _convolve(self, group: int, colour: int, block: slice) -> None:
         """Bring the state of these fields up to what is known."""
-        model, board = self._model, self._board
+        weights, board = self._weights, self._board
         if colour:
             if group:
                 assert self._before is not None
-                self._add(self._before, board.even[block], model._even[group - 1], block)
-            self._add(self._now, board.cross[block], model._cross[group], block)
+                self._add(self._before, board.even[block], weights.even[group - 1], block)
+            self._add(self._now, board.cross[block], weights.cross[group], block)
         elif group:
             around = np.concatenate([board.cross[block], board.even[block]], axis=1)
-            self._add(self._now, around, model._both[group - 1], block)
+            self._add(self._now, around, weights.both[group - 1], block)
 
     def _add(self, known: NDArray[np.int64], rows: Places, kernel: Floats, block: slice) -> None:
         pairs = known.take(rows.reshape(-1), axis=0, mode="clip")
@@ -245,18 +256,18 @@ class _Pass:
 
     def _head(self, group: int, colour: int, block: slice) -> Floats:
         """Return means and scales of these fields: (2, channels, fields), integers."""
-        model = self._model
+        weights = self._weights
         count = block.stop - block.start
         hidden, mixed = self._work[:, :count]
         np.add(self._state[block], self._bias[group, colour], out=hidden)
         _activate(hidden)
-        np.matmul(hidden, model._mix[group, colour], out=mixed)
-        mixed += model._mix_bias[group, colour]
+        np.matmul(hidden, weights.mix[group, colour], out=mixed)
+        mixed += weights.mix_bias[group, colour]
         _activate(mixed)
         hidden += mixed
-        outputs: Floats = np.matmul(model._out[group][colour], hidden.T)
+        outputs: Floats = np.matmul(weights.out[group][colour], hidden.T)
         outputs = outputs.reshape(2, -1, count)
-        outputs += self._out_bias[colour, :, model._groups[group]]
+        outputs += self._out_bias[colour, :, weights.groups[group]]
         np.floor(outputs, out=outputs)
         return outputs
 
@@ -273,12 +284,12 @@ class _Pass:
         means += np.float32(HALF + 0.5)
         np.floor(means, out=means)
         eighths = means.astype(np.int16)
-        np.clip(scales, 0, self._model._arrays.choice.shape[0] - 1, out=scales)
+        np.clip(scales, 0, self._weights.arrays.choice.shape[0] - 1, out=scales)
         key = scales.astype(np.int16)
         key *= FRACTIONS
         fraction = eighths & (FRACTIONS - 1)
         key += fraction
-        which[:] = self._model._which.take(key, mode="clip")
+        which[:] = self._weights.which.take(key, mode="clip")
         np.right_shift(eighths, FRACTION_BITS, out=centre)
         fraction &= HALF
         fraction >>= FRACTION_BITS - 2

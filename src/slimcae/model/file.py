@@ -55,7 +55,11 @@ def read_model(path: str | Path) -> Model:
             for width, kinds in header.entropy_models.items()
         }
         training = _training_tensors(arrays)
-        tensors = {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+        half = np.dtype(np.float16)
+        tensors = {
+            name: array if array.dtype == half else array.astype(np.float32, copy=False)
+            for name, array in arrays.items()
+        }
         model = Model(config, tensors, entropy_models, header.steps, info, training)
         _check_tensors(model)
         _check_fingerprints(model, header.fingerprints)
@@ -79,7 +83,7 @@ def write_model(path: Path, model: Model, *, half: bool = False) -> None:
     large = _large(model) if half else ()
     arrays: dict[str, NDArray[Any]] = {}
     for name, tensor in model.tensors.items():
-        stored = _to_half(tensor) if name in large else tensor
+        stored = _to_half(tensor) if name in large else tensor.astype(np.float32, copy=False)
         if not np.isfinite(stored).all():
             raise ModelError(f"{path} was not written: {name} has values that are not finite")
         if not np.array_equal(stored, tensor):  # the fingerprints would be another model's
@@ -125,7 +129,7 @@ def _large(model: Model) -> frozenset[str]:
     return frozenset(name for name in names if name.endswith((".weight", ".gamma")))
 
 
-def _to_half(tensor: NDArray[np.float32]) -> NDArray[np.float16]:
+def _to_half(tensor: NDArray[Any]) -> NDArray[np.float16]:
     """Round to float16; what is too large becomes infinite."""
     with np.errstate(over="ignore"):
         return tensor.astype(np.float16)

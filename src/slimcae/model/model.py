@@ -29,7 +29,8 @@ class Model:
     """Everything that coding with a model needs.
 
     config: widths, and the variant of the normalization.
-    tensors: float32, of the transforms and of each width's density, named as in the file.
+    tensors: of the transforms and of each width's density, named as in the file; float32, or
+        float16 where the file has that, which takes half the memory. They mean the same.
     entropy_models: what codes the symbols of each width, by kind; the kind that makes the
         smallest files comes first, and is an encoder's choice unless speed is asked for.
     steps: quantisation steps Δ that the latents can be coded with; between widths they make the
@@ -42,7 +43,7 @@ class Model:
     """
 
     config: SlimCAEConfig
-    tensors: Mapping[str, Floats]
+    tensors: Mapping[str, Floats | NDArray[np.float16]]
     entropy_models: Mapping[int, Mapping[str, EntropyModel]]
     steps: tuple[float, ...] = DEFAULT_STEPS
     info: ModelInfo = field(default_factory=ModelInfo)
@@ -116,13 +117,18 @@ class Model:
 
     def medians(self, width: int) -> Floats:
         """Return the centres of rounding (C) of a width."""
-        return self.tensors[density_prefix(width) + MEDIANS]
+        return self.tensors[density_prefix(width) + MEDIANS].astype(np.float32, copy=False)
 
     def weights(self, width: int) -> dict[str, Floats]:
         """Return the tensors of the transforms, each as far as a width uses it.
 
-        The names are those of a network of this width alone: `g_a.conv1.weight`, `g_a.gdn1.beta`.
+        In float32. The names are those of a network of this width alone: `g_a.conv1.weight`,
+        `g_a.gdn1.beta`.
         """
+        stored = self._stored(width)
+        return {name: part.astype(np.float32, copy=False) for name, part in stored.items()}
+
+    def _stored(self, width: int) -> dict[str, NDArray[Any]]:
         used = self.architecture.used(width)
         return {name: self.tensors[stored][part] for name, (stored, part) in used.items()}
 
@@ -138,13 +144,15 @@ class Model:
 
     def _fingerprint(self, width: int) -> bytes:
         digest = hashlib.sha256()
-        arrays: dict[str, NDArray[Any]] = dict(self.weights(width))
+        arrays = self._stored(width)
         for name in density_tensors(self.architecture.latent_channels(width)):
             arrays[f"entropy_bottleneck.{name}"] = self.tensors[density_prefix(width) + name]
         for kind, model in self.entropy_models[width].items():
             arrays |= {f"{kind}.{name}": array for name, array in model.to_arrays().items()}
         arrays["steps"] = np.array(self.steps, np.float32)
         for name, array in sorted(arrays.items()):
+            if array.dtype == np.float16:
+                array = array.astype(np.float32)
             little_endian = np.asarray(array, dtype=array.dtype.newbyteorder("<"))
             digest.update(f"{name} {little_endian.dtype.str} {array.shape}\n".encode())
             digest.update(np.ascontiguousarray(little_endian).reshape(-1).view(np.uint8).data)

@@ -40,7 +40,7 @@ def save_network(path: Path, network: SlimCAE, info: ModelInfo, *, half: bool = 
 def to_network(model: Model, device: str | torch.device = "cpu") -> SlimCAE:
     """Return the network that a model was made of, in evaluation mode."""
     network = SlimCAE(model.config, initialise=False)
-    state = {name: torch.tensor(array) for name, array in model.tensors.items()}
+    state = {name: torch.tensor(array).float() for name, array in model.tensors.items()}
     network.load_state_dict(state, assign=True)
     for parameter in network.parameters():
         parameter.requires_grad_(True)

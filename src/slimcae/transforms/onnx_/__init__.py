@@ -24,13 +24,12 @@ def _share_memory() -> None:
     One for each would keep the most that any width and side ever needed, none would give each
     layer's memory back to the system, which takes up to a third of the time.
     """
-    arena, default = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    kind, default = onnxruntime.OrtAllocatorType, onnxruntime.OrtMemType.DEFAULT
+    memory = onnxruntime.OrtMemoryInfo("Cpu", kind.ORT_ARENA_ALLOCATOR, 0, default)
     no_limit, as_requested, default_size = 0, 1, -1
     settings = onnxruntime.OrtArenaCfg(no_limit, as_requested, default_size, default_size)
     with suppress(RuntimeError):  # somebody else in this process was first
-        onnxruntime.create_and_register_allocator(
-            onnxruntime.OrtMemoryInfo("Cpu", arena, 0, default), settings
-        )
+        onnxruntime.create_and_register_allocator(memory, settings)
 
 
 _share_memory()
