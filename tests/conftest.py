@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from optional_torch import HAS_TORCH, SlimCAE, made_or_saved, to_model, torch
 from slimcae.model.config import SlimCAEConfig
 from slimcae.model.model import Model
-from slimcae.networks.conversion import to_model
-from slimcae.networks.slimcae import SlimCAE
 
 GOLDEN = Path(__file__).parent / "data" / "golden" / "compressai-1.2.8.npz"
 
@@ -58,7 +56,8 @@ def wait_until(happened: Callable[[], object]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    torch.set_num_threads(1)
+    if HAS_TORCH:
+        torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # of other runtimes, and of processes
 
 
@@ -72,19 +71,25 @@ def golden() -> dict[str, np.ndarray]:
 def tiny_network() -> SlimCAE:
     """Return a network of widths 12, 8, 4 with random weights."""
     torch.manual_seed(0)
-    return SlimCAE(SlimCAEConfig((12, 8, 4)))
+    network = SlimCAE(SlimCAEConfig((12, 8, 4)))
+    network.update()
+    return network
+
+
+def random_model() -> Model:
+    """Return the model of `tiny_network`."""
+    torch.manual_seed(0)
+    return to_model(SlimCAE(SlimCAEConfig((12, 8, 4))))
 
 
 @pytest.fixture(scope="session")
 def _tiny_model() -> Model:
-    torch.manual_seed(0)
-    return to_model(SlimCAE(SlimCAEConfig((12, 8, 4))))  # counting tables takes half a second
+    return made_or_saved("random", random_model)  # counting tables takes half a second
 
 
 @pytest.fixture
-def tiny_model(tiny_network: SlimCAE, _tiny_model: Model) -> Model:
+def tiny_model(_tiny_model: Model) -> Model:
     """Return the model of `tiny_network`, with arrays of its own."""
-    tiny_network.update()
     tensors = {name: array.copy() for name, array in _tiny_model.tensors.items()}
     return replace(_tiny_model, tensors=tensors)
 
@@ -112,4 +117,9 @@ def picture_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def emulated_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """Allow bfloat16 on processors that emulate it, which users are refused."""
-    monkeypatch.setattr("slimcae.transforms.torch_.device.has_native_bfloat16", lambda device: True)
+    if HAS_TORCH:
+        monkeypatch.setattr(
+            "slimcae.transforms.torch_.device.has_native_bfloat16", lambda device: True
+        )
+    else:
+        pytest.skip("torch is not installed")

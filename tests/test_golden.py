@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
+from optional_torch import HAS_TORCH, torch
 from reference_decoder import File, decode_file, decode_planes, metadata
 from reference_model import Model as SlowModel
 from slimcae import container
@@ -56,9 +56,11 @@ def symbols() -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def two_threads() -> Iterator[None]:
-    torch.set_num_threads(2)
+    if HAS_TORCH:
+        torch.set_num_threads(2)
     yield
-    torch.set_num_threads(1)
+    if HAS_TORCH:
+        torch.set_num_threads(1)
 
 
 def digest(symbols: np.ndarray) -> str:

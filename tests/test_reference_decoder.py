@@ -11,11 +11,11 @@ from pathlib import Path
 import constriction
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from context_networks import random_arrays, random_symbols
+from optional_torch import SlimCAE, to_model, torch
 from reference_decoder import (
     KINDS,
     Arrays,
@@ -44,8 +44,6 @@ from slimcae.errors import BitstreamError
 from slimcae.model.config import GDNVariant, SlimCAEConfig
 from slimcae.model.file import halved, read_model, write_model
 from slimcae.model.model import Model
-from slimcae.networks.conversion import to_model
-from slimcae.networks.slimcae import SlimCAE
 
 TESTS = Path(__file__).parent
 DOCUMENT = TESTS.parent / "docs" / "format.md"

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from conftest import HANG, smooth_pixels
+from optional_torch import SlimCAE, made_or_saved, to_model, torch
 from slimcae.cli import main
 from slimcae.model.architecture import slimcae
 from slimcae.model.config import ModelInfo, SlimCAEConfig
-from slimcae.networks.conversion import save_network
-from slimcae.networks.slimcae import SlimCAE
+from slimcae.model.file import write_model
+from slimcae.model.model import Model
 
 ROOT = Path(__file__).parents[2]
 WIDTHS = (12, 8)
@@ -24,10 +24,15 @@ ARCHITECTURE = slimcae(SlimCAEConfig(WIDTHS))
 
 
 def save_tiny_model(path: Path, *, seed: int = 0, widths: tuple[int, ...] = WIDTHS) -> Path:
+    name = "-".join(map(str, (*widths, seed)))
+    write_model(path, made_or_saved(name, lambda: tiny_model(seed, widths)))
+    return path
+
+
+def tiny_model(seed: int, widths: tuple[int, ...]) -> Model:
     torch.manual_seed(seed)
     lmbda = tuple(2048.0 / 2**k for k in range(len(widths)))
-    save_network(path, SlimCAE(SlimCAEConfig(widths)), ModelInfo("tiny", "1", lmbda))
-    return path
+    return to_model(SlimCAE(SlimCAEConfig(widths)), ModelInfo("tiny", "1", lmbda))
 
 
 def save_photo(path: Path, size: tuple[int, int] = (40, 56), seed: int = 0) -> Path:

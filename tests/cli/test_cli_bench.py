@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch")
 from command_line import call, error_line, save_photo, save_tiny_model
 from PIL import AvifImagePlugin, Image, features
 

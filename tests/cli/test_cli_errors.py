@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from command_line import call, error_line, save_photo, save_tiny_model, tree
 from PIL import Image
 
 import slimcae
+from optional_torch import HAS_TORCH, needs_torch, torch
 
 Argv = list[str | Path]
 
@@ -32,7 +32,8 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     (folder / "foreign.scae").write_bytes((folder / "photo.png").read_bytes())
     (folder / "half.png").write_bytes((folder / "photo.png").read_bytes()[:200])
     (folder / "text.png").write_text("no picture")
-    torch.save({"state_dict": {"g_a.weight": torch.zeros(3)}}, folder / "port.pth")
+    if HAS_TORCH:
+        torch.save({"state_dict": {"g_a.weight": torch.zeros(3)}}, folder / "port.pth")
     (folder / "noise.safetensors").write_bytes(bytes(range(256)))
     header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
     (folder / "plain.safetensors").write_bytes(
@@ -284,6 +285,8 @@ CASES: dict[str, tuple[list[str], str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_bad_input(here: Path, case: str, capsys: pytest.CaptureFixture[str]) -> None:
     argv, message = CASES[case]
+    if not HAS_TORCH and ("port" in case or argv[0] in ("train", "train_lambda_schedule")):
+        pytest.skip("torch is not installed")
     before = tree(here)
     found = error_line(capsys, argv)
     assert re.search(message, found), found
@@ -291,6 +294,7 @@ def test_bad_input(here: Path, case: str, capsys: pytest.CaptureFixture[str]) ->
     assert not (here / "new").exists()
 
 
+@needs_torch
 def test_unreadable_training_images_are_named_before_the_error(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -300,12 +304,41 @@ def test_unreadable_training_images_are_named_before_the_error(
     assert re.match(r"slimcae: warning: .*broken/a\.png", lines[-2])
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_absent_device(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    argv: Argv = ["compress", "photo.png", "-o", "x.scae", *TINY, "--device", "cuda"]
+@pytest.mark.parametrize("backend", ["onnx", pytest.param("torch", marks=needs_torch)])
+def test_absent_device(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    if backend == "torch":
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    argv: Argv = ["compress", "photo.png", "-o", "x.scae", *TINY]
+    argv += ["--device", "cuda", "--backend", backend]
     assert "use cpu or auto" in error_line(capsys, argv)
 
 
+WANTING_TORCH: dict[str, Argv] = {
+    "compress": ["photo.png", "-o", "x.scae", *TINY, "--backend", "torch"],
+    "train": ["--train_glob", "images", "--checkpoint_dir", "new"],
+    "evaluate": ["--inputPath", "images", "--checkpoint_paths", "tiny.safetensors"],
+    "bench": ["images", "-m", "tiny.safetensors"],
+    "fit": ["-m", "tiny.safetensors", "--train_glob", "images", "--inputPath", "images", "-o", "x"],
+}
+
+
+@pytest.mark.skipif(HAS_TORCH, reason="torch is installed")
+@pytest.mark.parametrize("command", WANTING_TORCH)
+def test_what_needs_torch_says_how_to_install_it(
+    here: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tree(here)
+    assert call([command, *WANTING_TORCH[command]]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"slimcae: error: \w+, which .* is not installed: pip install .*", line)
+    assert line.endswith("pip install 'slimcae[train]'")
+    assert tree(here) == before
+
+
+@needs_torch
 @pytest.mark.parametrize(
     "argv",
     [["compress", "photo.png", "-o", "x.scae", *TINY], [*TRAIN, "--train_glob", "images"]],
@@ -347,6 +380,7 @@ def test_failed_write_leaves_the_file_before_it(
     assert tree(here) == before
 
 
+@needs_torch
 def test_other_system_errors_name_their_file(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

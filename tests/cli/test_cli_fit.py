@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
 from command_line import call, error_line
 
 from slimcae.coding.activity import TablesModel

@@ -13,6 +13,7 @@ from command_line import ARCHITECTURE, LMBDA, WIDTHS, call, error_line, process,
 from PIL import Image
 
 from model_files import save_forged
+from optional_torch import SlimCAE, load_network, to_model
 from slimcae import container
 from slimcae.codec import Codec
 from slimcae.container import Contents, Header
@@ -22,8 +23,6 @@ from slimcae.model.config import ModelInfo, SlimCAEConfig
 from slimcae.model.cost import decoder_memory
 from slimcae.model.file import read_model, write_model
 from slimcae.model.registry import add_model
-from slimcae.networks.conversion import load_network, to_model
-from slimcae.networks.slimcae import SlimCAE
 
 
 def header(**changes: Any) -> Header:

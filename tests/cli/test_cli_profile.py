@@ -119,6 +119,7 @@ def test_the_same_as_json_and_to_another_place(
 def test_the_plot_is_a_picture_and_replaces_nothing_unasked(
     model: Path, cache: Path, measured: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("matplotlib")
     place = cache.parents[1] / "costs.png"
     argv: list[str | Path] = ["profile", "-m", model, "--plot", place]
     assert call([*argv, "--quiet"]) == 0

@@ -7,8 +7,8 @@ import pytest
 from command_line import call, error_line, save_photo, save_tiny_model
 
 import slimcae
+from optional_torch import locked, needs_torch, torch
 from slimcae.errors import ConfigError, TrainingError
-from slimcae.training.run_folder import locked
 
 TRAIN = ["--quiet", "--device", "cpu", "--no_warm_start", "--compile", "off"]
 
@@ -31,6 +31,7 @@ def train(tmp_path: Path, *more: str) -> int:
     return call(["train", *where, *TRAIN, *more])
 
 
+@needs_torch
 def test_continuing_keeps_the_settings_that_are_not_given(tmp_path: Path) -> None:
     small = ["--switch_list", "8", "4", "--patchsize", "32", "--batchsize", "2", "--last_step", "2"]
     assert train(tmp_path, *small, "--learning_rate", "2e-4") == 0
@@ -41,6 +42,7 @@ def test_continuing_keeps_the_settings_that_are_not_given(tmp_path: Path) -> Non
     assert changed == {"last_step", "clip_norm"}
 
 
+@needs_torch
 def test_a_finished_run_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = ["--switch_list", "8", "4", "--patchsize", "32", "--batchsize", "2", "--last_step", "2"]
     assert train(tmp_path, *small) == 0
@@ -71,6 +73,7 @@ def test_a_second_training_in_a_folder_is_refused(
         pass
 
 
+@needs_torch
 def test_a_run_folder_stands_for_its_model(tmp_path: Path) -> None:
     save_tiny_model(tmp_path / "model.safetensors")
     assert slimcae.load(tmp_path).widths == slimcae.load_model(tmp_path).widths == (12, 8)
@@ -105,9 +108,8 @@ def test_not_enough_memory_is_said_as_such(
     assert message.startswith("not enough memory")
 
 
+@needs_torch
 def test_wrong_arguments_in_python_are_named(tmp_path: Path) -> None:
-    import torch
-
     model = save_tiny_model(tmp_path / "m.safetensors")
     codec, network = slimcae.load(model), slimcae.load_model(model)
     photo = save_photo(tmp_path / "a.png")

@@ -9,19 +9,18 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
-import torch
 from command_line import environment, process, save_photo, save_tiny_model
 
 import slimcae
 from conftest import HANG
 from cpu_time import start_up
+from optional_torch import HAS_TORCH, torch
 from slimcae.cli import main, options
 from slimcae.cli.parser import ALIASES, COMMANDS, build_parser, parse
 from slimcae.cli.settings import field_docs, given_settings
 from slimcae.codec import Codec
 from slimcae.container import FORMAT_VERSION
 from slimcae.model.file import read_model
-from slimcae.training.run_folder import STATE_NAME
 from slimcae.training.settings import TrainSettings
 
 TIMES_PYTHON = 25
@@ -177,6 +176,9 @@ def test_settings_that_were_not_given_are_left_to_the_dataclass() -> None:
 
 
 def test_names_repeated_here_are_those_of_the_heavy_modules() -> None:
+    pytest.importorskip("torch")
+    from slimcae.training.run_folder import STATE_NAME
+
     assert options.STATE_IN_FOLDER == STATE_NAME
 
 
@@ -184,7 +186,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-V"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"slimcae {slimcae.__version__} (.scae format {FORMAT_VERSION}; onnxr")
-    assert f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__}" in out
+    installed = torch.__version__ if HAS_TORCH else "missing"
+    assert f"onnxruntime {onnxruntime.__version__}, torch {installed}" in out
 
 
 @pytest.mark.parametrize(

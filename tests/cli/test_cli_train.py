@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch")
 from command_line import LMBDA, ROOT, WIDTHS, call, environment, error_line, save_photo
 from PIL import Image
 

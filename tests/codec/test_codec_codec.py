@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -14,6 +13,7 @@ from tiny_codec import LMBDA, WIDTHS, make_model, make_network
 
 import slimcae
 from conftest import smooth_pixels
+from optional_torch import TorchTransforms, to_model, to_network, torch
 from slimcae import container
 from slimcae.codec import Codec, Target
 from slimcae.errors import BitstreamError, ConfigError, ImageError, ModelError
@@ -21,8 +21,6 @@ from slimcae.images import Picture
 from slimcae.images.alpha import pack_alpha
 from slimcae.model.config import ModelInfo
 from slimcae.model.file import halved, read_model, write_model
-from slimcae.networks.conversion import to_model, to_network
-from slimcae.transforms.torch_ import TorchTransforms
 
 SIZES = [(1, 1), (1, 40), (33, 1), (16, 16), (15, 17), (64, 50)]
 

@@ -1,36 +1,22 @@
 """The codec with a light model: sizes, tiles, crops and rates work as they do with the paper's."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from tiny_codec import make_model, make_network
+from tiny_codec import fitted_model, make_network
 
 from conftest import smooth_pixels
+from optional_torch import to_model, torch
 from slimcae.codec import Codec
 from slimcae.codec.tiled import TiledTransforms
 from slimcae.codec.tiles import Tile
 from slimcae.container import read_header
-from slimcae.networks.conversion import to_model
-from slimcae.training.fitting import fit
 from slimcae.transforms import open_transforms
 
 
 @pytest.fixture(scope="module")
-def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
-    """Of a fitted model."""
-    folder = tmp_path_factory.mktemp("pictures")
-    paths: list[Path] = []
-    for seed in range(3):
-        paths.append(folder / f"{seed}.png")
-        Image.fromarray(smooth_pixels(96, 128, seed)).save(paths[-1])
-    model = make_model(0, architecture="light")
-    found = fit(model, open_transforms(model, precision="float32"), paths, paths)
-    info = replace(model.info, quality=found.quality)
-    return Codec(replace(model, entropy_models=found.entropy_models, info=info))
+def codec() -> Codec:
+    return Codec(fitted_model("light"))
 
 
 @pytest.fixture

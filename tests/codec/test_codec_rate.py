@@ -3,23 +3,20 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
-from tiny_codec import WIDTHS, make_model
+from tiny_codec import WIDTHS, fitted_model, make_model, save_pictures
 
 from conftest import smooth_pixels
 from slimcae import container
 from slimcae.codec import Codec
 from slimcae.errors import ConfigError
 from slimcae.images import Picture
-from slimcae.training.fitting import fit
-from slimcae.transforms import Pixels, Residuals, open_transforms
+from slimcae.transforms import Pixels, Residuals
 from slimcae.transforms.onnx_ import OnnxTransforms
 
 
@@ -30,20 +27,12 @@ def measured(pixels: np.ndarray, codec: Codec, data: bytes) -> float:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("pictures")
-    paths = [folder / f"{seed}.png" for seed in range(4)]
-    for seed, path in enumerate(paths):
-        Image.fromarray(smooth_pixels(96, 128, seed)).save(path)
-    return paths
+    return save_pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")
-def codec(pictures: list[Path]) -> Codec:
-    """Of a fitted model."""
-    model = make_model(0)
-    found = fit(model, open_transforms(model, precision="float32"), pictures, pictures)
-    info = replace(model.info, quality=found.quality)
-    return Codec(replace(model, entropy_models=found.entropy_models, info=info))
+def codec() -> Codec:
+    return Codec(fitted_model())
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from optional_torch import SlimCAE, to_model
 from slimcae.codec import Codec
 from slimcae.codec.tiled import TiledTransforms, quantise
 from slimcae.codec.tiles import Tile, split
 from slimcae.model.architecture import slimcae
 from slimcae.model.config import SlimCAEConfig
-from slimcae.networks.conversion import to_model
-from slimcae.networks.slimcae import SlimCAE
 from slimcae.transforms import Pixels, Residuals, Symbols
 
 ARCHITECTURE = slimcae(SlimCAEConfig((3,)))

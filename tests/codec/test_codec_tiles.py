@@ -4,19 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tiny_codec import make_model
 
 from conftest import smooth_pixels
+from optional_torch import HAS_TORCH
 from slimcae.codec import Codec
 from slimcae.codec.tiles import Tile, covering, latent_grid, split
 from slimcae.model.file import read_model
 from slimcae.model.model import Model
 from slimcae.model.registry import shipped_model
-from slimcae.transforms.torch_.device import has_native_bfloat16
+from slimcae.transforms.backend import has_bfloat16
 
 GRIDS = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(lambda s: Tile(0, 0, *s))
 
@@ -116,8 +116,8 @@ PHOTO = Path(__file__).parents[2] / "examples" / "images" / "parrots.png"
 
 
 @pytest.mark.skipif(
-    not has_native_bfloat16(torch.device("cpu")),
-    reason="bfloat16 is refused here: this processor emulates it",
+    not (HAS_TORCH and has_bfloat16()),
+    reason="bfloat16 is refused here: without torch, or where the processor emulates it",
 )
 @pytest.mark.parametrize("width", [192, 48])
 def test_reduced_precision_costs_little_and_has_no_seams(shipped: Model, width: int) -> None:
@@ -151,13 +151,6 @@ def test_threads_change_no_pixel_by_more_than_a_level(tiny: Model, threads: int)
     codec = Codec(tiny, precision="float32")
     symbols = codec.analyse(pixels, 12)
     expected = codec.synthesise(symbols, (200, 180), 12).astype(int)
-    torch.set_num_threads(threads)
-    try:
-        found = (
-            Codec(tiny, precision="float32", tile_side=64)
-            .synthesise(symbols, (200, 180), 12)
-            .astype(int)
-        )
-    finally:
-        torch.set_num_threads(1)
+    tiled = Codec(tiny, precision="float32", tile_side=64, threads=threads)
+    found = tiled.synthesise(symbols, (200, 180), 12).astype(int)
     assert np.abs(found - expected).max() <= 1

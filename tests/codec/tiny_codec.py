@@ -1,16 +1,26 @@
 """A tiny network, and its model, that code well enough to tell a picture from noise."""
 
 import copy
+import tempfile
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
-import torch
+from PIL import Image
 
 from conftest import smooth_pixels
+from optional_torch import (
+    SlimCAE,
+    fit,
+    fit_entropy_models,
+    made_or_saved,
+    to_model,
+    torch,
+    warm_start_transforms,
+)
 from slimcae.model.config import ArchitectureName, ModelInfo, SlimCAEConfig
 from slimcae.model.model import Model
-from slimcae.networks.conversion import to_model
-from slimcae.networks.slimcae import SlimCAE
-from slimcae.training.warm_start import fit_entropy_models, warm_start_transforms
+from slimcae.transforms import open_transforms
 
 WIDTHS = (12, 8, 4)
 LMBDA = (2000.0, 1000.0, 500.0)
@@ -31,8 +41,33 @@ def _trained(seed: int, architecture: ArchitectureName) -> SlimCAE:
     return network
 
 
+def save_pictures(folder: Path) -> list[Path]:
+    """Return the files of four small pictures."""
+    paths = [folder / f"{seed}.png" for seed in range(4)]
+    for seed, path in enumerate(paths):
+        Image.fromarray(smooth_pixels(96, 128, seed)).save(path)
+    return paths
+
+
+@cache
+def fitted_model(architecture: ArchitectureName = "slimcae") -> Model:
+    """Return a model whose tables and quality scale are fitted to `save_pictures`."""
+
+    def make() -> Model:
+        model = make_model(0, architecture=architecture)
+        with tempfile.TemporaryDirectory() as folder:
+            paths = save_pictures(Path(folder))
+            found = fit(model, open_transforms(model, precision="float32"), paths, paths)
+        info = replace(model.info, quality=found.quality)
+        return replace(model, entropy_models=found.entropy_models, info=info)
+
+    return made_or_saved(f"{architecture}-fitted", make)
+
+
 def make_model(
     seed: int, info: ModelInfo | None = None, architecture: ArchitectureName = "slimcae"
 ) -> Model:
     """Return the model of that network: what a codec takes, and what files hold."""
-    return to_model(make_network(seed, architecture), info)
+    name = f"{architecture}-{seed}"
+    model = made_or_saved(name, lambda: to_model(make_network(seed, architecture)))
+    return model if info is None else replace(model, info=info)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("selenium")
 from command_line import environment
 from PIL import Image
 from selenium import webdriver

@@ -10,6 +10,7 @@ from slimcae.cli.options import (
     add_network_options,
     add_option,
     network_options,
+    require_packages,
 )
 from slimcae.cli.quantities import count
 from slimcae.cli.talk import add_talk_options
@@ -76,6 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare."""
+    require_packages("measures pictures", "pytorch_msssim", "scipy", "matplotlib")
     from slimcae.images import find_images
     from slimcae.model.registry import find_model
 

@@ -13,6 +13,7 @@ from slimcae.cli.options import (
     add_width_options,
     check_num_filters,
     network_options,
+    require_packages,
     wanted_widths,
 )
 from slimcae.cli.talk import add_talk_options, say
@@ -60,6 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate."""
+    require_packages("measures pictures", "pytorch_msssim", "scipy", "matplotlib")
     from slimcae.images import find_images
 
     widths = wanted_widths(args)

@@ -2,11 +2,12 @@
 
 import argparse
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from slimcae.cli.quantities import whole
-from slimcae.errors import ConfigError, ContradictionError
+from slimcae.errors import ConfigError, ContradictionError, MissingPackageError
 from slimcae.model.config import BACKENDS, DEVICES, PRECISIONS
 
 STATE_IN_FOLDER = "state.pt"
@@ -78,6 +79,17 @@ def network_options(args: argparse.Namespace, jobs: int = 1) -> dict[str, Any]:
         "backend": args.backend,
         "threads": threads,
     }
+
+
+def require_packages(purpose: str, *packages: str) -> None:
+    """Fail before any work if a package is not installed.
+
+    Raises:
+        MissingPackageError: the first that is missing, with its purpose.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingPackageError(package, purpose)
 
 
 def add_device_option(options: Options, default: str) -> None:

@@ -1,6 +1,7 @@
 """How close a decoded picture is to its original, in bounded memory."""
 
 import math
+from importlib.util import find_spec
 
 from slimcae.evaluation import metrics
 from slimcae.evaluation.metrics import Pixels
@@ -16,7 +17,9 @@ def psnr(reference: Pixels, other: Pixels) -> float | None:
 
 
 def ms_ssim(reference: Pixels, other: Pixels) -> float | None:
-    """MS-SSIM, or None for pictures too small or too large for it."""
+    """MS-SSIM; None for pictures too small or too large for it, and where it is not installed."""
     if reference.shape[0] * reference.shape[1] > MS_SSIM_PIXELS:
+        return None
+    if find_spec("pytorch_msssim") is None:  # it comes with torch, which the studio does without
         return None
     return metrics.ms_ssim(reference, other)
