@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # holds small builds for Linux, where the default brings CUDA; without it any other build will do
 CPU_BUILDS := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
 
-.PHONY: demo test test-processors check fuzz results
+.PHONY: demo test test-processors test-without-torch check fuzz results
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -19,6 +19,10 @@ test: $(READY)
 test-processors: $(READY)
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BESIDE) $(MAKE) test
 	ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default $(BESIDE) $(MAKE) test
+
+# the wheel, where torch is not installed
+test-without-torch: $(READY)
+	tools/test_without_torch.sh
 
 check: $(READY)
 	$(BIN)/ruff check
