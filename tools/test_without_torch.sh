@@ -19,5 +19,5 @@ $install --force-reinstall --no-deps "$work"/slimcae-*.whl
 ! $lean/bin/python -c 'import torch' 2> /dev/null
 
 SLIMCAE_TEST_MODELS=$work/models $lean/bin/python -m pytest --numprocesses 2 --dist loadfile \
-    tests/codec tests/cli tests/studio tests/transforms/test_transforms_backend.py \
+    tests/codec tests/cli tests/studio tests/test_backend.py \
     tests/test_golden.py tests/test_golden_light.py tests/test_pillow.py tests/test_shipped.py "$@"

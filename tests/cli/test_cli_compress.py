@@ -271,7 +271,9 @@ def test_a_decoder_limit_knows_the_times_of_each_kind(
 ) -> None:
     times = {"context": cost.Times(9.0, 0.0), "tables": cost.Times(4.0, 0.0)}
     decode = {12: times, 8: times, 4: {"factorized": cost.Times(2.0, 0.0)}}
-    profile = cost.Profile("tiny@1", "cpu", "float32", 1, "slow", "2026-11-25", decode, decode)
+    profile = replace(
+        cost.read_profile(some_profile(tmp_path / "p.json")), encode=decode, decode=decode
+    )
     cost.write_profile(profile, tmp_path / "p.json")
     argv: list[str | Path] = ["compress", "-y", "--json", "-m", GOLDEN, photo]
     argv += ["--max_decode_ms", "5", "--profile", tmp_path / "p.json"]
@@ -294,6 +296,7 @@ def some_profile(path: Path) -> Path:
     }
     profile = cost.Profile(
         model="tiny@1",
+        runtime="onnxruntime 1.32.0",
         device="cpu",
         precision="float32",
         threads=1,

@@ -15,6 +15,7 @@ from slimcae.profiling import Complexity, PeakMemory, Stages, peak_memory
 
 PROFILE = Profile(
     model="tiny@1",
+    runtime="onnxruntime 1.32.0",
     device="cpu",
     precision="float32",
     threads=1,
@@ -85,7 +86,9 @@ def test_a_table_and_the_profile_of_this_machine(
     assert read_profile() == read_profile(cache) == PROFILE
     assert measured == [5, 5]
     lines = out.splitlines()
-    assert lines[0] == "tiny@1 on a processor; threads: 1, float32; 768x512 pixels"
+    assert (
+        lines[0] == "tiny@1 on a processor; onnxruntime 1.32.0, threads: 1, float32; 768x512 pixels"
+    )
     wide, narrow = (line.split() for line in lines[-2:])
     macs = f"{ARCHITECTURE.decoder_macs(12) / 1000:.2f}"
     assert wide == [

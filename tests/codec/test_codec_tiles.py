@@ -11,12 +11,12 @@ from tiny_codec import make_model
 
 from conftest import smooth_pixels
 from optional_torch import HAS_TORCH
+from slimcae.backend import has_bfloat16
 from slimcae.codec import Codec
 from slimcae.codec.tiles import Tile, covering, latent_grid, split
 from slimcae.model.file import read_model
 from slimcae.model.model import Model
 from slimcae.model.registry import shipped_model
-from slimcae.transforms.backend import has_bfloat16
 
 GRIDS = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(lambda s: Tile(0, 0, *s))
 

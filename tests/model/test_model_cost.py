@@ -34,6 +34,7 @@ from slimcae.transforms.torch_.device import has_native_bfloat16
 ARCHITECTURE = slimcae(SlimCAEConfig())
 PROFILE = Profile(
     model="tiny@7",
+    runtime="onnxruntime 1.32.0",
     device="cpu",
     precision="float32",
     threads=2,
@@ -194,7 +195,7 @@ def refused(path: Path, data: bytes) -> str:
     "change",
     [
         {"format": 1},
-        {"format": 3},
+        {"format": 2},
         {"format": None},
         {"model": None},
         {"machine": "two\nlines"},

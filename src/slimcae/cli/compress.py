@@ -142,7 +142,7 @@ class _Compressor:
     @cached_property
     def _codec(self) -> "Codec":
         from slimcae import codec
-        from slimcae.transforms.backend import TORCH_PAYS_AFTER
+        from slimcae.backend import TORCH_PAYS_AFTER
 
         loaded = codec.load(
             self._args.model,

@@ -139,7 +139,7 @@ class _Decompressor:
 
     def _load(self, model: str | Path) -> "Codec":
         from slimcae import codec
-        from slimcae.transforms.backend import TORCH_PAYS_AFTER
+        from slimcae.backend import TORCH_PAYS_AFTER
 
         with self._loading:
             if model not in self._codecs:

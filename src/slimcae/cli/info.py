@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from slimcae import container
+from slimcae.backend import choose_backend
 from slimcae.cli.options import add_option
 from slimcae.cli.streams import STREAM, naming, read_bitstream
 from slimcae.cli.talk import add_talk_options
 from slimcae.container import Header
-from slimcae.errors import BitstreamError
+from slimcae.errors import BitstreamError, MissingPackageError
 from slimcae.model.architecture import architecture_of
 from slimcae.model.config import SlimCAEConfig
 from slimcae.model.cost import decoder_memory, padded_pixels
@@ -105,6 +106,7 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
         "bytes": size,
         "bpp": 8 * size / (header.image_width * header.image_height),
         "parts": parts,
+        "backend": _backend(header),
         **_decoding(header, None if model is None else model.header.config),
     }
 
@@ -119,6 +121,14 @@ def _decoding(header: Header, config: SlimCAEConfig | None) -> dict[str, Any]:
         facts = [macs, round(macs * pixels), decoder_memory(architecture, header)]
     names = ("decoder_macs_per_pixel", "decoder_macs", "decoder_memory_bytes")
     return dict(zip(names, facts, strict=True))
+
+
+def _backend(header: Header) -> str | None:
+    """Return what `slimcae decompress` would compute with; None where neither is installed."""
+    try:
+        return choose_backend(megapixels=header.image_width * header.image_height / 1e6)
+    except MissingPackageError:
+        return None
 
 
 def _model_facts(path: Path) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from slimcae.backend import BACKENDS
 from slimcae.cli.quantities import whole
 from slimcae.errors import ConfigError, ContradictionError, MissingPackageError
-from slimcae.model.config import BACKENDS, DEVICES, PRECISIONS
+from slimcae.model.config import DEVICES, PRECISIONS
 
 STATE_IN_FOLDER = "state.pt"
 

@@ -144,7 +144,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _title(facts: dict[str, Any]) -> str:
     return (
-        f"{facts['model']} on {facts['machine']}; threads: {facts['threads']}, "
+        f"{facts['model']} on {facts['machine']}; {facts['runtime']}, threads: {facts['threads']}, "
         f"{facts['precision']}; {facts['columns']}x{facts['rows']} pixels"
     )
 

@@ -15,7 +15,6 @@ LIGHT_MULTIPLE = 4
 """Widths of the architecture `light` are multiples of this: its finest layers have a quarter."""
 DEVICES = ("cpu", "cuda", "auto")
 PRECISIONS = ("auto", "float32", "bfloat16")
-BACKENDS = ("auto", "onnx", "torch")
 DEFAULT_WIDTHS = (192, 144, 96, 72, 48)
 DEFAULT_STEPS = (
     1.0,

@@ -101,12 +101,14 @@ class Times:
 class Profile:
     """How long one machine takes with one model; `slimcae profile` measures it.
 
-    model: NAME@VERSION. machine: processor and number of cores, in words. date: ISO 8601.
+    model: NAME@VERSION. runtime: the library that computed, and its version. machine: processor and
+        number of cores, in words. date: ISO 8601.
     encode, decode: times of each width and kind of entropy model, without starting the program and
         loading the model.
     """
 
     model: str
+    runtime: str
     device: str
     precision: str
     threads: int
@@ -145,8 +147,8 @@ class Profile:
         return json.dumps({"format": PROFILE_FORMAT, **facts}, indent=2) + "\n"
 
 
-PROFILE_FORMAT = 2
-_TEXTS = ("model", "device", "precision", "machine", "date")
+PROFILE_FORMAT = 3
+_TEXTS = ("model", "runtime", "device", "precision", "machine", "date")
 _WAYS = ("encode", "decode")
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 

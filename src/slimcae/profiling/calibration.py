@@ -42,6 +42,7 @@ def measure(codec: Codec, repeats: int = 3, sizes: Sequence[tuple[int, int]] = S
     transforms = codec.transforms
     return Profile(
         model=f"{codec.info.name}@{codec.info.version}",
+        runtime=transforms.runtime,
         device=transforms.device,
         precision=transforms.precision,
         threads=transforms.threads,

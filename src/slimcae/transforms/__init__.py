@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from slimcae.backend import choose_backend
 from slimcae.errors import SettingError
-from slimcae.transforms.backend import choose_backend
 
 if TYPE_CHECKING:
     from slimcae.model.model import Model

@@ -5,8 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from slimcae.errors import ConfigError, MissingPackageError
-from slimcae.model.config import BACKENDS
 
+BACKENDS = ("auto", "onnx", "torch")
 TORCH_PAYS_AFTER = 40.0
 """Megapixels to compute after which torch, where it computes in bfloat16, has made up for the
 seconds that its import takes."""

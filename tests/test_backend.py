@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from slimcae import backend
+from slimcae.backend import TORCH_PAYS_AFTER, choose_backend, has_bfloat16
 from slimcae.errors import ConfigError, MissingPackageError
 from slimcae.model.model import Model
-from slimcae.transforms import backend, open_transforms
-from slimcae.transforms.backend import TORCH_PAYS_AFTER, choose_backend, has_bfloat16
+from slimcae.transforms import open_transforms
 
 MANY = TORCH_PAYS_AFTER
 
