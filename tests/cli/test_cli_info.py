@@ -99,6 +99,7 @@ def test_everything_that_a_file_says(folder: Path, capsys: pytest.CaptureFixture
         "tile_side": 32,
         "bytes": size,
         "bpp": 8 * size / (56 * 40),
+        "backend": "onnx",
         "decoder_macs_per_pixel": ARCHITECTURE.decoder_macs(8),
         "decoder_macs": ARCHITECTURE.decoder_macs(8) * 48 * 64,
         "decoder_memory_bytes": decoder_memory(ARCHITECTURE, head),
