@@ -64,6 +64,8 @@ class Sources:
         self.profile_avx2 = _load(folder / "avx2" / "profile.json")
         self.training = _load(folder / "training.json")
         self.start_up = _load(folder / "start_up.json")
+        self.backends = _load(folder / "backends.json")
+        self.backends_avx2 = _load(folder / "avx2" / "backends.json")
         ideas = folder / "ideas.md"
         self.ideas = ideas.read_text(encoding="utf-8").strip() if ideas.exists() else ""
 
@@ -140,6 +142,8 @@ def page(sources: Sources) -> str:
                 "\n".join(["```text", format_table(sources.profile), "```"]),
                 profile_words(sources),
                 "\n".join(["```text", format_table(sources.profile_avx2), "```"]),
+                "## ONNX Runtime and torch",
+                *backends_words(sources),
                 "## Start-up",
                 start_table(sources.start_up),
                 "## Training",
@@ -169,11 +173,13 @@ On an otherwise idle machine, with the Kodak images in a folder KODAK and traini
     python benchmarks/peers/run.py KODAK -o docs/results/peers.json           # 3 minutes
     slimcae profile --repeats 9 -o results/profile.json -y --json > docs/results/profile.json
     python benchmarks/start_up.py PHOTO -o docs/results/start_up.json         # 1 minute
+    python benchmarks/backends.py PHOTO -o docs/results/backends.json         # 2 minutes
     python benchmarks/training_throughput.py --images TRAIN --compile -o docs/results/training.json
     export ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2     # the other kind of processor
     slimcae bench KODAK --report_path docs/results/avx2/kodak/bench
     rm docs/results/avx2/kodak/*.png docs/results/avx2/kodak/*.csv
     python benchmarks/peers/run.py KODAK -o docs/results/avx2/peers.json
+    python benchmarks/backends.py PHOTO -o docs/results/avx2/backends.json
     slimcae profile --repeats 9 -o results/avx2.json -y --json > docs/results/avx2/profile.json
 
     make results"""
@@ -293,6 +299,46 @@ def profile_words(sources: Sources) -> str:
     return text + "."
 
 
+def backends_words(sources: Sources) -> list[str]:
+    """Both libraries side by side: whole calls, and whole commands with their memory."""
+    native, avx2 = sources.backends, sources.backends_avx2
+    names = list(native["runtimes"])
+    rows = [
+        (
+            width,
+            *(_both_ways(native["calls"][width][name]) for name in names),
+            *(_both_ways(avx2["calls"][width][name]) for name in avx2["runtimes"]),
+        )
+        for width in native["calls"]
+    ]
+    heads = ("width", *names, *(f"AVX2: {name}" for name in avx2["runtimes"]))
+    commands = [
+        (
+            f"{way}, width {width}",
+            *(
+                f"{found[f'{way}_seconds']:.2f} s, {found[f'{way}_megabytes']:.0f} MB"
+                for found in by_name.values()
+            ),
+        )
+        for width, by_name in native["processes"].items()
+        for way in ("compress", "decompress")
+    ]
+    runtimes = ", ".join(dict.fromkeys(native["runtimes"].values()))
+    return [
+        "Whole calls, encode / decode in milliseconds, 768×512 pixels, in turns in one process "
+        f"({native['machine']}, {runtimes}, {native['date'][:10]}). ONNX Runtime always computes "
+        "in float32, and chooses its instructions itself: under AVX2 only torch is limited.",
+        table(heads, rows),
+        "Whole commands from start to end on the first processor, and the most memory that they "
+        "held:",
+        table(("", *names), commands),
+    ]
+
+
+def _both_ways(found: Mapping[str, float]) -> str:
+    return f"{found['encode']:.1f} / {found['decode']:.1f}"
+
+
 def start_table(start_up: Mapping[str, Any]) -> str:
     """Seconds, and what is asked."""
     asked = {
@@ -306,7 +352,7 @@ def start_table(start_up: Mapping[str, Any]) -> str:
         for name, seconds in start_up["seconds"].items()
     ]
     return table(("", "seconds", "asked, at most"), rows) + (
-        f"\n\n{start_up['machine']}, torch {start_up['torch']}, {start_up['date'][:10]}. Reading "
+        f"\n\n{start_up['machine']}, {start_up['runtime']}, {start_up['date'][:10]}. Reading "
         "the model and preparing one width should take 0.1 s together."
     )
 

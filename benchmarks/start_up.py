@@ -18,18 +18,17 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
+import onnxruntime
 
 from slimcae.files import atomic_path
 from slimcae.machine import describe_machine
 
 ROUNDS = 7
 _MODEL = """
-import time, numpy, torch, PIL.Image, constriction, safetensors.torch
+import time, numpy, onnxruntime, PIL.Image, constriction, safetensors.numpy
 import slimcae.codec
 from slimcae.images import Picture
 tiny = Picture(numpy.zeros((16, 16, 3), numpy.uint8))
-torch.nn.functional.conv2d(torch.zeros(1, 3, 9, 9), torch.zeros(1, 3, 3, 3))  # threads start
 times = [time.perf_counter()]
 codec = slimcae.codec.load()
 times.append(time.perf_counter())
@@ -82,7 +81,7 @@ def main() -> None:
             "about": "made by benchmarks/start_up.py; medians of whole processes, seconds",
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": describe_machine(),
-            "torch": torch.__version__,
+            "runtime": f"onnxruntime {onnxruntime.__version__}",
             "python": sys.version.split()[0],
             "seconds": seconds,
         }
@@ -95,8 +94,8 @@ def _importing(compress: list[str]) -> list[str]:
     """A program that imports every library module that a compression ends up with, and no more."""
     program = (
         "import sys; from slimcae.cli import main; main(sys.argv[1:]); "
-        "print(*(n for n in ('numpy', 'torch', 'PIL.Image', 'constriction', 'safetensors.torch', "
-        "'PIL.PngImagePlugin') if n in sys.modules))"
+        "print(*(n for n in ('numpy', 'onnxruntime', 'PIL.Image', 'constriction', "
+        "'safetensors.numpy', 'PIL.PngImagePlugin') if n in sys.modules))"
     )
     names = _output(["-c", program, *compress[2:]]).split()
     return ["-c", f"import {', '.join(names)}"]

@@ -21,7 +21,8 @@ HALO = 2
 class Means:
     """Transforms of blocks alone: latents are the means of 16 × 16 pixels, and pixels latents."""
 
-    device, precision, threads, machine, runtime = "cpu", "float32", 1, "a machine", "numpy"
+    device, precision, threads = "cpu", "float32", 1
+    machine, backend, runtime = "a machine", "numpy", "numpy 2"
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []

@@ -32,7 +32,13 @@ class PeakMemory:
 
 
 def peak_memory(
-    model: Path, pixels: NDArray[np.uint8], width: int, *, precision: str, effort: str = "normal"
+    model: Path,
+    pixels: NDArray[np.uint8],
+    width: int,
+    *,
+    precision: str,
+    backend: str = "auto",
+    effort: str = "normal",
 ) -> PeakMemory | None:
     """What one picture (H, W, 3) takes on the processor at one width; None where not measurable.
 
@@ -48,7 +54,7 @@ def peak_memory(
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder, "pixels.npy")
         np.save(picture, pixels)
-        common = [str(model), precision, str(width), effort, folder]
+        common = [str(model), precision, backend, str(width), effort, folder]
         encode, decode = (
             max(_run(way, *common) for _ in range(RUNS)) for way in ("encode", "decode")
         )
@@ -70,7 +76,9 @@ def _run(*argv: str) -> int:
     return int(done.stdout)
 
 
-def taken(way: str, model: str, precision: str, width: str, effort: str, folder: str) -> int:
+def taken(
+    way: str, model: str, precision: str, backend: str, width: str, effort: str, folder: str
+) -> int:
     """Bytes that one way takes in this process, which should be fresh.
 
     way: `encode` or `decode`. folder: has the picture's `pixels.npy`; encoding leaves its file
@@ -79,7 +87,7 @@ def taken(way: str, model: str, precision: str, width: str, effort: str, folder:
     from slimcae.codec import load
     from slimcae.images import Picture
 
-    codec = load(model, precision=precision)
+    codec = load(model, precision=precision, backend=backend)
     pixels = np.load(Path(folder, "pixels.npy"))
     file = Path(folder, "picture.scae")
     small = codec.compress(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from slimcae.model.cost import decoder_memory
 from slimcae.profiling.calibration import checked_repeats, texture
 from slimcae.profiling.memory import PeakMemory, peak_memory
 from slimcae.profiling.stages import Stages, stage_seconds
+from slimcae.transforms import Pixels, Transforms
 
 PHOTO = (512, 768)
 """Height and width in pixels of the picture that the table is about."""
@@ -97,7 +99,7 @@ def complexity(
         for (width, effort), found in rounds.items():
             found.append(stage_seconds(codec, pixels, width, effort))
     architecture, transforms = codec.model.architecture, codec.transforms
-    on_processor = transforms.device == "cpu"
+    measured = partial(_peak_memory, model, pixels, codec.transforms)
     return [
         Complexity(
             width=width,
@@ -107,15 +109,26 @@ def complexity(
             parameters=architecture.parameters(width),
             encoder_macs=architecture.encoder_macs(width),
             decoder_macs=architecture.decoder_macs(width),
-            memory=peak_memory(model, pixels, width, precision=transforms.precision, effort=effort)
-            if on_processor
-            else None,
+            memory=measured(width, effort) if transforms.device == "cpu" else None,
             decoder_estimate=decoder_memory(architecture, headers[width, effort]),
             encode=_median([encode for encode, _ in found]),
             decode=_median([decode for _, decode in found]),
         )
         for (width, effort), found in rounds.items()
     ]
+
+
+def _peak_memory(
+    model: Path, pixels: Pixels, transforms: Transforms, width: int, effort: str
+) -> PeakMemory | None:
+    return peak_memory(
+        model,
+        pixels,
+        width,
+        precision=transforms.precision,
+        backend=transforms.backend,
+        effort=effort,
+    )
 
 
 def _median(runs: Sequence[Stages]) -> Stages:

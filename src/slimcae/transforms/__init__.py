@@ -44,6 +44,10 @@ class Transforms(Protocol):
         """Processor, and GPU if it computes there, in words."""
 
     @property
+    def backend(self) -> str:
+        """`onnx` or `torch`, as `open_transforms` takes it."""
+
+    @property
     def runtime(self) -> str:
         """Name and version of the library that computes, as in `torch 2.13.0`."""
 

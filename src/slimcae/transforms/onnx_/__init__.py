@@ -81,6 +81,11 @@ class OnnxTransforms:
         return describe_machine()
 
     @property
+    def backend(self) -> str:
+        """`onnx`."""
+        return "onnx"
+
+    @property
     def runtime(self) -> str:
         """As in `onnxruntime 1.32.0`."""
         return f"onnxruntime {onnxruntime.__version__}"

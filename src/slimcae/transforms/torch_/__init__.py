@@ -66,6 +66,11 @@ class TorchTransforms:
         return words
 
     @property
+    def backend(self) -> str:
+        """`torch`."""
+        return "torch"
+
+    @property
     def runtime(self) -> str:
         """As in `torch 2.13.0`."""
         return f"torch {torch.__version__}"
