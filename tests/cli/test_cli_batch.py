@@ -386,6 +386,7 @@ def test_threads_share_one_codec_and_the_cores(
 
     def load(*_: object, **settings: object) -> NotingCodec:
         loads.append(settings["threads"])
+        assert settings["megapixels"] == pytest.approx(56 * (40 + 41 + 42) / 1e6)
         return fake
 
     encode = fake.encode
