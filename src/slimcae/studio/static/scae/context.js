@@ -1,0 +1,283 @@
+// The context network: integers that predict each symbol from those before; docs/format.md, "Kind
+// `context`".
+//
+// Everything is a sum of products of integers. The model file's bounds, which Python proves when it
+// reads a model and before it exports one, keep each sum below 2²⁴ in size, in whatever order: so 32
+// bits are enough. Most symbols are 0 and most hidden numbers are cut off at 0, and what is 0 is left
+// out of the sums: a dense product would take several times as long.
+
+import { CodingTables } from "./range_decoder.js";
+
+const ACTIVATION = 127;
+const LARGEST_MEAN = 4095;
+const TAPS = 9;
+const SIGNS = 3; // −, 0 and +: rows of a kernel for each
+const OFFSET_PLACES = 4;
+const BATCH = 4; // rows that one pass over a sum adds
+
+/** @implements {import("./entropy.js").EntropyModel} */
+export class ContextModel {
+  #a;
+  #hidden;
+  #groups;
+  #fewest;
+
+  /** @param {Record<string, import("./safetensors.js").Tensor>} arrays of a model file */
+  constructor(arrays) {
+    const a = Object.fromEntries(Object.entries(arrays).map(([name, { data }]) => [name, data]));
+    this.#a = a;
+    this.tables = new CodingTables(a.minimum, a.length, a.counts);
+    this.channels = a.groups.reduce((sum, channels) => sum + channels, 0);
+    this.#hidden = arrays.start.shape[1];
+    this.#fewest = Math.min(...Array.from(a.length, (_, table) => this.tables.fewestBits(table)));
+    this.#groups = this.#prepared();
+  }
+
+  fewestBits() {
+    return this.#fewest * this.channels;
+  }
+
+  /**
+   * @param {import("./entropy.js").PartReader} part
+   * @param {import("./entropy.js").Shape} shape
+   * @param {number} step
+   */
+  walk(part, { height, width }, step) {
+    const symbols = new Int16Array(this.channels * height * width);
+    const pass = new Pass(this.#a, this.#hidden, this.channels, height, width, step);
+    for (const group of this.#groups) {
+      pass.begin(group);
+      for (const colour of [0, 1]) {
+        const { which, centre, sign, count } = pass.predict(colour);
+        const values = pass.values;
+        part.take(which, count, values);
+        for (let k = 0; k < count; k++) values[k] = ((centre[k] + sign[k] * values[k]) << 16) >> 16;
+        pass.learn(colour, symbols);
+      }
+    }
+    return symbols;
+  }
+
+  /** The weights of each group, transposed so that one input's stand in a row. */
+  #prepared() {
+    const [a, hidden] = [this.#a, this.#hidden];
+    let first = 0;
+    return Array.from(a.groups, (channels, g) => {
+      const kernel = new Int32Array(TAPS * channels * SIGNS * hidden);
+      for (let row = 0; row < TAPS * channels; row++)
+        for (let n = 0; n < hidden; n++) {
+          const from = (18 * first + 2 * row) * hidden + n;
+          const shift = a.kernel_shift[g * hidden + n];
+          for (let s = 0; s < SIGNS; s++)
+            kernel[(row * SIGNS + s) * hidden + n] = ((s - 1) * a.kernel[from] + a.kernel[from + hidden]) << shift;
+        }
+      const heads = [0, 1].map((p) => {
+        const mix = new Int32Array(hidden * hidden);
+        const at = (g * 2 + p) * hidden;
+        for (let n = 0; n < hidden; n++)
+          for (let l = 0; l < hidden; l++) mix[l * hidden + n] = a.mix[(at + n) * hidden + l];
+        const out = new Int32Array(hidden * 2 * channels);
+        for (let k = 0; k < 2; k++)
+          for (let c = 0; c < channels; c++)
+            for (let n = 0; n < hidden; n++)
+              out[n * 2 * channels + k * channels + c] =
+                a.out[((p * 2 + k) * this.channels + first + c) * hidden + n];
+        return {
+          mix,
+          out,
+          bias: a.bias.subarray(at, at + hidden),
+          mixBias: a.mix_bias.subarray(at, at + hidden),
+          mixPlaces: a.mix_places.subarray(at, at + hidden),
+        };
+      });
+      first += channels;
+      return { first: first - channels, channels, kernel, heads };
+    });
+  }
+}
+
+/** One walk through the network: what is known at every place of a tile. */
+class Pass {
+  #a;
+  #hidden;
+  #allChannels;
+  #step;
+  #height;
+  #width;
+  #places; // of each colour
+  #state;
+  #group = null;
+  #before = null; // the group before, while its symbols are not yet in all of the state
+  #known = null; // of this group, in a frame of one place; 0 for what is not known
+  #rows; // where rows begin that a sum adds, ...
+  #factors; // ... and what they count
+
+  constructor(a, hidden, channels, height, width, step) {
+    this.#a = a;
+    this.#hidden = hidden;
+    this.#allChannels = channels;
+    this.#step = step;
+    this.#height = height;
+    this.#width = width;
+    this.#state = new Int32Array(height * width * hidden);
+    const places = [[], []];
+    for (let i = 0; i < height; i++) for (let j = 0; j < width; j++) places[(i + j) % 2].push(i * width + j);
+    this.#places = places.map((each) => Int32Array.from(each));
+    const most = Math.max(...a.groups);
+    const largest = most * this.#places[0].length;
+    this.values = new Int32Array(largest);
+    this.which = new Uint16Array(largest);
+    this.centre = new Int32Array(largest);
+    this.sign = new Int8Array(largest);
+    this.#rows = new Int32Array(TAPS * most + hidden + BATCH);
+    this.#factors = new Int32Array(TAPS * most + hidden + BATCH);
+  }
+
+  /** Go on to the next group. */
+  begin(group) {
+    this.#before = this.#group === null ? null : { group: this.#group, known: this.#known };
+    this.#group = group;
+    this.#known = new Int16Array((this.#height + 2) * (this.#width + 2) * group.channels);
+  }
+
+  /**
+   * Table, centre and sign of each symbol of a part, in the part's order.
+   * @param {0 | 1} colour black or white
+   */
+  predict(colour) {
+    const [a, hidden, step] = [this.#a, this.#hidden, this.#step];
+    const { first, channels, heads } = this.#group;
+    const { mix, out, bias, mixBias, mixPlaces } = heads[colour];
+    const places = this.#places[colour];
+    const state = this.#state;
+    const startBias = bias.map((value, n) => value + a.start[step * hidden + n]);
+    const outPlaces = new Int8Array(2 * channels);
+    const outBias = new Int32Array(2 * channels);
+    for (let k = 0; k < 2; k++)
+      for (let c = 0; c < channels; c++) {
+        const at = (colour * 2 + k) * this.#allChannels + first + c;
+        outPlaces[k * channels + c] = a.out_places[at];
+        outBias[k * channels + c] = a.out_bias[at] + (k ? a.offset[step] << (a.out_places[at] - OFFSET_PLACES) : 0);
+      }
+    const own = new Int32Array(hidden);
+    const mixed = new Int32Array(hidden);
+    const outputs = new Int32Array(2 * channels);
+    const reciprocal = a.reciprocal[step];
+    const lastScale = a.choice.length / 5 - 1;
+    const { which, centre, sign } = this;
+    for (let k = 0; k < places.length; k++) {
+      const at = places[k] * hidden;
+      this.#gather(colour, places[k]);
+      for (let n = 0; n < hidden; n++) own[n] = activated((state[at + n] + startBias[n]) >> a.places[n]);
+      mixed.set(mixBias);
+      addRows(mixed, 0, hidden, mix, this.#rows, this.#factors, this.#nonZero(own, hidden));
+      for (let n = 0; n < hidden; n++) mixed[n] = own[n] + activated(mixed[n] >> mixPlaces[n]);
+      outputs.set(outBias);
+      addRows(outputs, 0, 2 * channels, out, this.#rows, this.#factors, this.#nonZero(mixed, 2 * channels));
+      for (let c = 0; c < channels; c++) {
+        const mean = Math.min(Math.max(outputs[c] >> outPlaces[c], -LARGEST_MEAN), LARGEST_MEAN);
+        const scale = Math.min(Math.max(outputs[channels + c] >> outPlaces[channels + c], 0), lastScale);
+        const eighths = (mean * reciprocal + 1024) >> 11;
+        const whole = (eighths + 4) >> 3;
+        const fraction = eighths - 8 * whole;
+        const target = c * places.length + k;
+        which[target] = a.choice[5 * scale + Math.abs(fraction)];
+        centre[target] = whole;
+        sign[target] = fraction < 0 ? -1 : 1;
+      }
+    }
+    return { which, centre, sign, count: channels * places.length };
+  }
+
+  /**
+   * Take `values`, the symbols of a part, into account.
+   * @param {0 | 1} colour
+   * @param {Int16Array} symbols of the tile, written
+   */
+  learn(colour, symbols) {
+    const a = this.#a;
+    const [height, width] = [this.#height, this.#width];
+    const { first, channels } = this.#group;
+    const places = this.#places[colour];
+    const sizes = a.features.length / (a.start.length / this.#hidden);
+    for (let c = 0; c < channels; c++)
+      for (let k = 0; k < places.length; k++) {
+        const symbol = this.values[c * places.length + k];
+        symbols[(first + c) * height * width + places[k]] = symbol;
+        const worth = a.features[this.#step * sizes + Math.min(Math.abs(symbol), sizes - 1)];
+        // 0 only if it adds nothing
+        if (worth) this.#known[this.#framed(places[k]) * channels + c] = worth * 4 + Math.sign(symbol) + 1;
+      }
+  }
+
+  /** Where a place lies in a frame of one place. */
+  #framed(place) {
+    const column = place % this.#width;
+    return ((place - column) / this.#width + 1) * (this.#width + 2) + column + 1;
+  }
+
+  /** Bring the state of a place of a colour up to what is known. */
+  #gather(colour, place) {
+    if (!colour) {
+      if (this.#before) this.#addKnown(this.#before, place, 0, 1);
+      return;
+    }
+    if (this.#before) this.#addKnown(this.#before, place, 0, 2);
+    this.#addKnown({ group: this.#group, known: this.#known }, place, 1, 2);
+  }
+
+  /** Add what the places around tell: taps `from`, `from + by`, … of 0 to 8. */
+  #addKnown({ group, known }, place, from, by) {
+    const { channels, kernel } = group;
+    const hidden = this.#hidden;
+    const rows = this.#rows;
+    const factors = this.#factors;
+    const corner = this.#framed(place) - this.#width - 3;
+    let count = 0;
+    for (let tap = from; tap < TAPS; tap += by) {
+      const column = tap % 3;
+      const at = (corner + ((tap - column) / 3) * (this.#width + 2) + column) * channels;
+      for (let c = 0; c < channels; c++) {
+        const seen = known[at + c];
+        if (!seen) continue;
+        rows[count] = ((tap * channels + c) * SIGNS + (seen & 3)) * hidden;
+        factors[count] = seen >> 2;
+        count += 1;
+      }
+    }
+    addRows(this.#state, place * hidden, hidden, kernel, rows, factors, count);
+  }
+
+  /** List the numbers that are not 0, each with its row of `width` weights; returns how many. */
+  #nonZero(numbers, width) {
+    const rows = this.#rows;
+    const factors = this.#factors;
+    let count = 0;
+    for (let n = 0; n < numbers.length; n++)
+      if (numbers[n]) {
+        rows[count] = n * width;
+        factors[count] = numbers[n];
+        count += 1;
+      }
+    return count;
+  }
+}
+
+const activated = (value) => (value < 0 ? 0 : value > ACTIVATION ? ACTIVATION : value);
+
+/** sum[at + n] += Σ factors[k] · matrix[rows[k] + n] for k < count and n < length; `rows` has room. */
+function addRows(sum, at, length, matrix, rows, factors, count) {
+  for (let k = count; k % BATCH; k++) [rows[k], factors[k]] = [0, 0];
+  for (let k = 0; k < count; k += BATCH) {
+    const [r0, r1, r2, r3] = [rows[k], rows[k + 1], rows[k + 2], rows[k + 3]];
+    const [f0, f1, f2, f3] = [factors[k], factors[k + 1], factors[k + 2], factors[k + 3]];
+    for (let n = 0; n < length; n++)
+      sum[at + n] =
+        (sum[at + n] +
+          Math.imul(f0, matrix[r0 + n]) +
+          Math.imul(f1, matrix[r1 + n]) +
+          Math.imul(f2, matrix[r2 + n]) +
+          Math.imul(f3, matrix[r3 + n])) |
+        0;
+  }
+}
