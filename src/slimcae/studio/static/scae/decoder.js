@@ -124,8 +124,8 @@ export class Decoder {
       ms.symbols += await timed(() => symbols.need(window));
       ms.synthesis += await timed(async () => {
         const latents = dequantised(symbols, window, model.medians, steps[header.step]);
-        const pixels = await this.#synthesis.run(model, latents, heightOf(window), widthOf(window));
-        put(rgba, part, pixels, window, tile, scale, header.grey);
+        const planes = await this.#synthesis.run(model, latents, heightOf(window), widthOf(window));
+        put(rgba, part, planes, window, tile, scale, header.grey);
       });
     }
     return rgba;
@@ -184,26 +184,36 @@ function dequantised({ region, channels, data }, window, medians, delta) {
   return latents;
 }
 
-/** Put the pixels of a tile, computed in a window around it, where they belong. */
-function put(rgba, part, pixels, window, tile, scale, grey) {
-  const top = Math.max(tile.top * scale, part.y);
-  const bottom = Math.min(tile.bottom * scale, part.y + part.height);
-  const left = Math.max(tile.left * scale, part.x);
-  const right = Math.min(tile.right * scale, part.x + part.width);
+/**
+ * Put the pixels of a tile, computed in a window around it, where they belong.
+ * @param {import("./synthesis.js").Planes} planes
+ */
+function put(rgba, part, { data, height, width }, window, tile, scale, grey) {
+  const side = (heightOf(window) * scale) / height; // of the blocks
+  const plane = height * width;
+  const [top, bottom] = [Math.max(tile.top * scale, part.y), Math.min(tile.bottom * scale, part.y + part.height)];
+  const [left, right] = [Math.max(tile.left * scale, part.x), Math.min(tile.right * scale, part.x + part.width)];
   for (let y = top; y < bottom; y++) {
-    let from = 3 * ((y - window.top * scale) * widthOf(window) * scale + left - window.left * scale);
-    let to = 4 * ((y - part.y) * part.width + left - part.x);
-    for (let x = left; x < right; x++, from += 3, to += 4) {
-      const [red, green, blue] = [pixels[from], pixels[from + 1], pixels[from + 2]];
-      if (grey) {
-        // the mean, rounded; thirds are never halves
-        rgba[to] = rgba[to + 1] = rgba[to + 2] = Math.round((red + green + blue) / 3);
-      } else {
-        rgba[to] = red;
-        rgba[to + 1] = green;
-        rgba[to + 2] = blue;
+    const row = y - window.top * scale;
+    for (let u = 0; u < side; u++) {
+      // every `side`th pixel of the row, from the first that has this column in its block
+      const first = left + ((u + side - (left % side)) % side);
+      let red = ((row % side) * side + u) * 3 * plane + Math.floor(row / side) * width;
+      red += Math.floor((first - window.left * scale) / side);
+      let to = 4 * ((y - part.y) * part.width + first - part.x);
+      for (let x = first; x < right; x += side, red += 1, to += 4 * side) {
+        const green = red + plane;
+        const blue = green + plane;
+        if (grey) {
+          // the mean, rounded; thirds are never halves
+          rgba[to] = rgba[to + 1] = rgba[to + 2] = Math.round((data[red] + data[green] + data[blue]) / 3);
+        } else {
+          rgba[to] = data[red];
+          rgba[to + 1] = data[green];
+          rgba[to + 2] = data[blue];
+        }
+        rgba[to + 3] = 255;
       }
-      rgba[to + 3] = 255;
     }
   }
 }

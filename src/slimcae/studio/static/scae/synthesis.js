@@ -2,6 +2,12 @@
 
 import { ScaeError } from "./errors.js";
 
+/**
+ * Pixels in square blocks: a plane has one value of each block. Planes are ordered by row in the
+ * block, column, and colour.
+ * @typedef {{data: Uint8Array, height: number, width: number}} Planes sides in blocks
+ */
+
 /** The runtime, loaded when it is first needed, and one session for each width. */
 export class Synthesis {
   #base;
@@ -30,19 +36,20 @@ export class Synthesis {
    * @param {import("./models.js").WidthModel} model loaded
    * @param {Float32Array} latents channel after channel in raster order
    * @param {number} height @param {number} width in latents
-   * @returns {Promise<Uint8Array>} red, green and blue of each pixel
+   * @returns {Promise<Planes>}
    * @throws {ScaeError} values that are not finite
    */
   async run(model, latents, height, width) {
     const ort = await this.#ort;
     const shape = [1, latents.length / (height * width), height, width];
     const input = new ort.Tensor("float32", latents, shape);
-    const { pixels, sum } = await this.#sessions.get(model).run({ latents: input });
+    const { planes, sum } = await this.#sessions.get(model).run({ latents: input });
     if (!Number.isFinite(sum.data[0]))
       throw new ScaeError(
         `the file's symbols are no picture: the reconstruction at width ${model.width} is not finite`,
       );
-    return pixels.data;
+    const [, , rows, columns] = planes.dims;
+    return { data: planes.data, height: rows, width: columns };
   }
 
   async #runtime() {

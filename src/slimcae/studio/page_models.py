@@ -1,0 +1,73 @@
+"""Models as the page's own decoder reads them: entropy models and graphs, a file for each width.
+
+docs/browser.md, "Model files", describes them.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from slimcae.model.architecture import architecture_of
+from slimcae.model.header import ModelHeader
+from slimcae.model.model import Model
+from slimcae.transforms.onnx_.building import synthesis_graph
+
+INDEX = "index.json"
+ENTROPY, GRAPH = "safetensors", "onnx"
+"""How the names of a width's files end."""
+
+
+def index_file(models: Iterable[tuple[str, ModelHeader]]) -> bytes:
+    """Return the list of models, each with the folder that has its files."""
+    described = [_described(folder, header) for folder, header in models]
+    return json.dumps({"models": described}).encode()
+
+
+def width_file(model: Model, width: int, kind: str) -> bytes:
+    """Return one of the files of a width; kind: how its name ends."""
+    return synthesis_graph(model, width) if kind == GRAPH else _entropy_file(model, width)
+
+
+def folder_names(headers: Iterable[ModelHeader]) -> Iterator[str]:
+    """Yield a folder for each model: NAME-VERSION, with something behind it if that is taken."""
+    taken: set[str] = set()
+    for header in headers:
+        # names may have any printable character, addresses may not
+        stem = re.sub(r"[^A-Za-z0-9._-]", "_", f"{header.name}-{header.version}").lstrip(".")
+        name, number = stem, 2
+        while name in taken:
+            name = f"{stem}-{number}"
+            number += 1
+        taken.add(name)
+        yield name
+
+
+def _described(folder: str, header: ModelHeader) -> dict[str, Any]:
+    architecture = architecture_of(header.config)
+    return {
+        "name": header.name,
+        "version": header.version,
+        "folder": folder,
+        "steps": header.steps,
+        "downsampling": architecture.downsampling,
+        "halo": architecture.synthesis_halo,
+        "widths": {
+            str(width): {
+                "fingerprint": header.fingerprints[str(width)],
+                "kinds": header.entropy_models[width],
+                "macs": architecture.decoder_macs(width),
+            }
+            for width in header.widths
+        },
+    }
+
+
+def _entropy_file(model: Model, width: int) -> bytes:
+    arrays = {"medians": model.medians(width)}
+    for kind, entropy_model in model.entropy_models[width].items():
+        arrays |= {f"{kind}.{name}": array for name, array in entropy_model.to_arrays().items()}
+    return safetensors.numpy.save({n: np.ascontiguousarray(a) for n, a in arrays.items()})
