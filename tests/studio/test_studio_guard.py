@@ -77,7 +77,7 @@ def test_every_response_is_hardened(client: TestClient) -> None:
     for path in ("/", "/static/main.js", "/models", "/nothing", "/openapi.json"):
         headers = client.get(path).headers
         policy = headers["content-security-policy"]
-        assert "default-src 'none'" in policy and "script-src 'self';" in policy
+        assert "default-src 'none'" in policy and "script-src 'self' 'wasm-unsafe-eval';" in policy
         assert "unsafe" not in policy and "http" not in policy
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cross-origin-resource-policy"] == "same-origin"

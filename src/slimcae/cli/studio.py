@@ -1,4 +1,7 @@
-"""`slimcae studio`: a local page to see what the codec does, and an HTTP interface."""
+"""`slimcae studio`: a local page to see what the codec does, and an HTTP interface.
+
+Also the page as nothing but files, for any web host.
+"""
 
 import argparse
 import logging
@@ -7,6 +10,7 @@ import socket
 import sys
 import webbrowser
 from contextlib import suppress
+from pathlib import Path
 
 from slimcae.cli.options import add_option
 from slimcae.cli.quantities import count, size
@@ -21,6 +25,7 @@ examples:
   slimcae studio
   slimcae studio --port 0 --no_browser                  # any free port, which is printed
   slimcae studio -m runs/first -m runs/first/model_scheduled.safetensors   # to compare the two
+  slimcae studio --export site        # a page of nothing but files, which opens .scae files anywhere
   curl --data-binary @photo.png "http://127.0.0.1:8750/compress?quality=40" -o photo.scae
 """
 
@@ -50,21 +55,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_option(parser, "--max_pixels", type=count, metavar="N", help="of a picture (default: 40M)")
     add_option(parser, "--no_browser", action="store_true", help="only print the address")
+    files = parser.add_argument_group(
+        "a page without a server", "it decodes .scae files with onnxruntime-web, which npm gets once"
+    )
+    add_option(
+        files,
+        "--export",
+        type=Path,
+        metavar="FOLDER",
+        help="write the page and the models (default: the shipped one) as files, and end",
+    )
+    add_option(
+        files, "-y", "--overwrite", action="store_true", help="write into a folder that has files"
+    )
+    add_option(
+        files,
+        "--get_runtime",
+        action="store_true",
+        help="get onnxruntime-web, so that the studio's page decodes .scae files itself, and end",
+    )
     add_talk_options(parser, logging.WARNING)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until Ctrl-C."""
+    """Serve until Ctrl-C, or write files."""
     try:
         import uvicorn
 
         from slimcae.studio import Limits, create_app
+        from slimcae.studio.export import export_page
+        from slimcae.studio.runtime import get_runtime
     except ImportError as error:
         if error.name and error.name.startswith("slimcae"):
             raise
         raise ConfigError(
             f"the studio needs {error.name}, which is not installed: pip install 'slimcae[studio]'"
         ) from error
+    if args.get_runtime:
+        print(get_runtime())
+    if args.export is not None:
+        export_page(args.export, args.model, overwrite=args.overwrite)
+        print(args.export / "index.html")
+    if args.get_runtime or args.export is not None:
+        return 0
     given = {"max_bytes": args.max_bytes, "max_pixels": args.max_pixels}
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
     app = create_app(args.model, limits=limits, host=args.host)

@@ -15,6 +15,7 @@ from slimcae.studio import photos, programs
 from slimcae.studio.failures import add_failure_handlers
 from slimcae.studio.guard import Guard
 from slimcae.studio.limits import Limits
+from slimcae.studio.page_files import add_page_files
 from slimcae.studio.service import Service
 
 STATIC = Path(__file__).parent / "static"
@@ -57,6 +58,7 @@ def create_app(
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html")
 
+    add_page_files(app, service)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return Guard(app, host)
 

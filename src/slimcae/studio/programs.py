@@ -17,6 +17,7 @@ from slimcae.studio.limits import check_picture_format, read_upload
 from slimcae.studio.offered import Offer
 from slimcae.studio.photo import decode
 from slimcae.studio.rivals import RIVALS
+from slimcae.studio.runtime import runtime_folder
 from slimcae.studio.service import JobName, JobPath, ModelName, Service, known_parameters
 from slimcae.studio.work import Job
 
@@ -57,6 +58,7 @@ def routes(service: Service) -> APIRouter:
             ],
             max_bytes=service.limits.max_bytes,
             max_pixels=service.limits.max_pixels,
+            page_decodes=runtime_folder() is not None,
         )
 
     @router.post(

@@ -18,13 +18,17 @@ from slimcae.files import write_bytes
 from slimcae.user_folders import cache_folder
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
-FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
-"""What the page loads: the module, and the program that it starts."""
+FILES = {
+    "ort.js": "ort.wasm.bundle.min.mjs",
+    "ort.wasm": "ort-wasm-simd-threaded.wasm",
+}
+"""What the page loads, a module and the program that it starts, and what the package calls them.
+
+Hosts know the type of `.js` better than that of `.mjs`, without which browsers run no module.
+"""
 NOTICE = "NOTICE.txt"
-_NOTICE = (
-    f"{', '.join(FILES)}: from {PACKAGE} {VERSION}, Copyright (c) Microsoft Corporation, "
-    "MIT License\n"
-)
+_NOTICE = "".join(f"{ours}: {theirs} of {PACKAGE} {VERSION}\n" for ours, theirs in FILES.items())
+_NOTICE += "Copyright (c) Microsoft Corporation. Licensed under the MIT License.\n"
 _ARCHIVE = f"{PACKAGE}-{VERSION}.tgz"
 _SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 _SECONDS = 300
@@ -54,10 +58,10 @@ def get_runtime() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tarfile.open(fileobj=BytesIO(data)) as archive:
-            for name in FILES:
-                member = archive.extractfile(f"package/dist/{name}")
-                assert member is not None
-                write_bytes(folder / name, member.read())
+            for ours, theirs in FILES.items():
+                member = archive.extractfile(f"package/dist/{theirs}")
+                assert member is not None  # the digest is the package's
+                write_bytes(folder / ours, member.read())
         write_bytes(folder / NOTICE, _NOTICE.encode())
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror or error}") from error

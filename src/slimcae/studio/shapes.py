@@ -52,6 +52,7 @@ class Offer(BaseModel):
     rivals: list[RivalFormat]
     max_bytes: int = Field(description="Of one upload.")
     max_pixels: int = Field(description="Of one picture.")
+    page_decodes: bool = Field(description="The page can decode .scae files itself.")
 
 
 class Figures(BaseModel):

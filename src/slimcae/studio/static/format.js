@@ -41,3 +41,17 @@ export function deviation(size, wanted) {
   if (Math.abs(percent) <= 10) return null;
   return `${percent < 0 ? "−" : "+"}${group.format(Math.abs(percent))} %`;
 }
+
+export function sentence(text) {
+  const words = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(words) ? words : `${words}.`;
+}
+
+// The size of a .scae file beside the pixels that it holds.
+export function partOfRaw(bytes, { image_width, image_height, grey, alpha }) {
+  const raw = image_width * image_height * ((grey ? 1 : 3) + alpha);
+  return bytes < raw ? part(bytes, raw, "its raw pixels") : "larger than its raw pixels";
+}
+
+export const operatingPoint = ({ width, step, delta }) =>
+  step ? `${width}, quantisation step ${delta.toFixed(2)}` : `${width}`;

@@ -3,8 +3,11 @@
 import * as api from "./api.js";
 import { Chart } from "./chart.js";
 import * as format from "./format.js";
+import { isScae, openHere, savePng, watched } from "./opened.js";
+import { ScaeError } from "./scae/scae.js";
 import { Viewer } from "./viewer.js";
 
+const { sentence } = format;
 const SETTLE = 180; // ms without a change before the rest is computed
 const PATIENCE = 700; // ms after which a newer choice does not wait for an older one
 const FIGURES = ["size", "bpp", "ratio", "psnr", "ms-ssim", "encode", "decode", "macs", "memory"];
@@ -18,6 +21,7 @@ const state = {
   model: null, // of the offer
   photo: null, // what the server holds
   file: null, // what was opened
+  png: null, // makes a PNG file of it, if the page decoded it
   width: null, // null: any
   points: [], // what the slider goes through
   figures: null, // of the version that is shown
@@ -49,11 +53,6 @@ function fail(error) {
   $("alert").hidden = false;
 }
 
-function sentence(text) {
-  const words = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(words) ? words : `${words}.`;
-}
-
 const forgive = () => ($("alert").hidden = true);
 
 function progress(job) {
@@ -82,20 +81,37 @@ async function open(file, name = file.name) {
   opening?.abort();
   const mine = (opening = new AbortController());
   try {
-    const photo = await api.hold(file, mine.signal, progress);
-    const original = await api.picture(api.originalUrl(photo.id), mine.signal);
+    const opened = (await openedHere(file, mine.signal)) ?? (await held(file, mine.signal));
     if (opening !== mine) return;
     opening = null;
-    take(photo, file, name, original);
+    take(opened, file, name);
   } catch (error) {
     fail(error);
   }
 }
 
-function take(photo, file, name, original) {
+// A picture, or a .scae file that the page cannot decode itself, as the server holds it.
+async function held(file, signal) {
+  const photo = await api.hold(file, signal, progress);
+  return { photo, figures: photo.figures, picture: await api.picture(api.originalUrl(photo.id), signal) };
+}
+
+// A .scae file decoded by the page, or null: another kind of file, or the server has to do it.
+async function openedHere(file, signal) {
+  const { page_decodes, max_pixels: maxPixels } = state.offer;
+  if (!page_decodes || !(await isScae(file))) return null;
+  try {
+    return await watched((onProgress) => openHere(file, { signal, maxPixels, onProgress }), progress);
+  } catch (error) {
+    if (error instanceof ScaeError || error.name === "AbortError") throw error;
+    return null;
+  }
+}
+
+function take({ photo, figures, picture: original, png }, file, name) {
   stopAll();
-  if (state.photo) api.letGo(state.photo.id);
-  Object.assign(state, { photo, file, name, figures: null, left: "original", rivals: {} });
+  if (state.photo?.id) api.letGo(state.photo.id);
+  Object.assign(state, { photo, file, name, png, figures: null, left: "original", rivals: {} });
   const isFile = photo.kind === "scae";
   document.body.classList.remove("empty");
   document.body.classList.toggle("scae-file", isFile);
@@ -111,8 +127,8 @@ function take(photo, file, name, original) {
   if (isFile) {
     viewer.left = viewer.right = null;
     viewer.show({ left: null, right: original, alpha: photo.alpha });
-    showFigures(photo.figures);
-    $("download-png").href = api.originalUrl(photo.id);
+    showFigures(figures);
+    $("download-png").href = png ? "" : api.originalUrl(photo.id);
     $("download-png").download = `${stem(name)}.png`;
     return;
   }
@@ -319,10 +335,11 @@ function showFigures(figures) {
   say("encode", format.milliseconds(figures.encode_ms));
   say("decode", format.milliseconds(figures.decode_ms));
   say("macs", format.work(figures.decoder_macs_per_pixel, figures.decoder_macs));
-  say("memory", format.bytes(figures.decoder_memory));
+  $("memory").parentElement.hidden = figures.decoder_memory === undefined; // of the server's
+  if (figures.decoder_memory !== undefined) say("memory", format.bytes(figures.decoder_memory));
   if (photo.kind === "scae") {
     say("file-model", figures.model);
-    say("file-width", figures.step ? `${figures.width}, quantisation step ${figures.delta.toFixed(2)}` : figures.width);
+    say("file-width", format.operatingPoint(figures));
     say("spoken", `Opened: ${figures.model}, width ${figures.width}, ${format.bytes(figures.bytes)}`);
     return;
   }
@@ -338,10 +355,8 @@ function showFigures(figures) {
 
 // The size beside that of the file that was opened; where this is that file, beside its pixels.
 function compared(figures) {
-  const { kind, bytes, image_width, image_height, grey, alpha } = state.photo;
-  if (kind !== "scae") return format.part(figures.bytes, bytes, "the original");
-  const raw = image_width * image_height * ((grey ? 1 : 3) + alpha);
-  return figures.bytes < raw ? format.part(figures.bytes, raw, "its raw pixels") : "larger than its raw pixels";
+  const { kind, bytes } = state.photo;
+  return kind === "scae" ? format.partOfRaw(figures.bytes, state.photo) : format.part(figures.bytes, bytes, "the original");
 }
 
 function fillCells(row, figures) {
@@ -501,6 +516,11 @@ function listen() {
         fail(error);
       }
     });
+  $("download-png").addEventListener("click", (event) => {
+    if (!state.png) return;
+    event.preventDefault();
+    savePng(state.png, $("download-png").download).catch(fail);
+  });
   $("alert-close").addEventListener("click", forgive);
   $("cancel").addEventListener("click", () => {
     opening?.abort();
@@ -567,7 +587,7 @@ function listen() {
     const [file] = event.dataTransfer.files;
     if (file) open(file);
   });
-  addEventListener("pagehide", () => state.photo && api.letGo(state.photo.id));
+  addEventListener("pagehide", () => state.photo?.id && api.letGo(state.photo.id));
 }
 
 async function start() {

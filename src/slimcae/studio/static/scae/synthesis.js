@@ -53,16 +53,16 @@ export class Synthesis {
   }
 
   async #runtime() {
-    const module = new URL("ort.wasm.bundle.min.mjs", this.#base);
+    const module = new URL("ort.js", this.#base);
     let ort;
     try {
       ort = await import(module);
     } catch (error) {
       this.#ort = null; // may be there the next time
-      throw new ScaeError("runtime/ort.wasm.bundle.min.mjs cannot be loaded", { cause: error });
+      throw new ScaeError("runtime/ort.js cannot be loaded", { cause: error });
     }
     ort.env.wasm.numThreads = 1; // more need a page that is isolated from other origins
-    ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", this.#base).href };
+    ort.env.wasm.wasmPaths = { wasm: new URL("ort.wasm", this.#base).href };
     return ort;
   }
 }
