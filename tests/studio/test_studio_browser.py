@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -15,36 +14,20 @@ import numpy as np
 import pytest
 
 pytest.importorskip("selenium")
+from chromium import BrowserPage, browser, needs_chromium
 from command_line import environment
 from PIL import Image
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 from studio_app import tiny, tiny_path
 
 from conftest import HANG, smooth_pixels
 from slimcae.cli import main
 from slimcae.model.registry import shipped_model
+from slimcae.studio.runtime import runtime_folder
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1440,900",
-)
-
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER),
-    reason="no browser: apt-get install chromium chromium-driver",
-)
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -76,52 +59,14 @@ def address(tiny_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(executable_path=DRIVER)
-    driver = webdriver.Chrome(options=options, service=service)
-    driver.set_script_timeout(HANG)
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photos") / "photo.png"
     Image.fromarray(smooth_pixels(192, 256, 5)).save(path)
     return path
 
 
-class Page:
-    """What somebody at the page does and sees."""
-
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
-
-    def element(self, css: str) -> Any:
-        return self.driver.find_element(By.CSS_SELECTOR, css)
-
-    def text(self, css: str) -> str:
-        return str(self.element(css).text)
-
-    def until(self, what: Any) -> Any:
-        # what the page has replaced meanwhile is looked for again
-        ignored = [StaleElementReferenceException]
-        waiting = WebDriverWait(self.driver, HANG, 0.05, ignored_exceptions=ignored)
-        return waiting.until(lambda _: what())
-
-    def upload(self, path: Path) -> None:
-        self.element("#file").send_keys(str(path))
-
-    def script(self, code: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(code, *arguments)
-
-    def click(self, css: str) -> None:
-        self.script("arguments[0].click()", self.element(css))
+class Page(BrowserPage):
+    """The studio's."""
 
     def slide(self, index: int) -> None:
         self.script(
@@ -138,9 +83,6 @@ class Page:
         data = base64.b64decode(url.partition(",")[2])
         with Image.open(BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
-
-    def log(self, kind: str) -> list[dict[str, Any]]:
-        return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]
 
     def figures(self) -> dict[str, str]:
         return {name: self.text(f"#{name}") for name in ("size", "bpp", "psnr", "ms-ssim")}
@@ -307,6 +249,28 @@ def test_a_scae_file_is_opened(page: Page, tmp_path: Path, photo: Path) -> None:
     page.until(lambda: page.text("#photo-name").startswith("small.scae"))
     assert page.text("#file-width").startswith("48")
     assert not page.element("#slider").is_displayed()
+
+
+def test_a_scae_file_is_decoded_by_the_page_itself(page: Page, tmp_path: Path, photo: Path) -> None:
+    if runtime_folder() is None:
+        pytest.skip("no runtime for the page: slimcae studio --get_runtime")
+    path = tmp_path / "here.scae"
+    assert main(["compress", str(photo), "-o", str(path), "--width", "72", "--quiet"]) == 0
+    page.log("performance")
+    page.upload(path)
+    page.until(lambda: page.text("#photo-name").startswith("here.scae"))
+    assert page.text("#file-model").startswith("slimcae@") and page.text("#file-width") == "72"
+    assert page.text("#decode").endswith("s") and "kMAC/pixel" in page.text("#macs")
+    assert not page.element("#memory").is_displayed()
+    asked = "".join(entry["message"] for entry in page.log("performance"))
+    assert '"method":"POST"' not in asked  # the server did not hold it
+    path.write_bytes(path.read_bytes()[:-4])
+    page.upload(path)
+    page.until(lambda: "The file is truncated (copy it again)" in page.text("#alert-words"))
+    page.click("#alert-close")
+    page.upload(photo)  # and back to what the server does
+    page.until(lambda: page.text("#photo-name").startswith(photo.name))
+    page.until(lambda: page.element("#memory").is_displayed())
 
 
 def test_the_size_is_compared_in_words(page: Page, tmp_path: Path, photo: Path) -> None:

@@ -25,7 +25,7 @@ examples:
   slimcae studio
   slimcae studio --port 0 --no_browser                  # any free port, which is printed
   slimcae studio -m runs/first -m runs/first/model_scheduled.safetensors   # to compare the two
-  slimcae studio --export site        # a page of nothing but files, which opens .scae files anywhere
+  slimcae studio --export site                # a page of files that opens .scae files anywhere
   curl --data-binary @photo.png "http://127.0.0.1:8750/compress?quality=40" -o photo.scae
 """
 
@@ -56,7 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--max_pixels", type=count, metavar="N", help="of a picture (default: 40M)")
     add_option(parser, "--no_browser", action="store_true", help="only print the address")
     files = parser.add_argument_group(
-        "a page without a server", "it decodes .scae files with onnxruntime-web, which npm gets once"
+        "a page without a server",
+        "it decodes .scae files with onnxruntime-web, which npm gets once",
     )
     add_option(
         files,

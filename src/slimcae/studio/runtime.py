@@ -1,4 +1,4 @@
-"""The files of onnxruntime-web, with which the page computes: from its npm package, kept in a cache.
+"""The files of onnxruntime-web, with which the page computes: from npm, kept in a cache.
 
 Fourteen megabytes are too many for this package, and nothing of them is ours. npm gets the package
 as this user's machine is set up for it; what comes is compared with the digest that is pinned here.

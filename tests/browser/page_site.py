@@ -1,0 +1,63 @@
+"""Models as the page reads them, its decoder in Node, and the runtime's files."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import HANG
+from slimcae.model.file import read_model
+from slimcae.model.header import read_model_header
+from slimcae.model.registry import shipped_model
+from slimcae.studio.page_models import ENTROPY, INDEX, folder_names, index_file, width_file
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+TINY, LIGHT = GOLDEN / "tiny.safetensors", GOLDEN / "tiny-light.safetensors"
+MODELS = (shipped_model(), TINY, LIGHT)
+FILES = [*sorted((GOLDEN / "scae").glob("*.scae")), *sorted((GOLDEN / "light").glob("*.scae"))]
+
+NODE = shutil.which("node")
+_SCRIPT = Path(__file__).with_name("page_decoder.mjs")
+
+needs_node = pytest.mark.skipif(NODE is None, reason="no JavaScript: apt-get install nodejs")
+
+
+def digest(symbols: "np.ndarray[Any, Any]") -> str:
+    return hashlib.sha256(symbols.astype("<i2").tobytes()).hexdigest()
+
+
+def write_entropy_models(folder: Path, paths: Sequence[Path] = MODELS) -> Path:
+    """What symbols need of models; returns the folder."""
+    headers = [read_model_header(path) for path in paths]
+    names = list(folder_names(headers))
+    for name, path in zip(names, paths, strict=True):
+        (folder / name).mkdir(parents=True)
+        model = read_model(path)
+        for width in model.widths:
+            file = folder / name / f"{width}.{ENTROPY}"
+            file.write_bytes(width_file(model, width, ENTROPY))
+    (folder / INDEX).write_bytes(index_file(zip(names, headers, strict=True)))
+    return folder
+
+
+def decoded_in_node(models: Path, files: Mapping[str, Path]) -> dict[str, str]:
+    """Digests of symbols, or errors, by the names of the files."""
+    asked = {"models": f"{models}/", "files": {name: str(path) for name, path in files.items()}}
+    done = subprocess.run(
+        [str(NODE), str(_SCRIPT)],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, str] = json.loads(done.stdout)
+    assert found.keys() == files.keys()
+    return found
