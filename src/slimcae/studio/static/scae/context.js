@@ -4,16 +4,17 @@
 // Everything is a sum of products of integers. The model file's bounds, which Python proves when it
 // reads a model and before it exports one, keep each sum below 2²⁴ in size, in whatever order: so 32
 // bits are enough. Most symbols are 0 and most hidden numbers are cut off at 0, and what is 0 is left
-// out of the sums: a dense product would take several times as long.
+// out of the sums.
 
 import { CodingTables } from "./range_decoder.js";
+import { RowSums, padded } from "./row_sums.js";
 
 const ACTIVATION = 127;
 const LARGEST_MEAN = 4095;
 const TAPS = 9;
 const SIGNS = 3; // −, 0 and +: rows of a kernel for each
 const OFFSET_PLACES = 4;
-const BATCH = 4; // rows that one pass over a sum adds
+const BYTES = 4; // of a number
 
 /** @implements {import("./entropy.js").EntropyModel} */
 export class ContextModel {
@@ -21,6 +22,7 @@ export class ContextModel {
   #hidden;
   #groups;
   #fewest;
+  #sums = new RowSums();
 
   /** @param {Record<string, import("./safetensors.js").Tensor>} arrays of a model file */
   constructor(arrays) {
@@ -44,43 +46,54 @@ export class ContextModel {
    */
   walk(part, { height, width }, step) {
     const symbols = new Int16Array(this.channels * height * width);
-    const pass = new Pass(this.#a, this.#hidden, this.channels, height, width, step);
-    for (const group of this.#groups) {
-      pass.begin(group);
-      for (const colour of [0, 1]) {
-        const { which, centre, sign, count } = pass.predict(colour);
-        const values = pass.values;
-        part.take(which, count, values);
-        for (let k = 0; k < count; k++) values[k] = ((centre[k] + sign[k] * values[k]) << 16) >> 16;
-        pass.learn(colour, symbols);
+    const { used } = this.#sums;
+    try {
+      const pass = new Pass(this.#sums, this.#a, this.#hidden, this.channels, height, width, step);
+      for (const group of this.#groups) {
+        pass.begin(group);
+        for (const colour of [0, 1]) {
+          const { which, centre, sign, count } = pass.predict(colour);
+          const values = pass.values;
+          part.take(which, count, values);
+          for (let k = 0; k < count; k++) values[k] = ((centre[k] + sign[k] * values[k]) << 16) >> 16;
+          pass.learn(colour, symbols);
+        }
       }
+      return symbols;
+    } finally {
+      this.#sums.release(used);
     }
-    return symbols;
   }
 
   /** The weights of each group, transposed so that one input's stand in a row. */
   #prepared() {
-    const [a, hidden] = [this.#a, this.#hidden];
+    const [a, hidden, sums] = [this.#a, this.#hidden, this.#sums];
+    const rows = padded(hidden);
     let first = 0;
     return Array.from(a.groups, (channels, g) => {
-      const kernel = new Int32Array(TAPS * channels * SIGNS * hidden);
+      const kernelCount = TAPS * channels * SIGNS * rows;
+      const kernel = sums.reserve(kernelCount);
+      const kernelView = sums.view(kernel, kernelCount);
       for (let row = 0; row < TAPS * channels; row++)
         for (let n = 0; n < hidden; n++) {
           const from = (18 * first + 2 * row) * hidden + n;
           const shift = a.kernel_shift[g * hidden + n];
           for (let s = 0; s < SIGNS; s++)
-            kernel[(row * SIGNS + s) * hidden + n] = ((s - 1) * a.kernel[from] + a.kernel[from + hidden]) << shift;
+            kernelView[(row * SIGNS + s) * rows + n] = ((s - 1) * a.kernel[from] + a.kernel[from + hidden]) << shift;
         }
+      const outRows = padded(2 * channels);
       const heads = [0, 1].map((p) => {
-        const mix = new Int32Array(hidden * hidden);
         const at = (g * 2 + p) * hidden;
+        const mix = sums.reserve(hidden * rows);
+        const mixView = sums.view(mix, hidden * rows);
         for (let n = 0; n < hidden; n++)
-          for (let l = 0; l < hidden; l++) mix[l * hidden + n] = a.mix[(at + n) * hidden + l];
-        const out = new Int32Array(hidden * 2 * channels);
+          for (let l = 0; l < hidden; l++) mixView[l * rows + n] = a.mix[(at + n) * hidden + l];
+        const out = sums.reserve(hidden * outRows);
+        const outView = sums.view(out, hidden * outRows);
         for (let k = 0; k < 2; k++)
           for (let c = 0; c < channels; c++)
             for (let n = 0; n < hidden; n++)
-              out[n * 2 * channels + k * channels + c] =
+              outView[n * outRows + k * channels + c] =
                 a.out[((p * 2 + k) * this.channels + first + c) * hidden + n];
         return {
           mix,
@@ -105,21 +118,29 @@ class Pass {
   #height;
   #width;
   #places; // of each colour
-  #state;
+  #sums;
+  #state; // each place's numbers in a row
+  #stateAt; // where it begins
+  #mixed;
+  #mixedAt;
+  #outputs;
+  #outputsAt;
   #group = null;
   #before = null; // the group before, while its symbols are not yet in all of the state
   #known = null; // of this group, in a frame of one place; 0 for what is not known
-  #rows; // where rows begin that a sum adds, ...
+  #rows; // where rows begin that a sum adds, in bytes, ...
+  #rowsAt;
   #factors; // ... and what they count
+  #factorsAt;
 
-  constructor(a, hidden, channels, height, width, step) {
+  constructor(sums, a, hidden, channels, height, width, step) {
+    this.#sums = sums;
     this.#a = a;
     this.#hidden = hidden;
     this.#allChannels = channels;
     this.#step = step;
     this.#height = height;
     this.#width = width;
-    this.#state = new Int32Array(height * width * hidden);
     const places = [[], []];
     for (let i = 0; i < height; i++) for (let j = 0; j < width; j++) places[(i + j) % 2].push(i * width + j);
     this.#places = places.map((each) => Int32Array.from(each));
@@ -129,8 +150,17 @@ class Pass {
     this.which = new Uint16Array(largest);
     this.centre = new Int32Array(largest);
     this.sign = new Int8Array(largest);
-    this.#rows = new Int32Array(TAPS * most + hidden + BATCH);
-    this.#factors = new Int32Array(TAPS * most + hidden + BATCH);
+    const stateCount = height * width * padded(hidden);
+    this.#stateAt = sums.reserve(stateCount);
+    this.#mixedAt = sums.reserve(hidden);
+    this.#outputsAt = sums.reserve(2 * most);
+    this.#rowsAt = sums.reserve(TAPS * most + hidden);
+    this.#factorsAt = sums.reserve(TAPS * most + hidden);
+    this.#state = sums.view(this.#stateAt, stateCount).fill(0);
+    this.#mixed = sums.view(this.#mixedAt, hidden);
+    this.#outputs = sums.view(this.#outputsAt, 2 * most);
+    this.#rows = sums.view(this.#rowsAt, TAPS * most + hidden);
+    this.#factors = sums.view(this.#factorsAt, TAPS * most + hidden);
   }
 
   /** Go on to the next group. */
@@ -160,20 +190,31 @@ class Pass {
         outBias[k * channels + c] = a.out_bias[at] + (k ? a.offset[step] << (a.out_places[at] - OFFSET_PLACES) : 0);
       }
     const own = new Int32Array(hidden);
-    const mixed = new Int32Array(hidden);
-    const outputs = new Int32Array(2 * channels);
+    const mixed = this.#mixed;
+    const outputs = this.#outputs;
+    const hiddenPlaces = a.places;
+    const choice = a.choice;
+    const [rowBytes, outBytes] = [padded(hidden) * BYTES, padded(2 * channels) * BYTES];
     const reciprocal = a.reciprocal[step];
-    const lastScale = a.choice.length / 5 - 1;
+    const lastScale = choice.length / 5 - 1;
     const { which, centre, sign } = this;
     for (let k = 0; k < places.length; k++) {
-      const at = places[k] * hidden;
       this.#gather(colour, places[k]);
-      for (let n = 0; n < hidden; n++) own[n] = activated((state[at + n] + startBias[n]) >> a.places[n]);
+      const at = (places[k] * rowBytes) / BYTES;
+      let count = 0;
+      for (let n = 0; n < hidden; n++) {
+        own[n] = activated((state[at + n] + startBias[n]) >> hiddenPlaces[n]);
+        if (own[n]) count = this.#list(count, n * rowBytes, own[n]);
+      }
       mixed.set(mixBias);
-      addRows(mixed, 0, hidden, mix, this.#rows, this.#factors, this.#nonZero(own, hidden));
-      for (let n = 0; n < hidden; n++) mixed[n] = own[n] + activated(mixed[n] >> mixPlaces[n]);
+      this.#add(this.#mixedAt, rowBytes, mix, count);
+      count = 0;
+      for (let n = 0; n < hidden; n++) {
+        const value = own[n] + activated(mixed[n] >> mixPlaces[n]);
+        if (value) count = this.#list(count, n * outBytes, value);
+      }
       outputs.set(outBias);
-      addRows(outputs, 0, 2 * channels, out, this.#rows, this.#factors, this.#nonZero(mixed, 2 * channels));
+      this.#add(this.#outputsAt, outBytes, out, count);
       for (let c = 0; c < channels; c++) {
         const mean = Math.min(Math.max(outputs[c] >> outPlaces[c], -LARGEST_MEAN), LARGEST_MEAN);
         const scale = Math.min(Math.max(outputs[channels + c] >> outPlaces[channels + c], 0), lastScale);
@@ -181,7 +222,7 @@ class Pass {
         const whole = (eighths + 4) >> 3;
         const fraction = eighths - 8 * whole;
         const target = c * places.length + k;
-        which[target] = a.choice[5 * scale + Math.abs(fraction)];
+        which[target] = choice[5 * scale + Math.abs(fraction)];
         centre[target] = whole;
         sign[target] = fraction < 0 ? -1 : 1;
       }
@@ -229,9 +270,7 @@ class Pass {
   /** Add what the places around tell: taps `from`, `from + by`, … of 0 to 8. */
   #addKnown({ group, known }, place, from, by) {
     const { channels, kernel } = group;
-    const hidden = this.#hidden;
-    const rows = this.#rows;
-    const factors = this.#factors;
+    const rowBytes = padded(this.#hidden) * BYTES;
     const corner = this.#framed(place) - this.#width - 3;
     let count = 0;
     for (let tap = from; tap < TAPS; tap += by) {
@@ -239,45 +278,23 @@ class Pass {
       const at = (corner + ((tap - column) / 3) * (this.#width + 2) + column) * channels;
       for (let c = 0; c < channels; c++) {
         const seen = known[at + c];
-        if (!seen) continue;
-        rows[count] = ((tap * channels + c) * SIGNS + (seen & 3)) * hidden;
-        factors[count] = seen >> 2;
-        count += 1;
+        if (seen) count = this.#list(count, ((tap * channels + c) * SIGNS + (seen & 3)) * rowBytes, seen >> 2);
       }
     }
-    addRows(this.#state, place * hidden, hidden, kernel, rows, factors, count);
+    this.#add(this.#stateAt + place * rowBytes, rowBytes, kernel, count);
   }
 
-  /** List the numbers that are not 0, each with its row of `width` weights; returns how many. */
-  #nonZero(numbers, width) {
-    const rows = this.#rows;
-    const factors = this.#factors;
-    let count = 0;
-    for (let n = 0; n < numbers.length; n++)
-      if (numbers[n]) {
-        rows[count] = n * width;
-        factors[count] = numbers[n];
-        count += 1;
-      }
-    return count;
+  /** List a row that a sum adds, `factor` times; returns how many there are now. */
+  #list(count, row, factor) {
+    this.#rows[count] = row;
+    this.#factors[count] = factor;
+    return count + 1;
+  }
+
+  /** Add the rows that are listed to the sum at a place. */
+  #add(sum, bytes, matrix, count) {
+    if (count) this.#sums.add(sum, sum + bytes, matrix, this.#rowsAt, this.#factorsAt, count * BYTES);
   }
 }
 
 const activated = (value) => (value < 0 ? 0 : value > ACTIVATION ? ACTIVATION : value);
-
-/** sum[at + n] += Σ factors[k] · matrix[rows[k] + n] for k < count and n < length; `rows` has room. */
-function addRows(sum, at, length, matrix, rows, factors, count) {
-  for (let k = count; k % BATCH; k++) [rows[k], factors[k]] = [0, 0];
-  for (let k = 0; k < count; k += BATCH) {
-    const [r0, r1, r2, r3] = [rows[k], rows[k + 1], rows[k + 2], rows[k + 3]];
-    const [f0, f1, f2, f3] = [factors[k], factors[k + 1], factors[k + 2], factors[k + 3]];
-    for (let n = 0; n < length; n++)
-      sum[at + n] =
-        (sum[at + n] +
-          Math.imul(f0, matrix[r0 + n]) +
-          Math.imul(f1, matrix[r1 + n]) +
-          Math.imul(f2, matrix[r2 + n]) +
-          Math.imul(f3, matrix[r3 + n])) |
-        0;
-  }
-}
