@@ -79,9 +79,7 @@ async function middleOfLarge(file) {
 function show({ photo, figures, picture }, part) {
   document.body.classList.remove("empty");
   const { image_width: width, image_height: height } = photo;
-  const name = document.createElement("b");
-  name.textContent = shown.name;
-  $("photo-name").replaceChildren(name, `  ${format.pixels(width, height)}`);
+  $("photo-name").replaceChildren(element("b", shown.name), element("i", `  ${format.pixels(width, height)}`));
   document.title = `${shown.name} – SlimCAE viewer`;
   viewer.left = viewer.right = null;
   viewer.setView("right");
@@ -103,6 +101,12 @@ function show({ photo, figures, picture }, part) {
   for (const [index, field] of ["x", "y", "width", "height"].entries()) fields[field].value = numbers[index];
   $("show-whole").disabled = part === null || width * height > MOST_PIXELS;
   say("spoken", `Opened: ${shown.name}, ${figures.model}, width ${figures.width}, ${format.bytes(figures.bytes)}`);
+}
+
+function element(tag, text) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  return made;
 }
 
 function showPixel(pixel) {

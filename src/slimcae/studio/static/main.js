@@ -152,7 +152,6 @@ function bold(text) {
 function italic(text) {
   const made = document.createElement("i");
   made.textContent = text;
-  made.style.fontStyle = "normal";
   return made;
 }
 

@@ -2,7 +2,7 @@
 
 import { ScaeError } from "./errors.js";
 
-const TYPES = { I8: Int8Array, I32: Int32Array, F32: Float32Array, F16: Uint16Array };
+const TYPES = { I8: Int8Array, I32: Int32Array, F32: Float32Array };
 
 /**
  * @typedef {object} Tensor
