@@ -48,8 +48,8 @@ def _npm(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[list[str]]:
             raise answer
         (Path(command[-1]) / f"onnxruntime-web-{runtime.VERSION}.tgz").write_bytes(answer)
 
-    monkeypatch.setattr(runtime.shutil, "which", lambda _: "npm")
-    monkeypatch.setattr(runtime.subprocess, "run", run)
+    monkeypatch.setattr("shutil.which", lambda _: "npm")
+    monkeypatch.setattr("subprocess.run", run)
     return asked
 
 
@@ -84,7 +84,7 @@ def test_without_npm_or_network_a_file_can_be_given(
     _npm(monkeypatch, failed)
     with pytest.raises(ConfigError, match=r"offline\?\): npm error network; or put onnxruntime"):
         runtime.get_runtime()
-    monkeypatch.setattr(runtime.shutil, "which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(ConfigError, match=r"npm, which gets .* is not installed: install Node.js"):
         runtime.get_runtime()
     folder.mkdir(parents=True)
