@@ -81,7 +81,8 @@ def _packed() -> bytes:
             f"npm, which gets {PACKAGE} {VERSION}, is not installed: install Node.js{otherwise}"
         )
     with TemporaryDirectory() as folder:
-        command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--pack-destination", folder]
+        command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--loglevel", "error"]
+        command += ["--pack-destination", folder]
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=_SECONDS, text=True)
             return (Path(folder) / _ARCHIVE).read_bytes()
