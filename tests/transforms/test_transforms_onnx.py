@@ -93,6 +93,27 @@ def test_attributes_and_constants_are_read_back_as_they_were_written() -> None:
     assert len(found.input[0].type.tensor_type.shape.dim) == 4
 
 
+def test_large_constants_of_float16_take_half_the_bytes_and_mean_the_same() -> None:
+    rng = np.random.default_rng(0)
+    full = rng.normal(size=(40, 40)).astype(np.float32)
+    half = full.astype(np.float16).astype(np.float32)
+    graph = Graph(half=True)
+    x = "x"
+    for array in (half, full, half[:3]):
+        x = graph.add("Add", x, graph.constant(array))
+    found = onnx.load_from_string(graph.to_bytes({"x": ("float32", 2)}, {x: ("float32", 2)})).graph
+    kept = [numpy_helper.to_array(tensor) for tensor in found.initializer]
+    assert [array.dtype for array in kept] == [np.float16, np.float32, np.float32]
+    for array, expected in zip(kept, (half, full, half[:3]), strict=True):
+        np.testing.assert_array_equal(array.astype(np.float32), expected)
+    cast = found.node[0]
+    assert (cast.op_type, list(cast.input)) == ("Cast", [found.initializer[0].name])
+    model = read_model(shipped_model())  # its file has float16
+    graphs = [synthesis_graph(model, 192, half=half) for half in (True, False)]
+    assert len(graphs[0]) < 0.6 * len(graphs[1])
+    onnx.checker.check_model(onnx.load_from_string(graphs[0]), full_check=True)
+
+
 @pytest.mark.parametrize("stride", [2, 4])
 def test_a_kernel_of_blocks_does_what_the_transposed_convolution_does(stride: int) -> None:
     rng = np.random.default_rng(stride)

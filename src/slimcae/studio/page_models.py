@@ -29,7 +29,9 @@ def index_file(models: Iterable[tuple[str, ModelHeader]]) -> bytes:
 
 def width_file(model: Model, width: int, kind: str) -> bytes:
     """Return one of the files of a width; kind: how its name ends."""
-    return synthesis_graph(model, width) if kind == GRAPH else _entropy_file(model, width)
+    return (
+        synthesis_graph(model, width, half=True) if kind == GRAPH else _entropy_file(model, width)
+    )
 
 
 def folder_names(headers: Iterable[ModelHeader]) -> Iterator[str]:

@@ -21,10 +21,9 @@ from slimcae.model.layers import (
     Unshuffle,
 )
 from slimcae.model.model import Model
-from slimcae.transforms.onnx_.graph import Graph
+from slimcae.transforms.onnx_.graph import FLOAT, UINT8, Graph
 
 LEVELS = 255
-_FLOAT, _UINT8 = 1, 2  # TensorProto.DataType
 
 Floats = NDArray[np.float32]
 
@@ -50,7 +49,7 @@ def analysis_graph(model: Model, width: int) -> bytes:
     """
     builder = _Builder(model, width)
     layers = model.architecture.analysis
-    x = builder.graph.add("Cast", "planes", to=_FLOAT)
+    x = builder.graph.add("Cast", "planes", to=FLOAT)
     first = next(k for k, layer in enumerate(layers) if isinstance(layer, Convolution))
     builder.places = block_side(layers) ** 2
     convolution = layers[first]
@@ -61,13 +60,13 @@ def analysis_graph(model: Model, width: int) -> bytes:
     return builder.graph.to_bytes({"planes": ("uint8", 4)}, {"latents": ("float32", 4)})
 
 
-def synthesis_graph(model: Model, width: int) -> bytes:
+def synthesis_graph(model: Model, width: int, *, half: bool = False) -> bytes:
     """Return the graph of g_s: `latents` (1, C, h, w), float32, to `planes`, uint8, and `sum`.
 
     planes: (1, 3 · n², H / n, W / n), see `block_side`. sum: of all levels, finite if these are; a
-    conversion to bytes would hide what is not.
+    conversion to bytes would hide what is not. half: see `Graph`.
     """
-    builder = _Builder(model, width)
+    builder = _Builder(model, width, half=half)
     layers = model.architecture.synthesis
     side = block_side(layers)
     if isinstance(layers[-1], Shuffle):
@@ -87,7 +86,7 @@ def synthesis_graph(model: Model, width: int) -> bytes:
     x = builder.convolve(x, kernel, bias, [padding] * 4)
     builder.graph.add("ReduceSum", x, output="sum", keepdims=0)
     x = builder.graph.add("Clip", x, builder.number(0), builder.number(LEVELS))
-    builder.graph.add("Cast", x, output="planes", to=_UINT8)
+    builder.graph.add("Cast", x, output="planes", to=UINT8)
     return builder.graph.to_bytes(
         {"latents": ("float32", 4)}, {"planes": ("uint8", 4), "sum": ("float32", 0)}
     )
@@ -101,8 +100,8 @@ class _Builder:
         alike.
     """
 
-    def __init__(self, model: Model, width: int) -> None:
-        self.graph = Graph()
+    def __init__(self, model: Model, width: int, *, half: bool = False) -> None:
+        self.graph = Graph(half)
         self.places = 1
         self._outputs = 0  # of the last convolution
         self._model, self._width = model, width

@@ -16,7 +16,11 @@ OPSET = 13
 IR_VERSION = 7
 """Of the first version of ONNX with this opset, so that every later runtime takes it."""
 
-_TYPES = {"float32": 1, "uint8": 2, "int64": 7}
+FLOAT, UINT8 = 1, 2
+_TYPES = {"float32": FLOAT, "uint8": UINT8, "int64": 7, "float16": 10}
+"""TensorProto.DataType."""
+_LARGE = 1024
+"""Numbers of a constant from which on two bytes less for each are worth a `Cast`."""
 _INT, _FLOAT, _STRING, _INTS = 2, 1, 3, 7  # AttributeProto.AttributeType
 
 Attribute = int | float | str | Sequence[int]
@@ -24,8 +28,13 @@ Attribute = int | float | str | Sequence[int]
 
 @dataclass
 class Graph:
-    """A graph in the making: nodes in the order of computing, and their constants."""
+    """A graph in the making: nodes in the order of computing, and their constants.
 
+    half: keep large constants that float16 has exactly in that. Fewer bytes to send, but a runtime
+        that converts them takes up to half as long again to load.
+    """
+
+    half: bool = False
     _nodes: list[bytes] = field(default_factory=list)
     _constants: list[bytes] = field(default_factory=list)
 
@@ -46,6 +55,14 @@ class Graph:
 
     def constant(self, array: NDArray[Any]) -> str:
         """Keep an array (float32, uint8 or int64) and return its name."""
+        if self.half and array.dtype == np.float32 and array.size >= _LARGE:
+            with np.errstate(over="ignore"):
+                half = array.astype(np.float16)
+            if np.array_equal(half.astype(np.float32), array):
+                return self.add("Cast", self._keep(half), to=FLOAT)
+        return self._keep(array)
+
+    def _keep(self, array: NDArray[Any]) -> str:
         name = f"constant{len(self._constants)}"
         self._constants.append(
             _message(
