@@ -8,7 +8,13 @@ import pytest
 
 import slimcae
 from slimcae.cli.failure import _NEXT_STEPS, describe
-from slimcae.errors import BitstreamError, ConfigError, ContradictionError, SettingError
+from slimcae.errors import (
+    BitstreamError,
+    ConfigError,
+    ContradictionError,
+    MissingPackageError,
+    SettingError,
+)
 
 SOURCE = Path(slimcae.__file__).parent
 FACES = ("cli", "studio")
@@ -41,6 +47,19 @@ def test_the_next_step_follows_what_is_wrong() -> None:
         "x: it needs y; give the right --model, or "
     )
     assert describe(ConfigError("too bad")) == "too bad"
+
+
+def test_a_missing_package_is_named_with_what_installs_it() -> None:
+    error = MissingPackageError("torch", "computes pictures")
+    assert str(error) == "torch, which computes pictures, is not installed"
+    assert describe(error) == f"{error}: pip install 'slimcae[train]'"
+    assert describe(MissingPackageError("onnxruntime", "computes pictures")).endswith(
+        "is not installed: pip install onnxruntime"
+    )
+    assert describe(ModuleNotFoundError("No module named 'scipy'", name="scipy")) == (
+        "scipy, which this needs, is not installed: pip install 'slimcae[train]'"
+    )
+    assert "should not happen" in describe(ModuleNotFoundError("No module named 'x'", name="x"))
 
 
 def texts(path: Path) -> list[str]:
