@@ -75,6 +75,20 @@ try {
 const early = await decode(bytes, { signal: AbortSignal.abort() }).catch((error) => error.name);
 done([...seen, early]);
 """
+_SYMBOLS = """
+const [files, done] = arguments;
+const { Decoder } = await import(new URL("scae/decoder.js", location).href);
+const folder = (name) => new URL(`${name}/`, location).href;
+const decoder = new Decoder({ models: folder("models"), runtime: folder("runtime") });
+const found = [];
+for (const file of files) {
+  const bytes = Uint8Array.from(atob(file), (c) => c.charCodeAt(0));
+  const symbols = await decoder.symbols(bytes);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", symbols));
+  found.push(Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join(""));
+}
+done(found);
+"""
 _PNG = """
 const [file, done] = arguments;
 const { openHere } = await import(new URL("opened.js", location).href);
@@ -127,6 +141,12 @@ class Page(BrowserPage):
         made = self.driver.execute_async_script(_asynchronous(_DECODE), texts, options)
         return [each.get("error") or _pixels(each) for each in made]
 
+    def symbols(self, *files: bytes) -> list[str]:
+        """SHA-256 of the symbols of files."""
+        texts = [base64.b64encode(data).decode() for data in files]
+        found: list[str] = self.driver.execute_async_script(_asynchronous(_SYMBOLS), texts)
+        return found
+
     def open(self, path: Path) -> None:
         self.upload(path)
         self.until(lambda: self.text("#photo-name").startswith(f"{path.name} "))
@@ -170,6 +190,13 @@ def _close(found: np.ndarray, expected: np.ndarray) -> None:
     assert found.shape == expected.shape
     assert np.abs(found.astype(int) - expected).max() <= 1
     np.testing.assert_array_equal(found[..., 3], expected[..., 3])
+
+
+def test_symbols_of_golden_files_equal_pythons(page: Page) -> None:
+    found = dict(zip(FILES, page.symbols(*(path.read_bytes() for path in FILES)), strict=True))
+    for path in FILES:
+        pinned = json.loads((path.parent / "pinned.json").read_text())
+        assert found[path] == pinned[path.stem]["symbols"], path.stem
 
 
 def test_pixels_of_every_golden_file(page: Page) -> None:

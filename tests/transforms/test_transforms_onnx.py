@@ -1,11 +1,16 @@
 """The graphs against the network that was trained, and against the `onnx` package."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from made_models import WIDTHS, make, make_light, network_latents, network_levels
 from onnx import numpy_helper
+from PIL import Image
 from torch.nn import functional as F
 
 from conftest import smooth_pixels
@@ -19,6 +24,7 @@ from slimcae.transforms.onnx_ import OnnxTransforms
 from slimcae.transforms.onnx_.building import analysis_graph, blocks_kernel, synthesis_graph
 from slimcae.transforms.onnx_.graph import Graph
 
+PHOTO = Path(__file__).parents[2] / "examples" / "images" / "parrots.png"
 EVERY = [*((variant, make) for variant in GDN_VARIANTS), ("light", lambda _: make_light())]
 
 
@@ -54,7 +60,8 @@ def test_onnx_agrees_with_torch_on_the_shipped_weights(width: int) -> None:
 
     model = read_model(shipped_model())
     ours, theirs = OnnxTransforms(model), TorchTransforms(model, precision="float32")
-    pixels = smooth_pixels(256, 192, 3)
+    with Image.open(PHOTO) as image:
+        pixels = np.asarray(image)[:256, :192]
     symbols = np.rint(theirs.residuals(pixels, width)).astype(np.int16)
     differ = symbols != np.rint(ours.residuals(pixels, width))
     assert np.mean(differ) < 1e-4
@@ -134,3 +141,28 @@ def test_what_onnx_cannot_do_is_refused(tiny_model: Model) -> None:
     with pytest.raises(ConfigError, match="no CUDA; install onnxruntime-gpu"):
         OnnxTransforms(tiny_model, "cuda")
     assert OnnxTransforms(tiny_model, "auto").device == "cpu"
+
+
+@pytest.mark.parametrize("device", ["cuda", "auto"])
+def test_a_gpu_is_asked_for_where_the_runtime_knows_one(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    """As far as a machine without one can tell."""
+    asked = []
+
+    def session(graph: bytes, options: object, providers: list[str]) -> Any:
+        asked.append(providers)
+        return made(graph, options, ["CPUExecutionProvider"])
+
+    made = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setattr(
+        onnxruntime,
+        "get_available_providers",
+        lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+    )
+    transforms = OnnxTransforms(tiny_model, device)
+    assert transforms.device == "cuda"
+    transforms.residuals(smooth_pixels(16, 16, 0), 4)
+    assert asked == [["CUDAExecutionProvider", "CPUExecutionProvider"]]
+    assert OnnxTransforms(tiny_model, "cpu").device == "cpu"
