@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -324,7 +324,15 @@ def test_a_signal_within_the_last_step_does_not_lose_the_run(
     assert load_state(tmp_path / "run" / "state.pt")["trainer"]["step"] == 6
 
 
-def test_the_first_signal_asks_and_the_second_acts() -> None:
+@pytest.fixture
+def ctrl_c_interrupts() -> Iterator[None]:
+    """Whatever started the tests may ignore it, as shells do for what runs in their background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_signal_asks_and_the_second_acts(ctrl_c_interrupts: None) -> None:
     with StopRequest() as stop:
         assert not stop
         os.kill(os.getpid(), signal.SIGINT)
