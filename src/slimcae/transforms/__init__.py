@@ -15,6 +15,9 @@ from slimcae.errors import SettingError
 if TYPE_CHECKING:
     from slimcae.model.model import Model
 
+MAX_THREADS = 256
+"""ONNX Runtime takes memory for each thread, whether or not there is a core for it."""
+
 Pixels = NDArray[np.uint8]
 Residuals = NDArray[np.float32]
 Symbols = NDArray[np.int16]
@@ -85,11 +88,11 @@ def open_transforms(
 
     Raises:
         ConfigError: unknown or absent device, unknown precision, or one that would be emulated or
-            that the backend does not have; unknown backend, fewer than one thread.
+            that the backend does not have; unknown backend, an impossible number of threads.
         MissingPackageError: the library is not installed.
     """
-    if threads is not None and threads < 1:
-        raise SettingError("threads", threads, "at least 1")
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise SettingError("threads", threads, f"1 to {MAX_THREADS}")
     chosen = choose_backend(backend, device=device, precision=precision, megapixels=megapixels)
     if chosen == "torch":
         from slimcae.transforms.torch_ import TorchTransforms
