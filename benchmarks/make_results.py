@@ -179,7 +179,7 @@ On an otherwise idle machine, with the Kodak images in a folder KODAK and traini
     slimcae bench KODAK --report_path docs/results/avx2/kodak/bench
     rm docs/results/avx2/kodak/*.png docs/results/avx2/kodak/*.csv
     python benchmarks/peers/run.py KODAK -o docs/results/avx2/peers.json
-    python benchmarks/backends.py PHOTO -o docs/results/avx2/backends.json
+    python benchmarks/backends.py PHOTO --no_processes -o docs/results/avx2/backends.json
     slimcae profile --repeats 9 -o results/avx2.json -y --json > docs/results/avx2/profile.json
 
     make results"""
