@@ -434,7 +434,7 @@ def readme_block(sources: Sources) -> str:
             "factorized prior](docs/figures/kodak.png)",
             widths,
             f"Kodak, 24 images, whole files; times of {sources.peers['images']} of them on "
-            f"{sources.peers['machine']}, first with "
+            f"{sources.peers['machine']} by PyTorch, first with "
             "native bfloat16, then limited to AVX2, which is what most laptops have. Bits at equal "
             f"PSNR (BD-rate): {rates}. Beside CompressAI's factorized model (N = 192, random "
             f"weights) in the same run, width {narrow} compresses {faster[0]:.0f} × and "

@@ -57,10 +57,12 @@ print("pixels are the pinned ones within one level")
 
 data = Codec(shipped).compress(golden / "scae" / "odd.png", 48)
 print(Codec(shipped).decompress(data).size)
-try:
-    Codec(shipped, backend="torch")
-except ConfigError as error:
-    print(error)
+import slimcae
+for refused in (lambda: Codec(shipped, backend="torch"), lambda: slimcae.load_model):
+    try:
+        refused()
+    except ConfigError as error:
+        print(error)
 """
 
 
@@ -86,9 +88,10 @@ def test_rooms_are_imported_without_torch(room: str) -> None:
 
 
 def test_a_codec_needs_no_torch_and_says_so_where_it_is_wanted() -> None:
-    widths, symbols, pixels, size, message = run(PICTURES, str(GOLDEN))
+    widths, symbols, pixels, size, backend, network = run(PICTURES, str(GOLDEN))
     assert widths == "(192, 144, 96, 72, 48) 16"
     assert symbols == "symbols are the pinned ones"
     assert pixels == "pixels are the pinned ones within one level"
     assert size == "(33, 17)"
-    assert message == "torch, which computes pictures, is not installed"
+    assert backend == "torch, which computes pictures, is not installed"
+    assert network == "torch, which load_model needs, is not installed"

@@ -33,7 +33,14 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     module, attribute = _HOMES[name]
-    value = getattr(importlib.import_module(module), attribute)
+    try:
+        value = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        from slimcae.errors import MissingPackageError
+
+        raise MissingPackageError("torch", f"{name} needs") from error
     globals()[name] = value
     return value
 

@@ -38,7 +38,8 @@ def choose_backend(
     if name == "auto":
         name = "torch" if _prefers_torch(device, precision, megapixels) else "onnx"
     if not _is_installed(name):
-        raise MissingPackageError(_PACKAGES[name], "computes pictures")
+        purpose = "bfloat16 needs" if precision == "bfloat16" else "computes pictures"
+        raise MissingPackageError(_PACKAGES[name], purpose)
     return name
 
 

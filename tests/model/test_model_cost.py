@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +28,6 @@ from slimcae.model.cost import (
     read_profile,
     write_profile,
 )
-from slimcae.transforms.torch_.device import has_native_bfloat16
 
 ARCHITECTURE = slimcae(SlimCAEConfig())
 PROFILE = Profile(
@@ -78,48 +76,35 @@ def test_the_decoder_computes_whole_latents() -> None:
 
 
 MEASURE = """
-import re, sys, torch
+import re, sys
 from pathlib import Path
+import numpy as np
 from slimcae.model.config import SlimCAEConfig
 from slimcae.networks.conversion import to_model
 from slimcae.networks.slimcae import SlimCAE
-from slimcae.transforms.torch_.inference import Synthesis
+from slimcae.transforms import open_transforms
 def peak():  # of this program; ru_maxrss remembers the one that started it
     return 1024 * int(re.search(r"VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1])
 width, height, columns = map(int, sys.argv[2:])
 model = to_model(SlimCAE(SlimCAEConfig((width,))), steps=(1.0,))
-synthesis = Synthesis(model, width, getattr(torch, sys.argv[1]))
-with torch.inference_mode():
-    synthesis(torch.zeros(width, 2, 2))
-    before = peak()
-    synthesis(torch.ones(width, height // 16, columns // 16))
+transforms = open_transforms(model, backend=sys.argv[1], precision="float32")
+transforms.pixels(np.zeros((width, 2, 2), np.int16), width, 1.0)
+before = peak()
+transforms.pixels(np.ones((width, height // 16, columns // 16), np.int16), width, 1.0)
 print(peak() - before)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.skipif(
-    torch.backends.cpu.get_cpu_capability() == "DEFAULT",
-    reason="without AVX2 oneDNN unfolds convolutions, which takes two to three times the estimate",
-)
-@pytest.mark.parametrize(
-    "precision",
-    [
-        "float32",
-        pytest.param(
-            "bfloat16",
-            marks=pytest.mark.skipif(
-                not has_native_bfloat16(torch.device("cpu")),
-                reason="bfloat16 is refused here: this processor emulates it",
-            ),
-        ),
-    ],
-)
+# the estimate is for the backend that needs more
+@pytest.mark.parametrize(("backend", "least"), [("onnx", 0.4), ("torch", 0.1)])
 @pytest.mark.parametrize("width", [48, 192])
-def test_the_networks_memory_is_what_a_process_takes(width: int, precision: str) -> None:
+def test_the_networks_memory_is_what_a_process_takes(
+    width: int, backend: str, least: float
+) -> None:
     size = (768, 1024)
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, precision, *map(str, (width, *size))],
+        [sys.executable, "-c", MEASURE, backend, *map(str, (width, *size))],
         capture_output=True,
         timeout=HANG,
         check=True,
@@ -128,8 +113,6 @@ def test_the_networks_memory_is_what_a_process_takes(width: int, precision: str)
     network = (
         decoder_memory(ARCHITECTURE, header(*size, width)) - 2 * width * pixels // 256 - 9 * pixels
     )
-    # one estimate is for both, and float32 takes more
-    least = 0.25 if precision == "bfloat16" else 0.4
     assert least * network < int(done.stdout) < 1.15 * network
 
 

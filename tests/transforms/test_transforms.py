@@ -55,9 +55,9 @@ def test_threads_are_those_that_were_asked_for(tiny_model: Model, backend: str) 
     thread.start()
     thread.join()
     np.testing.assert_allclose(found[0], alone.residuals(pixels, 8), atol=1e-4)
-    for count in (0, -1, 257, 1_000_000):
+    for count in (0, -1, 257, 1_000_000, 1.5, "2", True):
         with pytest.raises(SettingError, match=f"threads {count}: must be 1 to 256"):
-            open_transforms(tiny_model, backend=backend, threads=count)
+            open_transforms(tiny_model, backend=backend, threads=count)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

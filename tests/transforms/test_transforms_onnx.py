@@ -1,5 +1,8 @@
 """The graphs against the network that was trained, and against the `onnx` package."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from onnx import numpy_helper
 from PIL import Image
 from torch.nn import functional as F
 
-from conftest import smooth_pixels
+from conftest import HANG, smooth_pixels
 from slimcae.errors import ConfigError
 from slimcae.model.config import GDN_VARIANTS
 from slimcae.model.file import read_model
@@ -98,6 +101,30 @@ def test_attributes_and_constants_are_read_back_as_they_were_written() -> None:
         "several": [1, -2, 300],
     }
     assert len(found.input[0].type.tensor_type.shape.dim) == 4
+
+
+def test_the_runtime_reports_nothing_to_anybody(tmp_path: Path) -> None:
+    """Official builds keep a number of the device, and events to send, unless told otherwise."""
+    program = """if True:
+        import os
+        import numpy as np
+        from slimcae.codec import Codec
+        from slimcae.images import Picture
+        from slimcae.model.file import read_model
+        from slimcae.model.registry import shipped_model
+        Codec(read_model(shipped_model())).compress(Picture(np.zeros((16, 16, 3), np.uint8)), 48)
+        assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+    """
+    folders = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | folders,
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_large_constants_of_float16_take_half_the_bytes_and_mean_the_same() -> None:

@@ -77,7 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare."""
-    require_packages("measures pictures", "pytorch_msssim", "scipy", "matplotlib")
+    require_packages("this needs", "torch", "pytorch_msssim", "scipy", "matplotlib")
     from slimcae.images import find_images
     from slimcae.model.registry import find_model
 

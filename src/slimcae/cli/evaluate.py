@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate."""
-    require_packages("measures pictures", "pytorch_msssim", "scipy", "matplotlib")
+    require_packages("this needs", "torch", "pytorch_msssim", "scipy", "matplotlib")
     from slimcae.images import find_images
 
     widths = wanted_widths(args)

@@ -77,6 +77,8 @@ def with_next_step(message: str, field: str | None) -> str:
 
 def _installing(package: str) -> str:
     extra = _EXTRAS.get(package)
+    if extra == "train":  # alone, pip would bring gigabytes of CUDA on Linux
+        return "install everything as README.md says (Install), or the extra [train]"
     wanted = f"'slimcae[{extra}]'" if extra else package
     return f"pip install {wanted}"
 

@@ -11,6 +11,7 @@ from slimcae.cli.options import (
     add_network_options,
     add_option,
     network_options,
+    require_packages,
 )
 from slimcae.cli.streams import cannot_write, missing_parent, refusal
 from slimcae.cli.talk import add_talk_options
@@ -63,6 +64,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure."""
+    if args.plot is not None:
+        require_packages("draws plots", "matplotlib")
     path = default_profile() if args.output is None else Path(args.output)
     if args.output is not None:
         problem = refusal(args.output, overwrite=args.overwrite)

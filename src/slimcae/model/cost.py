@@ -15,22 +15,19 @@ from slimcae.user_folders import cache_folder
 WINDOW = 1024
 """Pixels a side that the network computes at once, at most; it needs a neighbourhood around."""
 
-# Peak resident bytes of decoding, beyond the program with its model, in MB, as `slimcae profile`
-# measures it in fresh processes (the larger of float32 and bfloat16; torch 2.13 on x86-64, two
-# threads; entropy models of kind `tables`), and behind it what `decoder_memory` says. On
-# processors without AVX2 oneDNN unfolds convolutions, and the network takes two to three times
-# what is said here.
+# Peak resident MB of computing the pixels of given symbols, beyond the program with its model
+# (ONNX Runtime 1.32 on x86-64, one thread), and behind it what `decoder_memory` says of all of
+# decoding. torch takes a third to a half of that, where it has AVX2.
 #
-#   picture       48         96        192
-#   512x512       18  (29)   22  (36)   31  (51)
-#   768x768       24  (44)   34  (60)   51  (94)
-#   1024x1024     41  (64)   50  (94)   86 (154)
-#   512x2048      33  (47)   42  (63)   60  (94)
-#   2048x2048     58  (98)   72 (133)  146 (201)
+#   picture       48          192
+#   512x768       24  (48)    84 (128)
+#   1024x1024     -  (102)   245 (305)
+#   2048x2048    83  (141)   330 (372)
+#   4000x6000   241  (327)   543 (580)
 #
 _FIXED_BYTES = 16 * 2**20
 _BYTES_PER_PIXEL = 8
-_BYTES_PER_VALUE = 4
+_BYTES_PER_VALUE = 10
 _BYTES_PER_TILE_SYMBOL = 22  # of kind `factorized`; 19 of `context`, 7 of `tables`
 
 

@@ -91,7 +91,8 @@ def open_transforms(
             that the backend does not have; unknown backend, an impossible number of threads.
         MissingPackageError: the library is not installed.
     """
-    if threads is not None and not 1 <= threads <= MAX_THREADS:
+    whole = threads is None or (isinstance(threads, int) and not isinstance(threads, bool))
+    if not whole or (threads is not None and not 1 <= threads <= MAX_THREADS):
         raise SettingError("threads", threads, f"1 to {MAX_THREADS}")
     chosen = choose_backend(backend, device=device, precision=precision, megapixels=megapixels)
     if chosen == "torch":

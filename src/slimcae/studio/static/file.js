@@ -117,8 +117,11 @@ function showPixel(pixel) {
 /** Open a file of this host. */
 async function openFrom(url, crop) {
   const file = await busy(async (signal) => {
-    const response = await fetch(url, { signal });
-    if (!response.ok) throw new Error(`${url} cannot be loaded: ${response.status} ${response.statusText}`);
+    const response = await fetch(url, { signal }).catch((error) => {
+      if (error.name === "AbortError") throw error;
+      throw new Error(`no answer for ${url}: this page loads files of its own host alone`);
+    });
+    if (!response.ok) throw new Error(`no file ${url} here: ${response.status} ${response.statusText}`);
     return response.blob();
   });
   if (file) await open(file, decodeURIComponent(new URL(url, location).pathname.split("/").pop()), crop);

@@ -1,14 +1,19 @@
 """The transforms in ONNX Runtime: no torch, a quarter of its memory, and loaded at once."""
 
+import os
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import numpy as np
+
+# official builds send events to Microsoft, unless this is set before they are loaded
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 from slimcae.errors import ConfigError, ModelError
 from slimcae.machine import available_cores, describe_machine
+from slimcae.model.architecture import PICTURE_CHANNELS
 from slimcae.model.config import DEVICES, PRECISIONS
 from slimcae.model.model import Model
 from slimcae.transforms import Pixels, Residuals, Symbols
@@ -16,6 +21,8 @@ from slimcae.transforms.onnx_.building import analysis_graph, block_side, synthe
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
+_KEPT = 3 * 2**20
+"""Values of pixels (1024 × 1024 of them) up to which a call's memory is kept for the next one."""
 
 
 def _share_memory() -> None:
@@ -93,7 +100,7 @@ class OnnxTransforms:
     def residuals(self, pixels: Pixels, width: int) -> Residuals:
         """Return y − median (C, h, w) of pixels (H, W, 3)."""
         planes = to_planes(pixels, block_side(self._model.architecture.analysis))
-        (y,) = self._analysis(width).run(["latents"], {"planes": planes})
+        (y,) = self._analysis(width).run(["latents"], {"planes": planes}, _options(pixels.size))
         found: Residuals = y[0] - self._model.medians(width)[:, None, None]
         if not np.isfinite(found.sum()):
             raise ModelError(f"the model's latents at width {width} are not finite")
@@ -102,7 +109,12 @@ class OnnxTransforms:
     def pixels(self, symbols: Symbols, width: int, delta: float) -> Pixels:
         """Return the pixels (H, W, 3) of median + Δ · symbols (C, h, w)."""
         y_hat = self._model.medians(width)[:, None, None] + np.float32(delta) * symbols
-        planes, total = self._synthesis(width).run(["planes", "sum"], {"latents": y_hat[None]})
+        scale = self._model.architecture.downsampling
+        planes, total = self._synthesis(width).run(
+            ["planes", "sum"],
+            {"latents": y_hat[None]},
+            _options(PICTURE_CHANNELS * scale**2 * y_hat[0].size),
+        )
         if not np.isfinite(total):
             raise ModelError(f"the reconstruction at width {width} is not finite")
         return to_pixels(planes, block_side(self._model.architecture.synthesis))
@@ -117,6 +129,18 @@ class OnnxTransforms:
         options.log_severity_level = 3
         providers = [_CUDA, _CPU] if self._device == "cuda" else [_CPU]
         return onnxruntime.InferenceSession(graph, options, providers)
+
+
+def _options(values: int) -> onnxruntime.RunOptions:
+    """Return the options of a call that computes so many values of pixels.
+
+    Windows of large pictures differ in size, and would fill the arena with pieces that do not fit
+    the next one: it is emptied behind each, which takes a few per cent of their time.
+    """
+    options = onnxruntime.RunOptions()
+    if values > _KEPT:
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def to_planes(pixels: Pixels, side: int) -> Pixels:

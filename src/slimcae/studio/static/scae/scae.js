@@ -41,6 +41,8 @@ export async function decode(source, options) {
  */
 export async function decodeFile(source, { crop, maxPixels, signal, onProgress, models, runtime } = {}) {
   signal?.throwIfAborted();
+  if (!(source instanceof Uint8Array || source instanceof ArrayBuffer || source instanceof Blob))
+    throw new TypeError(`${String(source)}: give a Uint8Array, an ArrayBuffer or a Blob`);
   const bytes = new Uint8Array(source instanceof Blob ? await source.arrayBuffer() : source);
   const places = {
     models: new URL(models ?? "../models/", import.meta.url).href,
