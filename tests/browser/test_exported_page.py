@@ -334,7 +334,7 @@ def test_an_address_opens_a_file_of_the_host(page: Page, address: str) -> None:
     page.until(lambda: page.text("#notices") == "Shown is a part of 64 × 32 pixels.")
     assert page.text("#photo-name").startswith("parrots.scae")
     page.driver.get(f"{address}?file=missing.scae")
-    page.until(lambda: "Missing.scae cannot be loaded: 404" in page.text("#alert-words"))
+    page.until(lambda: "No file missing.scae here: 404" in page.text("#alert-words"))
     page.driver.get(address)
     page.click("[data-sample='lighthouse']")
     page.until(lambda: page.text("#photo-name").startswith("lighthouse.scae"))
