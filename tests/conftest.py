@@ -71,9 +71,7 @@ def golden() -> dict[str, np.ndarray]:
 def tiny_network() -> SlimCAE:
     """Return a network of widths 12, 8, 4 with random weights."""
     torch.manual_seed(0)
-    network = SlimCAE(SlimCAEConfig((12, 8, 4)))
-    network.update()
-    return network
+    return SlimCAE(SlimCAEConfig((12, 8, 4)))
 
 
 def random_model() -> Model:
@@ -88,8 +86,10 @@ def _tiny_model() -> Model:
 
 
 @pytest.fixture
-def tiny_model(_tiny_model: Model) -> Model:
+def tiny_model(_tiny_model: Model, request: pytest.FixtureRequest) -> Model:
     """Return the model of `tiny_network`, with arrays of its own."""
+    if HAS_TORCH:
+        request.getfixturevalue("tiny_network").update()
     tensors = {name: array.copy() for name, array in _tiny_model.tensors.items()}
     return replace(_tiny_model, tensors=tensors)
 

@@ -90,7 +90,8 @@ def test_a_psnr_is_reached(codec: Codec, seed: int, place: float) -> None:
         measured(pixels, codec, codec.compress(image, target_psnr=target, closest=True))
         for target in (1, 99)
     ]
-    target = ends[0] + place * (ends[1] - ends[0]) * 0.999
+    # the codec's own figure of the lowest may lie above this one by a rounding error
+    target = ends[0] + 1e-9 + place * (ends[1] - ends[0]) * 0.999
     found = measured(pixels, codec, codec.compress(image, target_psnr=target))
     assert found >= target - 1e-9
 
