@@ -282,10 +282,13 @@ CASES: dict[str, tuple[list[str], str]] = {
 }  # fmt: skip
 
 
+NEEDING_TORCH = ("train", "train_lambda_schedule", "fit", "evaluate", "bench")
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_bad_input(here: Path, case: str, capsys: pytest.CaptureFixture[str]) -> None:
     argv, message = CASES[case]
-    if not HAS_TORCH and ("port" in case or argv[0] in ("train", "train_lambda_schedule")):
+    if not HAS_TORCH and ("port" in case or argv[0] in NEEDING_TORCH):
         pytest.skip("torch is not installed")
     before = tree(here)
     found = error_line(capsys, argv)
