@@ -32,7 +32,7 @@ class _Missing:
 if TYPE_CHECKING:
     import torch
 
-    from slimcae.networks.conversion import load_network, save_network, to_model, to_network
+    from slimcae.networks.conversion import load_network, to_model, to_network
     from slimcae.networks.slimcae import SlimCAE
     from slimcae.training.fitting import fit
     from slimcae.training.run_folder import locked
@@ -43,10 +43,10 @@ else:
         import torch
     except ModuleNotFoundError:
         torch = SlimCAE = TorchTransforms = _Missing()
-        load_network = save_network = to_model = to_network = _Missing()
+        load_network = to_model = to_network = _Missing()
         fit = locked = fit_entropy_models = warm_start_transforms = _Missing()
     else:
-        from slimcae.networks.conversion import load_network, save_network, to_model, to_network
+        from slimcae.networks.conversion import load_network, to_model, to_network
         from slimcae.networks.slimcae import SlimCAE
         from slimcae.training.fitting import fit
         from slimcae.training.run_folder import locked
@@ -66,7 +66,6 @@ __all__ = [
     "locked",
     "made_or_saved",
     "needs_torch",
-    "save_network",
     "to_model",
     "to_network",
     "torch",

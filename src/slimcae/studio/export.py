@@ -17,7 +17,16 @@ from slimcae.studio.page_models import ENTROPY, GRAPH, INDEX, folder_names, inde
 from slimcae.studio.runtime import get_runtime
 
 STATIC = Path(__file__).parent / "static"
-_MODULES = ("file.js", "opened.js", "viewer.js", "format.js", "png.js", "studio.css", "icon.svg")
+_MODULES = (
+    "file.js",
+    "drop.js",
+    "opened.js",
+    "viewer.js",
+    "format.js",
+    "png.js",
+    "studio.css",
+    "icon.svg",
+)
 _SAMPLE_SIDE = 336
 """Of the small pictures that stand for the samples: twice as many pixels as the page gives them."""
 

@@ -1,5 +1,6 @@
 // The page that is nothing but files: it opens a `.scae` file without a server.
 
+import { onDroppedFile } from "./drop.js";
 import * as format from "./format.js";
 import { openHere, savePng, watched } from "./opened.js";
 import { readHeader } from "./scae/scae.js";
@@ -153,24 +154,7 @@ $("zoom-in").addEventListener("click", () => viewer.zoomBy(1.5));
 $("zoom-out").addEventListener("click", () => viewer.zoomBy(1 / 1.5));
 $("zoom-fit").addEventListener("click", () => viewer.fit());
 $("zoom-one").addEventListener("click", () => viewer.oneToOne());
-let depth = 0;
-addEventListener("dragenter", (event) => {
-  if (![...event.dataTransfer.types].includes("Files")) return;
-  depth += 1;
-  document.body.classList.add("over");
-});
-addEventListener("dragleave", () => {
-  depth = Math.max(0, depth - 1);
-  if (!depth) document.body.classList.remove("over");
-});
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  depth = 0;
-  document.body.classList.remove("over");
-  const [file] = event.dataTransfer.files;
-  if (file) open(file, file.name);
-});
+onDroppedFile((file) => open(file, file.name));
 document.body.classList.add("ready");
 
 // index.html?file=photo.scae&crop=0,0,640,480

@@ -1,5 +1,6 @@
 // The page: what was opened, what is chosen, and what is shown of it.
 
+import { onDroppedFile } from "./drop.js";
 import * as api from "./api.js";
 import { Chart } from "./chart.js";
 import * as format from "./format.js";
@@ -568,24 +569,7 @@ function listen() {
   $("zoom-out").addEventListener("click", () => viewer.zoomBy(1 / 1.5));
   $("zoom-fit").addEventListener("click", () => viewer.fit());
   $("zoom-one").addEventListener("click", () => viewer.oneToOne());
-  let depth = 0;
-  addEventListener("dragenter", (event) => {
-    if (![...event.dataTransfer.types].includes("Files")) return;
-    depth += 1;
-    document.body.classList.add("over");
-  });
-  addEventListener("dragleave", () => {
-    depth = Math.max(0, depth - 1);
-    if (!depth) document.body.classList.remove("over");
-  });
-  addEventListener("dragover", (event) => event.preventDefault());
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    depth = 0;
-    document.body.classList.remove("over");
-    const [file] = event.dataTransfer.files;
-    if (file) open(file);
-  });
+  onDroppedFile((file) => open(file));
   addEventListener("pagehide", () => state.photo?.id && api.letGo(state.photo.id));
 }
 
