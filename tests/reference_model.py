@@ -138,7 +138,7 @@ class Model:
             "g_s.up3": (2 * c, c), "g_s.up2": (c, c // 2), "g_s.render": (48, c // 4),
         }  # fmt: skip
         for g in ("g_a", "g_s"):
-            dense |= {f"{g}.lap2": (c, 1), f"{g}.lap3": (2 * c, 1)}
+            dense |= {f"{g}.lap2": (c, 4), f"{g}.lap3": (2 * c, 4)}
             for number, d in ((1, c // 4), (2, c // 2), (3, c), (4, c)):
                 block = f"{g}.block{number}"
                 dense |= {f"{block}.expand": (2 * d, d), f"{block}.depthwise": (2 * d, 1)}
@@ -251,13 +251,13 @@ def value(stored: float, minimum: float) -> float:
 
 
 def convolved(x: list[list[Numbers]], kernel: Tensor, bias: Numbers) -> list[list[Numbers]]:
-    """docs/format.md: a convolution that keeps rows and columns; depthwise with one input each."""
+    """docs/format.md: a convolution that keeps rows and columns, grouped by the kernel's inputs."""
     outputs, inputs, side, _ = kernel.shape
     height, width = len(x[0]), len(x[0][0])
     out = [[[b] * width for _ in range(height)] for b in bias]
     for o, c, u, v in product(range(outputs), range(inputs), range(side), range(side)):
         weight = kernel.at(o, c, u, v)
-        plane = x[o if inputs == 1 and len(x) == outputs else c]
+        plane = x[o - o % inputs + c if len(x) == outputs else c]
         for i, j in product(range(height), range(width)):
             row, column = i + u - side // 2, j + v - side // 2
             if 0 <= row < height and 0 <= column < width:

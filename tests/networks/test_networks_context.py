@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from decimal import Decimal, localcontext
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from slimcae.coding.context_counting import counted_model
 from slimcae.errors import ModelError
+from slimcae.model.config import ARCHITECTURES
 from slimcae.model.file import read_model, write_model
 from slimcae.model.model import Model
 from slimcae.networks.context import (
@@ -217,8 +219,10 @@ def test_default_sizes() -> None:
     assert {channels: default_hidden(channels) for channels in hidden} == hidden
     assert default_groups(48) == (2, 3, 5, 7, 12, 19)
     assert default_groups(192) == (6, 9, 14, 19, 29, 38, 39, 38)
-    for channels in range(1, 300):
-        groups = default_groups(channels)
+    assert default_groups(192, "light") == (10, 19, 48, 115)
+    assert (default_hidden(192, "light"), default_hidden(96, "light")) == (48, 64)
+    for channels, kind in product(range(1, 300), ARCHITECTURES):
+        groups = default_groups(channels, kind)
         assert sum(groups) == channels and min(groups) >= 1
 
 

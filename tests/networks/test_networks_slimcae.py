@@ -125,7 +125,7 @@ class PlainLight:
         return x + self.conv(y, f"{name}.project", channels)
 
     def lap(self, x: Tensor, name: str) -> Tensor:
-        return self.conv(x, name, x.shape[1], groups=x.shape[1])
+        return self.conv(x, name, x.shape[1], groups=x.shape[1] // 4)
 
     def scale(self, x: Tensor, name: str) -> Tensor:
         factors: Tensor = self.state[name][self.place, : self.width].exp()

@@ -208,11 +208,11 @@ def light(config: SlimCAEConfig) -> Architecture:
             Convolution("g_a.embed", colours, quarter, side=3, bias="own"),
             _block("g_a.block1", quarter),
             Unshuffle(2),
-            _depthwise("g_a.lap2", 4 * quarter),
+            _lap("g_a.lap2", 4 * quarter),
             Convolution("g_a.down2", 4 * quarter, half, side=1, bias="own"),
             _block("g_a.block2", half),
             Unshuffle(2),
-            _depthwise("g_a.lap3", 4 * half),
+            _lap("g_a.lap3", 4 * half),
             Convolution("g_a.down3", 4 * half, WIDTH, side=1, bias="own"),
             _block("g_a.block3", WIDTH),
             _block("g_a.block4", WIDTH),
@@ -223,11 +223,11 @@ def light(config: SlimCAEConfig) -> Architecture:
             _block("g_s.block4", WIDTH),
             _block("g_s.block3", WIDTH),
             Convolution("g_s.up3", WIDTH, 4 * half, side=1, bias="own"),
-            _depthwise("g_s.lap3", 4 * half),
+            _lap("g_s.lap3", 4 * half),
             Shuffle(2),
             _block("g_s.block2", half),
             Convolution("g_s.up2", half, 4 * quarter, side=1, bias="own"),
-            _depthwise("g_s.lap2", 4 * quarter),
+            _lap("g_s.lap2", 4 * quarter),
             Shuffle(2),
             _block("g_s.block1", quarter),
             Convolution("g_s.render", quarter, colours, side=3, bias="own"),
@@ -251,4 +251,8 @@ def _block(name: str, channels: Channels) -> Residual:
 
 
 def _depthwise(name: str, channels: Channels) -> Convolution:
-    return Convolution(name, channels, channels, side=3, bias="own", depthwise=True)
+    return Convolution(name, channels, channels, side=3, bias="own", group=1)
+
+
+def _lap(name: str, channels: Channels) -> Convolution:
+    return Convolution(name, channels, channels, side=3, bias="own", group=4)

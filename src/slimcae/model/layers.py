@@ -4,6 +4,7 @@ The modules that train (`slimcae.networks`) and the fast ones that code (`slimca
 built from these.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -68,7 +69,8 @@ class Convolution(Layer):
     name: of its tensors in a model file, as in `g_a.conv1`.
     side: of the square kernel. stride: it divides the resolution, or transposed multiplies it.
     bias: none, one that all widths share as they share the kernel, or one for each width.
-    depthwise: each channel has a kernel of its own and makes one output.
+    group: channels of a group, which has a kernel of its own and makes as many outputs; 1 is a
+        depthwise convolution. None: all inputs make all outputs.
     """
 
     name: str
@@ -78,7 +80,7 @@ class Convolution(Layer):
     stride: int = 1
     transposed: bool = False
     bias: str | None = "shared"
-    depthwise: bool = False
+    group: int | None = None
 
     @property
     def padding(self) -> int:
@@ -103,13 +105,17 @@ class Convolution(Layer):
     def kernel(self, width: int) -> Shape:
         """Return the kernel's shape in a network of this width alone, as torch stores it.
 
-        (out, in, k, k), (in, out, k, k) of transposed ones, and (out, 1, k, k) of depthwise ones.
+        (out, in, k, k), (in, out, k, k) of transposed ones, and (out, group, k, k) of grouped ones.
         """
         inputs, outputs = count(self.inputs, width), count(self.outputs, width)
-        if self.depthwise:
-            inputs = 1
+        if self.group is not None:
+            inputs = self.group
         channels = (inputs, outputs) if self.transposed else (outputs, inputs)
         return (*channels, self.side, self.side)
+
+    def groups(self, width: int) -> int:
+        """Return the number of groups."""
+        return 1 if self.group is None else count(self.outputs, width) // self.group
 
     def tensors(self, config: SlimCAEConfig) -> dict[str, Shape]:
         """Return kernel and bias of the widest width; of a bias for each width, (widths, out)."""
@@ -132,9 +138,8 @@ class Convolution(Layer):
         return found
 
     def macs(self, width: int) -> int:
-        """Return side² · in · out, of depthwise ones side² · out."""
-        inputs = 1 if self.depthwise else count(self.inputs, width)
-        return self.side**2 * inputs * count(self.outputs, width)
+        """Return side² · in · out, of grouped ones side² · group · out."""
+        return math.prod(self.kernel(width))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from slimcae.coding.context import CROSS, EVEN
 from slimcae.coding.context_arrays import ACTIVATION
+from slimcae.model.config import ArchitectureName
 
 UNIT = 16
 """Features, activations and means become integers of 1 / UNIT."""
@@ -25,19 +26,25 @@ LARGEST = ACTIVATION / UNIT
 """Of features and activations."""
 FEW_GROUPS = (0.04, 0.1, 0.2, 0.35, 0.6, 1.0)
 MANY_GROUPS = (0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8, 1.0)
+LIGHT_GROUPS = (0.05, 0.15, 0.4, 1.0)
 """Where groups end, in parts of the channels: the first ones, of most energy, are small."""
+LIGHT_HIDDEN = 48
 MANY_CHANNELS = 128
-"""From here on there are eight groups instead of six, whose time the transforms outweigh."""
+"""From here on there are eight groups instead of six, whose time the paper's transforms outweigh;
+light ones do not, and the widest widths gain least from contexts: there are four."""
 
 
-def default_groups(channels: int) -> tuple[int, ...]:
+def default_groups(channels: int, architecture: ArchitectureName = "slimcae") -> tuple[int, ...]:
     """Return the number of channels of each group of a network for so many latent channels."""
-    ends = MANY_GROUPS if channels >= MANY_CHANNELS else FEW_GROUPS
+    many = LIGHT_GROUPS if architecture == "light" else MANY_GROUPS
+    ends = many if channels >= MANY_CHANNELS else FEW_GROUPS
     return tuple(np.diff(sorted({0, *(max(1, round(channels * end)) for end in ends)})).tolist())
 
 
-def default_hidden(channels: int) -> int:
-    """Return H for so many latent channels: 48 for 48, 64 for 96, 96 for 192."""
+def default_hidden(channels: int, architecture: ArchitectureName = "slimcae") -> int:
+    """Return H for so many latent channels: 48 for 48, 64 for 96, 96 for 192 (light: 48)."""
+    if architecture == "light" and channels >= MANY_CHANNELS:
+        return LIGHT_HIDDEN
     return 32 + channels // 3
 
 
@@ -90,13 +97,20 @@ class ContextNetwork(nn.Module):
             self.out_bias.append(nn.Parameter(bias.repeat(2, 1, 1)))
 
     @classmethod
-    def for_channels(cls, channels: int, deviation: Tensor | None = None) -> "ContextNetwork":
+    def for_channels(
+        cls,
+        channels: int,
+        deviation: Tensor | None = None,
+        architecture: ArchitectureName = "slimcae",
+    ) -> "ContextNetwork":
         """Return a new network of default sizes.
 
         deviation: (C), the standard deviation of each channel's latents, to begin with.
+        architecture: of the transforms, beside whose time the network's shall be small.
         """
         log_scales = None if deviation is None else torch.log(0.4 * deviation)
-        return cls(default_groups(channels), default_hidden(channels), log_scales)
+        groups = default_groups(channels, architecture)
+        return cls(groups, default_hidden(channels, architecture), log_scales)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "ContextNetwork":

@@ -10,8 +10,8 @@ from slimcae.model.config import SlimCAEConfig
 from slimcae.model.layers import Convolution, count
 from slimcae.transforms.torch_.blocks import blocks_kernel
 
-DEPTHWISE_STD = 0.05
-"""Of a depthwise kernel's taps around the identity, at random."""
+GROUPED_STD = 0.05
+"""Of a grouped kernel's taps around the identity, at random."""
 
 
 class _SlimmableKernel(nn.Module):
@@ -53,19 +53,21 @@ class SlimmableConv2d(_SlimmableKernel):
     """
 
     def initialise(self) -> None:
-        """Draw a random kernel; a depthwise one is near the identity."""
-        if not self.layer.depthwise:
+        """Draw a random kernel; a grouped one is near the identity."""
+        group, middle = self.layer.group, self.layer.padding
+        if group is None:
             _init_kernel(self.weight, fan_in=self.weight[0].numel())
             return
-        middle = self.layer.padding
         with torch.no_grad():
-            self.weight.normal_(std=DEPTHWISE_STD)[:, :, middle, middle].add_(1)
+            each = torch.arange(len(self.weight))
+            self.weight.normal_(std=GROUPED_STD)[each, each % group, middle, middle] += 1
 
     def forward(self, x: Tensor, width: int) -> Tensor:
         """Convolve x (N, in, H, W) by the part of a width."""
         weight, bias = self.slice(width)
-        groups = len(weight) if self.layer.depthwise else 1
-        return F.conv2d(x, weight, bias, self.layer.stride, self.layer.padding, groups=groups)
+        layer = self.layer
+        groups = layer.groups(width)
+        return F.conv2d(x, weight, bias, layer.stride, layer.padding, groups=groups)
 
 
 class SlimmableConvTranspose2d(_SlimmableKernel):

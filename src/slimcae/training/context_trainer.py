@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from slimcae.errors import TrainingError
+from slimcae.model.config import ArchitectureName
 from slimcae.networks.context import ContextNetwork
 from slimcae.training.distributed import Process
 from slimcae.training.latents import AllPlaces
@@ -216,9 +217,12 @@ class ContextTrainer:
             each.step = int(found["step"])
 
 
-def new_network(places: AllPlaces, channels: int, seed: int) -> ContextNetwork:
+def new_network(
+    places: AllPlaces, channels: int, seed: int, architecture: ArchitectureName = "slimcae"
+) -> ContextNetwork:
     """Return a network to begin with, which knows how much the latents of each channel vary."""
     rng = np.random.default_rng([seed, channels])
     middle = places.around(rng.integers(len(places), size=SAMPLE))[:, 4]
     torch.manual_seed(seed)
-    return ContextNetwork.for_channels(channels, middle.round().square().mean(0).add(0.01).sqrt())
+    deviation = middle.round().square().mean(0).add(0.01).sqrt()
+    return ContextNetwork.for_channels(channels, deviation, architecture)

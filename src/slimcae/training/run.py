@@ -269,7 +269,8 @@ def _contexts(
         if width not in known:
             y = model.g_a(x, width).float().transpose(0, 1).flatten(1)
             deviation = (y.var(dim=1, correction=0) + 0.01).sqrt().cpu()
-            known[width] = ContextNetwork.for_channels(len(y), deviation)
+            kind = model.config.architecture
+            known[width] = ContextNetwork.for_channels(len(y), deviation, kind)
     return {width: known[width] for width in model.widths}
 
 

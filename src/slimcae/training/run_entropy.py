@@ -157,13 +157,14 @@ def _trainer(
 ) -> ContextTrainer:
     places = {width: train.places(width) for width in widths}
     known = context_networks(model)
+    architecture, kind = model.architecture, model.config.architecture
     networks = {
         width: known.get(width)
-        or new_network(places[width], model.architecture.latent_channels(width), settings.seed)
+        or new_network(places[width], architecture.latent_channels(width), settings.seed, kind)
         for width in widths
     }
     measured = {width: valid.places(width) for width in widths if len(valid)}
-    pixels = model.architecture.downsampling**2
+    pixels = architecture.downsampling**2
     return ContextTrainer(networks, places, measured, model.steps, pixels, settings, device)
 
 

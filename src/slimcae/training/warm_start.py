@@ -23,6 +23,8 @@ GAMMA_DIAGONAL = 1e-4
 GAMMA_ELSEWHERE = 1e-6
 SPARE_STD = 0.01
 """Of the kernels that make channels beyond the transform's."""
+LAP = 0.7
+"""Of the step of means between blocks, what the light synthesis leaves in each of its two laps."""
 FIT_STEPS = 300
 FIT_VALUES = 1024
 """Latents of each channel in one step of fitting the entropy models."""
@@ -39,8 +41,7 @@ def warm_start_transforms(model: SlimCAE, x: Tensor, lmbda: tuple[float, ...]) -
     n = model.config.num_filters
     gain = math.sqrt(max(lmbda) * math.log(2) / 18)
     if model.config.architecture == "light":
-        first, second, third = nested_components(x, n // 4, n // 2, n)
-        _start_light(model, gain, x.mean(dim=(0, 2, 3)), (first, second, third), lmbda)
+        _start_light(model, gain, x, lmbda)
     else:
         first, second, third = nested_components(x, min(48, n), n, n)
         _start_slimcae(model, gain, x.mean(dim=(0, 2, 3)), (first, second, third), lmbda)
@@ -79,39 +80,79 @@ def _start_slimcae(
     _near_identity(g_s.igdn1, beta)
 
 
-def _start_light(
-    model: SlimCAE,
-    gain: float,
-    mean: Tensor,
-    components: tuple[Tensor, Tensor, Tensor],
-    lmbda: tuple[float, ...],
-) -> None:
-    """Residual branches begin at zero, which `initialise` has made them."""
-    first, second, third = components
+def _start_light(model: SlimCAE, gain: float, x: Tensor, lmbda: tuple[float, ...]) -> None:
+    """Residual branches begin at zero, which `initialise` has made them.
+
+    The laps begin as those of a time-domain lapped transform (Tran, Liang, Tu, "Lapped transform
+    via time-domain pre- and post-processing", IEEE Trans. Signal Processing 51, 2003) of the means
+    of blocks: without, every block of 16 × 16 pixels would have a border that one sees.
+    """
+    n = model.config.num_filters
     g_a, g_s = model.g_a, model.g_s
+    mean = x.mean(dim=(0, 2, 3))
+    z = x - mean[:, None, None]
+    first = principal_components(z, 4, min(n // 4, 48))
+    z = F.conv2d(z, first, stride=4)
     pixels, levels = (
         first.flatten(1),
         mean.repeat_interleave(16),
     )  # channels as `Unshuffle` has them
     for kernel in (g_a.embed.weight, g_s.render.weight):
         kernel.zero_()
-    g_a.embed.weight[: len(pixels), :, 1, 1] = gain * pixels
-    g_s.render.weight[:, : len(pixels), 1, 1] = pixels.T / gain
-    g_a.embed.bias[:, : len(pixels)] = -gain * (pixels @ levels)
+    g_a.embed.weight[: len(pixels), :, 1, 1] = pixels
+    g_s.render.weight[:, : len(pixels), 1, 1] = pixels.T
+    g_a.embed.bias[:, : len(pixels)] = -(pixels @ levels)
     g_s.render.bias[:] = levels
-    for down, up, part in ((g_a.down2, g_s.up2, second), (g_a.down3, g_s.up3, third)):
+    averages = torch.ones(3, dtype=torch.bool, device=x.device)  # colours are smooth
+    part = first
+    for lap_in, down, up, lap_out, most in (
+        (g_a.lap2, g_a.down2, g_s.up2, g_s.lap2, n // 2),
+        (g_a.lap3, g_a.down3, g_s.up3, g_s.lap3, n),
+    ):
+        averages = _averaging(part, averages)
+        before, after = lapping(averages, 1 / LAP), lapping(averages, LAP)
+        for kernel, values in ((lap_in.weight, before), (lap_out.weight, after)):
+            kernel.copy_(lapping(torch.zeros(len(kernel) // 4), 1))
+            kernel[: len(values)] = values
+        lapped = F.conv2d(F.pixel_unshuffle(z, 2), before, padding=1, groups=z.shape[1])
+        z = F.pixel_shuffle(lapped, 2)
+        part = principal_components(z, 2, min(most, 4 * z.shape[1]))
+        z = F.conv2d(z, part, stride=2)
         matrix = part.flatten(1)
         for kernel, values in ((down.weight, matrix), (up.weight, matrix.T)):
             kernel.zero_()
             kernel[: values.shape[0], : values.shape[1], 0, 0] = values
-    for lap in (g_a.lap2, g_a.lap3, g_s.lap2, g_s.lap3):
-        lap.weight.zero_()
-        lap.weight[:, :, 1, 1] = 1
-    # the rounding step of a width grows with λ^−½
+    # the gain is in the scales: in the kernels it would make some of them so large and others so
+    # small that no learning rate suits both. The rounding step of a width grows with λ^−½
     for place, value in enumerate(lmbda):
-        factor = 0.5 * math.log(value / max(lmbda))
+        factor = math.log(gain) + 0.5 * math.log(value / max(lmbda))
         g_a.scale.log_scale[place] = factor
         g_s.scale.log_scale[place] = -factor
+
+
+def _averaging(components: Tensor, smooth: Tensor) -> Tensor:
+    """Tell which components (count, C, k, k) are mostly means of a block of smooth channels (C)."""
+    means = components[:, smooth].sum(dim=(2, 3)) / components.shape[-1]
+    return means.square().sum(dim=1) > 0.5
+
+
+def lapping(where: Tensor, factor: float) -> Tensor:
+    """Return a kernel (4C, 4, 3, 3) that changes the steps between neighbouring 2×2 blocks.
+
+    where: for which of the C channels; others stay as they are. The two values on both sides of a
+    border keep their mean, and their difference is multiplied by `factor`: the kernel of 1 / factor
+    undoes it. Channels as `Unshuffle` has them; groups of four.
+    """
+    own, other = (1 + factor) / 2, (1 - factor) / 2
+    # by phase out, phase in, and place of the block: left, own, right
+    line = torch.zeros(2, 2, 3)
+    line[0, 0, 1] = line[1, 1, 1] = own
+    line[0, 1, 0] = line[1, 0, 2] = other
+    plane = torch.einsum("iax,jby->ijabxy", line, line).reshape(4, 4, 3, 3)
+    same = torch.zeros(4, 4, 3, 3)
+    same[:, :, 1, 1] = torch.eye(4)
+    kernels = torch.stack([same, plane])[where.long().cpu()]  # (C, 4, 4, 3, 3)
+    return kernels.flatten(0, 1).to(where.device)
 
 
 def nested_components(x: Tensor, *counts: int) -> tuple[Tensor, Tensor, Tensor]:

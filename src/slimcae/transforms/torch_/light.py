@@ -226,7 +226,7 @@ class _Neighbours:
 def _convolution(layer: Convolution, kernel: Tensor, bias: Tensor) -> Step:
     if layer.side == 1:
         return _Product(kernel[:, :, 0, 0].contiguous(), bias[:, None])
-    groups = len(kernel) if layer.depthwise else 1
+    groups = 1 if layer.group is None else len(kernel) // layer.group
     return _Neighbours(kernel.contiguous(), bias, layer.padding, groups)
 
 
