@@ -26,6 +26,9 @@ QUALITIES = {
     "JPEG 2000": (32,),
     "AVIF speed 6": (45, 75),
     "AVIF speed 8": (45, 75),
+    "AVIF speed 9": (45, 75),
+    "AVIF speed 10": (45, 75),
+    "JPEG XL effort 1": (60,),
     "JPEG XL effort 3": (60,),
     "JPEG XL effort 7": (60,),
 }

@@ -19,7 +19,8 @@ from slimcae.model.model import Model
 
 NAMES = [
     *("JPEG", "WebP", "JPEG 2000", "AVIF speed 6", "AVIF speed 8"),
-    *("JPEG XL effort 3", "JPEG XL effort 7"),
+    *("AVIF speed 9", "AVIF speed 10"),
+    *("JPEG XL effort 1", "JPEG XL effort 3", "JPEG XL effort 7"),
 ]
 
 

@@ -56,6 +56,14 @@ def test_the_shipped_model_is_in_the_package() -> None:
     assert find_model(None) == shipped_model()
 
 
+def test_every_model_of_the_package_is_installed_and_the_default_comes_first(folder: Path) -> None:
+    beside = save_forged(folder.parent / "an-older.safetensors", name="older", version="0.8")
+    save_forged(folder / "a.safetensors")
+    assert [m.label for m in installed_models()] == ["main@0.9", "older@0.8", "tiny@7"]
+    assert find_model("older") == beside
+    assert find_model(None) == folder.parent / "main"
+
+
 def test_installed_models_are_the_shipped_one_and_then_the_folders(folder: Path) -> None:
     assert [m.label for m in installed_models()] == ["main@0.9"]
     save_forged(folder / "b.safetensors", version="2")

@@ -18,9 +18,10 @@ from slimcae.cli.talk import add_talk_options
 log = logging.getLogger("slimcae")
 
 _EPILOG = """\
-Beside our widths: JPEG, WebP, JPEG 2000, AVIF at two speeds, and JPEG XL at two efforts if
-pillow-jxl-plugin is installed. Quality is that of 8-bit RGB pixels, averaged over the images; times
-are medians, from pixels to the bytes of a file and back, in memory, warm: let nothing else run.
+Beside our widths: JPEG, WebP, JPEG 2000, AVIF at speeds 6 to 10, and JPEG XL at efforts 1, 3 and 7
+if pillow-jxl-plugin is installed. Quality is that of 8-bit RGB pixels, averaged over the images;
+times are medians, from pixels to the bytes of a file and back, in memory, warm: let nothing else
+run.
 
 Prints a table, BD-rates and every codec's settings. Writes PREFIX.csv, PREFIX_CODEC.json in
 CompressAI's schema, PREFIX_rd.png and PREFIX_time.png.

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 
+AVIF_SPEEDS = (6, 8, 9, 10)
+"""6 is the default of libavif; from 9 on it is as fast as codecs for photos are."""
+JPEG_XL_EFFORTS = (1, 3, 7)
+"""7 is the default of libjxl."""
 JPEG_XL_PLUGIN = "pillow_jxl"
 
 
@@ -225,7 +229,7 @@ def _avif(threads: int) -> list[PillowCodec]:
             (5, 15, 30, 45, 60, 75),
             at(speed),
         )
-        for speed in (6, 8)
+        for speed in AVIF_SPEEDS
     ]
 
 
@@ -248,7 +252,7 @@ def _jpeg_xl(threads: int) -> list[PillowCodec]:
             (5, 20, 40, 60, 75, 88),
             at(effort),
         )
-        for effort in (3, 7)
+        for effort in JPEG_XL_EFFORTS
     ]
 
 

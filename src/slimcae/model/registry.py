@@ -54,8 +54,14 @@ class Needed(Protocol):
 
 
 def shipped_model() -> Path:
-    """The model file inside the package."""
+    """The model file inside the package that codes unless another one is named."""
     return Path(__file__).parents[1] / "weights" / "slimcae.safetensors"
+
+
+def shipped_models() -> list[Path]:
+    """All model files inside the package, the default first: files of earlier ones still decode."""
+    default = shipped_model()
+    return [default, *sorted(set(default.parent.glob("*.safetensors")) - {default})]
 
 
 def models_folder() -> Path:
@@ -69,11 +75,11 @@ def models_folder() -> Path:
 
 
 def installed_models() -> list[InstalledModel]:
-    """The shipped model, then those of the models folder by file name.
+    """The shipped models, then those of the models folder by file name.
 
     Broken ones are left out with a warning.
     """
-    paths = [shipped_model()]
+    paths = shipped_models()
     with suppress(ConfigError):  # no home folder, so no models in it
         paths += sorted(models_folder().glob("*.safetensors"))
     models = []

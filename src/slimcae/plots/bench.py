@@ -34,11 +34,14 @@ _COLOURS = {
     "WebP": ORANGE,
     "JPEG 2000": "#B8A000",
     "AVIF": VERMILION,
-    "AVIF speed 6": "#A84300",
-    "AVIF speed 8": "#F59A62",
+    "AVIF speed 6": "#7A3100",
+    "AVIF speed 8": "#C65A11",
+    "AVIF speed 9": "#F28C4E",
+    "AVIF speed 10": "#FFC39B",
     "JPEG XL": PURPLE,
-    "JPEG XL effort 3": "#E09CC2",
-    "JPEG XL effort 7": "#943B6E",
+    "JPEG XL effort 1": "#EDBBD7",
+    "JPEG XL effort 3": "#C873A3",
+    "JPEG XL effort 7": "#7D2A5B",
     "AV1": SKY,
     "BPG": "#8C5A9E",
     "VVC": GREY,
@@ -51,11 +54,14 @@ _MARKERS = {
     "JPEG 2000": "X",
     "AVIF": "^",
     "AVIF speed 8": "v",
+    "AVIF speed 9": "<",
+    "AVIF speed 10": ">",
     "JPEG XL": "D",
     "JPEG XL effort 3": "d",
+    "JPEG XL effort 1": "H",
 }
-"""Both by how a name begins. Two settings of a codec differ in lightness and marker; the slower is
-the darker one."""
+"""Both by how a name begins. Settings of a codec differ in lightness and marker; a slower one is
+darker."""
 _COLUMNS = 5
 """Of the legend, at most."""
 
