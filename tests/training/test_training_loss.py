@@ -11,7 +11,7 @@ from slimcae.errors import ConfigError
 from slimcae.model.architecture import slimcae
 from slimcae.model.config import SlimCAEConfig
 from slimcae.networks.slimcae import SlimCAE
-from slimcae.training.loss import RateDistortionLoss, bits_per_pixel
+from slimcae.training.loss import RateDistortionLoss, bits_per_pixel, border_error
 from slimcae.training.measure import measure
 from slimcae.training.settings import TrainSettings, check_lmbda
 from slimcae.training.stats import Stats
@@ -44,6 +44,31 @@ def test_one_loss_by_hand() -> None:
     expected = torch.tensor([[0.015625, 0.01], [0.00390625, 0.0833333]])
     torch.testing.assert_close(measured, expected)
     assert not measured.requires_grad
+
+
+def test_border_error_by_hand() -> None:
+    """A picture of 4 × 6 in blocks of 2: steps of 1 and 3 between columns, of 2 between rows."""
+    error = torch.zeros(1, 1, 4, 6)
+    error[..., 2:4] = 1
+    error[..., 4:] = 4
+    error[:, :, 2:] += 2
+    error[:, :, 1, 0] -= 5  # the third row's first number is 7 above, and no border but this counts
+    found = border_error(error, 2)
+    assert found.item() == pytest.approx((4 * 1 + 4 * 9 + 5 * 4 + 49) / 24)
+    assert border_error(error, 4).item() == pytest.approx(4 * 9 / 24)
+
+
+def test_the_border_error_counts_beside_the_mse(tiny_network: SlimCAE) -> None:
+    tiny_network.eval()
+    x, lmbda = torch.rand(1, 3, 32, 48), (300.0, 200.0, 100.0)
+    plain, measured = RateDistortionLoss(tiny_network, lmbda)(x, (8,))
+    found, same = RateDistortionLoss(tiny_network, lmbda, border_weight=0.5)(x, (8,))
+    error = (tiny_network(x, 8)["x_hat"] - x).detach()
+    columns = (error[..., 16::16] - error[..., 15:-1:16]).square().sum()
+    rows = (error[:, :, 16::16] - error[:, :, 15:-1:16]).square().sum()
+    expected = plain + 200 * 0.5 * (columns + rows) / error.numel()
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(same, measured)
 
 
 def test_lmbda_belongs_to_its_width_whatever_the_order() -> None:

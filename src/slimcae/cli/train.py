@@ -35,6 +35,7 @@ OPTIMIZATION = (
     "clip_norm",
     "ema_decay",
     "quantization",
+    "border_weight",
     "sandwich",
     "seed",
 )

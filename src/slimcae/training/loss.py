@@ -16,6 +16,20 @@ def bits_per_pixel(likelihoods: Tensor, num_pixels: int) -> Tensor:
     return -torch.log2(likelihoods).sum() / num_pixels
 
 
+def border_error(error: Tensor, side: int) -> Tensor:
+    """Squared steps of an error across the borders of blocks, over the number of its values.
+
+    error: (N, C, H, W). side: of the square blocks. Whoever sees blocks in a picture sees where
+    its error jumps, which the mean of the squares alone does not tell.
+    """
+    total = error.new_zeros(())
+    for axis in (2, 3):
+        before = torch.arange(side - 1, error.shape[axis] - 1, side, device=error.device)
+        step = error.index_select(axis, before + 1) - error.index_select(axis, before)
+        total = total + step.square().sum()
+    return total / error.numel()
+
+
 class RateDistortionLoss(nn.Module):
     """Σ over widths of λ_w · MSE_w + bpp_w (Yang et al. 2021, eq. 5).
 
@@ -26,6 +40,8 @@ class RateDistortionLoss(nn.Module):
     MSE is taken on images in [0, 1], as in the authors' code: λ = 2048 here is
     2048 / 255² = 0.0315 on the scale of 8-bit values. Rates count bits per pixel of the batch,
     N × H × W.
+
+    border_weight: of `border_error` for the blocks of a latent, in the distortion beside the MSE.
 
     The loss holds the model, so that one forward call (which DistributedDataParallel can wrap
     and torch.compile can trace) goes from pixels to the loss.
@@ -38,9 +54,12 @@ class RateDistortionLoss(nn.Module):
         model: SlimCAE,
         lmbda: Sequence[float],
         contexts: Mapping[int, ContextNetwork] | None = None,
+        border_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.model = model
+        self._border_weight = border_weight
+        self._block = model.architecture.downsampling  # torch.compile knows no properties
         self._sides = {
             width: {k: v[:2] for k, v in model.architecture.kernels(width).items()}
             for width in model.widths
@@ -81,12 +100,15 @@ class RateDistortionLoss(nn.Module):
             kernels = {name: leading(kernel, *sides[name]) for name, kernel in kernels.items()}
             out = functional_call(self.model, kernels, (x, filters, step))
             bpp = bits_per_pixel(out["likelihoods"], n * height * width)
-            mse = (out["x_hat"].float() - x).square().mean()
+            error = out["x_hat"].float() - x
+            mse = distortion = error.square().mean()
+            if self._border_weight:
+                distortion = mse + self._border_weight * border_error(error, self._block)
             if self.contexts:
                 total = total + bpp  # of the density, whose latents are detached
                 bpp = self._context_bits(out, filters, step) / (n * height * width)
             lmbda = self._lmbda[self.model.widths.index(filters)] / step**2
-            total = total + lmbda * mse + bpp
+            total = total + lmbda * distortion + bpp
             measured.append(torch.stack([bpp.detach(), mse.detach()]))
         return total, torch.stack(measured)
 

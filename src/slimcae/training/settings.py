@@ -46,6 +46,8 @@ class TrainSettings:
     """Of context networks that train along."""
     at_one: float = 0.5
     """Part of what a context network sees at Δ = 1; the rest is at random quantisation steps."""
+    border_weight: float = 0.0
+    """Of steps that the error makes across borders of 16×16 blocks, which people see as a grid."""
     sandwich: bool = False
     """Train widest, narrowest and one width between at each step instead of all."""
     seed: int = 0
@@ -75,7 +77,7 @@ class TrainSettings:
             "clip_norm",
             "save_minutes",
         )
-        _check_at_least(0, self, "warmup_steps", "num_workers", "seed")
+        _check_at_least(0, self, "warmup_steps", "num_workers", "seed", "border_weight")
         if not 0 <= self.ema_decay < 1:
             raise SettingError("ema_decay", self.ema_decay, "a number from 0 to below 1")
         _check_part(self, "at_one")
