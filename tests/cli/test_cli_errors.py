@@ -263,9 +263,10 @@ CASES: dict[str, tuple[list[str], str]] = {
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "none"],
         r"folder none holds no model\.safetensors",
     ),
-    "evaluate three": (
-        [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", *["tiny.safetensors"] * 3],
-        r"3 models to evaluate: give one, or two",
+    "names of fewer models": (
+        [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", *["tiny.safetensors"] * 3,
+         "--names", "a", "b"],
+        r"--names gives 2 of 3 models: give one for each",
     ),
     "evaluate other widths": (
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "run", *OTHER_WIDTHS],

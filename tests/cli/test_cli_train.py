@@ -171,7 +171,8 @@ def test_the_seeds_commands_from_end_to_end(
     results = place / "results"
     assert {path.name for path in results.iterdir()} == {
         "run.csv", "run.json", "run_psnr.png", "run_mse.png", "run_bpp.png", "run_msssim.png",
-        "run_msssim_db.png", "run_rd_psnr.png", "run_rd_msssim_db.png",
+        "run_msssim_db.png", "run_rd_psnr.png", "run_rd_msssim_db.png", "run_macs.png",
+        "run_time.png",
     }  # fmt: skip
     assert json.loads((results / "run.json").read_text())["name"] == "first"
 

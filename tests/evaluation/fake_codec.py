@@ -56,6 +56,9 @@ class QuantisingCodec:
     def ideal_bits(self, pixels: np.ndarray, width: int) -> float:
         return 1000.0 * width
 
+    def macs(self, width: int) -> tuple[float, float]:
+        return 3.0 * width, 2.0 * width
+
 
 def make_image(path: Path, height: int, width: int, mode: str = "RGB", seed: int = 0) -> np.ndarray:
     """Write a smooth random picture as PNG and return its pixels, (H, W) or (H, W, C)."""
@@ -97,6 +100,8 @@ def make_points(name: str, *, rate: float = 1.0, gain: float = 0.0) -> list[RDPo
             ms_ssim_db=ms_ssim_db,
             encode_seconds=0.0125,
             decode_seconds=0.025,
+            encoder_macs=0.5 * width**2,
+            decoder_macs=0.6 * width**2,
         )
         for width, bpp, psnr, ms_ssim, ms_ssim_db in table
     ]

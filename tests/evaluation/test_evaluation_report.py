@@ -40,6 +40,7 @@ def test_one_model(tmp_path: Path, images: list[Path]) -> None:
     assert wide.psnr > narrow.psnr
     names = {path.name for path in prefix.parent.iterdir()}
     plots = ("psnr", "mse", "bpp", "msssim", "msssim_db", "rd_psnr", "rd_msssim_db")
+    plots += ("macs", "time")
     assert names == {"run.csv", "run.json", *(f"run_{stem}.png" for stem in plots)}
     with (prefix.parent / "run.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -56,7 +57,7 @@ def test_two_models(tmp_path: Path, images: list[Path]) -> None:
     assert new[0].psnr < old[0].psnr
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"run.csv", "run_old.json", "run_new_model.json", "run_psnr_vs_width.png"} <= names
-    assert len(names) == 3 + 7
+    assert len(names) == 3 + 9
     assert read_json(tmp_path / "out" / "run_new_model.json").name == "new model"
     assert len((tmp_path / "out" / "run.csv").read_text(encoding="utf-8").splitlines()) == 5
 
@@ -74,12 +75,30 @@ def test_two_models_of_one_name_are_told_apart(
     assert len(set(documents)) == 2
 
 
-@pytest.mark.parametrize("count", [0, 3])
-def test_other_numbers_of_models_are_errors(tmp_path: Path, images: list[Path], count: int) -> None:
-    models = [("m", QuantisingCodec())] * count
-    with pytest.raises(ConfigError, match=f"{count} models"):
-        evaluate_models(models, images, tmp_path / "out" / "run")
+@pytest.mark.usefixtures("no_plots")
+def test_many_models_are_told_apart(tmp_path: Path, images: list[Path]) -> None:
+    names = ["m", "n", "M", "m-2", "m"]
+    models = [(name, QuantisingCodec()) for name in names]
+    curves = evaluate_models(models, images[:1], tmp_path / "out" / "run")
+    assert [points[0].codec for points in curves] == ["m", "n", "M-2", "m-2-2", "m-3"]
+    assert len({path.name.casefold() for path in (tmp_path / "out").glob("*.json")}) == 5
+
+
+def test_no_model_is_an_error(tmp_path: Path, images: list[Path]) -> None:
+    with pytest.raises(ConfigError, match="no models to evaluate"):
+        evaluate_models([], images, tmp_path / "out" / "run")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_what_a_point_costs_is_the_model_s_own_at_its_width(
+    tmp_path: Path, images: list[Path]
+) -> None:
+    ((wide, narrow),) = evaluate_models([("m", QuantisingCodec())], images, tmp_path / "run")
+    assert (wide.encoder_macs, wide.decoder_macs) == (24, 16)
+    assert (narrow.encoder_macs, narrow.decoder_macs) == (12, 8)
+    lists = read_json(tmp_path / "run.json").lists
+    assert lists["decoder-macs-per-pixel"] == (8, 16)
 
 
 def test_an_impossible_place_is_known_before_anything_is_coded(
@@ -180,9 +199,13 @@ def test_bd_rate_counts_the_points_left_out() -> None:
     assert "left out, being dominated or lossless: 1" in text
 
 
-def test_report_adds_the_deltas_for_two_models_only() -> None:
+def test_report_adds_the_deltas_against_the_first_model() -> None:
     first, second = make_points("first"), make_points("second", rate=2)
     assert format_report([first]) == format_table(first)
     text = format_report([first, second])
     assert text.startswith(format_table(first + second))
     assert "+100.00 %" in text
+    third = make_points("third", rate=0.5)
+    text = format_report([first, second, third])
+    assert "second against first" in text and "third against first" in text
+    assert "third against second" not in text

@@ -11,12 +11,13 @@ from PIL import Image
 from slimcae.evaluation.measure import RDPoint
 from slimcae.evaluation.report import NO_MS_SSIM, to_series
 from slimcae.plots import evaluation, style
-from slimcae.plots.evaluation import SIZE_INCHES
+from slimcae.plots.evaluation import COST_INCHES, SIZE_INCHES
 
-ONE = ["psnr", "mse", "bpp", "msssim", "msssim_db", "rd_psnr", "rd_msssim_db"]
+COSTS = ["macs", "time"]
+ONE = ["psnr", "mse", "bpp", "msssim", "msssim_db", "rd_psnr", "rd_msssim_db", *COSTS]
 TWO = [
     "psnr_vs_width", "mse_vs_width", "bpp_vs_width", "msssim_vs_width", "msssim_db_vs_width",
-    "rd_psnr", "rd_msssim_db",
+    "rd_psnr", "rd_msssim_db", *COSTS,
 ]  # fmt: skip
 
 BLUE, VERMILION = (0, 114, 178), (213, 94, 0)
@@ -39,9 +40,8 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
     def savefig(self: Figure, path: Path, **options: Any) -> None:
         plain(self, path, **options)
-        (axes,) = self.axes
-        assert isinstance(axes, Axes)
-        shown = [text.get_text() for text in axes.findobj(Text)]
+        assert all(isinstance(axes, Axes) for axes in self.axes)
+        shown = [text.get_text() for axes in self.axes for text in axes.findobj(Text)]
         found[f"figure {len(found)}"] = shown
 
     monkeypatch.setattr(Figure, "savefig", savefig)
@@ -65,10 +65,11 @@ def test_one_model(tmp_path: Path, texts: dict[str, list[str]]) -> None:
     for path in paths:
         with Image.open(path) as image:
             assert image.format == "PNG"
-            assert image.size == tuple(round(side * 100) for side in SIZE_INCHES)
+            inches = COST_INCHES if path.stem.rpartition("_")[2] in COSTS else SIZE_INCHES
+            assert image.size == tuple(round(side * 100) for side in inches)
         assert pixels_of(path, BLUE) > 150
         assert pixels_of(path, VERMILION) == 0
-    psnr, mse, bpp, ms_ssim, ms_ssim_db, rd_psnr, rd_ms_ssim_db = texts.values()
+    psnr, mse, bpp, ms_ssim, ms_ssim_db, rd_psnr, rd_ms_ssim_db, macs, times = texts.values()
     for shown, label in zip(
         (psnr, mse, bpp, ms_ssim, ms_ssim_db),
         ("PSNR (dB)", "MSE", "bits per pixel", "MS-SSIM", "MS-SSIM (dB)"),
@@ -78,6 +79,8 @@ def test_one_model(tmp_path: Path, texts: dict[str, list[str]]) -> None:
         assert "Width (filters per layer)" in shown
     for shown, label in ((rd_psnr, "PSNR (dB)"), (rd_ms_ssim_db, "MS-SSIM (dB)")):
         assert {label, "Rate (bits per pixel)", "192", "144", "96", "72", "48"} <= set(shown)
+    assert {"PSNR (dB)", "Analysis (kMAC per pixel)", "Synthesis (kMAC per pixel)"} <= set(macs)
+    assert {"PSNR (dB)", "Encoding (ms per picture)", "Decoding (ms per picture)"} <= set(times)
 
 
 def test_two_models_share_each_plot(tmp_path: Path, texts: dict[str, list[str]]) -> None:
@@ -87,6 +90,22 @@ def test_two_models_share_each_plot(tmp_path: Path, texts: dict[str, list[str]])
         assert {"a", "b"} <= set(shown)
         assert pixels_of(path, VERMILION) > 50
         assert pixels_of(path, BLUE) > 25
+
+
+def test_nine_models_share_each_plot_too(tmp_path: Path, texts: dict[str, list[str]]) -> None:
+    names = [f"model {number}" for number in range(9)]
+    curves = [make_points(name, rate=1 + k / 9) for k, name in enumerate(names)]
+    paths = plot_all(tmp_path / "run", curves)
+    assert [path.name for path in paths] == [f"run_{stem}.png" for stem in TWO]
+    assert all(set(names) <= set(shown) for shown in texts.values())
+
+
+def test_costs_that_are_not_known_are_said(tmp_path: Path, texts: dict[str, list[str]]) -> None:
+    unknown = [replace(p, encoder_macs=None, decoder_macs=None) for p in make_points("m")]
+    plot_all(tmp_path / "run", [unknown])
+    *_, macs, times = texts.values()
+    assert macs.count("not known") == 2
+    assert "not known" not in times
 
 
 def without_ms_ssim(points: list[RDPoint]) -> list[RDPoint]:
@@ -104,7 +123,8 @@ def test_plots_say_that_ms_ssim_is_not_available(
 
 def test_ms_ssim_of_one_model_alone_is_drawn(tmp_path: Path) -> None:
     curves = [without_ms_ssim(make_points("a")), make_points("b")]
-    *_, path = plot_all(tmp_path / "run", curves)
+    *_, path, _, _ = plot_all(tmp_path / "run", curves)
+    assert path.name == "run_rd_msssim_db.png"
     assert pixels_of(path, VERMILION) > 150
 
 

@@ -1,4 +1,4 @@
-"""`slimcae evaluate`: rate, quality and time of one model, or of two side by side."""
+"""`slimcae evaluate`: rate, quality and time of one model, or of several side by side."""
 
 import argparse
 import logging
@@ -17,13 +17,15 @@ from slimcae.cli.options import (
     wanted_widths,
 )
 from slimcae.cli.talk import add_talk_options, say
+from slimcae.errors import ConfigError
 from slimcae.model.config import check_same_config
 
 if TYPE_CHECKING:
     from slimcae.codec import Codec
 
 _EPILOG = """\
-Prints a table, and writes it as PREFIX.csv and .json beside plots. A run folder stands for its
+Prints a table, and of several models the BD-rates against the first; writes the table as
+PREFIX.csv and .json beside plots. A run folder stands for its
 model.safetensors; name model_scheduled.safetensors itself to evaluate that.
 
 examples:
@@ -31,6 +33,8 @@ examples:
   slimcae evaluate --inputPath kodak/ --checkpoint_paths runs/first --report_path results/first
   slimcae evaluate --inputPath kodak/ --report_path results/both \\
       --checkpoint_paths runs/first runs/first/model_scheduled.safetensors
+  slimcae evaluate --inputPath kodak/ --report_path results/three --names Small Wide Shipped \\
+      --checkpoint_paths runs/small runs/wide slimcae
 """
 
 
@@ -45,7 +49,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--checkpoint_paths",
         nargs="+",
         metavar="MODEL",
-        help="one or two: NAME, NAME@VERSION, file or run folder (default: the shipped model)",
+        help="one or more: NAME, NAME@VERSION, file or run folder (default: the shipped model)",
+    )
+    add_option(
+        parser,
+        "--names",
+        nargs="+",
+        metavar="TEXT",
+        help="what the report calls them (default: their files or folders)",
     )
     add_option(
         parser,
@@ -73,10 +84,11 @@ def run(args: argparse.Namespace) -> int:
     from slimcae.evaluation.report import resolve_prefix
     from slimcae.model.registry import find_model
 
-    models = [
-        _load(path, widths, args)
-        for path in [find_model(name) for name in args.checkpoint_paths or [None]]
-    ]
+    paths = [find_model(name) for name in args.checkpoint_paths or [None]]
+    names = args.names or [_name(path) for path in paths]
+    if len(names) != len(paths):
+        raise ConfigError(f"--names gives {len(names)} of {len(paths)} models: give one for each")
+    models = [(name, _load(path, widths, args)) for name, path in zip(names, paths, strict=True)]
     curves = evaluate_models(
         models,
         images,
@@ -89,13 +101,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _load(
-    path: Path, widths: tuple[int, ...] | None, args: argparse.Namespace
-) -> "tuple[str, Codec]":
-    """A codec and what the report calls it: the file, or the folder of a `model.safetensors`."""
+def _name(path: Path) -> str:
+    """What the report calls a model: the file, or the folder of a `model.safetensors`."""
+    return path.resolve().parent.name if path.stem == "model" else path.stem
+
+
+def _load(path: Path, widths: tuple[int, ...] | None, args: argparse.Namespace) -> "Codec":
     from slimcae import codec
 
     loaded = codec.load(path, **network_options(args), megapixels=math.inf)
     check_same_config(path, loaded.model.config, widths, None)
     check_num_filters(args.num_filters, path, loaded.model.config.num_filters)
-    return path.resolve().parent.name if path.stem == "model" else path.stem, loaded
+    return loaded

@@ -261,6 +261,15 @@ class Codec:
             bits += entropy_model.ideal_bits(quantise(residuals, self.model.steps[step]), step)
         return bits
 
+    def macs(self, width: int) -> tuple[float, float]:
+        """Return the multiply-accumulates per pixel of the analysis and of the synthesis.
+
+        Raises:
+            ConfigError: a width that the model lacks.
+        """
+        architecture, width = self.model.architecture, self.model.check_width(width)
+        return architecture.encoder_macs(width), architecture.decoder_macs(width)
+
     @property
     def scale(self) -> QualityScale:
         """Mean rate and quality of the model's operating points."""

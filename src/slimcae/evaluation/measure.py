@@ -58,6 +58,7 @@ class RDPoint:
         encode_seconds, decode_seconds: Wall time per picture, between pixels and file bytes.
         lmbda: λ that a width was trained with, if known.
         bpp_estimated: Bits per pixel that a model's density promises, where it was asked.
+        encoder_macs, decoder_macs: Of a model, multiply-accumulates of its transforms per pixel.
     """
 
     codec: str
@@ -72,6 +73,8 @@ class RDPoint:
     decode_seconds: float
     lmbda: float | None = None
     bpp_estimated: float | None = None
+    encoder_macs: float | None = None
+    decoder_macs: float | None = None
 
 
 class Seen(NamedTuple):

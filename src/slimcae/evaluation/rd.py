@@ -40,6 +40,9 @@ class Codec(Protocol):
     def ideal_bits(self, pixels: Pixels, width: int, /) -> float:
         """Information content of an image's symbols under the model's entropy model."""
 
+    def macs(self, width: int, /) -> tuple[float, float]:
+        """Multiply-accumulates per pixel of the analysis and of the synthesis."""
+
 
 class _WholeFiles:
     """A contender with a point per width, whose files hold alpha and metadata, too."""
@@ -84,4 +87,8 @@ def evaluate_codec(
         progress=lambda paths: progress(paths, name),
     )
     lmbdas = codec.info.lmbda or [None] * len(points)
-    return [replace(point, lmbda=lmbda) for point, lmbda in zip(points, lmbdas, strict=True)]
+    found = []
+    for point, width, lmbda in zip(points, codec.widths, lmbdas, strict=True):
+        encoder, decoder = codec.macs(width)
+        found.append(replace(point, lmbda=lmbda, encoder_macs=encoder, decoder_macs=decoder))
+    return found

@@ -1,9 +1,10 @@
-"""Reports: evaluate one model or two, write tables and plots, and print what came out."""
+"""Reports: evaluate models side by side, write tables and plots, and print what came out."""
 
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 from slimcae.errors import ConfigError
@@ -30,9 +31,9 @@ def evaluate_models(
     *,
     progress: Progress = silent,
 ) -> list[list[RDPoint]]:
-    """Evaluate one model, or two side by side, on all images and write the report.
+    """Evaluate one model, or several side by side, on all images and write the report.
 
-    Files: `<prefix>.csv`; `<prefix>.json`, or for two models `<prefix>_<name>.json` each; and
+    Files: `<prefix>.csv`; `<prefix>.json`, or for several models `<prefix>_<name>.json` each; and
     the plots of `slimcae.plots.evaluation`. Folders are created, and files of an earlier report
     replaced. A second model of the same name is called `<name>-2`. `report_prefix` is resolved
     by `resolve_prefix`.
@@ -41,11 +42,11 @@ def evaluate_models(
         For each model, its points in the order of its widths.
 
     Raises:
-        ConfigError: not one or two models, or a place that cannot be written.
+        ConfigError: no model, or a place that cannot be written.
         ImageError: no image can be read.
     """
-    if len(models) not in (1, 2):
-        raise ConfigError(f"{len(models)} models to evaluate: give one, or two to compare")
+    if not models:
+        raise ConfigError("no models to evaluate: give one, or several to compare")
     names = _distinct([name for name, _ in models])
     prefix = writable_prefix(report_prefix)
     curves = [
@@ -71,6 +72,10 @@ def to_series(points: Sequence[RDPoint]) -> ModelSeries:
         psnr=[point.psnr for point in points],
         ms_ssim=[point.ms_ssim for point in points],
         ms_ssim_db=[point.ms_ssim_db for point in points],
+        encoder_macs=[point.encoder_macs for point in points],
+        decoder_macs=[point.decoder_macs for point in points],
+        encode_ms=[1000 * point.encode_seconds for point in points],
+        decode_ms=[1000 * point.decode_seconds for point in points],
     )
 
 
@@ -147,9 +152,10 @@ def format_bd_rate(anchor: Sequence[RDPoint], test: Sequence[RDPoint]) -> str:
 
 
 def format_report(curves: Sequence[Sequence[RDPoint]]) -> str:
-    """The table of all points and, for two models, the second's deltas against the first."""
+    """The table of all points, and the deltas of all models but the first against that one."""
+    first, *others = curves
     table = format_table([point for points in curves for point in points])
-    return f"{table}\n\n{format_bd_rate(*curves)}" if len(curves) == 2 else table
+    return "\n\n".join([table, *(format_bd_rate(first, points) for points in others)])
 
 
 def _curve(points: Sequence[RDPoint], quality: str) -> Curve:
@@ -176,12 +182,15 @@ def _number(value: float | None, spec: str) -> str:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """The names, the second one numbered if its files would be called like the first's."""
-    first, *rest = names
-    return [first] + [
-        f"{name}-2" if _file_part(name).casefold() == _file_part(first).casefold() else name
-        for name in rest
-    ]
+    """The names, one numbered if its files would be called like those of one before it."""
+    found: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        candidates = chain([name], (f"{name}-{number}" for number in count(2)))
+        chosen = next(each for each in candidates if _file_part(each).casefold() not in taken)
+        taken.add(_file_part(chosen).casefold())
+        found.append(chosen)
+    return found
 
 
 def _file_part(name: str) -> str:

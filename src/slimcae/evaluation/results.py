@@ -2,8 +2,9 @@
 
 The JSON holds {"name", "description", "results"}, and in results one list per quantity, with one
 entry per point. Beside CompressAI's own lists (psnr-rgb, ms-ssim-rgb, bpp, encoding_time and
-decoding_time in seconds) there are width, lambda, bpp-estimated, mse and ms-ssim-db-rgb. JSON has
-no infinity: null stands for a value that is not available or, for psnr-rgb, infinite.
+decoding_time in seconds) there are width, lambda, bpp-estimated, mse, ms-ssim-db-rgb and the
+multiply-accumulates of the transforms. JSON has no infinity: null stands for a value that is not
+available or, for psnr-rgb, infinite.
 """
 
 import csv
@@ -29,6 +30,8 @@ COLUMNS = {
     "ms_ssim_db": "ms_ssim_db",
     "encode_seconds": "encode_seconds",
     "decode_seconds": "decode_seconds",
+    "encoder_macs_per_pixel": "encoder_macs",
+    "decoder_macs_per_pixel": "decoder_macs",
 }
 """Columns of a CSV about our models: field of `RDPoint`."""
 
@@ -47,6 +50,8 @@ MODEL_LISTS = COMMON_LISTS | {
     "width": "setting",
     "lambda": "lmbda",
     "bpp-estimated": "bpp_estimated",
+    "encoder-macs-per-pixel": "encoder_macs",
+    "decoder-macs-per-pixel": "decoder_macs",
 }
 """Lists that the JSON has of our models."""
 

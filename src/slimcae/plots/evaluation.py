@@ -1,12 +1,25 @@
-"""Plots of models: each quantity against width, and quality against rate, as PNG files."""
+"""Plots of models, as PNG files: quantities against width, quality against rate and cost."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slimcae.plots.style import BLUE, INK, VERMILION, new_figure, save, tidy
+from slimcae.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    new_figure,
+    save,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,8 +29,18 @@ if TYPE_CHECKING:
 STYLES: tuple[dict[str, Any], ...] = (
     {"color": BLUE, "marker": "o", "markersize": 4.5},
     {"color": VERMILION, "marker": "s", "markersize": 7, "fillstyle": "none", "linestyle": "--"},
+    {"color": GREEN, "marker": "^", "markersize": 6},
+    {"color": ORANGE, "marker": "D", "markersize": 5, "linestyle": "--"},
+    {"color": PURPLE, "marker": "v", "markersize": 6, "linestyle": "-."},
+    {"color": SKY, "marker": "P", "markersize": 6},
+    {"color": GREY, "marker": "X", "markersize": 6, "linestyle": ":"},
+    {"color": INK, "marker": "*", "markersize": 8, "linestyle": "--"},
 )
+"""Of the models, in their order; with more of them they begin anew."""
 SIZE_INCHES = (5.6, 4.0)
+COST_INCHES = (8.8, 4.2)
+LABELLED = 2
+"""Up to so many models have their points labelled with widths; of more, labels would hide lines."""
 
 
 Values = Sequence[float | None]
@@ -32,6 +55,8 @@ class ModelSeries:
         name: Of the model, for the legend.
         widths: Filters per layer.
         bpp: Bits per pixel. mse: on the [0, 1] scale. psnr, ms_ssim_db: in dB.
+        encoder_macs, decoder_macs: Multiply-accumulates per pixel.
+        encode_ms, decode_ms: Milliseconds per picture.
     """
 
     name: str
@@ -41,6 +66,10 @@ class ModelSeries:
     psnr: Values
     ms_ssim: Values
     ms_ssim_db: Values
+    encoder_macs: Values
+    decoder_macs: Values
+    encode_ms: Values
+    decode_ms: Values
 
 
 @dataclass(frozen=True)
@@ -72,13 +101,31 @@ _AGAINST_WIDTH = {
 _AGAINST_RATE = {"rd_psnr": _PSNR, "rd_msssim_db": _MS_SSIM_DB}
 
 
+def _thousands(values: Values) -> Values:
+    return [None if value is None else value / 1000 for value in values]
+
+
+_AGAINST_COST = {
+    "macs": (
+        _Quantity("Analysis (kMAC per pixel)", lambda model: _thousands(model.encoder_macs)),
+        _Quantity("Synthesis (kMAC per pixel)", lambda model: _thousands(model.decoder_macs)),
+    ),
+    "time": (
+        _Quantity("Encoding (ms per picture)", lambda model: model.encode_ms),
+        _Quantity("Decoding (ms per picture)", lambda model: model.decode_ms),
+    ),
+}
+"""Two panels of PSNR each."""
+
+
 def plot_all(prefix: Path, models: Sequence[ModelSeries], missing: str) -> list[Path]:
-    """Write the plots of one model or of two models, and return their paths.
+    """Write the plots of one model or of several, and return their paths.
 
     One model: `<prefix>_psnr.png`, `_mse`, `_bpp`, `_msssim` and `_msssim_db`, each against
-    width, then `_rd_psnr` and `_rd_msssim_db`. Two models share each plot, and the first five
-    are named `_psnr_vs_width.png` and so on. A plot without any value says why: `missing`, if no
-    model has the quantity.
+    width, then `_rd_psnr` and `_rd_msssim_db`, and PSNR against multiply-accumulates, `_macs`, and
+    times, `_time`. Several models share each plot, and the first five are named
+    `_psnr_vs_width.png` and so on. A plot without any value says why: `missing`, if no model has
+    the quantity.
 
     Raises:
         OSError: a file cannot be written.
@@ -91,6 +138,9 @@ def plot_all(prefix: Path, models: Sequence[ModelSeries], missing: str) -> list[
     for stem, quantity in _AGAINST_RATE.items():
         paths.append(prefix.with_name(f"{prefix.name}_{stem}.png"))
         _plot_against_rate(paths[-1], models, quantity, missing)
+    for stem, costs in _AGAINST_COST.items():
+        paths.append(prefix.with_name(f"{prefix.name}_{stem}.png"))
+        _plot_against_cost(paths[-1], models, costs)
     return paths
 
 
@@ -100,7 +150,7 @@ def _plot_against_width(
     def draw(axes: "Axes") -> None:
         axes.set_xlabel("Width (filters per layer)")
         axes.set_xticks(sorted({width for model in models for width in model.widths}))
-        for model, style in zip(models, STYLES, strict=False):
+        for model, style in zip(models, cycle(STYLES), strict=False):
             drawn = sorted(_drawable(model, model.widths, quantity))
             axes.plot([x for x, _, _ in drawn], [y for _, y, _ in drawn], **style)
 
@@ -112,9 +162,11 @@ def _plot_against_rate(
 ) -> None:
     def draw(axes: "Axes") -> None:
         axes.set_xlabel(_BPP.label)
-        for index, (model, style) in enumerate(zip(models, STYLES, strict=False)):
+        for index, (model, style) in enumerate(zip(models, cycle(STYLES), strict=False)):
             drawn = sorted(_drawable(model, model.bpp, quantity))
             axes.plot([x for x, _, _ in drawn], [y for _, y, _ in drawn], **style)
+            if len(models) > LABELLED:
+                continue
             # RD curves rise and bend right: above left and below right of them there is room
             side = 1 if index else -1
             for x, y, width in drawn:
@@ -131,6 +183,36 @@ def _plot_against_rate(
         axes.margins(x=0.09, y=0.09)
 
     _save(path, models, quantity, missing, draw)
+
+
+def _plot_against_cost(
+    path: Path, models: Sequence[ModelSeries], costs: Sequence[_Quantity]
+) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    figure = new_figure(*COST_INCHES)
+    panels = figure.subplots(1, len(costs), sharey=True)
+    for axes, cost in zip(panels, costs, strict=True):
+        axes.set_xlabel(cost.label)
+        drawn_any = False
+        for model, style in zip(models, cycle(STYLES), strict=False):
+            places = [math.nan if value is None else value for value in cost.of(model)]
+            drawn = [
+                (x, y) for x, y, _ in _drawable(model, places, _PSNR) if math.isfinite(x) and x > 0
+            ]
+            drawn_any |= bool(drawn)
+            axes.plot([x for x, _ in sorted(drawn)], [y for _, y in sorted(drawn)], **style)
+        if drawn_any:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_locator(NullLocator())
+        tidy(axes)
+        if not drawn_any:
+            _say_missing(axes, "not known")
+    panels[0].set_ylabel(_PSNR.label)
+    _label_models(panels[0], models)
+    save(figure, path)
 
 
 def _drawable(
@@ -156,6 +238,15 @@ def _save(
     tidy(axes)
     axes.ticklabel_format(useOffset=False)
 
+    _label_models(axes, models)
+    if not any(_drawable(model, model.bpp, quantity) for model in models):
+        values = {value for model in models for value in quantity.of(model)}
+        _say_missing(axes, missing if values == {None} else _INFINITE)
+    save(figure, path)
+
+
+def _label_models(axes: "Axes", models: Sequence[ModelSeries]) -> None:
+    """Write the models' names above, beside their lines."""
     legend = axes.legend(
         axes.lines,
         [""] * len(models),
@@ -166,15 +257,12 @@ def _save(
         handlelength=2.8,
         frameon=False,
         fontsize=9.5,
+        ncols=1 + (len(models) > LABELLED),
     )
     for model, text in zip(models, legend.get_texts(), strict=True):
         # set here: matplotlib hides labels that begin with "_", and takes $…$ for a formula
         text.set_text(model.name)
         text.set_parse_math(False)
-    if not any(_drawable(model, model.bpp, quantity) for model in models):
-        values = {value for model in models for value in quantity.of(model)}
-        _say_missing(axes, missing if values == {None} else _INFINITE)
-    save(figure, path)
 
 
 def _say_missing(axes: "Axes", why: str) -> None:

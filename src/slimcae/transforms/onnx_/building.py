@@ -118,8 +118,8 @@ class _Builder:
             layer, *layers = layers
             if isinstance(layer, Convolution):
                 x = self.convolution(layer, x, places=_places_wanted(layers))
-            elif isinstance(layer, Unshuffle) and layers and _is_lap(layers[0]):
-                lap, *layers = layers
+            elif isinstance(layer, Unshuffle) and layers and _is_lap(lap := layers[0]):
+                layers = layers[1:]
                 x = self._unshuffled(layer.factor, lap, x)
             else:
                 x = self._layer(layer, x)
