@@ -46,6 +46,16 @@ def test_one_loss_by_hand() -> None:
     assert not measured.requires_grad
 
 
+def test_the_sum_of_logarithms_by_hand() -> None:
+    """The costs of `test_one_loss_by_hand`; their gradients are those of costs over costs."""
+    x = torch.full((2, 3, 16, 16), 0.5)
+    model: Any = FakeModel()
+    total, _ = RateDistortionLoss(model, (2048, 128), balance="log")(x, (4, 2))
+    assert total.item() == pytest.approx(
+        math.log(20.48 + 0.015625) + math.log(10.6705729), rel=1e-6
+    )
+
+
 def test_border_error_by_hand() -> None:
     """A picture of 4 × 6 in blocks of 2: steps of 1 and 3 between columns, of 2 between rows."""
     error = torch.zeros(1, 1, 4, 6)

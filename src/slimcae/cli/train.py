@@ -35,6 +35,7 @@ OPTIMIZATION = (
     "clip_norm",
     "ema_decay",
     "quantization",
+    "balance",
     "border_weight",
     "sandwich",
     "seed",

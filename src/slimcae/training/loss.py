@@ -1,6 +1,7 @@
 """The rate–distortion loss of a slimmable autoencoder."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,8 @@ class RateDistortionLoss(nn.Module):
     2048 / 255² = 0.0315 on the scale of 8-bit values. Rates count bits per pixel of the batch,
     N × H × W.
 
+    balance: `sum`, or `log` for Σ log(λ_w · MSE_w + bpp_w), in which a percent of a width's cost
+        counts the same at every width; in the sum the wide ones count several times as much.
     border_weight: of `border_error` for the blocks of a latent, in the distortion beside the MSE.
 
     The loss holds the model, so that one forward call (which DistributedDataParallel can wrap
@@ -54,10 +57,13 @@ class RateDistortionLoss(nn.Module):
         model: SlimCAE,
         lmbda: Sequence[float],
         contexts: Mapping[int, ContextNetwork] | None = None,
+        *,
+        balance: Literal["sum", "log"] = "sum",
         border_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.model = model
+        self._balance = balance
         self._border_weight = border_weight
         self._block = model.architecture.downsampling  # torch.compile knows no properties
         self._sides = {
@@ -108,7 +114,8 @@ class RateDistortionLoss(nn.Module):
                 total = total + bpp  # of the density, whose latents are detached
                 bpp = self._context_bits(out, filters, step) / (n * height * width)
             lmbda = self._lmbda[self.model.widths.index(filters)] / step**2
-            total = total + lmbda * distortion + bpp
+            cost = lmbda * distortion + bpp
+            total = total + (torch.log(cost) if self._balance == "log" else cost)
             measured.append(torch.stack([bpp.detach(), mse.detach()]))
         return total, torch.stack(measured)
 

@@ -46,6 +46,8 @@ class TrainSettings:
     """Of context networks that train along."""
     at_one: float = 0.5
     """Part of what a context network sees at Δ = 1; the rest is at random quantisation steps."""
+    balance: Literal["sum", "log"] = "sum"
+    """Of the widths in the loss: the sum of their costs, or of the logarithms of these."""
     border_weight: float = 0.0
     """Of steps that the error makes across borders of 16×16 blocks, which people see as a grid."""
     sandwich: bool = False

@@ -62,7 +62,13 @@ class Trainer:
         self._compile_was_explained = False
         self.averaged = copy.deepcopy(self.model).eval().requires_grad_(False)
         """The model with the moving average of the weights."""
-        self._loss = RateDistortionLoss(model, lmbda, contexts, settings.border_weight)
+        self._loss = RateDistortionLoss(
+            model,
+            lmbda,
+            contexts,
+            balance=settings.balance,
+            border_weight=settings.border_weight,
+        )
         self._loss.to(self.device)
         self._average = copy.deepcopy(self._loss.contexts).eval().requires_grad_(False)
         self._bfloat16 = resolve_precision(settings.precision, self.device) == "bfloat16"
