@@ -57,15 +57,22 @@ def test_each_picture_goes_through_all_and_each_size_is_warmed_up_once(
     assert [point for _, point in calls] == [1, 2, 3] * 5
 
 
-def test_quality_is_that_of_pictures_without_alpha(tmp_path: Path, clock: list[float]) -> None:
+def test_quality_is_that_of_the_colours_of_visible_pixels(
+    tmp_path: Path, clock: list[float]
+) -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 200, (170, 180, 4), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     codec = FakeContender("fake", (0.5,), error=9, clock=clock)
     ((point,),), _ = measure([codec], [tmp_path / "a.png"])
     colours = pixels[:, :, :3]
-    expected = metrics.ms_ssim(colours, (colours + 9).astype(np.uint8))
-    assert point.ms_ssim == expected
+    seen = pixels[:, :, 3:] > 0
+    assert not seen.all()
+    expected = metrics.ms_ssim(colours, np.where(seen, colours + 9, colours).astype(np.uint8))
+    assert point.ms_ssim == pytest.approx(expected, abs=2e-5)
+    assert point.mse == pytest.approx((9 / 255) ** 2)  # of each pixel that counts
+    assert point.psnr == pytest.approx(-10 * math.log10((9 / 255) ** 2))
+    expected = point.ms_ssim
     assert expected is not None and point.ms_ssim_db == metrics.ms_ssim_db(expected)
     assert point.bpp == 4.0
 

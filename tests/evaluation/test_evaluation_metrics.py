@@ -127,3 +127,15 @@ def test_ms_ssim_in_db() -> None:
     assert ms_ssim_db(0.999) == pytest.approx(30)
     assert ms_ssim_db(0.0) == 0
     assert ms_ssim_db(1.0) == math.inf
+
+
+def test_what_is_not_visible_does_not_count() -> None:
+    x, y = noisy_pair(170, 180, 30)
+    visible = np.zeros((170, 180), bool)
+    visible[:100, :90] = True
+    assert mse(x, y, visible) == pytest.approx(mse(x[:100, :90], y[:100, :90]), rel=1e-14)
+    assert psnr(x, y, visible) == pytest.approx(psnr(x[:100, :90], y[:100, :90]), rel=1e-14)
+    spoilt = np.where(visible[:, :, None], y, 255 - y).astype(np.uint8)
+    assert psnr(x, spoilt, visible) == psnr(x, y, visible)
+    assert ms_ssim(x, spoilt, visible) == ms_ssim(x, np.where(visible[:, :, None], y, x))
+    assert psnr(x, y, np.zeros((170, 180), bool)) == math.inf

@@ -22,3 +22,14 @@ def test_known_values() -> None:
     assert psnr(0.0) == math.inf
     black, white = np.zeros((1, 2, 3), np.uint8), np.full((1, 2, 3), 255, np.uint8)
     assert squared_error(black, white) == squared_error(white, black) == 6 * 255**2
+
+
+@pytest.mark.parametrize("band", [1, 70 * 7, 2**20])
+def test_only_visible_pixels_count(band: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distortion, "_BAND_PIXELS", band)
+    first, second = smooth_pixels(50, 70, 0), smooth_pixels(50, 70, 1)
+    visible = np.random.default_rng(0).random((50, 70)) < 0.3
+    pairs = zip(first[visible].ravel().tolist(), second[visible].ravel().tolist(), strict=True)
+    assert squared_error(first, second, visible) == sum((a - b) ** 2 for a, b in pairs)
+    assert squared_error(first, second, np.zeros((50, 70), bool)) == 0
+    assert mse(0, 0) == 0

@@ -176,6 +176,32 @@ def test_alpha_counts_for_the_file_but_not_for_rivals(client: TestClient) -> Non
         assert Image.open(BytesIO(got)).mode == "RGB"
 
 
+def test_hidden_colours_are_neither_coded_nor_measured(client: TestClient) -> None:
+    seen, rng = smooth_pixels(64, 64, 3), np.random.default_rng(1)
+    alpha = np.zeros((64, 64, 1), np.uint8)
+    alpha[10:50, 20:60] = 200
+    figures, curves, rivals = [], [], []
+    for hidden in (np.zeros_like(seen), rng.integers(0, 256, seen.shape, np.uint8)):
+        file = BytesIO()
+        pixels = np.dstack([np.where(alpha > 0, seen, hidden), alpha])
+        Image.fromarray(pixels).save(file, "PNG")
+        photo = client.post("/photos", content=file.getvalue()).json()["id"]
+        found = client.get(f"/photos/{photo}/version?width=12").json()
+        figures.append((found["bytes"], found["psnr"]))
+        rivals.append(client.get(f"/photos/{photo}/rival/jpeg?quality=50").content)
+        points = map(json.loads, client.get(f"/photos/{photo}/curve").text.splitlines())
+        curves.append([(point.get("bpp"), point.get("psnr")) for point in points])
+        made = client.get(f"/photos/{photo}/version.scae?width=12").content
+        shown = np.asarray(Image.open(BytesIO(client.post("/decompress", content=made).content)))
+        error = (shown[:, :, :3].astype(float) - seen)[alpha[:, :, 0] > 0]
+        assert found["psnr"] == pytest.approx(10 * np.log10(255**2 / (error**2).mean()))
+        own = [psnr for bpp, psnr in curves[-1] if bpp == 8 * found["colour_bytes"] / 64**2]
+        assert pytest.approx(found["psnr"]) in own
+    assert figures[0] == figures[1]
+    assert rivals[0] == rivals[1]
+    assert curves[0] == curves[1]
+
+
 def test_photos_are_forgotten(client: TestClient, photo: str) -> None:
     assert client.delete(f"/photos/{photo}").status_code == 204
     for what in ("original.png", "version?width=8", "curve", "rival?format=jpeg&size=9"):

@@ -120,7 +120,7 @@ class Codec:
         width: one of the model's, with `step`, an index of its quantisation steps (default 0).
         quality: 0 to 100, along the model's rate–distortion hull on its validation images.
         bpp: bits per pixel of the whole file, at most. target_size: bytes, at most.
-        target_psnr: dB of the decoded 8-bit RGB picture, at least.
+        target_psnr: dB of the decoded 8-bit RGB picture where its alpha is not 0, at least.
 
         widths: the widths that may be used, for what the decoder can afford; alone, the best
             quality within them. closest: take the nearest point if the target is out of range.
@@ -163,7 +163,10 @@ class Codec:
         return compressed
 
     def draft(self, picture: Picture, effort: str = "normal") -> Draft:
-        """A picture to compress at several operating points; all its metadata are kept."""
+        """A picture to compress at several operating points; all its metadata are kept.
+
+        Its colours under alpha 0 are not: smooth ones take their place.
+        """
         packed = None if picture.alpha is None else pack_alpha(picture.alpha)
         alpha = container.pack_chunks(alpha=packed)
         metadata = container.pack_chunks(
@@ -171,7 +174,8 @@ class Codec:
         )
         header = self._header(picture, effort)
         encoding = Encoding(
-            picture.pixels,
+            picture.filled().pixels,
+            picture.visible,
             picture.grey,
             container.overhead(header(Point(self.widths[0], 0)), [*metadata, *alpha]),
             self._side,
@@ -323,7 +327,10 @@ class Codec:
 
     def _verify(self, data: bytes, picture: Picture) -> None:
         """Compare all that is kept exactly; the symbols were compared with their streams."""
-        restored = read_picture(self.decompress(data, max_pixels=picture.pixels.size))
+        with opened(data) as reader:
+            restored = decode_picture(
+                reader, None, picture.pixels.size, self.model, self.tiled, self._side
+            )
         same = (
             restored.pixels.shape == picture.pixels.shape
             and restored.grey == picture.grey

@@ -55,6 +55,11 @@ class Draft:
         self._alpha, self._metadata = alpha, metadata
 
     @property
+    def alpha_bytes(self) -> int:
+        """Bytes of the chunk that holds the alpha channel."""
+        return sum(map(len, self._alpha))
+
+    @property
     def analysed(self) -> Collection[int]:
         """The widths whose analysis is at hand."""
         return self.encoding.analysed
@@ -82,6 +87,6 @@ class Draft:
             point,
             header,
             stream_bytes=sum(map(len, streams)),
-            alpha_bytes=sum(map(len, self._alpha)),
+            alpha_bytes=self.alpha_bytes,
             metadata_bytes=sum(map(len, self._metadata)),
         )

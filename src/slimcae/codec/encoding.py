@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slimcae.codec.tiled import TiledTransforms, quantise
 from slimcae.codec.tiles import split
@@ -30,13 +31,15 @@ class Encoding:
     the residuals of the two widths last used are kept, which bounds memory: they take less than
     twice what the 8-bit picture does. A search goes back and forth between two widths at most.
 
-    pixels: (H, W, 3). grey: the decoder will make the picture grey. overhead: bytes of the file
-    beside the streams. side: of the tiles, in latents. effort: chooses the entropy model.
+    pixels: (H, W, 3). visible: (H, W), the pixels whose error counts (None: all). grey: the
+    decoder will make the picture grey. overhead: bytes of the file beside the streams. side: of the
+    tiles, in latents. effort: chooses the entropy model.
     """
 
     def __init__(
         self,
         pixels: Pixels,
+        visible: NDArray[np.bool_] | None,
         grey: bool,
         overhead: int,
         side: int,
@@ -45,6 +48,7 @@ class Encoding:
         effort: str,
     ) -> None:
         self._pixels = pixels
+        self._visible = visible
         self._grey = grey
         self.overhead = overhead
         self.num_pixels = pixels.shape[0] * pixels.shape[1]
@@ -79,7 +83,7 @@ class Encoding:
         return self._sizes[point]
 
     def psnr(self, point: Point) -> float:
-        """PSNR in dB of the decoded 8-bit picture; infinite if it has no error."""
+        """PSNR in dB of what is visible of the decoded 8-bit picture; infinite without error."""
         if point not in self._psnr:
             self._psnr[point] = self._measure_psnr(point)
         return self._psnr[point]
@@ -163,12 +167,15 @@ class Encoding:
             window = tile.grown(architecture.synthesis_halo, self._grid)
             symbols = quantise(residuals[:, *window.slices(self._grid)], delta)
             decoded = self._transforms.pixels(symbols, window, tile, point.width, delta)
-            original = self._pixels[tile.slices(self._grid, architecture.downsampling)]
+            place = tile.slices(self._grid, architecture.downsampling)
+            original = self._pixels[place]
             decoded = decoded[: len(original), : original.shape[1]]
             if self._grey:
                 decoded = make_grey(decoded)
-            squares += squared_error(decoded, original)
-        return psnr(mse(squares, self._pixels.size))
+            visible = None if self._visible is None else self._visible[place]
+            squares += squared_error(decoded, original, visible)
+        count = self.num_pixels if self._visible is None else int(self._visible.sum())
+        return psnr(mse(squares, count * self._pixels.shape[2]))
 
 
 def make_grey(pixels: Pixels) -> Pixels:

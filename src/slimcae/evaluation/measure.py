@@ -5,6 +5,9 @@ the literature does. So one picture restored exactly (infinite PSNR) makes the m
 while the mean MSE stays telling. Pictures too small for MS-SSIM are left out of its mean, which is
 None if no picture has one. MS-SSIM in dB is that of the mean MS-SSIM, so that it can be laid beside
 published curves, which give the mean. Of times the median counts.
+
+A picture with alpha comes to all contenders with smooth colours where it is transparent, and
+quality is that of the visible pixels.
 """
 
 import logging
@@ -119,7 +122,7 @@ def measure(
     pictures = []
     for path in progress(images):
         try:
-            picture = read_picture(path)
+            picture = read_picture(path).filled()
         except ImageError as error:
             log.warning("image skipped: %s", error)
             continue
@@ -155,9 +158,9 @@ def _measure(
     num_pixels = pixels.shape[0] * pixels.shape[1]
     return Measurement(
         bpp=8 * len(data) / num_pixels,
-        mse=metrics.mse(pixels, restored),
-        psnr=metrics.psnr(pixels, restored),
-        ms_ssim=metrics.ms_ssim(pixels, restored),
+        mse=metrics.mse(pixels, restored, picture.visible),
+        psnr=metrics.psnr(pixels, restored, picture.visible),
+        ms_ssim=metrics.ms_ssim(pixels, restored, picture.visible),
         encode_seconds=statistics.median(encode),
         decode_seconds=statistics.median(decode),
         bpp_estimated=None if ideal_bits is None else ideal_bits(pixels, point) / num_pixels,

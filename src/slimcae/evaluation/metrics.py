@@ -1,6 +1,7 @@
 """How close two 8-bit pictures are: MSE, PSNR and MS-SSIM of one image.
 
-All take uint8 arrays of one shape (H, W, C) and look at every value of them alike.
+All take uint8 arrays of one shape (H, W, C) and look at every value of them alike, or only at
+those of the pixels that `visible` (H, W) says.
 """
 
 import math
@@ -12,12 +13,13 @@ from slimcae.errors import ImageError
 from slimcae.images import distortion
 
 Pixels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
 MS_SSIM_MIN_SIDE = 161
 """Smallest side with an MS-SSIM: an 11-pixel window still fits after four halvings."""
 
 
-def mse(reference: Pixels, other: Pixels) -> float:
+def mse(reference: Pixels, other: Pixels, visible: Mask | None = None) -> float:
     """Mean squared error of pixels scaled to [0, 1], the scale of the training loss.
 
     This is the error of the uint8 values divided by 255².
@@ -26,10 +28,11 @@ def mse(reference: Pixels, other: Pixels) -> float:
         ImageError: the pictures differ in size.
     """
     _check_alike(reference, other)
-    return distortion.mse(distortion.squared_error(reference, other), reference.size)
+    count = reference.size if visible is None else int(visible.sum()) * reference.shape[2]
+    return distortion.mse(distortion.squared_error(reference, other, visible), count)
 
 
-def psnr(reference: Pixels, other: Pixels) -> float:
+def psnr(reference: Pixels, other: Pixels, visible: Mask | None = None) -> float:
     """Peak signal-to-noise ratio, 10·log10(255² / MSE of the uint8 values), in dB.
 
     Identical pictures have infinite PSNR.
@@ -37,11 +40,13 @@ def psnr(reference: Pixels, other: Pixels) -> float:
     Raises:
         ImageError: the pictures differ in size.
     """
-    return distortion.psnr(mse(reference, other))
+    return distortion.psnr(mse(reference, other, visible))
 
 
-def ms_ssim(reference: Pixels, other: Pixels) -> float | None:
+def ms_ssim(reference: Pixels, other: Pixels, visible: Mask | None = None) -> float | None:
     """Multi-scale structural similarity in [0, 1], None with a side under 161 pixels.
+
+    What is not visible counts as restored without error.
 
     Taken per channel and averaged, five scales, 11×11 Gaussian window with σ = 1.5.
 
@@ -54,6 +59,8 @@ def ms_ssim(reference: Pixels, other: Pixels) -> float | None:
     _check_alike(reference, other)
     if min(reference.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
+    if visible is not None:
+        other = np.where(visible[:, :, None], other, reference)
     import pytorch_msssim
     import torch
 

@@ -9,15 +9,22 @@ MAX_PIXEL = 255
 _BAND_PIXELS = 2**20
 
 
-def squared_error(reference: NDArray[np.uint8], other: NDArray[np.uint8]) -> int:
+def squared_error(
+    reference: NDArray[np.uint8],
+    other: NDArray[np.uint8],
+    visible: NDArray[np.bool_] | None = None,
+) -> int:
     """Return the sum of squared differences of two arrays (H, W, C), exact at any size.
 
-    It is taken in bands of rows, so that memory is bounded.
+    It is taken in bands of rows, so that memory is bounded. visible: (H, W), the pixels that
+    count; None: all.
     """
     rows = max(1, _BAND_PIXELS // reference.shape[1])
     total = 0
     for top in range(0, len(reference), rows):
         difference = reference[top : top + rows].astype(np.int32) - other[top : top + rows]
+        if visible is not None:
+            difference *= visible[top : top + rows, :, None]
         total += int(np.sum(difference * difference, dtype=np.int64))
     return total
 
@@ -25,9 +32,9 @@ def squared_error(reference: NDArray[np.uint8], other: NDArray[np.uint8]) -> int
 def mse(squares: int, count: int) -> float:
     """Return the mean squared error on the scale [0, 1], that of the training loss.
 
-    squares: sum over `count` differences of 8-bit values.
+    squares: sum over `count` differences of 8-bit values; the mean of none is 0.
     """
-    return squares / count / MAX_PIXEL**2
+    return squares / count / MAX_PIXEL**2 if count else 0.0
 
 
 def psnr(error: float) -> float:

@@ -1,12 +1,14 @@
 """A picture in memory: 8-bit pixels, and what its file said about them."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from slimcae.errors import ConfigError
+from slimcae.images.filling import fill_hidden
 from slimcae.images.metadata import METADATA, srgb_profile
 from slimcae.images.pixels import image_of
 
@@ -30,6 +32,19 @@ class Picture:
     srgb: bool = False
     exif: bytes | None = None
     xmp: bytes | None = None
+
+    @cached_property
+    def visible(self) -> NDArray[np.bool_] | None:
+        """Where the picture can be seen, alpha > 0 (H, W); None if that is everywhere."""
+        if self.alpha is None or self.alpha.all():
+            return None
+        return self.alpha > 0
+
+    def filled(self) -> "Picture":
+        """The picture with smooth colours where nothing can be seen; alpha stays as it is."""
+        if self.visible is None:
+            return self
+        return replace(self, pixels=fill_hidden(self.pixels, self.visible))
 
     def keeping(self, metadata: str) -> "Picture":
         """The picture with `all` metadata, with its `icc` profile alone, or with `none`.

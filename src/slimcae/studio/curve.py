@@ -56,27 +56,31 @@ class Curve:
     Of a picture larger than a tile of the codec only the middle is measured, of a tile's size:
     each point costs a synthesis, and there are many.
 
-    size: width and height of what is measured. whole: that is the whole picture.
+    Sizes are those of the colour: what alpha takes is the same everywhere, and other formats have
+    none. size: width and height of what is measured. whole: that is the whole picture.
     """
 
     def __init__(self, picture: Picture, codec: Codec) -> None:
         middle = _middle(picture, codec.tile_side)
         self.size = (middle.pixels.shape[1], middle.pixels.shape[0])
         self.whole = middle.pixels.shape == picture.pixels.shape
-        self._pixels = middle.pixels
-        self._encoding = codec.draft(middle).encoding
+        self._picture = middle
+        draft = codec.draft(middle)
+        self._encoding = draft.encoding
+        self._alpha_bytes = draft.alpha_bytes
         self._image = rivals.opaque_image(middle)
 
     def measure(self, task: Task) -> dict[str, object]:
         """Bits per pixel and PSNR of one point, with what it is of."""
         if task.point is not None:
-            size = self._encoding.size(task.point)
+            size = self._encoding.size(task.point) - self._alpha_bytes
             psnr: float | None = self._encoding.psnr(task.point)
             names: dict[str, object] = task.point._asdict()
         else:
             data = rivals.encode(self._image, task.kind, task.quality)
             with Image.open(BytesIO(data)) as image:
-                psnr = fidelity.psnr(self._pixels, np.asarray(image.convert("RGB")))
+                decoded = np.asarray(image.convert("RGB"))
+            psnr = fidelity.psnr(self._picture.pixels, decoded, self._picture.visible)
             size = len(data)
             names = {"format": task.kind, "quality": task.quality}
         finite = psnr is not None and np.isfinite(psnr)
@@ -85,11 +89,12 @@ class Curve:
 
 
 def _middle(picture: Picture, side: int) -> Picture:
-    """The middle of a picture, at most `side` pixels in each direction, without alpha."""
+    """The middle of a picture, at most `side` pixels in each direction."""
     rows, columns, _ = picture.pixels.shape
     top, left = max(rows - side, 0) // 2, max(columns - side, 0) // 2
-    pixels = picture.pixels[top : top + side, left : left + side]
-    return replace(picture, pixels=np.ascontiguousarray(pixels), alpha=None)
+    place = slice(top, top + side), slice(left, left + side)
+    alpha = None if picture.alpha is None else np.ascontiguousarray(picture.alpha[place])
+    return replace(picture, pixels=np.ascontiguousarray(picture.pixels[place]), alpha=alpha)
 
 
 def _in_turn(lists: Iterable[Sequence[T]]) -> list[T]:

@@ -108,7 +108,7 @@ class Photo:
             self._versions.put(key, found)
         if ms_ssim and found.figures.ms_ssim is None:
             stage("measuring")
-            value = fidelity.ms_ssim(self.picture.pixels, _rgb(found.png))
+            value = fidelity.ms_ssim(self.picture.pixels, _rgb(found.png), self.picture.visible)
             figures = found.figures.model_copy(update={"ms_ssim": value})
             found = self._versions.put(key, replace(found, figures=figures))
         return found
@@ -155,8 +155,8 @@ class Photo:
             quality=quality,
             bytes=len(data),
             bpp=8 * len(data) / self.num_pixels,
-            psnr=fidelity.psnr(self.picture.pixels, decoded),
-            ms_ssim=fidelity.ms_ssim(self.picture.pixels, decoded),
+            psnr=fidelity.psnr(self.picture.pixels, decoded, self.picture.visible),
+            ms_ssim=fidelity.ms_ssim(self.picture.pixels, decoded, self.picture.visible),
             encode_ms=1000 * (between - start),
             decode_ms=1000 * (end - between),
         )
@@ -184,7 +184,9 @@ class Photo:
             size=len(found.data),
             alpha_bytes=found.alpha_bytes,
             decode_ms=decode_ms,
-            psnr=fidelity.psnr(self.picture.pixels, np.asarray(image.convert("RGB"))),
+            psnr=fidelity.psnr(
+                self.picture.pixels, np.asarray(image.convert("RGB")), self.picture.visible
+            ),
             encode_ms=analysis_ms + coding_ms,
             analysis_ms=analysis_ms,
         )

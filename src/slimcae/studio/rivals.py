@@ -64,8 +64,11 @@ RIVALS = {
 
 
 def opaque_image(picture: Picture) -> Image.Image:
-    """The colour of a picture, with its profile, as rivals get it: JPEG has no alpha."""
-    image = picture.to_image()
+    """The colour of a picture, with its profile, as rivals get it: JPEG has no alpha.
+
+    Where the picture is transparent it has the smooth colours that our codec codes, too.
+    """
+    image = picture.filled().to_image()
     if "A" in image.getbands():
         profile = image.info.get("icc_profile")
         image = image.convert("L" if image.mode == "LA" else "RGB")

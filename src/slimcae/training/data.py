@@ -63,7 +63,7 @@ def cut(image: Tensor, draw: Draw, size: int) -> Tensor:
 
 def decode(path: Path) -> Tensor:
     """An image file as a tensor (3, H, W), uint8."""
-    return torch.from_numpy(read_picture(path).pixels).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(read_picture(path).filled().pixels).permute(2, 0, 1).contiguous()
 
 
 def free_memory(device: torch.device) -> int:

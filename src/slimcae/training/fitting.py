@@ -270,7 +270,7 @@ def _measured(
     path: Path,
 ) -> dict[int, _Figures]:
     """What a validation picture costs and how well it comes back, at each width."""
-    pixels = read_picture(path).pixels
+    pixels = read_picture(path).filled().pixels
     size = (pixels.shape[0], pixels.shape[1])
     count = size[0] * size[1]
     found = {}

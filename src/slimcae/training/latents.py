@@ -192,7 +192,7 @@ class LatentStore:
     def _latents(self, tiled: TiledTransforms, path: Path) -> dict[int, Halves]:
         """Return a picture's residuals (C, h, w) at each width; none if it cannot be read."""
         try:
-            pixels = read_picture(path).pixels
+            pixels = read_picture(path).filled().pixels
         except ImageError as error:
             log.warning("left out: %s", error)
             return {}
