@@ -170,7 +170,7 @@ def test_what_cannot_be_written_is_said_and_nothing_is_lost(tmp_path: Path) -> N
         write_image(image, tmp_path / "noname")
     old = tmp_path / "a.jpg"
     old.write_bytes(b"old")
-    with pytest.raises(ImageError, match=r"a\.jpg cannot be written as JPEG .*RGBA.*use \.png"):
+    with pytest.raises(ImageError, match=r"a\.jpg cannot be written as JPEG, .* alpha: use \.png"):
         write_image(image, old)
     with pytest.raises(ImageError, match=r"a\.webp cannot be written as WEBP"):
         write_image(Image.new("L", (20_000, 1)), tmp_path / "a.webp")
@@ -198,3 +198,26 @@ def test_pictures_are_written_into_pipes(tmp_path: Path, suffix: str) -> None:
     write_image(Picture(RGB).to_image(), pipe)
     reader.join()
     assert read_picture(copy).pixels.shape == RGB.shape
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_formats_hold_alpha_or_say_that_they_cannot(tmp_path: Path, mode: str) -> None:
+    pixels = RGB if mode == "RGBA" else np.repeat(RGB[:, :, :1], 3, axis=2)
+    image = Picture(pixels, grey=mode == "LA", alpha=ALPHA).to_image()
+    assert image.mode == mode
+    for suffix, loss in (("png", 0), ("webp", 0), ("tif", 0), ("jp2", 0), ("avif", 16)):
+        path = tmp_path / f"a.{suffix}"
+        write_image(image, path)
+        with Image.open(path) as written:
+            found = np.asarray(written.convert("RGBA")).astype(int)
+        assert np.abs(found[:, :, 3] - ALPHA).max() <= loss
+        if not loss:  # also the colours of what nobody sees
+            np.testing.assert_array_equal(found[:, :, :3], pixels)
+    for suffix, kind in (
+        ("jpg", "JPEG"), ("ppm", "PPM"), ("gif", "GIF"), ("bmp", "BMP"), ("pcx", "PCX")
+    ):  # fmt: skip
+        path = tmp_path / f"b.{suffix}"
+        with pytest.raises(ImageError, match=f"as {kind}, which cannot hold alpha: use .png"):
+            write_image(image, path)
+        assert not path.exists()
+        write_image(Picture(pixels).to_image(), path)

@@ -1,10 +1,12 @@
 """Pictures to files, with what the format can hold of their metadata."""
 
 import logging
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -16,11 +18,13 @@ log = logging.getLogger("slimcae")
 
 _NAMES = {"icc_profile": "ICC profile", "exif": "EXIF data", "xmp": "XMP data"}
 _XMP_TAG = 700
+_ALPHA_LOSS = 8
+"""Levels of alpha that a lossy format may change."""
 
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     # the picture has lost enough already
     "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"lossless": True},
+    "WEBP": {"lossless": True, "exact": True},  # also where nothing is seen
     "AVIF": {"quality": 95},
 }
 
@@ -41,6 +45,10 @@ def write_image(image: Image.Image, path: Path, suffix: str | None = None) -> No
     kind = Image.registered_extensions().get(suffix)
     if kind is None or kind.upper() not in Image.SAVE:
         raise ImageError(f"cannot write pictures called {suffix or path.name!r}: use .png, say")
+    if "A" in image.getbands() and not _holds_alpha(kind):
+        raise ImageError(
+            f"{path} cannot be written as {kind}, which cannot hold alpha: use .png, say"
+        )
     metadata = _metadata(image)
     kept = _what_fits(kind, metadata)
     if kept.keys() != metadata.keys():
@@ -108,6 +116,21 @@ def _fits(kind: str, metadata: dict[str, bytes]) -> bool:
                 and ("exif" not in metadata or len(written.getexif()) > 0)
             )
     except Exception:  # metadata of any bytes
+        return False
+
+
+@cache
+def _holds_alpha(kind: str) -> bool:
+    """Whether a picture of every alpha comes back from a format with about these."""
+    alpha = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    image = Image.fromarray(np.stack([alpha] * 4, axis=2))
+    sample = BytesIO()
+    try:
+        image.save(sample, kind, **_SAVE_OPTIONS.get(kind, {}))
+        with Image.open(sample) as written:
+            found = np.asarray(written.convert("RGBA"))[:, :, 3].astype(int)
+            return bool(np.abs(found - alpha).max() <= _ALPHA_LOSS)
+    except Exception:  # formats refuse modes in many ways
         return False
 
 
