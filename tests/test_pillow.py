@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_files import png
 from PIL import Image, ImageFile, UnidentifiedImageError
 from tiny_codec import make_model
 
@@ -222,3 +223,22 @@ def test_the_format_is_registered() -> None:
     assert Image.MIME["SCAE"] == "image/x-scae"
     assert slimcae.pillow.accept(b"\x89S\r\n\x03")
     assert not slimcae.pillow.accept(b"\x89PNG")
+
+
+def test_transparent_and_linear_png_files_are_saved_as_they_are_meant(tmp_path: Path) -> None:
+    samples = np.arange(256).reshape(16, 16, 1) % 4
+    keyed, linear = tmp_path / "keyed.png", tmp_path / "linear.png"
+    keyed.write_bytes(png(samples, 2, 0, (b"tRNS", bytes([0, 1]))))
+    linear.write_bytes(png(photo_samples(), 8, 2, (b"gAMA", (100_000).to_bytes(4, "big"))))
+    for path in (keyed, linear):
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".scae"), model="tiny")
+    with Image.open(keyed.with_suffix(".scae")) as restored:
+        alpha = np.asarray(restored.getchannel("A"))
+        np.testing.assert_array_equal(alpha, np.where(samples[:, :, 0] == 1, 0, 255))
+    with Image.open(linear.with_suffix(".scae")) as restored:
+        assert np.asarray(restored).mean() > photo_samples().mean() + 40
+
+
+def photo_samples() -> np.ndarray:
+    return np.asarray(photo()).astype(int)

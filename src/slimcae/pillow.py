@@ -128,8 +128,10 @@ def _with_metadata(image: Image.Image, asked: dict[str, Any]) -> Image.Image:
         "xmp": asked.get("xmp"),
     }
     source.info = {name: value for name, value in wanted.items() if value}
-    if "transparency" in image.info:
-        source.info["transparency"] = image.info["transparency"]
+    told = ("transparency", "gamma", "chromaticity", "srgb")  # of PNG: they say what pixels mean
+    source.info |= {name: image.info[name] for name in told if name in image.info}
+    if isinstance(image, ImageFile.ImageFile):
+        source.format, source.filename = image.format, image.filename  # type: ignore[attr-defined]
     return source
 
 

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_codec import fitted_model, make_model
 
 from conftest import smooth_pixels
 from slimcae.codec import Codec
-from slimcae.images import Picture
+from slimcae.images import Picture, read_picture
 from slimcae.model.quality import Point
 
 SEEN = smooth_pixels(90, 110, 5)
@@ -65,3 +66,15 @@ def test_a_wholly_transparent_picture_comes_back(codec: Codec) -> None:
     data = codec.compress(nothing, 4, verify=True)
     assert np.asarray(codec.decompress(data))[:, :, 3].max() == 0
     assert codec.draft(nothing).encoding.psnr(Point(4, 0)) == math.inf
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "PA"])
+def test_an_opaque_alpha_channel_costs_nothing(codec: Codec, mode: str) -> None:
+    """The format says that a file without it is opaque."""
+    image = Image.fromarray(SEEN)
+    source = image.convert("L" if mode == "LA" else "RGB").convert(mode)
+    plain = image.convert("L") if mode == "LA" else source.convert("RGB")
+    data = codec.compress(source, 8, verify=True)
+    assert data == codec.compress(plain, 8)
+    np.testing.assert_array_equal(np.asarray(codec.decompress(data).convert("RGBA"))[..., 3], 255)
+    assert read_picture(source).alpha is None

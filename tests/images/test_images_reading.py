@@ -190,11 +190,28 @@ def test_16_bits_per_colour_are_noticed(tmp_path: Path, caplog: pytest.LogCaptur
     assert notices(caplog) == [f"{path} has more than 8 bits per channel: reduced to 8"]
 
 
-def test_floats_are_scaled_by_what_they_hold() -> None:
-    unit = Image.fromarray(np.array([[-1, 0, 0.5, 1]], np.float32))
-    assert_picture(read_picture(unit), three(np.array([[0, 0, 128, 255]])), grey=True)
-    bytes_ = Image.fromarray(np.array([[-1, 1.4, 128, 300]], np.float32))
-    assert_picture(read_picture(bytes_), three(np.array([[0, 1, 128, 255]])), grey=True)
+@pytest.mark.parametrize(
+    ("values", "levels", "notice"),
+    [
+        ([0, 0.5, 1], [0, 128, 255], None),
+        ([0, 0.5, 0.7], [0, 128, 178], None),
+        ([0, 1, 128, 250], [0, 1, 128, 250], None),  # whole numbers of 8 bits ...
+        ([0, 257, 65535], [0, 1, 255], None),  # ... and of 16
+        ([0, 65536, 131072], [0, 128, 255], "0 is black and 131072 is white"),
+        ([-1, 0, 1], [0, 128, 255], "-1 is black and 1 is white"),
+        ([0, 0.65, 1.3], [0, 128, 255], "0 is black and 1.3 is white"),
+        ([0, 150.5, 301], [0, 128, 255], "0 is black and 301 is white"),
+    ],
+)
+def test_floats_are_scaled_by_what_they_hold(
+    values: list[float], levels: list[int], notice: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = read_picture(Image.fromarray(np.array([values], np.float32)))
+    assert_picture(picture, three(np.array([levels])), grey=True)
+    assert notices(caplog)[1:] == ([f"the picture has floating values: {notice}"] if notice else [])
+
+
+def test_floats_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(ImageError, match="not finite"):
         read_picture(Image.fromarray(np.array([[np.nan, 1]], np.float32)))
 
@@ -237,9 +254,9 @@ def random_image(mode: str, size: tuple[int, int], seed: int = 0) -> Image.Image
     rng = np.random.default_rng(seed)
     width, height = size
     if mode == "F":
-        return Image.fromarray(rng.uniform(-10, 300, (height, width)).astype(np.float32))
+        return Image.fromarray(rng.uniform(0, 1, (height, width)).astype(np.float32))
     if mode == "I":
-        return Image.fromarray(rng.integers(-100, 70000, (height, width), np.int32))
+        return Image.fromarray(rng.integers(0, 65536, (height, width), np.int32))
     if mode == "1":
         return Image.fromarray(rng.integers(0, 2, (height, width), np.uint8) == 1)
     count = 2 if mode.startswith("I;16") else Image.getmodebands(mode)
@@ -276,8 +293,8 @@ def test_every_mode_is_converted_as_pillow_does(mode: str, size: tuple[int, int]
 def test_every_deep_mode_is_reduced(mode: str, size: tuple[int, int]) -> None:
     image = random_image(mode, size)
     values = np.asarray(image).astype(float)
-    full = 255 if mode == "F" else 65535
-    expected = np.clip(np.rint(values * 255 / full), 0, 255)
+    full = 1 if mode == "F" else 65535
+    expected = np.rint(values * 255 / full)
     assert_picture(read_picture(image), three(expected), grey=True)
 
 

@@ -2,7 +2,9 @@
 
 import io
 import logging
+import os
 import struct
+import threading
 import zlib
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_files import png_chunk
 from PIL import Image, PngImagePlugin
+from profiles import DISPLAY_P3, matrix_profile
 
 from slimcae.errors import ImageError
 from slimcae.images import read_picture
@@ -136,3 +140,99 @@ def test_any_bytes_are_taken_apart(start: bytes, data: bytes) -> None:
     bare = without_metadata(io.BytesIO(start + data))
     if start:
         assert bare is not None and len(bare.data) <= len(start + data) + 2
+
+
+PROFILE = matrix_profile(DISPLAY_P3)
+LARGE_TEXT = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**21)))
+
+
+def png_with_large_text(*chunks: tuple[bytes, bytes], behind: bool = False) -> bytes:
+    """A file at which Pillow stumbles before or behind the pixels."""
+    file = io.BytesIO()
+    Image.fromarray(RGB).save(file, "PNG")
+    data = file.getvalue()
+    data = data[:33] + b"".join(png_chunk(*chunk) for chunk in chunks) + data[33:]
+    place = data.index(b"IEND") - 4 if behind else data.index(b"IDAT") - 4
+    return data[:place] + LARGE_TEXT + data[place:]
+
+
+def iccp(profile: bytes) -> tuple[bytes, bytes]:
+    return b"iCCP", b"a name\0\0" + zlib.compress(profile)
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        iccp(PROFILE),
+        iccp(PROFILE + bytes(2**21)),  # which Pillow finds too large
+        (b"gAMA", struct.pack(">I", 55_555)),
+        (b"cHRM", struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)),
+        (b"cICP", bytes([12, 13, 0, 1])),
+        (b"tRNS", struct.pack(">3H", *RGB[3, 4])),
+    ],
+)
+def test_a_png_without_metadata_keeps_its_colours(
+    chunk: tuple[bytes, bytes], behind: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = read_picture(io.BytesIO(png_with_large_text(chunk, behind=behind)))
+    assert caplog.messages == ["the picture has metadata that cannot be read: left out"]
+    np.testing.assert_array_equal(picture.pixels, RGB)
+    if chunk[0] == b"iCCP":
+        assert picture.icc_profile == zlib.decompress(chunk[1][8:])
+    elif chunk[0] == b"tRNS":
+        assert picture.alpha is not None and picture.alpha[3, 4] == 0
+    else:
+        plain = read_picture(io.BytesIO(png(Image.fromarray(RGB), *chunk)))
+        assert picture.icc_profile == plain.icc_profile is not None
+
+
+def icc_segments(profile: bytes, size: int) -> list[bytes]:
+    """As ICC.1:2022, B.4, has them."""
+    parts = [profile[start : start + size] for start in range(0, len(profile), size)]
+    return [
+        segment(0xE2, b"ICC_PROFILE\0" + bytes([number, len(parts)]) + part)
+        for number, part in enumerate(parts, 1)
+    ]
+
+
+@pytest.mark.parametrize("size", [100, 60_000])
+def test_a_jpeg_without_metadata_keeps_its_profile(
+    size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = icc_segments(PROFILE, size)
+    bad_exif = segment(0xE1, b"Exif\0\0" + EXIF)
+    bad_icc = segment(0xE2, b"ICC_PROFILE\0")
+    for said in ([bad_exif, *parts], [*parts[::-1], bad_exif], [bad_icc, *parts]):
+        picture = read_picture(io.BytesIO(jpeg(Image.fromarray(RGB), *said)))
+        assert picture.icc_profile == PROFILE
+        assert caplog.messages.pop().endswith("left out")
+    # a profile of which a part is missing is none
+    for said in ([bad_exif, *parts[1:]], [bad_exif, *parts[:-1]]):
+        assert read_picture(io.BytesIO(jpeg(Image.fromarray(RGB), *said))).icc_profile is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize("what", ["large text", "plain"])
+def test_pipes_are_read_like_files(tmp_path: Path, what: str) -> None:
+    data = HOSTILE[what] if what in HOSTILE else png(Image.fromarray(RGB), b"", b"")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(data))
+    writer.start()
+    picture = read_picture(pipe)
+    writer.join()
+    np.testing.assert_array_equal(picture.pixels, RGB)
+
+
+def test_streams_that_cannot_go_back_are_rescued_too() -> None:
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, position: int, whence: int = 0, /) -> int:
+            raise io.UnsupportedOperation("seek")
+
+    picture = read_picture(Pipe(png_with_large_text(iccp(PROFILE))))
+    np.testing.assert_array_equal(picture.pixels, RGB)
+    assert picture.icc_profile == PROFILE

@@ -4,7 +4,10 @@ from collections.abc import Iterable
 
 from PIL import ExifTags, Image
 
+from slimcae.images.heads import avif_properties, head
+
 _HEAD_BYTES = 2**16
+_HIGH_BIT_DEPTH, _TWELVE_BIT = 0x40, 0x20
 _SOC_SIZ = b"\xff\x4f\xff\x51"
 
 
@@ -31,24 +34,26 @@ def _most_bits(image: Image.Image) -> int:
             bits = image.tag_v2.get(ExifTags.Base.BitsPerSample, 0)
             return max(bits) if isinstance(bits, Iterable) else int(bits)
         if image.format == "JPEG2000":
-            return _jpeg_2000_bits(_head(image))
+            return _jpeg_2000_bits(head(image, _HEAD_BYTES))
+        if image.format == "AVIF":
+            return max(map(_av1_bits, avif_properties(image)))
     except Exception:  # files of any bytes, or closed ones
         pass
     return 0
 
 
-def _head(image: Image.Image) -> bytes:
-    file = image.fp  # type: ignore[attr-defined]
-    position = file.tell()
-    file.seek(0)
-    head: bytes = file.read(_HEAD_BYTES)
-    file.seek(position)
-    return head
+def _av1_bits(property_: bytes) -> int:
+    """From a box av1C (AV1 Codec ISO Media File Format Binding, 2.3.3), else 0."""
+    if property_[:4] != b"av1C":
+        return 0
+    if not property_[6] & _HIGH_BIT_DEPTH:
+        return 8
+    return 12 if property_[6] & _TWELVE_BIT else 10
 
 
-def _jpeg_2000_bits(head: bytes) -> int:
+def _jpeg_2000_bits(start_of_file: bytes) -> int:
     """From the marker SIZ of the codestream (ITU-T T.800, A.5.1): depth − 1 of each channel."""
-    start = head.index(_SOC_SIZ) + 40
-    channels = int.from_bytes(head[start : start + 2], "big")
-    depths = head[start + 2 : start + 2 + 3 * channels : 3]
+    data = start_of_file[start_of_file.index(_SOC_SIZ) + 40 :]
+    channels = int.from_bytes(data[:2], "big")
+    depths = data[2 : 2 + 3 * channels : 3]
     return max((depth & 0x7F) + 1 for depth in depths)

@@ -4,16 +4,22 @@ Pillow's own conversions make whole copies on the way, of four bytes a pixel; he
 picture itself exists beside the array, however large it is.
 """
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from slimcae.errors import ImageError
+from slimcae.images.icc import Convert
+from slimcae.images.keys import Key, opacity
+from slimcae.images.scales import Scale, is_signed, scale_of
+
+log = logging.getLogger("slimcae")
 
 _BOX_PIXELS = 2**18
 Box = tuple[int, int, int, int]
@@ -21,23 +27,28 @@ Box = tuple[int, int, int, int]
 
 
 def channels(
-    image: Image.Image, name: str, orientation: int = 1
+    image: Image.Image,
+    name: str,
+    orientation: int = 1,
+    key: Key | None = None,
+    convert: Convert | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None, bool]:
     """Pixels (H, W, 3), alpha (H, W) or None, and whether the picture is grey.
 
-    image: loaded, of any mode. Greys of more than 8 bits are reduced: 16 bits, or floats from 0
-    to 1 or (if any is above 1) to 255. orientation: the value of EXIF's tag, of which the pixels
-    are turned upright.
+    image: loaded, of any mode. Greys of more than 8 bits are reduced (see `scale_of`).
+    orientation: the value of EXIF's tag, of which the pixels are turned upright. key: the colour
+    that is transparent. convert: makes RGB of the image, in place of Pillow.
 
     Raises:
-        ImageError: values that are not finite.
+        ImageError: values that are not finite, or that do not fit their kind.
     """
     deep = image.mode.startswith(("I", "F"))
     grey = deep or image.mode in ("1", "L", "LA", "La")
-    full = _full_scale(image, name) if deep else 0
-    key = image.info.get("transparency")
-    has_alpha = isinstance(key, int) if deep else image.has_transparency_data
-    mode = ("L" if grey else "RGB") + ("A" if has_alpha else "")
+    scale = _scale(image, name) if deep else None
+    signed = image.mode == "L" and is_signed(image)
+    by_pillow = key is None and not deep and image.has_transparency_data
+    has_alpha = by_pillow or key is not None
+    mode = ("L" if grey else "RGB") + ("A" if by_pillow else "")
     shape = image.size if orientation > 4 else image.size[::-1]
     pixels = np.empty((*shape, 3), np.uint8)
     alpha = np.empty(shape, np.uint8) if has_alpha else None
@@ -46,15 +57,25 @@ def channels(
     for box in _boxes(image.size):
         part = _crop(image, box)
         place = slice(box[1], box[3]), slice(box[0], box[2])
-        if deep:
-            values = np.asarray(part)
-            levels = _reduced(values, full)[:, :, None]
+        if scale is not None:
+            values = np.asarray(part)[:, :, None]
+            levels = scale.levels(values)
         else:
-            levels = np.asarray(part if part.mode == mode else part.convert(mode))
-            levels = levels.reshape(*levels.shape[:2], len(mode))
+            if convert is not None:
+                part = convert(part)
+            elif part.mode != mode:
+                part.info = {} if key is not None else part.info  # ours is the better key
+                part = part.convert(mode)
+            levels = np.asarray(part)
+            values = levels = levels.reshape(*levels.shape[:2], len(mode))
+        if signed:
+            levels = levels ^ np.uint8(0x80)  # two's complement, with the least value for black
         stored_pixels[place] = levels[:, :, : 1 if grey else 3]  # one grey fills three channels
-        if stored_alpha is not None:
-            stored_alpha[place] = np.where(values == key, 0, 255) if deep else levels[:, :, -1]
+        if stored_alpha is not None and key is not None:
+            low = None if key.low_image is None else np.asarray(_crop(key.low_image, box))
+            stored_alpha[place] = opacity(key, values, low)
+        elif stored_alpha is not None:
+            stored_alpha[place] = levels[:, :, -1]
     return pixels, alpha, grey
 
 
@@ -118,25 +139,40 @@ def _as_stored(seen: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return seen
 
 
-def _full_scale(image: Image.Image, name: str) -> int:
-    """The value that means white.
-
-    Mode I is what Pillow makes of 16-bit greys in some formats, so it counts as such.
-    """
-    if image.mode != "F":
-        return 2**16 - 1
-    full = 1
-    for box in _boxes(image.size):
-        values = np.asarray(_crop(image, box))
-        if not np.isfinite(values).all():
-            raise ImageError(f"{name} has values that are not finite")
-        if values.max() > 1:
-            full = 255
-    return full
+def _scale(image: Image.Image, name: str) -> Scale:
+    parts = [partial(_values, image, box) for box in _boxes(image.size)]
+    scale = scale_of(image, parts, name)
+    if scale.notice is not None:
+        log.warning("%s has %s", name, scale.notice)
+    return scale
 
 
-def _reduced(values: NDArray[Any], full: int) -> NDArray[np.uint8]:
-    return np.rint(np.clip(values / full, 0, 1) * 255).astype(np.uint8)
+def _values(image: Image.Image, box: Box) -> NDArray[Any]:
+    return np.asarray(_crop(image, box))
+
+
+def is_grey(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> bool:
+    """Whether all pixels (H, W, 3) that can be seen have three equal channels."""
+    for place in _bands(pixels):
+        part = pixels[place]
+        colourful = (part[:, :, 0] != part[:, :, 1]) | (part[:, :, 1] != part[:, :, 2])
+        if alpha is not None:
+            colourful &= alpha[place] > 0
+        if colourful.any():
+            return False
+    return True
+
+
+def apply_table(pixels: NDArray[np.uint8], table: NDArray[np.uint8]) -> None:
+    """Replace each of the values by that of a table of 256."""
+    for place in _bands(pixels):
+        pixels[place] = table[pixels[place]]
+
+
+def _bands(pixels: NDArray[np.uint8]) -> Iterator[slice]:
+    rows = max(1, _BOX_PIXELS // pixels.shape[1])
+    for top in range(0, len(pixels), rows):
+        yield slice(top, top + rows)
 
 
 class _HardLimit(int):

@@ -9,23 +9,28 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from slimcae.errors import ImageError, PictureTooLargeError
+from slimcae.images.colours import stated_colours
 from slimcae.images.depth import is_deep
+from slimcae.images.icc import Convert, to_srgb
+from slimcae.images.keys import key_of
 from slimcae.images.metadata import (
     exif_of,
     exif_orientation,
-    is_srgb,
     upright_exif,
     upright_xmp,
     xmp_orientation,
 )
 from slimcae.images.picture import Picture
-from slimcae.images.pixels import channels, pillow_limit
+from slimcae.images.pixels import channels, is_grey, pillow_limit
 from slimcae.images.rescue import BarePicture, without_metadata
+from slimcae.images.settling import Settled, settle
 
 log = logging.getLogger("slimcae")
 
 MAX_PIXELS = 2**28
 """Larger pictures are refused unless a caller says otherwise."""
+
+_OPAQUE = 255
 
 Source = str | Path | BinaryIO | Image.Image
 
@@ -48,6 +53,7 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
     try:
         if isinstance(source, Image.Image):
             return _convert(source, name, max_pixels)
+        source = _repeatable(source)
         try:
             return _read(source, name, max_pixels)
         except (ImageError, Image.DecompressionBombError):
@@ -56,7 +62,7 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
             bare = _bare(source)
             if bare is None:
                 raise
-        picture = _read(BytesIO(bare.data), name, max_pixels, bare.exif)
+        picture = _read(BytesIO(bare.data), name, max_pixels, bare)
         log.warning("%s has metadata that cannot be read: left out", name)
         return picture
     except ImageError:
@@ -80,16 +86,29 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def _read(
-    source: str | Path | BinaryIO, name: str, max_pixels: int, exif: bytes | None = None
+    source: str | Path | BinaryIO, name: str, max_pixels: int, bare: BarePicture | None = None
 ) -> Picture:
     with ExitStack() as stack:
         with pillow_limit(max_pixels):
             image = stack.enter_context(Image.open(source))
-            if exif is not None:
-                image.info["exif"] = exif
+            if bare is not None:
+                said = {"exif": bare.exif, "icc_profile": bare.icc_profile}
+                image.info |= {key: value for key, value in said.items() if value is not None}
             if image.format == "TIFF" and image.width * image.height <= max_pixels:
                 image.load()  # the one format that asks for Pillow's limit again to load
         return _convert(image, name, max_pixels)
+
+
+def _repeatable(source: str | Path | BinaryIO) -> str | Path | BinaryIO:
+    """The source, or its bytes if it is a pipe: what was read of that does not come again."""
+    if isinstance(source, str | Path):
+        if Path(source).is_file() or not Path(source).is_fifo():
+            return source
+        return BytesIO(Path(source).read_bytes())
+    seekable = getattr(source, "seekable", None)
+    if seekable is None or seekable():
+        return source
+    return BytesIO(source.read())
 
 
 def _bare(source: str | Path | BinaryIO) -> BarePicture | None:
@@ -122,18 +141,26 @@ def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
         log.warning("%s has several frames: only the first one is taken", name)
     if is_deep(image):
         log.warning("%s has more than 8 bits per channel: reduced to 8", name)
+    key, stated = key_of(image), stated_colours(image)
     image.load()
     exif, xmp = exif_of(image), _xmp_of(image)
     orientation = _orientation(exif, xmp)
-    pixels, alpha, grey = channels(image, name, orientation)
-    profile = image.info.get("icc_profile")
-    srgb = isinstance(profile, bytes) and is_srgb(profile)
+    profile = image.info.get("icc_profile") or stated.icc_profile
+    profile = profile if isinstance(profile, bytes) else None
+    convert = _from_cmyk(image, profile)
+    pixels, alpha, grey = channels(image, name, orientation, key, convert)
+    if alpha is not None and alpha.min() == _OPAQUE:
+        alpha = None
+    if convert is None:
+        colours = settle(pixels, alpha, grey, profile, stated, exif, name)
+    else:
+        colours = Settled(is_grey(pixels, alpha), srgb=True)
     return Picture(
         pixels,
-        grey,
+        colours.grey,
         alpha,
-        None if srgb else _fitting_profile(profile, grey, name),
-        srgb,
+        colours.icc_profile,
+        colours.srgb,
         _undamaged(exif and upright_exif(exif), exif, "EXIF", name),
         _undamaged(xmp and upright_xmp(xmp), xmp, "XMP", name),
     )
@@ -155,12 +182,8 @@ def _undamaged(cleaned: bytes | None, found: bytes | None, kind: str, name: str)
     return cleaned or None
 
 
-def _fitting_profile(profile: object, grey: bool, name: str) -> bytes | None:
-    """The ICC profile if it describes the pixels as they are now: grey or RGB."""
-    if not isinstance(profile, bytes) or not profile:
+def _from_cmyk(image: Image.Image, profile: bytes | None) -> Convert | None:
+    """What turns inks into sRGB by their profile, where there is one that can be used."""
+    if image.mode != "CMYK" or profile is None or profile[16:20] != b"CMYK":
         return None
-    space, wanted = profile[16:20], b"GRAY" if grey else b"RGB "  # ICC.1:2022, 7.2.6
-    if space != wanted:
-        log.warning("%s has an ICC profile for other colours (%r), which is dropped", name, space)
-        return None
-    return profile
+    return to_srgb(profile, "CMYK")

@@ -1,12 +1,19 @@
-"""JPEG, PNG and AVIF files whose metadata stop Pillow: the same pictures without them."""
+"""JPEG, PNG and AVIF files whose metadata stop Pillow: the same pictures without them.
+
+What concerns colour is kept: it is needed to see the picture as it was meant.
+"""
 
 import re
+import zlib
 from dataclasses import dataclass
 from typing import BinaryIO
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _JFIF, _APP1, _ADOBE, _LAST_APP, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
 _SCAN = 0xDA
+_ICC, _ICC_MARK = 0xE2, b"ICC_PROFILE\0"
+_MAX_ICC_BYTES = 2**24
+_KEPT_CHUNKS = (b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"cICP")
 _AVIF_EXIF = re.compile(rb"(infe[\2\3].{7})Exif", re.DOTALL)
 """An entry of an AVIF file's list of items that is EXIF data (ISO/IEC 14496-12, 8.11.6)."""
 
@@ -16,10 +23,12 @@ class BarePicture:
     """A file that holds what its pixels need, and nothing that is said about them.
 
     exif: EXIF data that a JPEG or PNG file had, as they stood there; they may ask for a turn.
+    icc_profile: its profile, where there was a whole one.
     """
 
     data: bytes
     exif: bytes | None
+    icc_profile: bytes | None = None
 
 
 def without_metadata(file: BinaryIO) -> BarePicture | None:
@@ -40,6 +49,8 @@ def _bare_jpeg(data: bytes) -> BarePicture:
     Source: ITU-T T.81, B.1.1; each segment is FF, marker, length (2 bytes, with these), content.
     """
     kept, exif, position = [data[:2]], None, 2
+    profile: dict[int, bytes] = {}
+    num_parts = 0
     while position + 4 <= len(data):
         marker = data[position + 1]
         if marker == 0xFF:  # one of any number before a marker
@@ -51,22 +62,40 @@ def _bare_jpeg(data: bytes) -> BarePicture:
             break
         if marker == _APP1 and segment[4:].startswith(b"Exif\0") and exif is None:
             exif = segment[4:]
+        if marker == _ICC and segment[4:].startswith(_ICC_MARK) and len(segment) > 18:
+            profile.setdefault(segment[16], segment[18:])  # ICC.1:2022, B.4
+            num_parts = segment[17]
         spoken = marker == _COMMENT or (_JFIF < marker <= _LAST_APP and marker != _ADOBE)
         if not spoken:
             kept.append(segment)
         position = end
-    return BarePicture(b"".join([*kept, data[position:]]), exif)
+    whole = sorted(profile) == list(range(1, num_parts + 1))
+    icc_profile = b"".join(profile[number] for number in sorted(profile)) if whole else None
+    return BarePicture(b"".join([*kept, data[position:]]), exif, icc_profile or None)
 
 
 def _bare_png(data: bytes) -> BarePicture:
-    """With the chunks that every reader must know, and transparency (ISO/IEC 15948, 5.4)."""
-    kept, exif, position = [_PNG], None, len(_PNG)
+    """With the chunks that every reader must know, transparency and colour (PNG, 5.6)."""
+    kept, exif, icc_profile, position = [_PNG], None, None, len(_PNG)
     while position + 12 <= len(data):
         end = position + 12 + int.from_bytes(data[position : position + 4], "big")
         tag, chunk = data[position + 4 : position + 8], data[position:end]
         if tag == b"eXIf":
             exif = chunk[8:-4]
-        if tag[:1].isupper() or tag == b"tRNS":
+        if tag == b"iCCP" and icc_profile is None:
+            icc_profile = _inflated(chunk[8:-4])
+        if tag[:1].isupper() or tag in _KEPT_CHUNKS:
             kept.append(chunk)
         position = end
-    return BarePicture(b"".join(kept), exif)
+    return BarePicture(b"".join(kept), exif, icc_profile)
+
+
+def _inflated(content: bytes) -> bytes | None:
+    """The profile of a chunk iCCP: a name, 0, the method 0, and a zlib stream (PNG, 11.3.2.3)."""
+    _, _, packed = content.partition(b"\0")
+    inflater = zlib.decompressobj()
+    try:
+        profile = inflater.decompress(packed[1:], _MAX_ICC_BYTES)
+    except zlib.error:
+        return None
+    return profile if inflater.eof and packed[:1] == b"\0" and profile else None

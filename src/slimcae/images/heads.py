@@ -1,0 +1,159 @@
+"""What stands in a file before its pixels and Pillow does not tell: PNG chunks, AVIF and JP2 boxes.
+
+All take an image as it was opened, whose file keeps its position; the file of one that was loaded
+is opened again if it still lies where it was, else nothing is known.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image
+
+_MAX_HEAD_BYTES = 2**22
+"""Of a chunk or box; larger ones are not looked into."""
+_BMP_HEADER = 14
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def head(image: Image.Image, num_bytes: int) -> bytes:
+    """The first bytes of the file, or none."""
+    with _file(image) as file:
+        if file is None:
+            return b""
+        file.seek(0)
+        return file.read(num_bytes)
+
+
+def png_chunks(image: Image.Image) -> dict[bytes, bytes]:
+    """The chunks of a PNG file before its pixels (PNG, third edition, 5.3): the first of each."""
+    found: dict[bytes, bytes] = {}
+    if image.format != "PNG":
+        return found
+    with suppress(OSError, ValueError), _file(image) as file:
+        if file is None:
+            return found
+        file.seek(0)
+        if file.read(len(_PNG)) != _PNG:
+            return found
+        while len(start := file.read(8)) == 8:
+            length, tag = int.from_bytes(start[:4], "big"), start[4:]
+            if tag in (b"IDAT", b"IEND"):
+                break
+            if length <= _MAX_HEAD_BYTES and tag in (b"IHDR", b"tRNS", b"cICP"):
+                found.setdefault(tag, file.read(length))
+                length = 0
+            file.seek(length + 4, 1)
+    return found
+
+
+def avif_properties(image: Image.Image) -> list[bytes]:
+    """Properties of an AVIF file's picture, each with its type first; those of its tiles, too.
+
+    Those that belong to the primary item come first (ISO/IEC 23008-12, 9.3).
+    """
+    if image.format != "AVIF":
+        return []
+    try:
+        meta = _top_box(image, b"meta")[4:]
+        boxes = dict(reversed(list(_boxes(meta))))
+        primary = boxes[b"pitm"]
+        inside = dict(reversed(list(_boxes(boxes[b"iprp"]))))
+        properties = [kind + body for kind, body in _boxes(inside[b"ipco"])]
+        number = int.from_bytes(primary[4:], "big")
+        own = [index - 1 for index in _associated(inside[b"ipma"], number)]
+    except (KeyError, IndexError, OSError, ValueError):  # boxes of any bytes
+        return []
+    first = [properties[index] for index in own if 0 <= index < len(properties)]
+    return first + [each for index, each in enumerate(properties) if index not in own]
+
+
+def jpeg_2000_colours(image: Image.Image) -> list[bytes]:
+    """The contents of the colour specification boxes of a JP2 file (ITU-T T.800, I.5.3.3)."""
+    try:
+        boxes = _boxes(_top_box(image, b"jp2h"))
+        return [body for kind, body in boxes if kind == b"colr"]
+    except (OSError, ValueError):
+        return []
+
+
+def bmp_profile(image: Image.Image) -> bytes | None:
+    """The profile in a BMP file of version 5 (BITMAPV5HEADER), or None."""
+    start = head(image, _BMP_HEADER + 124)[_BMP_HEADER:]
+    if len(start) < 124 or start[56:60] != b"DEBM":
+        return None
+    place, size = (int.from_bytes(start[i : i + 4], "little") for i in (112, 116))
+    if not 128 <= size <= _MAX_HEAD_BYTES:
+        return None
+    content = head(image, _BMP_HEADER + place + size)[_BMP_HEADER + place :]
+    return content if len(content) == size else None
+
+
+@contextmanager
+def _file(image: Image.Image) -> Iterator[BinaryIO | None]:
+    """The file of an image for a moment."""
+    file: BinaryIO | None = getattr(image, "fp", None)
+    name = getattr(image, "filename", "")
+    if file is not None and getattr(image, "tile", None) and not getattr(file, "closed", False):
+        position = file.tell()
+        try:
+            yield file
+        finally:
+            file.seek(position)
+    elif isinstance(name, str) and Path(name).is_file():
+        with Path(name).open("rb") as again:
+            yield again
+    else:
+        yield None
+
+
+def _top_box(image: Image.Image, wanted: bytes) -> bytes:
+    """The contents of a box of the file itself (ISO/IEC 14496-12, 4.2), or nothing."""
+    with _file(image) as file:
+        start = 0
+        while file is not None:
+            file.seek(start)
+            begin = file.read(16)
+            size, skipped = int.from_bytes(begin[:4], "big"), 8
+            if size == 1:
+                size, skipped = int.from_bytes(begin[8:16], "big"), 16
+            last = size == 0  # up to the end
+            if len(begin) < 8 or not (last or size >= skipped):
+                break
+            if begin[4:8] == wanted:
+                file.seek(start + skipped)
+                return file.read(_MAX_HEAD_BYTES if last else min(size - skipped, _MAX_HEAD_BYTES))
+            if last:
+                break
+            start += size
+    return b""
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Types and contents of the boxes in a box."""
+    position = 0
+    while position + 8 <= len(data):
+        size = int.from_bytes(data[position : position + 4], "big") or len(data) - position
+        if size < 8:
+            return
+        yield data[position + 4 : position + 8], data[position + 8 : position + size]
+        position += size
+
+
+def _associated(ipma: bytes, item: int) -> list[int]:
+    """The numbers, from 1 on, of the properties of an item (ISO/IEC 23008-12, 9.3.2)."""
+    id_bytes = 4 if ipma[0] else 2
+    wide = ipma[3] & 1
+    position = 8
+    for _ in range(int.from_bytes(ipma[4:8], "big")):
+        number = int.from_bytes(ipma[position : position + id_bytes], "big")
+        count = ipma[position + id_bytes]
+        position += id_bytes + 1
+        each = 2 if wide else 1
+        entries = [ipma[position + each * i : position + each * (i + 1)] for i in range(count)]
+        if number == item:
+            mask = 0x7FFF if wide else 0x7F
+            return [int.from_bytes(entry, "big") & mask for entry in entries]
+        position += each * count
+    return []

@@ -1,0 +1,467 @@
+"""What files say about colour: against published primaries, formulas, and littlecms."""
+
+import io
+import logging
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_files import png, png_chunk
+from PIL import ExifTags, Image, ImageCms
+from profiles import (
+    ADOBE_RGB,
+    DISPLAY_P3,
+    SRGB,
+    cmyk_profile,
+    ink_lab,
+    matrix_profile,
+)
+
+from slimcae.images import Picture, read_picture
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (16, 24, 3), dtype=np.uint8)
+GREYS = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+PICTURES = Path(__file__).parent.parent / "data" / "pictures"
+
+SRGB_XY = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+P3_XY = (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+ADOBE_XY = (0.3127, 0.329, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+
+
+def gama(value: float) -> tuple[bytes, bytes]:
+    return b"gAMA", struct.pack(">I", round(value * 100_000))
+
+
+def chrm(*values: float) -> tuple[bytes, bytes]:
+    return b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in values))
+
+
+def cicp(primaries: int, transfer: int) -> tuple[bytes, bytes]:
+    return b"cICP", bytes([primaries, transfer, 0, 1])
+
+
+def of_png(*chunks: tuple[bytes, bytes], samples: np.ndarray = PIXELS) -> Picture:
+    colour = 0 if samples.shape[2] == 1 else 2
+    return read_picture(io.BytesIO(png(samples, 8, colour, *chunks)))
+
+
+def seen(picture: Picture) -> np.ndarray:
+    """The colours in sRGB, as a viewer shows them."""
+    if picture.icc_profile is None:
+        return picture.pixels
+    mode = "L" if picture.grey else "RGB"
+    return by_littlecms(picture.to_image().convert(mode), picture.icc_profile)
+
+
+def by_littlecms(image: Image.Image, profile: bytes) -> np.ndarray:
+    transform = ImageCms.buildTransform(
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        ImageCms.createProfile("sRGB"),
+        image.mode,
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+    )
+    return np.asarray(transform.apply(image))
+
+
+def assert_seen(picture: Picture, profile: bytes, pixels: np.ndarray = PIXELS) -> None:
+    expected = by_littlecms(Image.fromarray(pixels), profile)
+    assert np.abs(seen(picture).astype(int) - expected).max() <= 1
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
+def srgb_curve(light: np.ndarray) -> np.ndarray:
+    """Levels of 8 bits (IEC 61966-2-1)."""
+    light = np.clip(light, 0, 1)
+    share = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.rint(255 * share)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "primaries", "curve"),
+    [
+        ([cicp(12, 13)], DISPLAY_P3, None),
+        ([chrm(*P3_XY)], DISPLAY_P3, None),
+        ([gama(1 / 2.2), chrm(*P3_XY)], DISPLAY_P3, 2.2),
+        ([gama(256 / 563), chrm(*ADOBE_XY)], ADOBE_RGB, 563 / 256),
+        ([gama(1 / 1.8)], SRGB, 1.8),
+        ([cicp(1, 5)], SRGB, 2.8),
+    ],
+)
+def test_colours_of_png_files_look_as_they_should(
+    chunks: list[tuple[bytes, bytes]],
+    primaries: Any,
+    curve: float | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    picture = of_png(*chunks)
+    np.testing.assert_array_equal(picture.pixels, PIXELS)  # nothing is lost
+    assert picture.icc_profile is not None and not picture.srgb
+    assert_seen(picture, matrix_profile(primaries, curve))
+    assert warnings_of(caplog) == []
+
+
+def test_profiles_have_the_published_primaries() -> None:
+    for picture, published in (
+        (of_png(cicp(12, 13)), DISPLAY_P3),
+        (of_png(gama(0.4), chrm(*ADOBE_XY)), ADOBE_RGB),
+    ):
+        assert picture.icc_profile is not None
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.icc_profile)).profile
+        found = [profile.red_colorant, profile.green_colorant, profile.blue_colorant]
+        xyz = np.array([colorant[0] for colorant in found])
+        np.testing.assert_allclose(xyz, published, atol=3e-4)
+        np.testing.assert_allclose(xyz.sum(axis=0), (0.9642, 1, 0.8249), atol=3e-4)  # white
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [],
+        [(b"sRGB", b"\0")],
+        [gama(0.45455)],
+        [gama(0.45455), chrm(*SRGB_XY)],
+        [chrm(*SRGB_XY)],
+        [cicp(1, 13)],
+        [cicp(1, 1)],
+        [cicp(2, 2)],
+        [(b"sRGB", b"\0"), gama(1), chrm(*P3_XY)],  # sRGB counts more
+        [cicp(1, 13), gama(1), chrm(*P3_XY)],  # and cICP most
+    ],
+)
+def test_srgb_however_it_is_said_stays_as_it_is(
+    chunks: list[tuple[bytes, bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    for samples in (PIXELS, GREYS):
+        picture = of_png(*chunks, samples=samples)
+        np.testing.assert_array_equal(
+            picture.pixels, np.broadcast_to(samples, (*samples.shape[:2], 3))
+        )
+        assert picture.icc_profile is None
+    assert warnings_of(caplog) == []
+
+
+@pytest.mark.parametrize("samples", [PIXELS, GREYS])
+@pytest.mark.parametrize("said", [gama(1.0), cicp(1, 8)])
+def test_linear_light_gets_the_curve_of_srgb(
+    samples: np.ndarray, said: tuple[bytes, bytes]
+) -> None:
+    picture = of_png(said, samples=samples)
+    expected = np.broadcast_to(srgb_curve(samples / 255), picture.pixels.shape)
+    np.testing.assert_array_equal(picture.pixels, expected)
+    assert (picture.icc_profile, picture.srgb) == (None, True)
+
+
+def test_linear_light_of_other_primaries_gets_a_profile_of_these() -> None:
+    picture = of_png(gama(1.0), chrm(*P3_XY))
+    np.testing.assert_array_equal(picture.pixels, srgb_curve(PIXELS / 255))
+    assert_seen(picture, matrix_profile(DISPLAY_P3), picture.pixels)
+
+
+@pytest.mark.parametrize("gamma", [1.8, 2.8])
+def test_greys_of_another_gamma_get_a_profile_for_greys(gamma: float) -> None:
+    picture = of_png(gama(1 / gamma), samples=GREYS)
+    assert picture.grey and picture.icc_profile is not None
+    assert picture.icc_profile[16:20] == b"GRAY"
+    expected = srgb_curve((GREYS / 255) ** gamma)
+    assert np.abs(seen(picture) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("transfer", "name", "points"),
+    # cd/m² of code values (ITU-R BT.2100 and BT.2408, tables 1 and 2), of 203 for white
+    [
+        (16, "PQ", {0: 0, 0.508: 100, 0.581: 203, 0.752: 1000, 1: 10_000}),
+        (18, "HLG", {0: 0, 0.5: 50.6, 0.75: 203, 1: 1000}),
+    ],
+)
+def test_hdr_becomes_srgb_with_a_notice(
+    transfer: int, name: str, points: dict[float, float], caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = of_png(cicp(9, transfer), samples=GREYS)
+    assert picture.grey and (picture.icc_profile, picture.srgb) == (None, True)
+    levels = picture.pixels[:, :, 0].ravel()
+    for code, nits in points.items():
+        expected = srgb_curve(np.array(nits / 203))
+        assert abs(int(levels[round(255 * code)]) - expected) <= 3
+    assert (np.diff(levels.astype(int)) >= 0).all()
+    assert warnings_of(caplog) == [
+        f"the picture is HDR ({name}): turned into sRGB, and what is brighter than white is white"
+    ]
+    colours = of_png(cicp(9, transfer))
+    assert colours.icc_profile is not None
+    np.testing.assert_array_equal(colours.pixels, levels[PIXELS])
+
+
+@pytest.mark.parametrize("value", [0.001, 30])
+def test_a_gamma_that_cannot_be_is_said(value: float, caplog: pytest.LogCaptureFixture) -> None:
+    picture = of_png(gama(value))
+    np.testing.assert_array_equal(picture.pixels, PIXELS)
+    assert warnings_of(caplog) == [
+        f"the picture: its gamma is {1 / value:g}: sRGB is taken for that"
+    ]
+
+
+def test_what_is_not_known_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    picture = of_png(cicp(10, 9))
+    np.testing.assert_array_equal(picture.pixels, PIXELS)
+    assert warnings_of(caplog) == [
+        "the picture: its colours have primaries 10 and transfer function 9 of H.273: "
+        "sRGB is taken for that"
+    ]
+
+
+@pytest.mark.parametrize("values", [(0,) * 8, (0.3,) * 8, (0.3, 0, 0.6, 0.3, 0.3, 0.6, 0.1, 0.1)])
+def test_primaries_that_cannot_be_are_said(
+    values: tuple[float, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = of_png(chrm(*values))
+    np.testing.assert_array_equal(picture.pixels, PIXELS)
+    assert picture.icc_profile is None
+    assert warnings_of(caplog) == [
+        "the picture says that it has primaries that cannot be: taken as sRGB"
+    ]
+
+
+def test_a_profile_counts_more_than_gamma_and_less_than_cicp() -> None:
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "PNG", icc_profile=matrix_profile(ADOBE_RGB, 2.2))
+    data = file.getvalue()
+    head, rest = data[:33], data[33:]
+    picture = read_picture(io.BytesIO(head + png_chunk(*gama(1.0)) + rest))
+    assert picture.icc_profile == matrix_profile(ADOBE_RGB, 2.2)
+    assert_seen(
+        read_picture(io.BytesIO(head + png_chunk(*cicp(12, 13)) + rest)), matrix_profile(DISPLAY_P3)
+    )
+
+
+def avif(primaries: int, transfer: int, pixels: np.ndarray = PIXELS, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "AVIF", quality=100, subsampling="4:4:4", **options)
+    data = file.getvalue()
+    assert data.count(b"colrnclx") == 1
+    start = data.index(b"colrnclx") + 8
+    return data[:start] + struct.pack(">HH", primaries, transfer) + data[start + 4 :]
+
+
+def test_avif_says_its_colours_by_codes(caplog: pytest.LogCaptureFixture) -> None:
+    smooth = np.kron(RNG.integers(0, 256, (2, 3, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    plain = read_picture(io.BytesIO(avif(1, 13, smooth)))
+    assert plain.icc_profile is None
+    wide = read_picture(io.BytesIO(avif(12, 13, smooth)))
+    np.testing.assert_array_equal(wide.pixels, plain.pixels)
+    assert_seen(wide, matrix_profile(DISPLAY_P3), plain.pixels)
+    assert warnings_of(caplog) == []
+    hdr = read_picture(io.BytesIO(avif(9, 16, smooth)))
+    assert hdr.icc_profile is not None and "is HDR (PQ)" in warnings_of(caplog)[0]
+    unspecified = read_picture(io.BytesIO(avif(2, 2, smooth)))
+    assert unspecified.icc_profile is None
+    profile = matrix_profile(ADOBE_RGB, 2.2)
+    both = avif(12, 13, smooth, icc_profile=profile)  # where a profile says more
+    assert read_picture(io.BytesIO(both)).icc_profile == profile
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_avif_of_more_than_8_bits_is_reduced_with_a_notice(
+    bits: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = PICTURES / f"{bits}-bit.avif"  # made by avifenc
+    picture = read_picture(path)
+    assert picture.pixels.shape == (48, 64, 3)
+    assert warnings_of(caplog) == [f"{path} has more than 8 bits per channel: reduced to 8"]
+    caplog.clear()
+    read_picture(io.BytesIO(path.read_bytes()))
+    assert len(caplog.messages) == 1
+    caplog.clear()
+    read_picture(io.BytesIO(avif(1, 13)))
+    assert caplog.messages == []
+
+
+def exif_with(space: int | None, index: str | None = None, **more: Any) -> bytes:
+    exif = Image.Exif()
+    details: dict[int, Any] = {}
+    if space is not None:
+        details[ExifTags.Base.ColorSpace] = space
+    if index is not None:
+        details[ExifTags.IFD.Interop] = {1: index}
+    if "gamma" in more:
+        details[ExifTags.Base.Gamma] = more["gamma"]
+    if "primaries" in more:
+        exif[ExifTags.Base.WhitePoint] = more["primaries"][:2]
+        exif[ExifTags.Base.PrimaryChromaticities] = more["primaries"][2:]
+    exif[ExifTags.IFD.Exif] = details
+    return exif.tobytes()
+
+
+@pytest.mark.parametrize("suffix", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    ("exif", "profile"),
+    [
+        (exif_with(1), None),
+        (exif_with(None), None),
+        (exif_with(1, "R98"), None),
+        (exif_with(2), matrix_profile(ADOBE_RGB, 563 / 256)),
+        (exif_with(0xFFFF, "R03"), matrix_profile(ADOBE_RGB, 563 / 256)),
+        (exif_with(None, "R03"), matrix_profile(ADOBE_RGB, 563 / 256)),
+        (exif_with(0xFFFF, primaries=P3_XY, gamma=1.8), matrix_profile(DISPLAY_P3, 1.8)),
+    ],
+)
+def test_exif_says_adobe_rgb(
+    suffix: str, exif: bytes, profile: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, suffix, exif=exif)
+    picture = read_picture(file).keeping("icc")
+    assert warnings_of(caplog) == []
+    if profile is None:
+        assert picture.icc_profile is None
+    else:
+        assert picture.icc_profile is not None
+        assert_seen(picture, profile, picture.pixels)
+
+
+def test_exif_of_unknown_colours_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "JPEG", exif=exif_with(0xFFFF))
+    assert read_picture(file).icc_profile is None
+    assert warnings_of(caplog) == [
+        "the picture: its EXIF data say that its colours are not sRGB, and not what they are: "
+        "sRGB is taken for that"
+    ]
+    caplog.clear()
+    file = io.BytesIO()
+    profile = matrix_profile(DISPLAY_P3)
+    Image.fromarray(PIXELS).save(file, "JPEG", exif=exif_with(0xFFFF), icc_profile=profile)
+    assert read_picture(file).icc_profile == profile  # as phones write it
+    assert warnings_of(caplog) == []
+
+
+def lab_in_srgb(lab: tuple[float, float, float]) -> np.ndarray:
+    """By the formulas of CIE 1976 and Bradford (D50 to D65), in levels of 8 bits."""
+    lightness, a, b = lab
+    y = (lightness + 16) / 116
+    root = np.array([y + a / 500, y, y - b / 200])
+    ratio = np.where(root > 6 / 29, root**3, 3 * (6 / 29) ** 2 * (root - 4 / 29))
+    xyz = ratio * (0.9642, 1, 0.8249)
+    # columns are the published primaries of sRGB under D50
+    return srgb_curve(np.linalg.solve(np.array(SRGB).T, xyz))
+
+
+INKS = [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (1, 1, 0, 0)]
+
+
+@pytest.mark.parametrize("suffix", ["JPEG", "TIFF"])
+def test_inks_are_what_their_profile_says(suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+    values = np.kron(np.array([INKS]), np.ones((16, 16, 1))).astype(np.uint8) * 255
+    file = io.BytesIO()
+    options = {"quality": 100} if suffix == "JPEG" else {}
+    Image.fromarray(values, "CMYK").save(file, suffix, icc_profile=cmyk_profile(), **options)
+    picture = read_picture(file)
+    for number, ink in enumerate(INKS):
+        found = picture.pixels[8, 16 * number + 8].astype(int)
+        expected = lab_in_srgb(ink_lab(*ink))
+        assert np.abs(found - expected).max() <= 3
+    assert (picture.icc_profile, picture.srgb, picture.grey) == (None, True, False)
+    assert warnings_of(caplog) == []
+
+
+@pytest.mark.parametrize("profile", [None, matrix_profile()])
+@pytest.mark.parametrize("suffix", ["png", "gif", "webp", "avif", "tiff", "bmp", "jp2", "jpg"])
+def test_grey_stays_grey_whatever_it_is_stored_as(suffix: str, profile: bytes | None) -> None:
+    colour = Image.fromarray(np.repeat(GREYS, 3, axis=2))
+    options: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
+    if profile is not None and suffix not in ("gif", "bmp", "jp2"):
+        options["icc_profile"] = profile
+    sources = [colour, colour.convert("RGBA")] if suffix in ("png", "webp") else [colour]
+    if suffix in ("png", "gif"):
+        sources.append(colour.quantize(256))
+    for source in sources:
+        file = io.BytesIO()
+        source.save(file, Image.registered_extensions()[f".{suffix}"], **options)
+        picture = read_picture(file)
+        assert picture.grey
+        assert picture.to_image().mode == "L"
+        difference = picture.pixels.astype(int) - GREYS
+        assert np.abs(difference).max() <= (0 if suffix not in ("avif", "jpg") else 12)
+
+
+def test_greys_with_a_profile_for_colours_become_those_of_srgb() -> None:
+    colour = np.repeat(GREYS, 3, axis=2)
+    for primaries, curve in ((DISPLAY_P3, None), (ADOBE_RGB, 2.2), (SRGB, 1.8)):
+        profile = matrix_profile(primaries, curve)
+        expected = by_littlecms(Image.fromarray(colour), profile)
+        for source in (Image.fromarray(colour), Image.fromarray(GREYS[:, :, 0])):
+            source.info["icc_profile"] = profile
+            picture = read_picture(source)
+            assert picture.grey and picture.icc_profile is None
+            assert np.abs(picture.pixels.astype(int) - expected).max() <= 1
+
+
+def test_what_nobody_sees_makes_no_colour() -> None:
+    alpha = np.full((16, 16, 1), 255, np.uint8)
+    alpha[:4] = 0
+    coloured = np.repeat(GREYS, 3, axis=2)
+    coloured[:4, :, 1] = 99
+    picture = read_picture(Image.fromarray(np.dstack([coloured, alpha])))
+    assert picture.grey and picture.to_image().mode == "LA"
+    coloured[4, 0] = 1, 2, 3
+    assert not read_picture(Image.fromarray(np.dstack([coloured, alpha]))).grey
+
+
+def test_jpeg_2000_profiles_are_found() -> None:
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "JPEG2000")
+    data = file.getvalue()
+    plain = read_picture(io.BytesIO(data))
+    place = data.index(b"colr") - 4
+    size = int.from_bytes(data[place : place + 4], "big")
+    profile = matrix_profile(DISPLAY_P3)
+    box = struct.pack(">I4s3B", 11 + len(profile), b"colr", 2, 0, 0) + profile
+    header = data.index(b"jp2h") - 4
+    grown = struct.unpack_from(">I", data, header)[0] + len(box) - size
+    changed = data[:header] + struct.pack(">I", grown) + data[header + 4 : place]
+    picture = read_picture(io.BytesIO(changed + box + data[place + size :]))
+    assert picture.icc_profile == profile
+    np.testing.assert_array_equal(picture.pixels, plain.pixels)
+
+
+def test_a_profile_for_greys_stays_with_greys_stored_as_colours() -> None:
+    grey = of_png(gama(1 / 1.8), samples=GREYS).icc_profile
+    image = Image.fromarray(np.repeat(GREYS, 3, axis=2))
+    image.info["icc_profile"] = grey
+    picture = read_picture(image)
+    assert picture.grey and picture.icc_profile == grey
+
+
+def test_tiff_says_its_primaries_by_tags(caplog: pytest.LogCaptureFixture) -> None:
+    for xy, profile in ((SRGB_XY, None), (P3_XY, matrix_profile(DISPLAY_P3, 2.2))):
+        file = io.BytesIO()
+        Image.fromarray(PIXELS).save(file, "TIFF", tiffinfo={318: xy[:2], 319: xy[2:]})
+        picture = read_picture(file)
+        np.testing.assert_array_equal(picture.pixels, PIXELS)
+        if profile is None:
+            assert picture.icc_profile is None
+        else:
+            assert_seen(picture, profile)
+    assert warnings_of(caplog) == []
+
+
+def test_bmp_files_can_hold_a_profile() -> None:
+    profile = matrix_profile(DISPLAY_P3)
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "BMP")
+    data = file.getvalue()
+    assert data[14:18] == struct.pack("<I", 40)
+    # BITMAPV5HEADER: size, the usual 36 bytes, masks, colour space "MBED" (as a number), ...
+    v5 = struct.pack("<I", 124) + data[18:54] + bytes(16) + b"DEBM" + bytes(36 + 12 + 4)
+    v5 += struct.pack("<III", 124 + len(data) - 54, len(profile), 0)
+    start = b"BM" + struct.pack("<IHHI", 14 + 124 + len(data) - 54 + len(profile), 0, 0, 138)
+    picture = read_picture(io.BytesIO(start + v5 + data[54:] + profile))
+    np.testing.assert_array_equal(picture.pixels, PIXELS)
+    assert picture.icc_profile == profile

@@ -1,0 +1,96 @@
+"""Greys of more than 8 bits: black and white are where the file's kind of numbers has them."""
+
+import io
+import logging
+
+import numpy as np
+import pytest
+from made_files import grey_tiff
+from PIL import Image
+
+from slimcae.errors import ImageError
+from slimcae.images import read_picture
+
+RNG = np.random.default_rng(0)
+
+
+def full_range(kind: str) -> np.ndarray:
+    """Values (8, 6) of an integer kind, with the least and the greatest of them."""
+    info = np.iinfo(kind)
+    values = RNG.integers(
+        info.min, info.max, (8, 6), endpoint=True, dtype=np.dtype(kind).newbyteorder("=")
+    )
+    values[0, :2] = info.min, info.max
+    return values.astype(kind)
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("kind", ["<u1", "<u2", ">u2", "<i1", "<i2", ">i2", "<u4", "<i4", ">i4"])
+def test_integers_have_their_full_range(
+    kind: str, photometric: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = full_range(kind)
+    data = grey_tiff(values, photometric)
+    try:
+        Image.open(io.BytesIO(data)).close()
+    except OSError:  # Pillow does not know all: then we refuse it as well
+        with pytest.raises(ImageError, match="cannot be read as a picture"):
+            read_picture(io.BytesIO(data))
+        assert photometric == 0
+        return
+    info = np.iinfo(kind)
+    share = (values.astype(float) - info.min) / (info.max - info.min)
+    expected = np.rint(255 * (share if photometric else 1 - share))
+    picture = read_picture(io.BytesIO(data))
+    # half a level may be rounded both ways
+    assert np.abs(picture.pixels[:, :, 0] - expected).max() <= (0 if photometric else 1)
+    assert picture.grey
+    assert any("8 bits" in message for message in caplog.messages) == (np.dtype(kind).itemsize > 1)
+    signed = kind[1] == "i" and kind != "<i1"
+    assert any("signed values" in message for message in caplog.messages) == signed
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("kind", ["<f4", ">f4"])
+def test_floats_from_0_to_1(kind: str, photometric: int) -> None:
+    values = RNG.uniform(0, 1, (8, 6)).astype(kind)
+    picture = read_picture(io.BytesIO(grey_tiff(values, photometric)))
+    share = values.astype(float) if photometric else 1 - values.astype(float)
+    np.testing.assert_array_equal(picture.pixels[:, :, 0], np.rint(255 * share))
+
+
+def test_12_bits_reach_white() -> None:
+    values = RNG.integers(0, 4096, (8, 6)).astype(np.uint16)
+    values[0, :2] = 0, 4095
+    picture = read_picture(io.BytesIO(grey_tiff(values, bits=12)))
+    np.testing.assert_array_equal(picture.pixels[:, :, 0], np.rint(values * (255 / 4095)))
+
+
+def test_compressed_files_are_read_alike() -> None:
+    values = full_range("<u2")
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "TIFF", compression="tiff_lzw", tiffinfo={262: 0})
+    picture = read_picture(file)
+    np.testing.assert_array_equal(picture.pixels[:, :, 0], np.rint((65535 - values) / 257.0))
+
+
+@pytest.mark.parametrize("kind", ["<u4", "<i4"])
+def test_32_bits_that_would_be_one_grey_are_refused(kind: str) -> None:
+    values = RNG.integers(0, 65536, (8, 6)).astype(kind)
+    with pytest.raises(ImageError, match=r"32 bits, but only from \d+ to \d+.*to 16 bits first"):
+        read_picture(io.BytesIO(grey_tiff(values)))
+
+
+@pytest.mark.parametrize("values", [[-1, 5], [0, 65536], [2**24, 2**24]])
+def test_numbers_beyond_16_bits_are_never_clipped(values: list[int]) -> None:
+    image = Image.fromarray(np.array([values], np.int32))
+    with pytest.raises(ImageError, match=f"values from {min(values)} to {max(values)}, which are"):
+        read_picture(image)
+
+
+def test_notices_come_once(caplog: pytest.LogCaptureFixture) -> None:
+    read_picture(io.BytesIO(grey_tiff(full_range("<i2"))))
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+    assert caplog.messages[1] == (
+        "the picture has signed values: -32768 is black and 32767 is white"
+    )
