@@ -221,3 +221,37 @@ def test_formats_hold_alpha_or_say_that_they_cannot(tmp_path: Path, mode: str) -
             write_image(image, path)
         assert not path.exists()
         write_image(Picture(pixels).to_image(), path)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("suffix", ["jpg", "ppm", "bmp"])
+def test_an_alpha_that_is_opaque_is_no_loss(tmp_path: Path, mode: str, suffix: str) -> None:
+    image = Picture(RGB, alpha=np.full_like(ALPHA, 255)).to_image().convert(mode)
+    image.info["icc_profile"] = PROFILE
+    path = tmp_path / f"a.{suffix}"
+    write_image(image, path)
+    with Image.open(path) as written:
+        assert written.mode == mode.removesuffix("A")
+        if suffix == "jpg":
+            assert written.info["icc_profile"] == PROFILE
+        else:
+            expected = np.asarray(image.convert(written.mode))
+            np.testing.assert_array_equal(np.asarray(written), expected)
+
+
+def test_colours_that_gif_cannot_hold_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.gif"
+    many = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    write_image(Picture(many).to_image(), path)
+    assert notices(caplog) == [f"{path}: GIF cannot hold more than 256 colours: reduced"]
+    caplog.clear()
+    grey = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
+    for few in (Picture(RGB).to_image(), Picture(grey, grey=True).to_image()):
+        write_image(few, path)
+        with Image.open(path) as written:
+            np.testing.assert_array_equal(
+                np.asarray(written.convert("RGB")), np.asarray(few.convert("RGB"))
+            )
+    assert notices(caplog) == []

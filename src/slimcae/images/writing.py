@@ -20,6 +20,7 @@ _NAMES = {"icc_profile": "ICC profile", "exif": "EXIF data", "xmp": "XMP data"}
 _XMP_TAG = 700
 _ALPHA_LOSS = 8
 """Levels of alpha that a lossy format may change."""
+_GIF_COLOURS = 256
 
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     # the picture has lost enough already
@@ -46,9 +47,9 @@ def write_image(image: Image.Image, path: Path, suffix: str | None = None) -> No
     if kind is None or kind.upper() not in Image.SAVE:
         raise ImageError(f"cannot write pictures called {suffix or path.name!r}: use .png, say")
     if "A" in image.getbands() and not _holds_alpha(kind):
-        raise ImageError(
-            f"{path} cannot be written as {kind}, which cannot hold alpha: use .png, say"
-        )
+        image = _opaque(image, path, kind)
+    if kind == "GIF" and image.mode == "RGB" and image.getcolors(_GIF_COLOURS) is None:
+        log.warning("%s: GIF cannot hold more than %d colours: reduced", path, _GIF_COLOURS)
     metadata = _metadata(image)
     kept = _what_fits(kind, metadata)
     if kept.keys() != metadata.keys():
@@ -117,6 +118,15 @@ def _fits(kind: str, metadata: dict[str, bytes]) -> bool:
             )
     except Exception:  # metadata of any bytes
         return False
+
+
+def _opaque(image: Image.Image, path: Path, kind: str) -> Image.Image:
+    """A picture without its alpha, which says nothing."""
+    if image.getchannel("A").getextrema() != (255, 255):
+        raise ImageError(
+            f"{path} cannot be written as {kind}, which cannot hold alpha: use .png, say"
+        )
+    return image.convert(image.mode.removesuffix("A"))
 
 
 @cache
