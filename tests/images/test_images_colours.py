@@ -3,6 +3,7 @@
 import io
 import logging
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,22 @@ def test_linear_light_gets_the_curve_of_srgb(
     assert (picture.icc_profile, picture.srgb) == (None, True)
 
 
+@pytest.mark.parametrize(("channels", "kind"), [(1, 0), (3, 2), (4, 6), (2, 4)])
+def test_16_bits_of_linear_light_are_encoded_before_they_are_reduced(
+    channels: int, kind: int
+) -> None:
+    samples = RNG.integers(0, 65536, (16, 24, channels))
+    samples[0] = RNG.integers(0, 1000, (24, channels))  # where the upper bytes say little
+    samples[:, :, -1] |= 0x100  # no alpha of 0
+    picture = read_picture(io.BytesIO(png(samples, 16, kind, gama(1.0))))
+    colours = samples if channels % 2 else samples[:, :, :-1]
+    # Pillow has no way to the lower bytes of grey with alpha
+    share = colours / 65535 if channels != 2 else (colours >> 8) / 255
+    expected = np.broadcast_to(srgb_curve(share), picture.pixels.shape)
+    np.testing.assert_array_equal(picture.pixels, expected)
+    assert picture.srgb
+
+
 def test_linear_light_of_other_primaries_gets_a_profile_of_these() -> None:
     picture = of_png(gama(1.0), chrm(*P3_XY))
     np.testing.assert_array_equal(picture.pixels, srgb_curve(PIXELS / 255))
@@ -206,6 +223,15 @@ def test_a_gamma_that_cannot_be_is_said(value: float, caplog: pytest.LogCaptureF
     assert warnings_of(caplog) == [
         f"the picture: its gamma is {1 / value:g}: sRGB is taken for that"
     ]
+
+
+def test_a_profile_counts_more_than_codes_that_are_not_known(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    profile = matrix_profile(DISPLAY_P3)
+    chunks = cicp(10, 9), (b"iCCP", b"a\0\0" + zlib.compress(profile))
+    assert of_png(*chunks).icc_profile == profile
+    assert warnings_of(caplog) == []
 
 
 def test_what_is_not_known_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -87,8 +87,11 @@ class Colours:
             isinstance(self.transfer, float) and _SPACED[0] <= self.transfer <= _SPACED[1]
         ):
             return None
-        light = _linear(np.arange(256) / 255, self.transfer)
-        return np.rint(255 * _srgb_encoded(np.minimum(light, 1))).astype(np.uint8)
+        return np.rint(255 * self.encoded(np.arange(256) / 255)).astype(np.uint8)
+
+    def encoded(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values from 0 to 1 with sRGB's curve instead of their own."""
+        return _srgb_encoded(np.minimum(_linear(values, self.transfer), 1))
 
     def profile(self, grey: bool) -> bytes | None:
         """An ICC profile of what `table` leaves, or None if that is sRGB.
@@ -119,6 +122,10 @@ class Stated:
     then: Colours | None = None
     unknown: str | None = None
 
+    def without_profile(self, profile: bytes | None) -> Colours | None:
+        """What counts if the file has a profile, or none."""
+        return self.then if self.first is None and not profile else self.first
+
 
 def stated_colours(image: Image.Image) -> Stated:
     """What the file of an image says about its colours beside the profile that Pillow finds.
@@ -138,14 +145,13 @@ def stated_colours(image: Image.Image) -> Stated:
     if hasattr(image, "tag_v2"):
         primaries = _primaries_of_tags(image.tag_v2)
         return Stated(then=None if primaries is None else Colours(primaries, 2.2))
-    unknown = None
     cicp = png_chunks(image).get(b"cICP", b"")
     if len(cicp) == 4:
         found, unknown = _by_codes(bytes([0, cicp[0], 0, cicp[1]]))
         if found is not None:
-            return Stated(first=found, unknown=unknown)
-    found, unknown_gamma = _png_colours(image.info)
-    return Stated(then=found, unknown=unknown or unknown_gamma)
+            return Stated(then=found, unknown=unknown) if unknown else Stated(first=found)
+    found, unknown = _png_colours(image.info)
+    return Stated(then=found, unknown=unknown)
 
 
 def exif_colours(exif: bytes | None) -> tuple[Colours | None, str | None]:

@@ -6,10 +6,11 @@ is opened again if it still lies where it was, else nothing is known.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 _MAX_HEAD_BYTES = 2**22
 """Of a chunk or box; larger ones are not looked into."""
@@ -46,6 +47,28 @@ def png_chunks(image: Image.Image) -> dict[bytes, bytes]:
                 length = 0
             file.seek(length + 4, 1)
     return found
+
+
+def low_bytes(image: Image.Image) -> Image.Image | None:
+    """The lower bytes of a PNG file's 16-bit colours, of which Pillow's pixels have the upper.
+
+    The file is read again, as if its samples were little-endian. None: of no such file.
+    """
+    if png_chunks(image).get(b"IHDR", b"")[8:9] != b"\x10":
+        return None
+    try:
+        other = PngImagePlugin.PngImageFile(BytesIO(head(image, -1)))
+        kinds = [str(tile.args) for tile in other.tile]
+        if not all(kind in ("RGB;16B", "RGBA;16B") for kind in kinds):
+            return None
+        other.tile = [
+            tile._replace(args=kind.replace("16B", "16L"))
+            for tile, kind in zip(other.tile, kinds, strict=True)
+        ]
+        other.load()
+    except Exception:  # a damaged file, which the image itself tells best
+        return None
+    return other
 
 
 def avif_properties(image: Image.Image) -> list[bytes]:

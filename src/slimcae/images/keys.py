@@ -1,13 +1,12 @@
 """Colours that are transparent wherever they occur (PNG's tRNS), in the depth of the file."""
 
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from slimcae.images.heads import head, png_chunks
+from slimcae.images.heads import low_bytes, png_chunks
 
 _GREY, _RGB = 0, 2
 
@@ -60,25 +59,10 @@ def _stored(image: Image.Image, body: bytes, depth: int, kind: int) -> Key:
     samples = [int.from_bytes(body[2 * i : 2 * i + 2], "big") & full for i in range(count)]
     if depth == 16 and count == 3:
         low = tuple(sample & 255 for sample in samples)
-        return Key(tuple(sample >> 8 for sample in samples), low, _low_bytes(image))
+        return Key(tuple(sample >> 8 for sample in samples), low, low_bytes(image))
     if depth < 8:
         samples = [sample * (255 // full) for sample in samples]
     return Key(tuple(samples))
-
-
-def _low_bytes(image: Image.Image) -> Image.Image | None:
-    """The lower bytes of 16-bit colours: the file read as if its samples were little-endian.
-
-    Raises:
-        OSError: a damaged file.
-    """
-    data = head(image, -1)
-    if not data:
-        return None
-    other = Image.open(BytesIO(data), formats=["PNG"])
-    other.tile = [tile._replace(args=str(tile.args).replace("16B", "16L")) for tile in other.tile]
-    other.load()
-    return other
 
 
 def opacity(

@@ -17,7 +17,7 @@ from PIL import Image
 
 from slimcae.images.icc import Convert
 from slimcae.images.keys import Key, opacity
-from slimcae.images.scales import Scale, is_signed, scale_of
+from slimcae.images.scales import Curve, Scale, is_signed, scale_of
 
 log = logging.getLogger("slimcae")
 
@@ -32,12 +32,16 @@ def channels(
     orientation: int = 1,
     key: Key | None = None,
     convert: Convert | None = None,
+    curve: Curve | None = None,
+    low_image: Image.Image | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None, bool]:
     """Pixels (H, W, 3), alpha (H, W) or None, and whether the picture is grey.
 
     image: loaded, of any mode. Greys of more than 8 bits are reduced (see `scale_of`).
     orientation: the value of EXIF's tag, of which the pixels are turned upright. key: the colour
-    that is transparent. convert: makes RGB of the image, in place of Pillow.
+    that is transparent. convert: makes RGB of the image, in place of Pillow. curve: what becomes of
+    values from 0 to 1 before they are reduced to 8 bits, for deep greys, and for colours of which
+    `low_image` has the lower bytes.
 
     Raises:
         ImageError: values that are not finite, or that do not fit their kind.
@@ -46,7 +50,7 @@ def channels(
     grey = deep or image.mode in ("1", "L", "LA", "La")
     scale = _scale(image, name) if deep else None
     signed = image.mode == "L" and is_signed(image)
-    by_pillow = key is None and not deep and image.has_transparency_data
+    by_pillow = key is None and convert is None and not deep and image.has_transparency_data
     has_alpha = by_pillow or key is not None
     mode = ("L" if grey else "RGB") + ("A" if by_pillow else "")
     shape = image.size if orientation > 4 else image.size[::-1]
@@ -59,7 +63,7 @@ def channels(
         place = slice(box[1], box[3]), slice(box[0], box[2])
         if scale is not None:
             values = np.asarray(part)[:, :, None]
-            levels = scale.levels(values)
+            levels = scale.levels(values, curve)
         else:
             if convert is not None:
                 part = convert(part)
@@ -68,6 +72,10 @@ def channels(
                 part = part.convert(mode)
             levels = np.asarray(part)
             values = levels = levels.reshape(*levels.shape[:2], len(mode))
+        if curve is not None and low_image is not None:
+            lower = np.asarray(_crop(low_image, box))[:, :, :3]
+            colours = Scale().levels(256 * levels[:, :, :3].astype(np.uint16) + lower, curve)
+            levels = np.concatenate([colours, levels[:, :, 3:]], axis=2)
         if signed:
             levels = levels ^ np.uint8(0x80)  # two's complement, with the least value for black
         stored_pixels[place] = levels[:, :, : 1 if grey else 3]  # one grey fills three channels

@@ -9,8 +9,9 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from slimcae.errors import ImageError, PictureTooLargeError
-from slimcae.images.colours import stated_colours
+from slimcae.images.colours import Colours, stated_colours
 from slimcae.images.depth import is_deep
+from slimcae.images.heads import low_bytes
 from slimcae.images.icc import Convert, to_srgb
 from slimcae.images.keys import key_of
 from slimcae.images.metadata import (
@@ -23,6 +24,7 @@ from slimcae.images.metadata import (
 from slimcae.images.picture import Picture
 from slimcae.images.pixels import channels, is_grey, pillow_limit
 from slimcae.images.rescue import BarePicture, without_metadata
+from slimcae.images.scales import Curve
 from slimcae.images.settling import Settled, settle
 
 log = logging.getLogger("slimcae")
@@ -142,17 +144,20 @@ def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
     if is_deep(image):
         log.warning("%s has more than 8 bits per channel: reduced to 8", name)
     key, stated = key_of(image), stated_colours(image)
+    curve = _deep_curve(stated.without_profile(image.info.get("icc_profile")))
+    low = low_bytes(image) if curve is not None else None
     image.load()
     exif, xmp = exif_of(image), _xmp_of(image)
     orientation = _orientation(exif, xmp)
     profile = image.info.get("icc_profile") or stated.icc_profile
     profile = profile if isinstance(profile, bytes) else None
     convert = _from_cmyk(image, profile)
-    pixels, alpha, grey = channels(image, name, orientation, key, convert)
+    pixels, alpha, grey = channels(image, name, orientation, key, convert, curve, low)
     if alpha is not None and alpha.min() == _OPAQUE:
         alpha = None
     if convert is None:
-        colours = settle(pixels, alpha, grey, profile, stated, exif, name)
+        encoded = curve is not None and (low is not None or image.mode.startswith(("I", "F")))
+        colours = settle(pixels, alpha, grey, profile, stated, exif, encoded, name)
     else:
         colours = Settled(is_grey(pixels, alpha), srgb=True)
     return Picture(
@@ -164,6 +169,11 @@ def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
         _undamaged(exif and upright_exif(exif), exif, "EXIF", name),
         _undamaged(xmp and upright_xmp(xmp), xmp, "XMP", name),
     )
+
+
+def _deep_curve(colours: Colours | None) -> Curve | None:
+    """What gives sRGB's curve to linear light and HDR while there are 16 bits of it."""
+    return None if colours is None or colours.table() is None else colours.encoded
 
 
 def _xmp_of(image: Image.Image) -> bytes | None:

@@ -10,6 +10,7 @@ from PIL import ExifTags, Image
 
 from slimcae.errors import ImageError
 
+Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 Parts = Sequence[Callable[[], NDArray[Any]]]
 """The values of an image, part by part."""
 
@@ -35,11 +36,12 @@ class Scale:
         """Values as the file means them."""
         return stored.view(np.uint32) if self.unsigned else stored
 
-    def levels(self, stored: NDArray[Any]) -> NDArray[np.uint8]:
-        """Greys of 8 bits, rounded."""
+    def levels(self, stored: NDArray[Any], curve: Curve | None = None) -> NDArray[np.uint8]:
+        """Greys of 8 bits, rounded; curve: what becomes of values from 0 to 1 before."""
         span = self.white - self.black
         share = (self.values(stored).astype(np.float64) - self.black) / (span or 1)
-        return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+        share = np.clip(share, 0, 1)
+        return np.rint((share if curve is None else curve(share)) * 255).astype(np.uint8)
 
 
 def is_signed(image: Image.Image) -> bool:

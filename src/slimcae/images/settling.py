@@ -31,24 +31,24 @@ def settle(
     profile: bytes | None,
     stated: Stated,
     exif: bytes | None,
+    encoded: bool,
     name: str,
 ) -> Settled:
     """Decide what the colours of a picture are, and change its pixels where they must be.
 
-    pixels: (H, W, 3), changed in place. A picture of three equal channels is grey however it was
-    stored, if its profile lets it.
+    pixels: (H, W, 3), changed in place. encoded: they have sRGB's curve by now, where the curve
+    stated must not stay. A picture of three equal channels is grey however it was stored, if its
+    profile lets it.
     """
     grey = stored_grey or is_grey(pixels, alpha)
-    colours, unknown = stated.first, stated.unknown
-    if colours is None and profile:
+    if stated.first is None and profile:
         return _of_profile(pixels, grey, stored_grey, profile, name)
-    if colours is None:
-        colours = stated.then
+    colours, unknown = stated.without_profile(profile), stated.unknown
     if colours is None and not unknown:
         colours, unknown = exif_colours(exif)
     if unknown:
         log.warning("%s: %s: sRGB is taken for that", name, unknown)
-    return Settled(grey) if colours is None else _of_statement(pixels, grey, colours, name)
+    return Settled(grey) if colours is None else _of_statement(pixels, grey, colours, encoded, name)
 
 
 def _of_profile(
@@ -70,7 +70,9 @@ def _of_profile(
     return Settled(grey)
 
 
-def _of_statement(pixels: Pixels, grey: bool, colours: Colours, name: str) -> Settled:
+def _of_statement(
+    pixels: Pixels, grey: bool, colours: Colours, encoded: bool, name: str
+) -> Settled:
     if colours.are_srgb:
         return Settled(grey)
     table = colours.table()
@@ -79,7 +81,7 @@ def _of_statement(pixels: Pixels, grey: bool, colours: Colours, name: str) -> Se
     except ValueError:
         log.warning("%s says that it has primaries that cannot be: taken as sRGB", name)
         profile = None
-    if table is not None:
+    if table is not None and not encoded:
         apply_table(pixels, table)
     if colours.is_hdr:
         log.warning(
