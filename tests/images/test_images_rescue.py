@@ -236,3 +236,12 @@ def test_streams_that_cannot_go_back_are_rescued_too() -> None:
     picture = read_picture(Pipe(png_with_large_text(iccp(PROFILE))))
     np.testing.assert_array_equal(picture.pixels, RGB)
     assert picture.icc_profile == PROFILE
+
+
+def test_an_avif_without_metadata_keeps_its_colours() -> None:
+    data = avif_of_a_damaged_exif()
+    start = data.index(b"colrnclx") + 8
+    wide = data[:start] + bytes([0, 12]) + data[start + 2 :]
+    assert read_picture(io.BytesIO(data)).icc_profile is None
+    profile = read_picture(io.BytesIO(wide)).icc_profile
+    assert profile is not None and profile[16:20] == b"RGB "

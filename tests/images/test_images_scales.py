@@ -94,3 +94,21 @@ def test_notices_come_once(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages[1] == (
         "the picture has signed values: -32768 is black and 32767 is white"
     )
+
+
+@pytest.mark.parametrize("kind", ["<u4", "<i4"])
+def test_32_bits_of_nothing_but_black_or_white_are_read(kind: str) -> None:
+    for value, level in ((np.iinfo(kind).min, 0), (np.iinfo(kind).max, 255)):
+        picture = read_picture(io.BytesIO(grey_tiff(np.full((8, 6), value, kind))))
+        assert (picture.pixels == level).all()
+    with pytest.raises(ImageError, match="would all be one grey"):
+        read_picture(io.BytesIO(grey_tiff(np.full((8, 6), 65535, kind))))
+
+
+def test_fits_files_of_16_bits_are_signed() -> None:
+    values = full_range(">i2")
+    cards = ["SIMPLE  = T", "BITPIX  = 16", "NAXIS   = 2", "NAXIS1  = 6", "NAXIS2  = 8", "END"]
+    header = "".join(card.ljust(80) for card in cards).ljust(2880).encode()
+    picture = read_picture(io.BytesIO(header + values.tobytes() + bytes(2880 - values.nbytes)))
+    levels = np.rint((values.astype(float) + 32768) * (255 / 65535))
+    np.testing.assert_array_equal(picture.pixels[::-1, :, 0], levels)  # from the bottom up

@@ -22,19 +22,19 @@ _FULL = (255, 65535)
 
 @dataclass(frozen=True)
 class Scale:
-    """The values of black and white, which may be the larger one.
+    """The values of black and white, of which black may be the larger one.
 
-    unsigned: the values are in truth unsigned numbers of 32 bits. notice: what was assumed.
+    kind: of the numbers, where Pillow has their bits as another one. notice: what was assumed.
     """
 
     black: float = 0
     white: float = 65535
-    unsigned: bool = False
+    kind: type[np.integer[Any]] | None = None
     notice: str | None = None
 
     def values(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Values as the file means them."""
-        return stored.view(np.uint32) if self.unsigned else stored
+        return stored if self.kind is None else stored.view(self.kind)
 
     def levels(self, stored: NDArray[Any], curve: Curve | None = None) -> NDArray[np.uint8]:
         """Greys of 8 bits, rounded; curve: what becomes of values from 0 to 1 before."""
@@ -63,24 +63,30 @@ def scale_of(image: Image.Image, parts: Parts, name: str) -> Scale:
     bits = _tag(image, ExifTags.Base.BitsPerSample)
     scale = _float_scale(parts, name) if image.mode == "F" else _scale(image, bits, parts, name)
     if _tag(image, ExifTags.Base.PhotometricInterpretation) == _WHITE_IS_ZERO:
-        return Scale(scale.white, scale.black, scale.unsigned, scale.notice)
+        return Scale(scale.white, scale.black, scale.kind, scale.notice)
     return scale
 
 
 def _scale(image: Image.Image, bits: int | None, parts: Parts, name: str) -> Scale:
+    if image.format == "FITS" and image.mode == "I;16":  # always signed (FITS 4.0, 5.2)
+        return _signed_scale(16, np.int16)
     if bits is None or bits not in (12, 16, 32):
         if image.mode == "I":
             _check(Scale(), parts, name)
         return Scale()
     if is_signed(image):
-        full = float(2 ** (bits - 1))
-        notice = f"signed values: {-full:.0f} is black and {full - 1:.0f} is white"
-        scale = Scale(-full, full - 1, notice=notice)
+        scale = _signed_scale(bits)
     else:
-        scale = Scale(0, float(2**bits - 1), unsigned=bits == 32)
+        scale = Scale(0, float(2**bits - 1), np.uint32 if bits == 32 else None)
     if bits == 32:
         _check_span(scale, parts, name)
     return scale
+
+
+def _signed_scale(bits: int, kind: type[np.integer[Any]] | None = None) -> Scale:
+    full = float(2 ** (bits - 1))
+    notice = f"signed values: {-full:.0f} is black and {full - 1:.0f} is white"
+    return Scale(-full, full - 1, kind, notice)
 
 
 def _check(scale: Scale, parts: Parts, name: str) -> None:
@@ -95,7 +101,8 @@ def _check(scale: Scale, parts: Parts, name: str) -> None:
 def _check_span(scale: Scale, parts: Parts, name: str) -> None:
     """Refuse values that would all be one grey: their range is another than the file's."""
     least, greatest = _range(scale, parts)
-    if 0 < greatest - least < (scale.white - scale.black) / 255:
+    one_end = least == greatest and least in (scale.black, scale.white)
+    if greatest - least < (scale.white - scale.black) / 255 and not one_end:
         raise ImageError(
             f"{name} has values of 32 bits, but only from {least:.0f} to {greatest:.0f}, which "
             "would all be one grey: convert it to 16 bits first"
