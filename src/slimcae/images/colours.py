@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 
 from slimcae.images.heads import avif_properties, bmp_profile, jpeg_2000_colours, png_chunks
 from slimcae.images.icc import Chromaticities, grey_profile, rgb_profile
+from slimcae.images.ifd import Value, exif_values
 
 D65 = (0.3127, 0.329)
 SRGB = (D65, (0.64, 0.33), (0.3, 0.6), (0.15, 0.06))
@@ -122,16 +123,16 @@ class Stated:
     then: Colours | None = None
     unknown: str | None = None
 
-    def without_profile(self, profile: bytes | None) -> Colours | None:
-        """What counts if the file has a profile, or none."""
+    def beside(self, profile: bytes | None) -> Colours | None:
+        """What counts in a file that has this profile, or none."""
         return self.then if self.first is None and not profile else self.first
 
 
 def stated_colours(image: Image.Image) -> Stated:
     """What the file of an image says about its colours beside the profile that Pillow finds.
 
-    image: as it was opened; once it is loaded, PNG's cICP and the boxes of AVIF and JPEG 2000 are
-    not seen.
+    image: as it was opened; of one that was loaded, PNG's cICP and the boxes of AVIF and JPEG 2000
+    are seen if its file still lies where it was.
     """
     if image.format == "AVIF":
         codes = [each for each in avif_properties(image) if each.startswith(b"colrnclx")]
@@ -159,30 +160,27 @@ def exif_colours(exif: bytes | None) -> tuple[Colours | None, str | None]:
 
     Neither if they say sRGB or nothing.
     """
-    if not exif:
-        return None, None
-    try:
-        tags = Image.Exif()
-        tags.load(exif)
-        details = tags.get_ifd(ExifTags.IFD.Exif)
-        interoperable = tags.get_ifd(ExifTags.IFD.Interop)
-        space = details.get(ExifTags.Base.ColorSpace)
-        index = str(interoperable.get(ExifTags.Interop.InteropIndex, ""))
-        primaries = _primaries_of_tags(tags)
-        gamma = details.get(ExifTags.Base.Gamma)
-        transfer = None if gamma is None else float(gamma)
-    except Exception:  # directories of any bytes
-        return None, None
-    if space == 2 or (space != 1 and index.startswith("R03")):
+    values = exif_values(exif or b"")
+    (space, *_), (gamma, *_) = _numbers(values, _COLOR_SPACE), _numbers(values, _GAMMA)
+    index = values.get(_INTEROP_INDEX, b"")
+    primaries = _primaries_of_tags(values)
+    if space == 2 or (space != 1 and isinstance(index, bytes) and index.startswith(b"R03")):
         return Colours(ADOBE_RGB, ADOBE_GAMMA), None
     if space == _UNCALIBRATED:
         if primaries is None:
             return None, "its EXIF data say that its colours are not sRGB, and not what they are"
-        return Colours(primaries, transfer if transfer and _can_be(transfer) else 2.2), None
+        return Colours(primaries, gamma if _can_be(gamma) else 2.2), None
     return None, None
 
 
+_COLOR_SPACE, _GAMMA, _INTEROP_INDEX = 0xA001, 0xA500, 1
 _UNCALIBRATED = 0xFFFF
+
+
+def _numbers(values: Mapping[int, Value], tag: int) -> tuple[float, ...]:
+    """Those of a tag, or a zero."""
+    found = values.get(tag)
+    return found if isinstance(found, tuple) else (0.0,)
 
 
 def _primaries_of_tags(tags: Mapping[int, Any]) -> Chromaticities | None:

@@ -21,7 +21,8 @@ class Picture:
     grey: the picture has no colour.
     alpha: (H, W), uint8, or None if it is opaque.
     icc_profile: what the colours mean, or None for sRGB.
-    srgb: the file said so with a profile; then `icc_profile` is None.
+    srgb: the file said so with a profile, or its colours were turned into sRGB; then `icc_profile`
+        is None.
     exif: EXIF data with the usual prefix, orientation 1 or none. xmp: an XMP packet in UTF-8.
     """
 

@@ -144,7 +144,7 @@ def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
     if is_deep(image):
         log.warning("%s has more than 8 bits per channel: reduced to 8", name)
     key, stated = key_of(image), stated_colours(image)
-    curve = _deep_curve(stated.without_profile(image.info.get("icc_profile")))
+    curve = _deep_curve(stated.beside(image.info.get("icc_profile")))
     low = low_bytes(image) if curve is not None else None
     image.load()
     exif, xmp = exif_of(image), _xmp_of(image)

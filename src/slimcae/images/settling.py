@@ -43,7 +43,7 @@ def settle(
     grey = stored_grey or is_grey(pixels, alpha)
     if stated.first is None and profile:
         return _of_profile(pixels, grey, stored_grey, profile, name)
-    colours, unknown = stated.without_profile(profile), stated.unknown
+    colours, unknown = stated.beside(profile), stated.unknown
     if colours is None and not unknown:
         colours, unknown = exif_colours(exif)
     if unknown:
