@@ -1,5 +1,6 @@
 """What files say about colour: against published primaries, formulas, and littlecms."""
 
+import contextlib
 import io
 import logging
 import struct
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_files import png, png_chunk
 from PIL import ExifTags, Image, ImageCms
 from profiles import (
@@ -20,6 +23,7 @@ from profiles import (
     matrix_profile,
 )
 
+from slimcae.errors import ImageError
 from slimcae.images import Picture, read_picture
 
 RNG = np.random.default_rng(0)
@@ -491,3 +495,40 @@ def test_bmp_files_can_hold_a_profile() -> None:
     picture = read_picture(io.BytesIO(start + v5 + data[54:] + profile))
     np.testing.assert_array_equal(picture.pixels, PIXELS)
     assert picture.icc_profile == profile
+
+
+def test_avif_with_alpha_says_its_colours(caplog: pytest.LogCaptureFixture) -> None:
+    alpha = np.full((16, 24, 1), 100, np.uint8)
+    picture = read_picture(io.BytesIO(avif(12, 13, np.dstack([PIXELS, alpha]))))
+    assert picture.alpha is not None and picture.icc_profile is not None
+    assert_seen(picture, matrix_profile(DISPLAY_P3), picture.pixels)
+    assert warnings_of(caplog) == []
+
+
+TAGS = st.sampled_from([b"gAMA", b"cHRM", b"cICP", b"sRGB", b"iCCP", b"eXIf"])
+
+
+@given(st.lists(st.tuples(TAGS, st.binary(max_size=40))))
+def test_no_bytes_about_colour_cost_a_png_file_its_pixels(said: list[tuple[bytes, bytes]]) -> None:
+    assert of_png(*said).pixels.shape == PIXELS.shape
+
+
+def test_a_damaged_chunk_costs_only_itself(caplog: pytest.LogCaptureFixture) -> None:
+    data = png(PIXELS, 8, 2, cicp(12, 13), gama(0.3))
+    place = data.index(b"gAMA")
+    data = data[: place + 4] + b"\xff" + data[place + 5 :]
+    picture = read_picture(io.BytesIO(data))
+    assert_seen(picture, matrix_profile(DISPLAY_P3))
+    assert warnings_of(caplog) == ["the picture has metadata that cannot be read: left out"]
+
+
+WIDE_AVIF = avif(12, 13)
+WIDE_JP2 = io.BytesIO()
+Image.fromarray(PIXELS).save(WIDE_JP2, "JPEG2000")
+
+
+@pytest.mark.parametrize("data", [WIDE_AVIF, WIDE_JP2.getvalue()])
+@given(st.integers(0, 330), st.binary(min_size=1, max_size=9))
+def test_no_boxes_end_in_another_error(data: bytes, at: int, by: bytes) -> None:
+    with contextlib.suppress(ImageError):
+        read_picture(io.BytesIO(data[:at] + by + data[at + len(by) :]), 2**16)

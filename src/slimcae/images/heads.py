@@ -14,17 +14,14 @@ from PIL import Image, PngImagePlugin
 
 _MAX_HEAD_BYTES = 2**22
 """Of a chunk or box; larger ones are not looked into."""
+_MAX_START = 2**62
 _BMP_HEADER = 14
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def head(image: Image.Image, num_bytes: int) -> bytes:
     """The first bytes of the file, or none."""
-    with _file(image) as file:
-        if file is None:
-            return b""
-        file.seek(0)
-        return file.read(num_bytes)
+    return _part(image, 0, num_bytes)
 
 
 def png_chunks(image: Image.Image) -> dict[bytes, bytes]:
@@ -109,7 +106,7 @@ def bmp_profile(image: Image.Image) -> bytes | None:
     place, size = (int.from_bytes(start[i : i + 4], "little") for i in (112, 116))
     if not 128 <= size <= _MAX_HEAD_BYTES:
         return None
-    content = head(image, _BMP_HEADER + place + size)[_BMP_HEADER + place :]
+    content = _part(image, _BMP_HEADER + place, size)
     return content if len(content) == size else None
 
 
@@ -131,11 +128,19 @@ def _file(image: Image.Image) -> Iterator[BinaryIO | None]:
         yield None
 
 
+def _part(image: Image.Image, start: int, num_bytes: int) -> bytes:
+    with _file(image) as file:
+        if file is None:
+            return b""
+        file.seek(start)
+        return file.read(num_bytes)
+
+
 def _top_box(image: Image.Image, wanted: bytes) -> bytes:
     """The contents of a box of the file itself (ISO/IEC 14496-12, 4.2), or nothing."""
     with _file(image) as file:
         start = 0
-        while file is not None:
+        while file is not None and start < _MAX_START:
             file.seek(start)
             begin = file.read(16)
             size, skipped = int.from_bytes(begin[:4], "big"), 8

@@ -13,7 +13,8 @@ _JFIF, _APP1, _ADOBE, _LAST_APP, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
 _SCAN = 0xDA
 _ICC, _ICC_MARK = 0xE2, b"ICC_PROFILE\0"
 _MAX_ICC_BYTES = 2**24
-_KEPT_CHUNKS = (b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"cICP")
+_COLOUR_CHUNKS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4}
+"""Chunks of PNG that say what colours mean, and the bytes that they must have."""
 _AVIF_EXIF = re.compile(rb"(infe[\2\3].{7})Exif", re.DOTALL)
 """An entry of an AVIF file's list of items that is EXIF data (ISO/IEC 14496-12, 8.11.6)."""
 
@@ -84,10 +85,16 @@ def _bare_png(data: bytes) -> BarePicture:
             exif = chunk[8:-4]
         if tag == b"iCCP" and icc_profile is None:
             icc_profile = _inflated(chunk[8:-4])
-        if tag[:1].isupper() or tag in _KEPT_CHUNKS:
+        if tag[:1].isupper() or tag == b"tRNS" or _is_whole(tag, chunk):
             kept.append(chunk)
         position = end
     return BarePicture(b"".join(kept), exif, icc_profile)
+
+
+def _is_whole(tag: bytes, chunk: bytes) -> bool:
+    """Whether a chunk is one about colour, and undamaged: Pillow gives up at others."""
+    checksum = int.from_bytes(chunk[-4:], "big")
+    return len(chunk) - 12 == _COLOUR_CHUNKS.get(tag) and zlib.crc32(chunk[4:-4]) == checksum
 
 
 def _inflated(content: bytes) -> bytes | None:
