@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slimcae.files import atomic_path, write_bytes
+from slimcae.files import _take_over, atomic_path, write_bytes
 
 
 def listing(folder: Path) -> list[str]:
@@ -80,3 +80,65 @@ def test_places_that_cannot_be_written_are_an_os_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match="file"):
         write_bytes(tmp_path / "file" / "below", b"")
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o777])
+def test_a_replaced_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    target.chmod(mode)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(b"new")
+        assert mode_of(temporary) & 0o077 == 0  # nobody else may look meanwhile
+    assert target.read_bytes() == b"new"
+    assert mode_of(target) == mode
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_a_replaced_file_keeps_owner_and_group_where_that_is_allowed(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    os.chown(target, 12345, 23456)
+    target.chmod(0o640)
+    write_bytes(target, b"new")
+    assert (target.stat().st_uid, target.stat().st_gid) == (12345, 23456)
+    assert mode_of(target) == 0o640
+
+
+def test_rights_of_a_group_are_not_given_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    target.chmod(0o664)
+    own = target.stat()
+    monkeypatch.setattr(os, "chown", refuse)
+    write_bytes(target, b"new")
+    assert mode_of(target) == 0o664  # it is the same group
+    foreign = os.stat_result((*own[:5], own.st_gid + 1, *own[6:]))
+    target.chmod(0o600)
+    _take_over(target, foreign)
+    assert mode_of(target) == 0o644
+
+
+def test_a_link_that_leads_to_itself_is_a_plain_error(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.symlink_to(second)
+    second.symlink_to(first)
+    with pytest.raises(OSError, match="first"):
+        write_bytes(first, b"new")
+    assert first.is_symlink() and listing(tmp_path) == ["first", "second"]
+
+
+def test_a_link_to_nothing_creates_what_it_names(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "new")
+    write_bytes(tmp_path / "link", b"content")
+    assert (tmp_path / "new").read_bytes() == b"content"
