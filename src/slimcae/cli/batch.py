@@ -16,7 +16,7 @@ from typing import Any
 from slimcae.cli.failure import describe
 from slimcae.cli.jobs import Job, Plan
 from slimcae.cli.streams import make_folder
-from slimcae.cli.talk import print_error, put_line
+from slimcae.cli.talk import note, print_error, put_line
 
 FACTS = ("bytes", "bpp", "width", "step", "image_width", "image_height", "seconds")
 """What --json tells of every file beside its names and what became of it; null if it failed."""
@@ -179,7 +179,7 @@ class _Report:
         """Say how many there were; the exit code."""
         if self._several and not self._quiet:
             skipped = f", {self._skipped} skipped" if self._skipped else ""
-            put_line(f"{self._ok} ok, {self._failed} failed{skipped}", sys.stderr)
+            note(f"{self._ok} ok, {self._failed} failed{skipped}")
         return 1 if self._failed else 0
 
     def _object(self, job: Job, **facts: Any) -> None:
@@ -190,4 +190,4 @@ class _Report:
 
     def _line(self, text: str) -> None:
         if not self._json and not self._quiet:
-            put_line(text, sys.stderr)
+            note(text)

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import sys
 import time
 from functools import cached_property, partial
 from io import BytesIO
@@ -20,7 +19,7 @@ from slimcae.cli.options import (
 )
 from slimcae.cli.quantities import count
 from slimcae.cli.rate import add_rate_options, chosen_rate
-from slimcae.cli.streams import STREAM, write_output, write_stream
+from slimcae.cli.streams import STREAM, read_standard_input, write_output, write_stream
 from slimcae.cli.talk import add_talk_options
 from slimcae.files import write_bytes
 
@@ -161,7 +160,7 @@ class _Compressor:
         from slimcae.images import MAX_PIXELS, read_picture
 
         return read_picture(
-            BytesIO(sys.stdin.buffer.read()) if source == STREAM else source,
+            BytesIO(read_standard_input()) if source == STREAM else source,
             self._args.max_pixels or MAX_PIXELS,
         )
 

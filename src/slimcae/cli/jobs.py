@@ -10,6 +10,7 @@ from pathlib import Path
 
 from slimcae.cli.options import Options, add_option
 from slimcae.cli.quantities import whole
+from slimcae.cli.standard import output_is_closed
 from slimcae.cli.streams import STREAM, cannot_write, missing_parent, refusal
 from slimcae.errors import ConfigError, SlimCAEError
 
@@ -47,7 +48,8 @@ class Plan:
         """
         total = 0.0
         for job in self.jobs:
-            if job.problem is None and not job.done and job.source != STREAM:
+            # what is in a pipe can be read only once
+            if job.problem is None and not job.done and Path(job.source).is_file():
                 with suppress(OSError, SlimCAEError, ValueError):  # the job itself will report it
                     total += pixels(Path(job.source)) / 1e6
             if total >= enough:
@@ -143,6 +145,8 @@ def _check_together(args: argparse.Namespace, several: bool, to_folder: bool) ->
             )
         if args.json:
             raise ConfigError("--json goes to standard output itself: name a file with -o")
+        if output_is_closed():
+            raise ConfigError("standard output is closed: name a file with -o")
         if sys.stdout.isatty():
             raise ConfigError("not written to a terminal: redirect it, or name a file with -o")
     elif to_folder and args.inputs == [STREAM]:
@@ -194,7 +198,7 @@ def _output(item: _Found, output: str | None, to_folder: bool, suffix: str) -> s
 
 def _clash(job: Job, taken: dict[str, str]) -> str | None:
     """Whether an earlier job has this output; else it is noted as taken."""
-    place = os.path.normcase(Path(job.output).resolve())
+    place = os.path.normcase(os.path.realpath(job.output))  # of a loop of links, too
     if place in taken:
         return (
             f"{job.source} would go to {job.output}, as {taken[place]} does: "

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from slimcae.cli.standard import standard_input
 from slimcae.errors import BitstreamError, ConfigError
 
 STREAM = "-"
@@ -15,13 +16,26 @@ def read_bitstream(source: str) -> bytes:
 
     Raises:
         BitstreamError: the file is missing or cannot be read.
+        ConfigError: standard input is closed or cannot be read.
     """
     if source == STREAM:
-        return sys.stdin.buffer.read()
+        return read_standard_input()
     try:
         return Path(source).read_bytes()
     except OSError as error:
         raise cannot_read(source, error) from error
+
+
+def read_standard_input() -> bytes:
+    """All bytes of standard input.
+
+    Raises:
+        ConfigError: it is closed, or cannot be read (a folder, say).
+    """
+    try:
+        return standard_input().read()
+    except OSError as error:
+        raise ConfigError(f"standard input cannot be read: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -73,11 +87,21 @@ def missing_parent(output: str, flag: str = "-o") -> str | None:
 
 
 def write_stream(data: bytes) -> None:
-    """Write to standard output, all of it: with PYTHONUNBUFFERED one call may write a part."""
+    """Write to standard output, all of it: with PYTHONUNBUFFERED one call may write a part.
+
+    Raises:
+        BrokenPipeError: whoever read it has gone.
+        ConfigError: it cannot be written: the disk is full, say.
+    """
     rest = memoryview(data)
-    while rest:
-        rest = rest[sys.stdout.buffer.write(rest) :]
-    sys.stdout.buffer.flush()
+    try:
+        while rest:
+            rest = rest[sys.stdout.buffer.write(rest) :]
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise cannot_write("standard output", error) from error
 
 
 def write_output(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from slimcae.cli.options import add_option
 from slimcae.cli.quantities import count, size
+from slimcae.cli.stopping import Stopped
 from slimcae.cli.talk import add_talk_options
 from slimcae.errors import ConfigError
 
@@ -118,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     print(address, flush=True)
     if not args.no_browser and _has_screen():
         webbrowser.open(address)
-    with suppress(KeyboardInterrupt), listener:  # the way to end it, and no failure
+    with suppress(KeyboardInterrupt, Stopped), listener:  # the ways to end it, and no failures
         uvicorn.Server(settings).run(sockets=[listener])
     return 0
 

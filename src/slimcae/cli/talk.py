@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from slimcae.cli.failure import with_next_step
+from slimcae.cli.standard import drop_output
 
 LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
@@ -50,7 +51,15 @@ def print_error(message: str) -> None:
 
 def say(message: str) -> None:
     """One line on stderr that begins with our name, whatever the message holds."""
-    put_line(f"slimcae: {message}", sys.stderr)
+    note(f"slimcae: {message}")
+
+
+def note(text: str) -> None:
+    """One line on stderr; where nobody can read it, work goes on without."""
+    try:
+        put_line(text, sys.stderr)
+    except (OSError, ValueError):  # its reader has gone, the disk is full, it was closed
+        drop_output(sys.stderr)
 
 
 def put_line(text: str, file: TextIO) -> None:

@@ -1,0 +1,261 @@
+"""Standard streams that are closed, broken or full; named pipes; signals while a file is made."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from command_line import call, environment, error_line, save_photo, save_tiny_model, tree
+
+import slimcae
+from conftest import HANG
+from slimcae.codec import Codec
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="streams of POSIX")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with two pictures and a model."""
+    monkeypatch.chdir(tmp_path)
+    save_photo(tmp_path / "p.png")
+    save_photo(tmp_path / "q.png", seed=1)
+    save_tiny_model(tmp_path / "m.safetensors")
+    return tmp_path
+
+
+@pytest.fixture
+def codec(place: Path) -> Codec:
+    return slimcae.load(place / "m.safetensors")
+
+
+def shell(redirection: str, *words: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run the command with redirections of a shell."""
+    command = [sys.executable, "-m", "slimcae", *words]
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *command],
+        env=environment(),
+        capture_output=True,
+        timeout=HANG,
+    )
+
+
+MODEL = ("-m", "m.safetensors")
+
+
+def test_closed_standard_output_harms_nothing(place: Path, codec: Codec) -> None:
+    done = shell(">&-", "compress", "p.png", "-o", "o.scae", *MODEL)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(b"p.png -> o.scae")
+    assert Path("o.scae").read_bytes() == codec.compress("p.png")
+    for words in (["info", "o.scae"], ["--version"], ["compress", "--help"]):
+        assert shell(">&-", *words).returncode == 0
+    done = shell(">&-", "compress", "p.png", "-o", "-", *MODEL)
+    assert done.returncode == 1
+    assert done.stderr == b"slimcae: error: standard output is closed: name a file with -o\n"
+
+
+def test_closed_standard_error_harms_nothing(place: Path, codec: Codec) -> None:
+    done = shell("2>&-", "compress", "p.png", "-o", "o.scae", *MODEL)
+    assert (done.returncode, done.stdout) == (0, b"")
+    done = shell("2>&-", "compress", "p.png", "-o", "-", *MODEL)
+    assert (done.returncode, done.stdout) == (0, codec.compress("p.png"))
+    done = shell("2>&-", "compress", "p.png", "q.png", "-o", "both/", *MODEL)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert tree(Path("both")) == {
+        f"{name}.scae": codec.compress(f"{name}.png") for name in ("p", "q")
+    }
+    done = shell("2>&-", "compress", "p.png", *MODEL, "-o", "o.scae")  # it exists
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+def test_all_streams_closed(place: Path, codec: Codec) -> None:
+    assert shell("<&- >&- 2>&-", "compress", "p.png", "-o", "o.scae", *MODEL).returncode == 0
+    assert Path("o.scae").read_bytes() == codec.compress("p.png")
+
+
+@pytest.mark.parametrize("command", ["compress", "decompress"])
+def test_closed_standard_input_is_a_plain_error(place: Path, command: str) -> None:
+    done = shell("<&-", command, "-", "-o", "o.x", *MODEL)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"slimcae: error: standard input is closed: name a file instead of -\n"
+    assert not Path("o.x").exists()
+
+
+def test_a_standard_input_that_cannot_be_read_is_a_plain_error(place: Path) -> None:
+    done = shell("0>other", "compress", "-", "-o", "o.scae", *MODEL)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"slimcae: error: standard input cannot be read: ")
+
+
+def test_work_goes_on_when_nobody_reads_standard_error(place: Path, codec: Codec) -> None:
+    end, begin = os.pipe()
+    os.close(end)  # the reader has gone
+    command = ["compress", "p.png", "q.png", "-o", "both/", *MODEL]
+    with open(begin, "wb") as broken:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "slimcae", *command],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=broken,
+            timeout=HANG,
+        )
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert len(tree(Path("both"))) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_behind_a_stream(place: Path) -> None:
+    done = shell("2>/dev/full", "compress", "p.png", "-o", "o.scae", *MODEL)
+    assert (done.returncode, done.stdout) == (0, b"")
+    done = shell(">/dev/full", "compress", "p.png", "-o", "-", *MODEL)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines == [b"slimcae: error: standard output cannot be written: No space left on device"]
+    done = shell(">/dev/full", "info", "o.scae")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [b"slimcae: error: No space left on device"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_signal_leaves_no_temporary_file(place: Path, number: int, jobs: str) -> None:
+    """The signal comes while a file is written, before it has its name."""
+    script = """
+import os, signal, sys
+from slimcae.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+fsync = os.fsync
+def late(file):
+    os.kill(os.getpid(), int(sys.argv[1]))
+    fsync(file)
+os.fsync = late
+sys.exit(main(sys.argv[2:]))
+"""
+    old = b"old content"
+    Path("o").mkdir()
+    Path("o/p.scae").write_bytes(old)
+    words = ["compress", "p.png", "q.png", "-o", "o/", "-y", *MODEL, "-j", jobs]
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(int(number)), *words],
+        env=environment(),
+        capture_output=True,
+        timeout=HANG,
+    )
+    assert done.returncode == 128 + number, done.stderr
+    said = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+    assert done.stderr.decode().splitlines()[-1] == f"slimcae: error: {said}"
+    # with one job, it is the thread that writes which the signal meets
+    left = tree(Path("o"))
+    assert left.keys() <= {"p.scae", "q.scae"}
+    assert jobs == "2" or left == {"p.scae": old}
+
+
+def test_a_signal_that_is_ignored_stays_so(place: Path) -> None:
+    """As behind nohup."""
+    script = """
+import os, signal, sys
+from slimcae.cli import main
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+fsync = os.fsync
+def late(file):
+    os.kill(os.getpid(), signal.SIGHUP)
+    fsync(file)
+os.fsync = late
+sys.exit(main(sys.argv[1:]))
+"""
+    words = ["compress", "p.png", "-o", "o.scae", *MODEL]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], env=environment(), timeout=HANG, check=False
+    )
+    assert done.returncode == 0
+    assert Path("o.scae").exists()
+
+
+def test_handlers_are_put_back(place: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+    assert call(["info", "m.safetensors"]) == 0
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+@pytest.fixture
+def pipe(place: Path) -> Iterator[Path]:
+    path = place / "pipe"
+    os.mkfifo(path)
+    yield path
+    # whoever still waits for the other end goes on
+    os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+
+
+def fed(pipe: Path, content: bytes) -> threading.Thread:
+    """A thread that writes to a pipe once, as soon as somebody reads."""
+
+    def write() -> None:
+        with suppress(BrokenPipeError):  # the reader has seen enough
+            pipe.write_bytes(content)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("kind", ["garbage", "truncated", "empty"])
+def test_what_is_no_picture_in_a_pipe_is_a_plain_error(
+    pipe: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = Path("p.png").read_bytes()
+    content = {"garbage": b"no picture", "truncated": whole[: len(whole) // 2], "empty": b""}[kind]
+    fed(pipe, content)
+    argv = ["compress", "pipe", "-o", "o.scae", *MODEL]
+    assert "pipe cannot be read as a picture" in error_line(capsys, argv)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "auto"])
+def test_a_pipe_is_read_once(pipe: Path, codec: Codec, backend: str) -> None:
+    fed(pipe, Path("p.png").read_bytes())
+    argv = ["compress", "pipe", "-o", "o.scae", *MODEL, "--quiet", "--backend", backend]
+    assert call(argv) == 0
+    assert Path("o.scae").read_bytes() == codec.compress("p.png")
+
+
+def test_a_pipe_with_metadata_that_stop_pillow_is_rescued(
+    pipe: Path, codec: Codec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pillow refuses texts of more than a megabyte, after which the bytes are needed again."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    texts.add_text("huge", "x" * 2_000_000, zip=True)
+    Image.open("p.png").save("huge.png", pnginfo=texts)
+    fed(pipe, Path("huge.png").read_bytes())
+    assert call(["compress", "pipe", "-o", "o.scae", *MODEL]) == 0
+    assert "pipe has metadata that cannot be read: left out" in capsys.readouterr().err
+    assert Path("o.scae").read_bytes() == codec.compress("p.png")
+
+
+def test_files_of_scae_in_pipes(pipe: Path, codec: Codec) -> None:
+    data = codec.compress("p.png")
+    for words in (["decompress", "pipe", "-o", "o.png", *MODEL, "--quiet"], ["info", "pipe"]):
+        fed(pipe, data)
+        assert call(words) == 0
+        fed(pipe, b"no file of ours")
+        assert call([*words, "-y"] if words[0] == "decompress" else words) == 1
+
+
+@pytest.mark.parametrize("words", [["compress", "loop"], ["decompress", "loop"], ["info", "loop"]])
+def test_a_link_that_leads_to_itself_is_a_plain_error(
+    place: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "loop").symlink_to("loop")
+    line = error_line(capsys, words)
+    assert "loop" in line and "symbolic links" in line
+    assert "should not happen" not in line
+    (place / "x.scae").write_bytes(b"")
+    line = error_line(capsys, ["compress", "p.png", "-o", "loop", *MODEL])
+    assert line == "loop cannot be written: Too many levels of symbolic links"
