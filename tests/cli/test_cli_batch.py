@@ -259,6 +259,26 @@ def test_folders_that_cannot_be_done(
     assert err.endswith("1 ok, 1 failed\n")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_linked_folders_and_all_suffixes_are_mirrored(photos: Path, model: Path) -> None:
+    """Names that Pillow knows for a format, and a link to a folder elsewhere, which links back."""
+    Path("elsewhere").mkdir()
+    save_photo(Path("elsewhere/linked.png"))
+    Path("elsewhere/back").symlink_to(photos.resolve())
+    (photos / "link").symlink_to(Path("elsewhere").resolve())
+    for name, kind in {
+        "w.jfif": "JPEG",
+        "x.dib": "DIB",
+        "y.pnm": "PPM",
+        "z.j2k": "JPEG2000",
+    }.items():
+        Image.new("RGB", (20, 16), "red").save(photos / name, kind)
+    (photos / "._a.png").write_bytes(b"of macOS")
+    assert call(["compress", "-r", photos, "-o", "new/", "-m", model]) == 0
+    names = ("a", "w", "x", "y", "z", "sub/b", "sub/deep/c", "link/linked")
+    assert tree(Path("new")).keys() == {f"{name}.scae" for name in names}
+
+
 def test_objects_say_what_the_files_say(
     photos: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -168,21 +168,16 @@ def _expand(name: str, kinds: Collection[str], what: str, recursive: bool) -> It
         problem = f"{title} is a folder: name one file, or add -r for all {what} in it"
         yield _Found(name, Path(), problem)
         return
-    suffixes = {f".{kind}" for kind in kinds}
-    closed: list[OSError] = []
-    files = [
-        Path(folder, entry)
-        for folder, _, entries in os.walk(path, onerror=closed.append)
-        for entry in entries
-        if Path(entry).suffix.lower() in suffixes and Path(folder, entry).is_file()
-    ]
+    from slimcae.images.finding import find_files
+
+    files, closed = find_files(path, kinds)
     for error in closed:
         folder = str(error.filename)
         yield _Found(folder, Path(), f"folder {folder} cannot be read: {error.strerror or error}")
     if not files and not closed:
         problem = f"no {what} in {path}: looked in it and its folders for {' '.join(kinds)}"
         yield _Found(name, Path(), problem)
-    for file in sorted(files):
+    for file in files:
         yield _Found(str(file), file.relative_to(path))
 
 

@@ -1,16 +1,30 @@
 """Finding image files."""
 
 import glob
+import logging
+import os
+from collections import deque
+from collections.abc import Collection, Iterator
+from itertools import dropwhile
 from pathlib import Path
 
 from slimcae.errors import ImageError
 
-KINDS = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "ppm", "pgm", "gif", "avif", "jp2")
-"""Suffixes of the files that are taken for images in a folder."""
+log = logging.getLogger("slimcae")
+
+KINDS = (
+    *("png", "apng", "jpg", "jpeg", "jpe", "jfif", "mpo", "webp", "avif", "avifs"),
+    *("tif", "tiff", "gif", "bmp", "dib", "ppm", "pgm", "pbm", "pnm", "pfm"),
+    *("jp2", "j2k", "j2c", "jpc", "jpf", "jpx"),
+)
+"""Suffixes of the files that are taken for images in a folder: all that Pillow knows for PNG, JPEG,
+MPO, WebP, AVIF, TIFF, GIF, BMP, PPM and JPEG 2000."""
 
 
 def find_images(path_or_glob: str) -> list[Path]:
     """The image files of a folder (searched recursively), of a glob pattern, or one file; sorted.
+
+    A folder that cannot be read is left out with a warning.
 
     Raises:
         ImageError: nothing found.
@@ -19,17 +33,79 @@ def find_images(path_or_glob: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        suffixes = {f".{kind}" for kind in KINDS}
-        found = [p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file()]
-        if not found:
+        files, closed = find_files(path, KINDS)
+        for error in closed:
+            reason = error.strerror or error
+            log.warning("folder %s cannot be read: %s (left out)", error.filename, reason)
+        if not files:
             raise ImageError(
                 f"no images in {path}: looked in it and its folders for {' '.join(KINDS)}"
             )
-        return sorted(found)
-    matches = [Path(name) for name in glob.glob(path_or_glob, recursive=True)]  # noqa: PTH207
-    found = [match for match in matches if match.is_file()]
+        return files
+    found = sorted({match for match in _matches(path) if match.is_file()})
     if not found:
         raise ImageError(
             f"no images at {path_or_glob!r}: give a file, a folder, or a pattern like 'dir/*.png'"
         )
-    return sorted(found)
+    return found
+
+
+def find_files(top: Path, kinds: Collection[str]) -> tuple[list[Path], list[OSError]]:
+    """The files with these suffixes in a folder and all below, sorted, and what could not be read.
+
+    kinds: suffixes without their dot. Linked folders are searched like others; one that several
+    paths lead to, as where links form a loop, is searched once, by a path without links if there is
+    one. Files called `._*` are what macOS stores beside a picture, and left out.
+    """
+    suffixes = {f".{kind}" for kind in kinds}
+    closed: list[OSError] = []
+    found = [
+        folder / name
+        for folder, names in _walk(top, closed)
+        for name in names
+        if Path(name).suffix.lower() in suffixes and not name.startswith("._")
+    ]
+    return sorted(file for file in found if file.is_file()), closed
+
+
+def _walk(top: Path, closed: list[OSError]) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder with the names of its files, once; see `find_files`."""
+    seen: set[tuple[int, int]] = set()
+    links = deque([top])
+    while links:
+        start = links.popleft()
+        if not _is_new(start, seen):
+            continue
+        for folder, below, names in os.walk(start, onerror=closed.append):
+            paths = [Path(folder, name) for name in sorted(below)]
+            links.extend(path for path in paths if path.is_symlink())
+            real = [path for path in paths if not path.is_symlink()]
+            below[:] = [path.name for path in real if _is_new(path, seen)]
+            yield Path(folder), names
+
+
+def _matches(pattern: Path) -> Iterator[Path]:
+    """What a pattern stands for; `**` are any folders below, where links to folders may loop."""
+    if "**" not in pattern.parts:
+        yield from map(Path, glob.glob(str(pattern)))  # noqa: PTH207
+        return
+    place = pattern.parts.index("**")
+    rest = tuple(dropwhile("**".__eq__, pattern.parts[place:])) or ("*",)
+    for top in _matches(Path(*pattern.parts[:place])) if place else [Path()]:
+        for folder, _ in _walk(top, []):
+            hidden = any(part.startswith(".") for part in folder.relative_to(top).parts)
+            if not hidden:  # as for * in patterns
+                yield from _matches(Path(glob.escape(str(folder)), *rest))
+
+
+def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
+    """Whether no path led to a folder before; it is noted."""
+    try:
+        status = folder.stat()
+    except OSError:  # walking there will say so
+        return True
+    identity = status.st_dev, status.st_ino
+    if identity in seen:
+        return False
+    seen.add(identity)
+    return True
