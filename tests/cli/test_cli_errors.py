@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import slimcae
 from optional_torch import HAS_TORCH, needs_torch, torch
 
 Argv = list[str | Path]
+PICTURES = Path(__file__).parents[1] / "data" / "pictures"
 
 
 @pytest.fixture(scope="module")
@@ -445,4 +448,36 @@ def test_notices_appear_as_lines_of_ours(here: Path, capsys: pytest.CaptureFixtu
     assert lines[0].startswith("slimcae: warning: moving.gif has several frames")
     assert len(lines) == 2
     assert call(["compress", "moving.gif", "-y", "--quiet", *TINY]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_warnings_of_pillow_name_their_picture(
+    here: Path, capsys: pytest.CaptureFixture[str], jobs: str
+) -> None:
+    for name in ("exif-offset.jpg", "mpf-broken.jpg"):
+        shutil.copy(PICTURES / name, here / name)
+    argv: Argv = ["compress", "exif-offset.jpg", "mpf-broken.jpg", *TINY, "-j", jobs]
+    assert call([*argv, "-o", "first/"]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "warning" in line.lower()]
+    assert sorted(line[:40] for line in said) == [
+        "slimcae: warning: exif-offset.jpg has da",
+        "slimcae: warning: mpf-broken.jpg: Corrup",
+    ]
+    assert call([*argv, "-o", "second/", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_warnings_of_other_libraries_are_lines_of_ours(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warn(*_: object) -> list[object]:
+        with warnings.catch_warnings(action="default"):
+            warnings.warn("two\nlines", stacklevel=1)
+        return []
+
+    monkeypatch.setattr("slimcae.cli.models.installed_models", warn)
+    assert call(["models"]) == 0
+    assert capsys.readouterr().err == "slimcae: warning: two lines (UserWarning)\n"
+    assert call(["models", "--quiet"]) == 0
     assert capsys.readouterr().err == ""

@@ -5,7 +5,6 @@ import logging
 import time
 from functools import cached_property, partial
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimcae.cli.batch import Done, Gate, run_jobs
@@ -142,11 +141,12 @@ class _Compressor:
     def _codec(self) -> "Codec":
         from slimcae import codec
         from slimcae.backend import TORCH_PAYS_AFTER
+        from slimcae.images import picture_pixels
 
         loaded = codec.load(
             self._args.model,
             **network_options(self._args, min(self._args.jobs, len(self._plan.jobs))),
-            megapixels=self._plan.megapixels(_pixels, TORCH_PAYS_AFTER),
+            megapixels=self._plan.megapixels(picture_pixels, TORCH_PAYS_AFTER),
         )
         if self._args.width is not None:
             loaded.model.check_width(self._args.width)
@@ -186,11 +186,3 @@ class _Compressor:
             facts |= {"decode_macs_per_pixel": cost.macs, "decode_ms": cost.ms}
             line += f"  decoding: {cost}"
         return Done(facts, line)
-
-
-def _pixels(path: Path) -> int:
-    """Return the pixels of a picture, of which only the head is read."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return image.width * image.height

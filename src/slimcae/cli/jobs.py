@@ -12,7 +12,7 @@ from slimcae.cli.options import Options, add_option
 from slimcae.cli.quantities import whole
 from slimcae.cli.standard import output_is_closed
 from slimcae.cli.streams import STREAM, cannot_write, missing_parent, refusal
-from slimcae.errors import ConfigError, SlimCAEError
+from slimcae.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Plan:
         for job in self.jobs:
             # what is in a pipe can be read only once
             if job.problem is None and not job.done and Path(job.source).is_file():
-                with suppress(OSError, SlimCAEError, ValueError):  # the job itself will report it
+                with suppress(Exception):  # the job itself will report it
                     total += pixels(Path(job.source)) / 1e6
             if total >= enough:
                 break

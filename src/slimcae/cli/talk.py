@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
@@ -32,16 +33,23 @@ def add_talk_options(options: argparse._ActionsContainer, level: int) -> None:
 
 @contextmanager
 def talking(args: argparse.Namespace) -> Iterator[None]:
-    """While entered, the package's log messages appear on stderr as lines of ours."""
+    """While entered, the package's log messages and warnings appear on stderr as lines of ours."""
     log = logging.getLogger("slimcae")
     handler, before = _Stderr(), log.level
     log.addHandler(handler)
     log.setLevel(args.level)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(before)
+    with warnings.catch_warnings():
+        warnings.showwarning = _log_warning
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(before)
+
+
+def _log_warning(message: Warning | str, kind: type[Warning], *_: object, **__: object) -> None:
+    """Say what a library warns of, as a line of ours."""
+    logging.getLogger("slimcae").warning("%s (%s)", message, kind.__name__)
 
 
 def print_error(message: str) -> None:

@@ -11,7 +11,7 @@ taken, both with a notice.
 from slimcae.images.finding import KINDS, find_images
 from slimcae.images.metadata import METADATA, srgb_profile
 from slimcae.images.picture import Picture
-from slimcae.images.reading import MAX_PIXELS, read_picture
+from slimcae.images.reading import MAX_PIXELS, picture_pixels, read_picture
 from slimcae.images.writing import png_bytes, write_image
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "METADATA",
     "Picture",
     "find_images",
+    "picture_pixels",
     "png_bytes",
     "read_picture",
     "srgb_profile",

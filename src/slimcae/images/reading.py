@@ -22,6 +22,7 @@ from slimcae.images.metadata import (
     xmp_orientation,
 )
 from slimcae.images.picture import Picture
+from slimcae.images.pillow_warnings import pillow_warnings, warn_instead
 from slimcae.images.pixels import channels, is_grey, pillow_limit
 from slimcae.images.rescue import BarePicture, without_metadata
 from slimcae.images.scales import Curve
@@ -52,6 +53,24 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
             "bytes), or a Pillow image (Image.fromarray of an array)"
         )
     name = _name(source)
+    with pillow_warnings(name):
+        return _read_any(source, name, max_pixels)
+
+
+def picture_pixels(path: Path) -> int:
+    """The number of pixels of a picture file, of which only the head is read.
+
+    Raises:
+        OSError: a file that Pillow cannot read; other errors if it is damaged.
+    """
+    with pillow_warnings(None):  # reading it will say them
+        with pillow_limit(MAX_PIXELS):
+            image = Image.open(path)
+        with image:
+            return image.width * image.height
+
+
+def _read_any(source: Source, name: str, max_pixels: int) -> Picture:
     try:
         if isinstance(source, Image.Image):
             return _convert(source, name, max_pixels)
@@ -65,7 +84,7 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
             if bare is None:
                 raise
         picture = _read(BytesIO(bare.data), name, max_pixels, bare)
-        log.warning("%s has metadata that cannot be read: left out", name)
+        warn_instead("%s has metadata that cannot be read: left out", name)
         return picture
     except ImageError:
         raise
@@ -188,7 +207,7 @@ def _orientation(exif: bytes | None, xmp: bytes | None) -> int:
 
 def _undamaged(cleaned: bytes | None, found: bytes | None, kind: str, name: str) -> bytes | None:
     if found and not cleaned:
-        log.warning("%s has damaged %s data, which are left out", name, kind)
+        warn_instead("%s has damaged %s data, which are left out", name, kind)
     return cleaned or None
 
 

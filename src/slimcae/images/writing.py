@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from slimcae.errors import ImageError
 from slimcae.files import atomic_path
 from slimcae.images.metadata import descriptive
+from slimcae.images.pillow_warnings import pillow_warnings
 
 log = logging.getLogger("slimcae")
 
@@ -42,7 +43,11 @@ def write_image(image: Image.Image, path: Path, suffix: str | None = None) -> No
         ImageError: a suffix that Pillow cannot write, or a mode that the format does not have.
         OSError: the folder is missing or cannot be written.
     """
-    suffix = path.suffix.lower() or suffix or ""
+    with pillow_warnings(str(path)):
+        _write(image, path, path.suffix.lower() or suffix or "")
+
+
+def _write(image: Image.Image, path: Path, suffix: str) -> None:
     kind = Image.registered_extensions().get(suffix)
     if kind is None or kind.upper() not in Image.SAVE:
         raise ImageError(f"cannot write pictures called {suffix or path.name!r}: use .png, say")
@@ -79,8 +84,9 @@ def png_bytes(image: Image.Image) -> bytes:
     ICC profile, EXIF and XMP are taken from the image's `info`, as far as Pillow can write them.
     """
     file = BytesIO()
-    kept = _what_fits("PNG", _metadata(image))
-    image.save(file, "PNG", compress_level=1, **_options("PNG", kept))
+    with pillow_warnings("the picture"):
+        kept = _what_fits("PNG", _metadata(image))
+        image.save(file, "PNG", compress_level=1, **_options("PNG", kept))
     return file.getvalue()
 
 

@@ -1,0 +1,81 @@
+"""What Pillow warns of while it works on a picture: log messages that name the picture."""
+
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+log = logging.getLogger("slimcae")
+
+_MODULES = r"(PIL|pillow_\w+)(\.|$)"
+"""Pillow's own modules, and those of its plugins."""
+
+_heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
+
+
+class _Listening:
+    """The filters and the hook that Python has once for all threads.
+
+    The first thread that needs others changes them, the last one puts them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before: warnings.catch_warnings[None] | None = None
+        self._show: Callable[..., None] = warnings.showwarning
+
+    def begin(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._before is not None:
+                return
+            self._before = warnings.catch_warnings()
+            self._before.__enter__()
+            self._show = warnings.showwarning
+            # neither an exception, which would end the reading, nor once for all pictures
+            warnings.filterwarnings("always", module=_MODULES)
+            warnings.showwarning = self._hear
+
+    def end(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._before is not None:
+                self._before.__exit__(None, None, None)
+                self._before = None
+
+    def _hear(self, message: Warning | str, *rest: Any, **more: Any) -> None:
+        heard = _heard.get()
+        if heard is None:  # of a thread that does something else
+            self._show(message, *rest, **more)
+        else:
+            heard.append(" ".join(str(message).split()))
+
+
+_listening = _Listening()
+
+
+@contextmanager
+def pillow_warnings(name: str | None) -> Iterator[None]:
+    """Turn what Pillow warns of in this block into one log message; None drops it."""
+    heard: list[str] = []
+    token = _heard.set(heard)
+    _listening.begin()
+    try:
+        yield
+    finally:
+        _listening.end()
+        _heard.reset(token)
+        if heard and name is not None:
+            log.warning("%s: %s", name, "; ".join(dict.fromkeys(heard)))
+
+
+def warn_instead(message: str, *args: object) -> None:
+    """Log a message in place of what Pillow warned of before it, which was about the same."""
+    heard = _heard.get()
+    if heard is not None:
+        heard.clear()
+    log.warning(message, *args)
