@@ -1,5 +1,6 @@
 """`.scae` in Pillow: what people expect of a format's plugin."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -242,3 +243,43 @@ def test_transparent_and_linear_png_files_are_saved_as_they_are_meant(tmp_path: 
 
 def photo_samples() -> np.ndarray:
     return np.asarray(photo()).astype(int)
+
+
+def test_a_save_that_fails_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    image, path = photo(), tmp_path / "x.scae"
+    image.save(path, width=8, model="tiny")
+    before = path.read_bytes()
+    for place in (path, str(path), os.fsencode(path)):
+        with pytest.raises(ValueError, match="out of range"):
+            image.save(place, target_size=1, model="tiny")
+        with pytest.raises(OSError, match="no model"):
+            image.save(place, format="scae", model="missing")
+        assert path.read_bytes() == before
+    with pytest.raises(ValueError, match="out of range"):
+        image.save(tmp_path / "new.scae", target_size=1, model="tiny")
+    with pytest.raises(FileNotFoundError):
+        image.save(tmp_path / "missing" / "x.scae", width=8, model="tiny")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.scae"]
+
+
+def test_a_file_can_be_saved_over_itself(tmp_path: Path) -> None:
+    path = tmp_path / "x.scae"
+    photo().save(path, width=8, model="tiny")
+    with Image.open(path) as image:
+        pixels = np.asarray(image).copy()
+        image.save(path, width=8, model="tiny")
+    with Image.open(path) as image:
+        assert image.size == pixels.shape[1::-1]
+
+
+def test_other_formats_and_streams_are_saved_as_before(tmp_path: Path) -> None:
+    image = photo()
+    image.save(tmp_path / "x.png")
+    with Image.open(tmp_path / "x.png") as same:
+        assert same.tobytes() == image.tobytes()
+    for_stream, for_path = BytesIO(), tmp_path / "name.of.any.kind"
+    image.save(for_stream, "SCAE", width=8, model="tiny")
+    image.save(for_path, "SCAE", width=8, model="tiny")
+    assert for_path.read_bytes() == for_stream.getvalue()
+    with pytest.raises(ValueError, match="unknown file extension"):
+        image.save(tmp_path / "x.unknown")

@@ -10,14 +10,23 @@ pixels are needed. `save` takes the options of `slimcae.Codec.compress` (width, 
 target_size, target_psnr, closest, effort), `model` (a name or file) and, as other formats do,
 `icc_profile`, `exif` and `xmp`. As with other formats EXIF and XMP are kept only if they are given,
 and pixels are taken as they are; an orientation in the `exif` given is applied to them.
+
+Pillow opens a file for writing, which empties it, before it asks any format. Importing this module
+makes `Image.save` write `.scae` files whole or not at all: a save that fails, for a target that
+cannot be met say, leaves the file that was there. Other formats are saved as before.
 """
 
+import os
+from functools import wraps
+from io import BytesIO
+from pathlib import Path
 from typing import IO, Any
 
 from PIL import Image, ImageFile
 
 from slimcae.container import MAGIC, Reader
 from slimcae.errors import BitstreamError, SlimCAEError
+from slimcae.files import write_bytes
 
 FORMAT = "SCAE"
 MIME = "image/x-scae"
@@ -109,6 +118,28 @@ def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     file.write(data)
 
 
+def _saves_ours(fp: object, format: str | None) -> bool:
+    """Whether `Image.save` with these is asked for a `.scae` file by its path."""
+    if not isinstance(fp, str | bytes | os.PathLike):
+        return False
+    if format is not None:
+        return format.upper() == FORMAT
+    return Path(os.fsdecode(fp)).suffix.lower() == EXTENSION
+
+
+_pillow_save = Image.Image.save
+
+
+@wraps(_pillow_save)
+def _save_whole(self: Image.Image, fp: Any, format: str | None = None, **params: Any) -> None:
+    if not _saves_ours(fp, format):
+        _pillow_save(self, fp, format, **params)
+        return
+    content = BytesIO()
+    _pillow_save(self, content, FORMAT, **params)
+    write_bytes(Path(os.fsdecode(fp)), content.getvalue())
+
+
 def _metadata(reader: Reader) -> dict[str, bytes]:
     found = {"icc_profile": reader.icc_profile, "exif": reader.exif, "xmp": reader.xmp}
     if reader.header.srgb and not reader.header.grey:
@@ -138,5 +169,6 @@ def _with_metadata(image: Image.Image, asked: dict[str, Any]) -> Image.Image:
 Image.register_open(FORMAT, ScaeImageFile, accept)
 Image.register_decoder(FORMAT, ScaeDecoder)
 Image.register_save(FORMAT, save)
+Image.Image.save = _save_whole  # type: ignore[method-assign]
 Image.register_extension(FORMAT, EXTENSION)
 Image.register_mime(FORMAT, MIME)
