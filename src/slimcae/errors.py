@@ -5,6 +5,7 @@ Python; the command line puts its flags there and adds what to do next (`slimcae
 """
 
 from pathlib import Path
+from typing import Any
 
 
 class SlimCAEError(Exception):
@@ -16,6 +17,18 @@ class SlimCAEError(Exception):
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle any error of the tree: a pool of processes would wait for ever for others."""
+        return _restored, (type(self), self.args, self.__dict__.copy())
+
+
+def _restored(
+    kind: type[SlimCAEError], args: tuple[Any, ...], facts: dict[str, Any]
+) -> SlimCAEError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class ImageError(SlimCAEError):

@@ -47,9 +47,16 @@ def talking(args: argparse.Namespace) -> Iterator[None]:
             log.setLevel(before)
 
 
-def _log_warning(message: Warning | str, kind: type[Warning], *_: object, **__: object) -> None:
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Say what a library warns of, as a line of ours."""
-    logging.getLogger("slimcae").warning("%s (%s)", message, kind.__name__)
+    logging.getLogger("slimcae").warning("%s (%s)", message, category.__name__)
 
 
 def print_error(message: str) -> None:

@@ -1,5 +1,6 @@
 """Pictures to `.scae` bytes and back: where network, coder, container and pictures meet."""
 
+import operator
 from collections.abc import Callable, Collection
 from copy import copy
 from pathlib import Path
@@ -20,7 +21,7 @@ from slimcae.container.header import MAX_TILE_SIDE, MIN_TILE_SIDE
 from slimcae.errors import BitstreamError, ConfigError
 from slimcae.images import MAX_PIXELS, Picture, read_picture
 from slimcae.images.alpha import pack_alpha
-from slimcae.model.config import ModelInfo
+from slimcae.model.config import ModelInfo, whole_number
 from slimcae.model.model import Model
 from slimcae.model.quality import Point, QualityScale
 from slimcae.transforms import Pixels, Symbols, Transforms, open_transforms
@@ -46,7 +47,8 @@ class Codec:
     A large picture is computed and coded in tiles, each with the true neighbourhood around it,
     so that memory is bounded and no seam appears.
 
-    A codec may be used from several threads at once.
+    A codec may be used from several threads at once, and goes to other processes: by pickling, with
+    its model, and by fork, after which it computes with one thread.
     """
 
     def __init__(
@@ -66,7 +68,8 @@ class Codec:
         Raises:
             ConfigError: options that cannot work here, impossible tiles.
         """
-        if not (MIN_TILE_SIDE <= tile_side <= MAX_TILE_SIDE and tile_side.bit_count() == 1):
+        side = whole_number(tile_side)
+        if side is None or not MIN_TILE_SIDE <= side <= MAX_TILE_SIDE or side.bit_count() != 1:
             raise ConfigError(
                 f"tile side {tile_side}: must be a power of two, {MIN_TILE_SIDE} to "
                 f"{MAX_TILE_SIDE:,}"
@@ -75,7 +78,7 @@ class Codec:
             transforms = open_transforms(model, **options)
         self.model = model
         self.transforms = transforms
-        self.tile_side = tile_side
+        self.tile_side = side
         self._watch: Callable[[], None] | None = None
 
     @property
@@ -233,8 +236,9 @@ class Codec:
         Raises:
             ModelError: latents that are not finite.
         """
+        width = self.model.check_width(width)
         grid = self.tiled.grid((pixels.shape[0], pixels.shape[1]))
-        channels = self.model.architecture.latent_channels(self.model.check_width(width))
+        channels = self.model.architecture.latent_channels(width)
         symbols = np.empty((channels, grid.height, grid.width), np.int16)
         for tile in split(grid, self._side):
             residuals = self.tiled.residuals(pixels, tile, width)
@@ -249,6 +253,7 @@ class Codec:
         Raises:
             ModelError: a reconstruction that is not finite.
         """
+        width = self.model.check_width(width)
         return self.tiled.image(symbols, size, width, self.model.steps[step], self._side)
 
     def ideal_bits(self, pixels: Pixels, width: int, step: int = 0) -> float:
@@ -258,6 +263,7 @@ class Codec:
             ConfigError: a width that the model lacks.
             ModelError: latents that are not finite.
         """
+        width, step = self.model.check_width(width), operator.index(step)
         entropy_model = self.model.entropy_model(width)
         bits = 0.0
         for tile in split(self.tiled.grid((pixels.shape[0], pixels.shape[1])), self._side):

@@ -9,6 +9,7 @@ from typing import Any
 from slimcae.codec.encoding import Encoding
 from slimcae.codec.rate_control import for_psnr, for_size
 from slimcae.errors import ConfigError, SettingError
+from slimcae.model.config import whole_number
 from slimcae.model.model import EFFORTS, Model
 from slimcae.model.quality import MAX_QUALITY, Point
 
@@ -47,6 +48,13 @@ class Target:
                 raise ConfigError(f"{name} {value!r}: must be a number")
             if value is not None and name != "quality" and not 0 < value < math.inf:
                 raise ConfigError(f"{name} {value}: must be a positive number")
+            if is_number:  # numpy's compute with as few bits as they have
+                number = whole_number(value)
+                object.__setattr__(self, name, float(value) if number is None else number)
+        if self.widths is not None:
+            widths = [(whole_number(width), width) for width in self.widths]
+            kept = tuple(width if number is None else number for number, width in widths)
+            object.__setattr__(self, "widths", kept)
 
     def check(self, model: Model) -> None:
         """Refuse widths and steps that the model lacks, before any work.
@@ -99,9 +107,9 @@ class Target:
         steps = len(model.steps)
         if self.widths is not None and width not in self.widths:
             raise ConfigError(f"width {width} is more than the decoder can afford")
-        step = self.step or 0
-        if not (isinstance(step, int) and 0 <= step < steps):
+        step = 0 if self.step is None else whole_number(self.step)
+        if step is None or not 0 <= step < steps:
             raise ConfigError(
-                f"this model has no quantisation step {step!r}: give 0 to {steps - 1}"
+                f"this model has no quantisation step {self.step!r}: give 0 to {steps - 1}"
             )
         return Point(width, step)

@@ -5,6 +5,7 @@ threads of numpy's BLAS and of torch wait for each other by computing: with two 
 picture took twice as long to decode.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,3 +54,13 @@ def _take_control() -> None:
     clear = getattr(OpenBLASController, "clear_controlling_thread", None)
     if clear is not None:
         clear(force=True)
+
+
+def _begin_anew() -> None:
+    """Forget the threads of the process that this one was forked from, which may hold the lock."""
+    global _lock, _inside
+    _lock, _inside = threading.Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -1,6 +1,7 @@
 """What Pillow warns of while it works on a picture: log messages that name the picture."""
 
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -56,6 +57,9 @@ class _Listening:
 
 
 _listening = _Listening()
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+    # a lock that another thread held would stay locked
+    os.register_at_fork(after_in_child=_listening.__init__)  # type: ignore[misc]
 
 
 @contextmanager

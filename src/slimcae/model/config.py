@@ -1,9 +1,10 @@
 """What defines a SlimCAE beside its weights, and what it can run on. Never imports torch."""
 
+import operator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, SupportsIndex, get_args
 
 from slimcae.errors import ConfigError, ContradictionError
 
@@ -78,10 +79,24 @@ class SlimCAEConfig:
         Raises:
             ConfigError: another one.
         """
-        if type(width) is not int or width not in self.widths:
+        number = whole_number(width)
+        if number is None or number not in self.widths:
             have = ", ".join(map(str, self.widths))
             raise ConfigError(f"this model has no width {width!r}: choose from {have}")
-        return width
+        return number
+
+
+def whole_number(value: object) -> int | None:
+    """Return an integer of any kind, as numpy has several, as Python's; None: it is something else.
+
+    Truth values are no numbers here.
+    """
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:  # an array of several
+        return None
 
 
 @dataclass(frozen=True)

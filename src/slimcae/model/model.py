@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimcae.coding.entropy import EntropyModel
+from slimcae.coding.entropy_models import entropy_model_of
 from slimcae.errors import ConfigError
 from slimcae.model.architecture import Architecture, architecture_of
 from slimcae.model.config import DEFAULT_STEPS, ModelInfo, SlimCAEConfig
@@ -54,6 +55,15 @@ class Model:
             models = self.entropy_models.get(width)
             if not models or any(kind != model.kind for kind, model in models.items()):
                 raise ValueError(f"width {width} needs entropy models, each under its kind")
+
+    def __reduce__(self) -> tuple[Callable[..., "Model"], tuple[Any, ...]]:
+        """Pickle what a model file holds; the coder's own tables are made anew."""
+        arrays = {
+            width: {kind: model.to_arrays() for kind, model in models.items()}
+            for width, models in self.entropy_models.items()
+        }
+        more = (self.steps, self.info, dict(self.training_tensors))
+        return _of_arrays, (self.config, dict(self.tensors), arrays, *more)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -162,3 +172,17 @@ class Model:
 def density_prefix(width: int) -> str:
     """Return how the names of a width's density begin."""
     return f"entropy_bottlenecks.{width}."
+
+
+def _of_arrays(
+    config: SlimCAEConfig,
+    tensors: dict[str, Floats],
+    arrays: dict[int, dict[str, dict[str, NDArray[Any]]]],
+    *more: Any,
+) -> Model:
+    """Return the model that `Model.__reduce__` describes."""
+    entropy_models = {
+        width: {kind: entropy_model_of(kind, found) for kind, found in kinds.items()}
+        for width, kinds in arrays.items()
+    }
+    return Model(config, tensors, entropy_models, *more)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from slimcae.backend import choose_backend
 from slimcae.errors import SettingError
+from slimcae.model.config import whole_number
 
 if TYPE_CHECKING:
     from slimcae.model.model import Model
@@ -91,9 +92,11 @@ def open_transforms(
             that the backend does not have; unknown backend, an impossible number of threads.
         MissingPackageError: the library is not installed.
     """
-    whole = threads is None or (isinstance(threads, int) and not isinstance(threads, bool))
-    if not whole or (threads is not None and not 1 <= threads <= MAX_THREADS):
-        raise SettingError("threads", threads, f"1 to {MAX_THREADS}")
+    if threads is not None:
+        number = whole_number(threads)
+        if number is None or not 1 <= number <= MAX_THREADS:
+            raise SettingError("threads", threads, f"1 to {MAX_THREADS}")
+        threads = number
     chosen = choose_backend(backend, device=device, precision=precision, megapixels=megapixels)
     if chosen == "torch":
         from slimcae.transforms.torch_ import TorchTransforms

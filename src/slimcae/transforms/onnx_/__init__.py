@@ -1,9 +1,11 @@
 """The transforms in ONNX Runtime: no torch, a quarter of its memory, and loaded at once."""
 
+import ctypes
 import os
 from contextlib import suppress
 from functools import cache
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from slimcae.model.architecture import PICTURE_CHANNELS
 from slimcae.model.config import DEVICES, PRECISIONS
 from slimcae.model.model import Model
 from slimcae.transforms import Pixels, Residuals, Symbols
+from slimcae.transforms.forks import forks
 from slimcae.transforms.onnx_.building import analysis_graph, block_side, synthesis_graph
 
 _CUDA = "CUDAExecutionProvider"
@@ -41,6 +44,21 @@ def _share_memory() -> None:
 
 _share_memory()
 
+_sessions: WeakSet[Any] = WeakSet()
+
+
+def _keep_sessions() -> None:
+    """Never delete the sessions of the process that this one was forked from.
+
+    Deleting one would wait for its threads, which are not here.
+    """
+    for session in _sessions:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+    os.register_at_fork(after_in_child=_keep_sessions)
+
 
 class OnnxTransforms:
     """g_a and g_s of one model in ONNX Runtime, in float32; see `slimcae.transforms.Transforms`."""
@@ -63,9 +81,16 @@ class OnnxTransforms:
             )
         if precision == "bfloat16":
             raise ConfigError("precision bfloat16: only the backend torch computes in it")
+        self._asked = (device, precision, threads)
+        self._forks = forks()
         self._threads = threads or available_cores()
-        self._analysis = cache(lambda width: self._session(analysis_graph(model, width)))
-        self._synthesis = cache(lambda width: self._session(synthesis_graph(model, width)))
+        # a session's threads do not come along in a fork, where it would wait for them for ever
+        self._analysis_of = cache(lambda w, forks: self._session(analysis_graph(model, w)))
+        self._synthesis_of = cache(lambda w, forks: self._session(synthesis_graph(model, w)))
+
+    def __reduce__(self) -> tuple[type["OnnxTransforms"], tuple[Any, ...]]:
+        """Pickle the model and what was asked for: graphs are made anew where it is loaded."""
+        return type(self), (self._model, *self._asked)
 
     @property
     def device(self) -> str:
@@ -79,8 +104,8 @@ class OnnxTransforms:
 
     @property
     def threads(self) -> int:
-        """Those of one call."""
-        return self._threads
+        """Those of one call; one in a process made by fork."""
+        return self._threads if self._forks == forks() else 1
 
     @property
     def machine(self) -> str:
@@ -100,7 +125,8 @@ class OnnxTransforms:
     def residuals(self, pixels: Pixels, width: int) -> Residuals:
         """Return y − median (C, h, w) of pixels (H, W, 3)."""
         planes = to_planes(pixels, block_side(self._model.architecture.analysis))
-        (y,) = self._analysis(width).run(["latents"], {"planes": planes}, _options(pixels.size))
+        analysis = self._analysis_of(width, forks())
+        (y,) = analysis.run(["latents"], {"planes": planes}, _options(pixels.size))
         found: Residuals = y[0] - self._model.medians(width)[:, None, None]
         if not np.isfinite(found.sum()):
             raise ModelError(f"the model's latents at width {width} are not finite")
@@ -110,7 +136,7 @@ class OnnxTransforms:
         """Return the pixels (H, W, 3) of median + Δ · symbols (C, h, w)."""
         y_hat = self._model.medians(width)[:, None, None] + np.float32(delta) * symbols
         scale = self._model.architecture.downsampling
-        planes, total = self._synthesis(width).run(
+        planes, total = self._synthesis_of(width, forks()).run(
             ["planes", "sum"],
             {"latents": y_hat[None]},
             _options(PICTURE_CHANNELS * scale**2 * y_hat[0].size),
@@ -121,14 +147,16 @@ class OnnxTransforms:
 
     def _session(self, graph: bytes) -> Any:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         # threads that wait for work would take the processor from others
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.use_env_allocators", "1")
         options.log_severity_level = 3
         providers = [_CUDA, _CPU] if self._device == "cuda" else [_CPU]
-        return onnxruntime.InferenceSession(graph, options, providers)
+        session = onnxruntime.InferenceSession(graph, options, providers)
+        _sessions.add(session)
+        return session
 
 
 def _options(values: int) -> onnxruntime.RunOptions:

@@ -1,17 +1,34 @@
 """The transforms in torch, on a CPU or a GPU."""
 
+import os
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
 
-from slimcae.errors import ModelError
+from slimcae.errors import ConfigError, ModelError
 from slimcae.machine import describe_machine
 from slimcae.model.model import Model
 from slimcae.transforms import Pixels, Residuals, Symbols
+from slimcae.transforms.forks import forks
 from slimcae.transforms.torch_.device import resolve_device, resolve_precision
 from slimcae.transforms.torch_.inference import Analysis, Synthesis
 from slimcae.transforms.torch_.light import LightAnalysis, LightSynthesis
+
+_computed = False
+_lost_threads = False
+"""Whether this process was forked from one that had computed here: OpenMP would wait for ever for
+threads that the fork did not take along, unless it uses one alone."""
+
+
+def _note_fork() -> None:
+    global _lost_threads
+    _lost_threads = _lost_threads or _computed
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 class TorchTransforms:
@@ -32,6 +49,8 @@ class TorchTransforms:
             ConfigError: unknown or absent device, unknown or emulated precision.
         """
         self._model = model
+        self._asked = (device, precision, threads)
+        self._forks = forks()
         self._threads = threads
         self._device = resolve_device(device)
         self._precision = resolve_precision(precision, self._device)
@@ -41,6 +60,10 @@ class TorchTransforms:
         self._analysis = cache(lambda width: analysis(model, width, inner, self._device))
         self._synthesis = cache(lambda width: synthesis(model, width, inner, self._device))
         self._medians = cache(lambda width: torch.tensor(model.medians(width), device=self._device))
+
+    def __reduce__(self) -> tuple[type["TorchTransforms"], tuple[Any, ...]]:
+        """Pickle the model and what was asked for: kernels are laid out anew where it is loaded."""
+        return type(self), (self._model, *self._asked)
 
     @property
     def device(self) -> str:
@@ -54,8 +77,8 @@ class TorchTransforms:
 
     @property
     def threads(self) -> int:
-        """Those of torch, unless a number was given."""
-        return self._threads or torch.get_num_threads()
+        """Those of torch, unless a number was given; one in a process made by fork."""
+        return self._own_threads or torch.get_num_threads()
 
     @property
     def machine(self) -> str:
@@ -78,7 +101,7 @@ class TorchTransforms:
     def residuals(self, pixels: Pixels, width: int) -> Residuals:
         """Return y − median (C, h, w) of pixels (H, W, 3)."""
         self._set_threads()
-        with torch.inference_mode():
+        with torch.inference_mode(), self._own_precision():
             # a copy, since torch warns of arrays that cannot be written
             y = self._analysis(width)(
                 torch.tensor(np.ascontiguousarray(pixels), device=self._device)
@@ -92,7 +115,7 @@ class TorchTransforms:
     def pixels(self, symbols: Symbols, width: int, delta: float) -> Pixels:
         """Return the pixels (H, W, 3) of median + Δ · symbols (C, h, w)."""
         self._set_threads()
-        with torch.inference_mode():
+        with torch.inference_mode(), self._own_precision():
             k = torch.from_numpy(symbols).to(self._device)
             y_hat = self._medians(width)[:, None, None] + delta * k.float()
             image = self._synthesis(width)(y_hat)
@@ -101,7 +124,27 @@ class TorchTransforms:
         levels: Pixels = image.cpu().numpy()
         return levels
 
+    @property
+    def _own_threads(self) -> int | None:
+        return 1 if _lost_threads else self._threads
+
     def _set_threads(self) -> None:
-        """Torch has a number of threads for each thread that calls it."""
-        if self._threads is not None and torch.get_num_threads() != self._threads:
-            torch.set_num_threads(self._threads)
+        """Torch has a number of threads for each thread that calls it.
+
+        Raises:
+            ConfigError: a GPU that was in use before a fork.
+        """
+        if self._device.type == "cuda" and self._forks != forks():
+            raise ConfigError(
+                "device cuda: a process made by fork cannot use the GPU of its parent; start "
+                "processes with the method spawn, or load the model in each of them"
+            )
+        global _computed
+        _computed = True
+        threads = self._own_threads
+        if threads is not None and torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+    def _own_precision(self) -> torch.autocast:
+        """Return a context in which the precision of whoever calls does not count."""
+        return torch.autocast(self._device.type, enabled=False)
