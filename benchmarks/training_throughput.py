@@ -44,8 +44,10 @@ class RandomImages(TrainingImages):
     def __init__(self, count: int, size: int) -> None:
         self.device = torch.device("cpu")
         self.num_workers = 0
-        self.cache = [torch.randint(256, (3, size, size), dtype=torch.uint8) for _ in range(count)]
-        self.uncached = []
+        self.paths = [Path(str(number)) for number in range(count)]
+        noise = (torch.randint(256, (3, size, size), dtype=torch.uint8) for _ in range(count))
+        self.cache = dict(enumerate(noise))
+        self.unreadable = set()
 
 
 def main() -> None:

@@ -14,6 +14,8 @@ from slimcae.errors import TrainingError
 from slimcae.training.data import Draw, TrainingImages, cut, decode, draw_crops
 
 CPU = torch.device("cpu")
+ONE_BYTE = 2.0**-30
+"""A cache for one picture: the one after which the limit is exceeded."""
 
 
 def coordinates(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[Path]:
@@ -113,9 +115,8 @@ def test_a_cache_of_any_size_gives_the_same_batches(tmp_path: Path, num_workers:
     paths = coordinates(tmp_path, [(40, 40), (30, 50), (20, 16), (9, 9)])
     cached = TrainingImages(paths, CPU, 1)
     uncached = TrainingImages(paths, CPU, 0, num_workers)
-    mixed = TrainingImages(paths, CPU, 1, num_workers)
-    mixed.cache, mixed.uncached = cached.cache[:1], paths[1:]
-    assert (len(cached.cache), len(uncached.cache)) == (4, 0)
+    mixed = TrainingImages(paths, CPU, ONE_BYTE, num_workers)
+    assert (len(cached.cache), len(uncached.cache), len(mixed.cache)) == (4, 0, 1)
     expected = take(cached, 5, start=7)
     for images in (uncached, mixed):
         for a, b in zip(take(images, 5, start=7), expected, strict=True):
@@ -135,7 +136,9 @@ def test_the_cache_stays_within_its_limit(tmp_path: Path) -> None:
     paths = coordinates(tmp_path, [(64, 64)] * 7)
     one = 3 * 64 * 64
     images = TrainingImages(paths, CPU, cache_gb=2.5 * one / 2**30)
-    assert sum(image.numel() for image in images.cache) <= 3 * one  # the limit, and one picture
+    assert (
+        sum(image.numel() for image in images.cache.values()) <= 3 * one
+    )  # the limit, and one picture
     assert len(images) == 7
 
 
@@ -160,7 +163,7 @@ def test_unreadable_files_are_named_and_skipped(
     bad = broken(tmp_path)
     with caplog.at_level(logging.WARNING):
         images = TrainingImages([*bad, tmp_path / "0.png"], CPU, 1)
-    assert len(images) == 1
+    assert (len(images), len(images.cache), images.unreadable) == (5, 1, {0, 1, 2, 3})
     for path in bad:
         assert path.name in caplog.text
     assert all(len(batch) == 6 for batch in take(images, 2))
@@ -171,6 +174,38 @@ def test_unreadable_files_beyond_the_cache_are_replaced(tmp_path: Path, num_work
     images = TrainingImages([*broken(tmp_path), tmp_path / "0.png"], CPU, 0, num_workers)
     for batch in take(images, 3):
         assert (batch[:, 1].int().diff(dim=-1).abs() == 1).all()  # crops of the one good picture
+
+
+@pytest.mark.parametrize("bad_places", [{3}, {0}, {5}, {0, 1}, {2, 3, 4}, {0, 5}, {1, 2, 3, 4, 5}])
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_unreadable_file_changes_nothing_for_the_others_whatever_the_cache(
+    tmp_path: Path, bad_places: set[int], num_workers: int
+) -> None:
+    """Neither by where it lies, nor by whether it is met while the cache is filled."""
+    paths = coordinates(tmp_path, [(20 + k, 24) for k in range(6)])
+    whole = take(TrainingImages(paths, CPU, 1), 6)
+    for place in bad_places:
+        paths[place].write_bytes(b"no picture")
+    sizes = (0.0, *(k * 3 * 24 * 24 / 2**30 for k in (0.1, 1.5, 2.5)), 1.0)
+    cached = [TrainingImages(paths, CPU, size, num_workers) for size in sizes]
+    assert len({len(images.cache) for images in cached}) > 1
+    first, *others = [take(images, 6) for images in cached]
+    for batches in others:
+        for a, b in zip(batches, first, strict=True):
+            assert torch.equal(a, b)
+    for draws, before, after in zip(drawn(6), whole, first, strict=True):
+        for draw, a, b in zip(draws, before, after, strict=True):
+            if draw.index in bad_places:  # the next readable one, by the picture's own number
+                wanted = draw.index
+                while wanted in bad_places:
+                    wanted = (wanted + 1) % 6
+                assert (b[2] == wanted).all()
+            else:
+                assert torch.equal(a, b)
+
+
+def drawn(steps: int) -> list[list[Draw]]:
+    return [draw_crops(3, step, 6, 6) for step in range(steps)]
 
 
 @pytest.mark.parametrize("cache_gb", [None, 1.0])

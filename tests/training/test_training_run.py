@@ -94,6 +94,46 @@ def test_resuming_is_exact(
         assert torch.equal(ours["trainer"]["model"][name], tensor), name
 
 
+def scalars(folder: Path) -> list[tuple[int, float]]:
+    board = EventAccumulator(str(folder))
+    board.Reload()
+    return [(event.step, round(event.value, 5)) for event in board.Scalars("loss")]
+
+
+def test_after_a_crash_no_step_is_logged_twice(tmp_path: Path, picture_folder: Path) -> None:
+    """The process logs steps, and dies before they are saved."""
+    paths = sorted(picture_folder.iterdir())
+    whole, crashed = tmp_path / "whole" / "run", tmp_path / "crashed" / "run"
+    assert train(whole, paths, START, SETTINGS, "cpu") is None
+    train(crashed, paths, START, replace(SETTINGS, last_step=3, decay="none"), "cpu")
+    saved = {name: (crashed / name).read_bytes() for name in ("state.pt", "model.safetensors")}
+    train(crashed, paths, Start(), replace(SETTINGS, last_step=5, decay="none"), "cpu")
+    for name, content in saved.items():
+        (crashed / name).write_bytes(content)
+    with (crashed / "log.jsonl").open("a") as log:
+        log.write('{"step": 3, "lo')  # the last thing that it did
+    train(crashed, paths, Start(), replace(SETTINGS, decay="none"), "cpu")
+    assert [step for step, _ in losses(crashed)] == [1, 2, 3, 4, 5, 6]
+    assert [step for step, _ in scalars(crashed / "tensorboard")] == [1, 2, 3, 4, 5, 6]
+    assert [pair[0] for pair in losses(whole)] == [1, 2, 3, 4, 5, 6]
+    rounded = [(step, pytest.approx(value, abs=1e-4)) for step, value in losses(crashed)]
+    assert scalars(crashed / "tensorboard") == rounded
+    lines = [json.loads(line) for line in (crashed / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line.get("event") == "start"] == [0, 3, 3]
+
+
+def test_a_run_that_crashed_before_it_saved_begins_its_logs_anew(
+    tmp_path: Path, picture_folder: Path
+) -> None:
+    paths, folder = sorted(picture_folder.iterdir()), tmp_path / "run"
+    train(folder, paths, START, replace(SETTINGS, last_step=3), "cpu")
+    for name in ("state.pt", "model.safetensors"):
+        (folder / name).unlink()
+    train(folder, paths, START, replace(SETTINGS, last_step=2), "cpu")
+    assert [step for step, _ in losses(folder)] == [1, 2]
+    assert [step for step, _ in scalars(folder / "tensorboard")] == [1, 2]
+
+
 def test_a_run_folder_holds_a_usable_model_and_its_story(
     tmp_path: Path, picture_folder: Path
 ) -> None:
@@ -332,18 +372,36 @@ def ctrl_c_interrupts() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def test_the_first_signal_asks_and_the_second_acts(ctrl_c_interrupts: None) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_and_ctrl_c_after_it_acts(
+    ctrl_c_interrupts: None, number: signal.Signals
+) -> None:
     with StopRequest() as stop:
         assert not stop
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         assert stop
-        assert stop.signal == signal.SIGINT
+        assert stop.signal == number
+        # torchrun sends it to its processes that have got it as a part of their group
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.signal == number
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     before = signal.getsignal(signal.SIGTERM)
     with StopRequest():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has none")
+def test_a_hang_up_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 SCRIPT = """
@@ -395,11 +453,16 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("name", "whole_group"),
+    [("SIGTERM", False), ("SIGTERM", True), ("SIGINT", True), ("SIGHUP", True)],
+)
 @pytest.mark.usefixtures("picture_folder")
 def test_signals_save_and_end_a_process_with_workers(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, name: str, whole_group: bool
 ) -> None:
+    """A terminal, systemd and Slurm send them to the workers, too."""
+    number = getattr(signal, name)
     settings = replace(SETTINGS, last_step=1_000_000, cache_gb=0.0, num_workers=1, compile="off")
     arguments, folder = script(tmp_path, settings)
     with subprocess.Popen(
@@ -417,13 +480,13 @@ def test_signals_save_and_end_a_process_with_workers(
                     or (log.exists() and log.read_text().count("loss") > 2)
                 )
             )
-            # a terminal's Ctrl-C reaches the workers too
-            (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+            (os.killpg if whole_group else os.kill)(process.pid, number)
             _, stderr = process.communicate(timeout=HANG)
         finally:
             process.kill()
     assert process.returncode == number, stderr
     assert "Traceback" not in stderr
+    assert stderr.count("stopping after this step") == 1  # not by each worker
     step = load_state(folder / "state.pt")["trainer"]["step"]
     assert step >= 3
     assert read_model_header(folder / "model.safetensors").version == str(step)

@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from slimcae.errors import ImageError, TrainingError
 from slimcae.images import read_picture
+from slimcae.training.interrupt import ignore_signals, signals_held
 
 log = logging.getLogger("slimcae")
 
@@ -84,7 +85,9 @@ class TrainingImages:
     """A set of image files that gives batches of random crops.
 
     As many images as `cache_gb` allows are decoded once and kept on `device`, where the crops
-    are cut; worker processes decode the others as they are drawn.
+    are cut; worker processes decode the others as they are drawn. An image that cannot be read
+    keeps its number, and the next one that can is taken in its place: batches are the same whatever
+    the cache holds.
 
     Raises:
         TrainingError: no usable image.
@@ -105,18 +108,22 @@ class TrainingImages:
             budget = free_memory(device) / 2 / sharing
         else:
             budget = cache_gb * GIB
-        self.cache: list[Tensor] = []
-        self.uncached: list[Path] = []
-        self._fill_cache(paths, budget)
-        if not len(self):
-            raise TrainingError(f"none of the {len(paths)} training images can be read")
+        self.paths = list(paths)
+        self.cache: dict[int, Tensor] = {}
+        """Decoded images, by their places in `paths`."""
+        self.unreadable: set[int] = set()
+        """Places of files that were found to be no readable images."""
+        self._fill_cache(budget)
+        if len(self.unreadable) == len(paths):
+            raise self._no_image()
 
     def __len__(self) -> int:
-        return len(self.cache) + len(self.uncached)
+        """Number of files, readable or not."""
+        return len(self.paths)
 
     def report_small(self, size: int) -> None:
         """Say once how many cached images are smaller than the crops."""
-        small = sum(min(image.shape[1:]) < size for image in self.cache)
+        small = sum(min(image.shape[1:]) < size for image in self.cache.values())
         if small:
             log.warning(
                 "%d of %d training images are smaller than the %d×%d crops: "
@@ -133,15 +140,17 @@ class TrainingImages:
         """
 
         def step_draws(step: int) -> list[Draw]:
-            return draw_crops(seed, step, count, len(self))[part]
+            draws = draw_crops(seed, step, count, len(self))[part]
+            return [replace(draw, index=self._readable(draw.index)) for draw in draws]
 
-        late = self._decoded_by_workers(size, step_draws, start) if self.uncached else None
+        everything = len(self.cache) + len(self.unreadable) == len(self)
+        late = None if everything else self._decoded_by_workers(size, step_draws, start)
         for step in itertools.count(start):
             draws = step_draws(step)
             from_workers = iter(()) if late is None else iter(next(late))
             crops = [
                 cut(self.cache[draw.index], draw, size)
-                if draw.index < len(self.cache)
+                if draw.index in self.cache
                 else self._arrived(next(from_workers))
                 for draw in draws
             ]
@@ -152,46 +161,51 @@ class TrainingImages:
         # steps count from zero: no training step uses this number
         return next(self.batches(size, count, seed, start=2**40))
 
+    def _readable(self, index: int) -> int:
+        """The place itself, or the next one that is not known to be unreadable."""
+        while index in self.unreadable:
+            index = (index + 1) % len(self)
+        return index
+
     def _decoded_by_workers(
         self, size: int, step_draws: Callable[[int], list[Draw]], start: int
     ) -> Iterator[list[Tensor | None]]:
-        first = len(self.cache)
         plan = (
-            [draw for draw in step_draws(step) if draw.index >= first]
+            [draw for draw in step_draws(step) if draw.index not in self.cache]
             for step in itertools.count(start)
         )
         loader: DataLoader[Tensor | None] = DataLoader(
-            _UncachedCrops(self.uncached, first, size),
+            _UncachedCrops(self.paths, size),
             batch_sampler=plan,  # draws instead of numbers
             num_workers=self.num_workers,
             collate_fn=list,
+            worker_init_fn=ignore_signals,
         )
-        return iter(loader)
+        with signals_held():  # until the workers, which inherit that, ignore them
+            return iter(loader)
 
     def _arrived(self, crop: Tensor | None) -> Tensor:
         if crop is None:
-            raise TrainingError(
-                f"none of the {len(self.uncached)} training images beyond the cache can be read"
-            )
+            raise self._no_image()
         return crop.to(self.device, non_blocking=True)
 
-    def _fill_cache(self, paths: Sequence[Path], budget: float) -> None:
+    def _no_image(self) -> TrainingError:
+        return TrainingError(f"none of the {len(self)} training images can be read")
+
+    def _fill_cache(self, budget: float) -> None:
         used = 0
         with ThreadPoolExecutor() as pool:
             chunk = 4 * (os.cpu_count() or 1)  # decoded ahead: bounded, whatever the budget
-            for start in range(0, len(paths), chunk):
+            for start in range(0, len(self), chunk):
                 if used >= budget:
-                    self.uncached.extend(paths[start:])
                     return
-                part = paths[start : start + chunk]
-                for path, image in zip(part, pool.map(_decode_or_warn, part), strict=True):
+                part = self.paths[start : start + chunk]
+                for index, image in enumerate(pool.map(_decode_or_warn, part), start):
                     if image is None:
-                        continue
-                    if used >= budget:
-                        self.uncached.append(path)
-                        continue
-                    used += image.numel()
-                    self.cache.append(image.to(self.device))
+                        self.unreadable.add(index)
+                    elif used < budget:
+                        used += image.numel()
+                        self.cache[index] = image.to(self.device)
 
 
 def _decode_or_warn(path: Path) -> Tensor | None:
@@ -205,12 +219,15 @@ def _decode_or_warn(path: Path) -> Tensor | None:
 class _UncachedCrops(Dataset[Tensor | None]):
     """Decodes a drawn image in a worker process and cuts the crop there."""
 
-    def __init__(self, paths: list[Path], first: int, size: int) -> None:
-        self.paths, self.first, self.size = paths, first, size
+    def __init__(self, paths: list[Path], size: int) -> None:
+        self.paths, self.size = paths, size
+        self._unreadable: set[int] = set()
 
     def __getitem__(self, draw: Draw) -> Tensor | None:
         for k in range(len(self.paths)):  # an unreadable image is replaced by the next one
-            image = _decode_or_warn(self.paths[(draw.index - self.first + k) % len(self.paths)])
+            index = (draw.index + k) % len(self.paths)
+            image = None if index in self._unreadable else _decode_or_warn(self.paths[index])
             if image is not None:
                 return cut(image, draw, self.size).contiguous()
+            self._unreadable.add(index)  # warned of once
         return None  # an exception would cross the processes with a traceback for a message

@@ -108,7 +108,7 @@ def train(
         if process.is_main:
             log.info(
                 "%d training images, %d of them in memory; %d of %d crops per step here, on %s",
-                len(images), len(images.cache),
+                len(images) - len(images.unreadable), len(images.cache),
                 share.stop - share.start, settings.batchsize, device,
             )  # fmt: skip
         if state is None and start.warm_start and start.init_from is None:
@@ -130,7 +130,7 @@ def train(
                     trainer.step,
                     extra={"field": "last_step"},
                 )
-        run_log = stack.enter_context(RunLog(folder, enabled=process.is_main))
+        run_log = stack.enter_context(RunLog(folder, trainer.step, enabled=process.is_main))
         run_log.write(event="start", step=trainer.step, lmbda=list(lmbda), **settings.as_dict())
         # from here on there is something to save when a signal comes
         stop = stack.enter_context(StopRequest())

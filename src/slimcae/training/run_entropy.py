@@ -115,7 +115,7 @@ def train_entropy(
                     settings.last_step,
                     extra={"field": "last_step"},
                 )
-        run_log = stack.enter_context(RunLog(folder))
+        run_log = stack.enter_context(RunLog(folder, trainer.step))
         run_log.write(event="start", step=trainer.step, widths=widths, **settings.as_dict())
         run_steps(
             trainer, trainer.last_step, run_log, stop, lambda: save_run(folder, model, trainer)

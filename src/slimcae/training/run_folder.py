@@ -2,13 +2,15 @@
 
 - `model.safetensors`: moving average of the weights, with tables: usable at once
 - `state.pt`: raw weights, moments, step: only training reads it
-- `log.jsonl`: one JSON object per log line
+- `log.jsonl`: one JSON object per log line, of no step twice
 - `tensorboard/`: the same as scalars, if tensorboard is installed
+- `schedule.jsonl`, `tensorboard/schedule/`: those of λ-scheduling
 """
 
 import importlib.util
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from typing import Any, Self
 import torch
 
 from slimcae.errors import ModelError, TrainingError
-from slimcae.files import atomic_path
+from slimcae.files import atomic_path, write_bytes
 from slimcae.training.context_trainer import ContextLog
 from slimcae.training.stats import StepLog
 
@@ -90,15 +92,31 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 class RunLog:
-    """Appends lines to a JSON-lines file and, where tensorboard is installed, to its events."""
+    """Appends lines to a JSON-lines file and, where tensorboard is installed, to its events.
 
-    def __init__(self, folder: Path, name: str = "log.jsonl", *, enabled: bool = True) -> None:
+    step: where the run goes on. What an earlier process logged of later steps, and lost when it
+    crashed, is taken out, so that no step is there twice. board: the folder for events within the
+    run folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        step: int,
+        name: str = "log.jsonl",
+        board: str = "tensorboard",
+        *,
+        enabled: bool = True,
+    ) -> None:
+        if enabled:
+            _forget_after(folder / name, step)
         self._file = (folder / name).open("a", encoding="utf-8") if enabled else None
         self._board: Any = None
         if enabled and importlib.util.find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(folder / "tensorboard"))
+            # events cannot be taken out: TensorBoard is told to leave these out
+            self._board = SummaryWriter(str(folder / board), purge_step=step + 1)
         elif enabled:
             log.info("no TensorBoard scalars: pip install 'slimcae[train]' adds them")
         self._started = time.time()
@@ -132,3 +150,22 @@ class RunLog:
             self._file.close()
         if self._board:
             self._board.close()
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Take lines of later steps out of a log, and a last one that was not written to its end."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines if _step_of(line) <= step]
+    if kept != lines:
+        write_bytes(path, "".join(kept).encode())
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of a log; infinite if it was not written to its end."""
+    try:
+        found = json.loads(line) if line.endswith("\n") else None
+    except ValueError:
+        found = None
+    return found.get("step", 0) if isinstance(found, dict) else math.inf

@@ -192,7 +192,12 @@ def train_lambda_schedule(
             log.info("resuming after %d tries, at step %d", len(schedule.tries) - 1, trainer.step)
         else:
             schedule.start(_measure(trainer, valid))
-        run_log = stack.enter_context(RunLog(folder, "schedule.jsonl", enabled=process.is_main))
+        run_log = stack.enter_context(
+            RunLog(
+                folder, trainer.step, "schedule.jsonl", "tensorboard/schedule",
+                enabled=process.is_main,
+            )
+        )  # fmt: skip
         stop = stack.enter_context(StopRequest())
 
         def save() -> None:
