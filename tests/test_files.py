@@ -142,3 +142,31 @@ def test_a_link_to_nothing_creates_what_it_names(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "new")
     write_bytes(tmp_path / "link", b"content")
     assert (tmp_path / "new").read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("moment", ["created", "entered", "written", "synced"])
+def test_an_interruption_at_any_moment_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Signals raise exceptions between any two instructions."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    close = os.close
+
+    def close_and_interrupt(number: int) -> None:
+        close(number)
+        raise KeyboardInterrupt
+
+    if moment == "created":
+        monkeypatch.setattr(os, "close", close_and_interrupt)
+    if moment == "synced":
+        monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "file") as temporary:
+        if moment == "entered":
+            raise KeyboardInterrupt
+        temporary.write_bytes(b"new")
+        if moment == "written":
+            raise KeyboardInterrupt
+    assert listing(tmp_path) == []

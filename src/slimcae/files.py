@@ -30,12 +30,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         return
     target = path.resolve()
     temporary = target.with_name(f".slimcae-{secrets.token_hex(8)}.tmp")
-    try:
-        mode = 0o666 if old is None else 0o600  # nobody else reads what may be private
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
-    except OSError as error:  # named after the file that somebody asked for
-        raise type(error)(error.errno, error.strerror, str(path)) from None
-    try:
+    try:  # a signal may come as soon as the file is there
+        _create(temporary, path, private=old is not None)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())  # else a power cut may leave the new name with empty content
@@ -55,6 +51,15 @@ def write_bytes(path: Path, data: bytes) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def _create(temporary: Path, path: Path, *, private: bool) -> None:
+    """Create the empty file; errors name the one that somebody asked for."""
+    mode = 0o600 if private else 0o666
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from None
 
 
 def _status(path: Path) -> os.stat_result | None:
