@@ -42,7 +42,8 @@ def test_it_listens_to_this_machine_alone_by_default() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
-def test_ctrl_c_ends_it_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it_well(tmp_path: Path, number: signal.Signals) -> None:
     running = subprocess.Popen(
         [sys.executable, "-m", "slimcae", "studio", "--port", "0", "--no_browser"],
         env=environment(),
@@ -55,7 +56,7 @@ def test_ctrl_c_ends_it_well(tmp_path: Path) -> None:
     address = running.stdout.readline().strip()
     with urllib.request.urlopen(f"{address}models") as response:
         assert response.status == 200
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     out, err = running.communicate(timeout=HANG)
     assert (running.returncode, out, err) == (0, "", "")
     assert list(tmp_path.iterdir()) == []  # it writes nothing

@@ -140,6 +140,32 @@ def test_unknown_parameters_are_named(client: TestClient, method: str, path: str
     assert f"{path} has no parameter" in error(response, 422)
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/compress"), ("POST", "/photos"), ("GET", "/photos/none/version")],
+)
+def test_parameters_that_are_given_twice(client: TestClient, method: str, path: str) -> None:
+    name = "job" if path == "/photos" else "width"
+    for values in (["8", "4"], ["8", "8"]):
+        query = "&".join(f"{name}={value}" for value in values)
+        response = client.request(method, f"{path}?{query}", content=png())
+        assert f"parameter {name} is given more than once" in error(response, 422)
+
+
+def test_head_is_get_without_a_body(client: TestClient) -> None:
+    held = client.post("/photos", content=png()).json()["id"]
+    for path in (
+        "/models",
+        f"/photos/{held}/original.png",
+        f"/photos/{held}/version?width=8",
+        f"/photos/{held}/curve?rivals=false",
+    ):
+        whole, head = client.get(path), client.head(path)
+        assert (head.status_code, head.content) == (whole.status_code, b"") == (200, b"")
+        assert head.headers.get("content-type") == whole.headers.get("content-type")
+    assert client.head("/compress").status_code == client.get("/compress").status_code == 405
+
+
 def test_what_was_left_out_is_in_a_header(client: TestClient) -> None:
     deep = BytesIO()
     Image.fromarray(np.arange(0, 65536, 16).astype(np.uint16).reshape(64, 64)).save(deep, "PNG")

@@ -116,8 +116,8 @@ def test_after_a_crash_no_step_is_logged_twice(tmp_path: Path, picture_folder: P
     assert [step for step, _ in losses(crashed)] == [1, 2, 3, 4, 5, 6]
     assert [step for step, _ in scalars(crashed / "tensorboard")] == [1, 2, 3, 4, 5, 6]
     assert [pair[0] for pair in losses(whole)] == [1, 2, 3, 4, 5, 6]
-    rounded = [(step, pytest.approx(value, abs=1e-4)) for step, value in losses(crashed)]
-    assert scalars(crashed / "tensorboard") == rounded
+    shown = [value for _, value in scalars(crashed / "tensorboard")]
+    assert shown == pytest.approx([value for _, value in losses(crashed)], abs=1e-3)
     lines = [json.loads(line) for line in (crashed / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line.get("event") == "start"] == [0, 3, 3]
 

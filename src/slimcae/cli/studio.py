@@ -82,9 +82,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C, or write files."""
     try:
-        import uvicorn
-
         from slimcae.studio import Limits, create_app
+        from slimcae.studio.connections import server
         from slimcae.studio.export import export_page
         from slimcae.studio.runtime import get_runtime
     except ImportError as error:
@@ -106,21 +105,11 @@ def run(args: argparse.Namespace) -> int:
     listener = _listen(args.host, args.port)
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    settings = uvicorn.Config(
-        app,
-        log_level="critical",  # what goes wrong is said by us
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        limit_concurrency=128,
-        timeout_graceful_shutdown=1,
-    )
     print(address, flush=True)
     if not args.no_browser and _has_screen():
         webbrowser.open(address)
     with suppress(KeyboardInterrupt, Stopped), listener:  # the ways to end it, and no failures
-        uvicorn.Server(settings).run(sockets=[listener])
+        server(app, limits).run(sockets=[listener])
     return 0
 
 

@@ -68,9 +68,14 @@ def responses(*statuses: int) -> dict[int | str, dict[str, object]]:
     return {status: {"model": Failure, "description": _MEANINGS[status]} for status in statuses}
 
 
+_HEADERS = {
+    408: {"Connection": "close"},  # the rest of the body may still come
+    503: {"Retry-After": str(RETRY_SECONDS)},
+}
 _MEANINGS = {
     400: "The body is damaged, or another kind of file.",
     404: "There is no such photo or model here.",
+    408: "The body did not go on for some seconds.",
     413: "The body or its picture is too large.",
     415: "The body is no picture of a format that is read here.",
     422: "A parameter cannot be, alone or with the others, or is out of this picture's range.",
@@ -80,8 +85,7 @@ _MEANINGS = {
 
 def failure(status: int, message: str) -> JSONResponse:
     """The response of an error."""
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
-    return JSONResponse({"error": message}, status, headers)
+    return JSONResponse({"error": message}, status, _HEADERS.get(status))
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:

@@ -1,8 +1,10 @@
 """Who may talk to the server: its own page, and programs; never another web page."""
 
+import asyncio
 import ipaddress
 import json
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -66,7 +68,7 @@ class Guard:
 
         refusal = self._refusal(scope)
         if refusal is None:
-            await self._app(scope, receive, hardened)
+            await _answer(self._app, scope, receive, hardened)
             return
         status, words = refusal
         body = json.dumps({"error": words}).encode()
@@ -96,6 +98,33 @@ class Guard:
         if address is None:
             return name in self._names
         return address.is_loopback or self._any_address or name in self._names
+
+
+async def _answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve a request; HEAD is served as GET whose body is left out (RFC 9110, 9.3.2)."""
+    if scope["method"] != "HEAD":
+        await app(scope, receive, send)
+        return
+    ended = asyncio.Event()
+
+    async def headers_alone(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
+            ended.set()
+
+    async def until_ended() -> Message:
+        """What comes from the client, who does not wait for a body that is still made."""
+        coming = asyncio.ensure_future(receive())
+        tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(ended.wait()), coming]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return coming.result() if coming.done() else {"type": "http.disconnect"}
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    await app({**scope, "method": "GET"}, until_ended, headers_alone)
 
 
 def _opens_the_page(scope: Scope, fetch: dict[bytes, str]) -> bool:

@@ -19,6 +19,8 @@ class Limits:
     held_photos, held_pixels: what the page's photos may take together; the oldest goes first.
     workers: threads that compute. waiting: requests that may wait for one.
     body_bytes: of all uploads that are being received or worked on.
+    stall_seconds: after which a client that does not go on is given up. stall_bytes: what an upload
+    must bring in that time. connections: at a time.
     """
 
     max_bytes: int = 64_000_000
@@ -28,6 +30,9 @@ class Limits:
     workers: int = 2
     waiting: int = 32
     body_bytes: int = 256_000_000
+    stall_seconds: float = 10.0
+    stall_bytes: int = 16_384
+    connections: int = 512
 
 
 _SIGNATURES = (

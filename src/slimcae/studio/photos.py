@@ -36,7 +36,7 @@ def routes(service: Service) -> APIRouter:
         "",
         status_code=201,
         summary="Hold a picture, or a .scae file, to look at",
-        responses=responses(400, 413, 415, 422, 503),
+        responses=responses(400, 408, 413, 415, 422, 503),
         openapi_extra=BODY,
     )
     async def hold(request: Request, job: JobName = None) -> shapes.Photo:

@@ -69,7 +69,7 @@ def routes(service: Service) -> APIRouter:
         response_class=Response,
         responses={
             200: {"content": {MIME: _BINARY}, "description": "The file.", "headers": _NOTICE},
-            **responses(400, 404, 413, 415, 422, 503),
+            **responses(400, 404, 408, 413, 415, 422, 503),
         },
         openapi_extra=BODY,
     )
@@ -128,7 +128,7 @@ def routes(service: Service) -> APIRouter:
                 "description": "The picture.",
                 "headers": _NOTICE,
             },
-            **responses(400, 404, 413, 422, 503),
+            **responses(400, 404, 408, 413, 422, 503),
         },
         openapi_extra=BODY,
     )

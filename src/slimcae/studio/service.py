@@ -33,7 +33,9 @@ PhotoName = Annotated[str, InPath(max_length=40, description="The id that POST /
 
 
 async def known_parameters(request: Request) -> None:
-    """Refuse query parameters that a route lacks: misspelt, they would do nothing in silence.
+    """Refuse query parameters that a route lacks, or that are given twice.
+
+    Misspelt, they would do nothing in silence; of two values, only the last would count.
 
     Raises:
         Refused: 422.
@@ -43,6 +45,8 @@ async def known_parameters(request: Request) -> None:
         if name not in known:
             have = f"it takes {', '.join(known)}" if known else "it takes none"
             raise Refused(422, f"{request.url.path} has no parameter {name[:80]!r}: {have}")
+        if len(request.query_params.getlist(name)) > 1:
+            raise Refused(422, f"parameter {name} is given more than once: give one value")
 
 
 class Service:

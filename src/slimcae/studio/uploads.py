@@ -1,7 +1,8 @@
-"""Bodies of requests, within bounds of each and of all together."""
+"""Bodies of requests, within bounds of each and of all together, and of time."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NoReturn
 
 from fastapi import Request
@@ -22,9 +23,9 @@ class Uploads:
         """The body of a request, which counts until the block ends.
 
         Raises:
-            Refused: 413, 400 for none at all, or 503.
+            Refused: 413, 400 for none at all, 408 for one that does not go on, or 503.
         """
-        stream = request.stream()
+        stream = self._going_on(request.stream())
         if _declared(request) > self._limits.max_bytes:
             await self._refuse_large(stream, "expect" in request.headers)
         parts: list[bytes] = []
@@ -47,6 +48,28 @@ class Uploads:
         finally:
             self._held -= held
 
+    async def _going_on(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The parts of a body, as long as enough of it comes.
+
+        Raises:
+            Refused: 408.
+        """
+        clock, brought = asyncio.get_running_loop(), 0
+        end = clock.time() + self._limits.stall_seconds
+        while True:
+            try:
+                async with asyncio.timeout_at(end):
+                    part = await anext(stream)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise Refused(408, "the body does not go on: send it again") from None
+            yield part
+            # what is done with a part counts for nobody
+            brought += len(part)
+            if brought >= self._limits.stall_bytes:
+                end, brought = clock.time() + self._limits.stall_seconds, 0
+
     async def _refuse_large(self, stream: AsyncIterator[bytes], patient: bool) -> NoReturn:
         """Answer 413. Clients that are not `patient` listen only once all is sent: read on a while.
 
@@ -55,10 +78,11 @@ class Uploads:
         """
         left = 0 if patient else self._limits.max_bytes
         if left:
-            async for part in stream:
-                left -= len(part)
-                if left < 0:
-                    break
+            with suppress(Refused):  # it does not go on either
+                async for part in stream:
+                    left -= len(part)
+                    if left < 0:
+                        break
         raise Refused(413, f"the file has more than {self._limits.max_bytes:,} bytes")
 
 
