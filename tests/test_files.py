@@ -2,6 +2,7 @@
 
 import os
 import stat
+import struct
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,7 @@ def test_rights_of_a_group_are_not_given_to_another(
     assert mode_of(target) == 0o664  # it is the same group
     foreign = os.stat_result((*own[:5], own.st_gid + 1, *own[6:]))
     target.chmod(0o600)
-    _take_over(target, foreign)
+    _take_over(target, target, foreign)
     assert mode_of(target) == 0o644
 
 
@@ -170,3 +171,35 @@ def test_an_interruption_at_any_moment_leaves_nothing(
         if moment == "written":
             raise KeyboardInterrupt
     assert listing(tmp_path) == []
+
+
+def acl(*entries: tuple[int, int, int]) -> bytes:
+    """An access control list as Linux stores it: tag, permissions and number of each entry."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="lists of Linux")
+def test_a_replaced_file_keeps_its_access_control_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one, the group's bits of the mode are those of everybody named in the list."""
+    nobody, name = 2**32 - 1, "system.posix_acl_access"
+    # the owner, user 12345, the group (nothing), the most that all may do, others
+    wanted = acl((1, 6, nobody), (2, 6, 12345), (4, 0, nobody), (16, 6, nobody), (32, 0, nobody))
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    try:
+        os.setxattr(target, name, wanted)
+    except OSError:
+        pytest.skip("this file system has no access control lists")
+    assert mode_of(target) == 0o660
+    write_bytes(target, b"new")
+    assert os.getxattr(target, name) == wanted
+    assert mode_of(target) == 0o660
+
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    write_bytes(target, b"newer")
+    assert mode_of(target) == 0o600  # the group gets nothing that only user 12345 had

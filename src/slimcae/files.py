@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_ACL = "system.posix_acl_access"
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -36,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())  # else a power cut may leave the new name with empty content
         if old is not None:
-            _take_over(temporary, old)
+            _take_over(temporary, target, old)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -78,9 +80,10 @@ def _status(path: Path) -> os.stat_result | None:
         raise
 
 
-def _take_over(new: Path, old: os.stat_result) -> None:
-    """Give a file the mode of another, and its owner and group where the system allows it."""
+def _take_over(new: Path, replaced: Path, old: os.stat_result) -> None:
+    """Give a file the mode of another, and its owner, group and ACL where the system allows it."""
     mode = stat.S_IMODE(old.st_mode) & 0o777
+    for_others = (mode & 0o707) | (mode & 0o070 & (mode & 0o007) << 3)
     if hasattr(os, "chown"):  # not on Windows
         have = new.stat()
         with suppress(OSError):
@@ -90,6 +93,34 @@ def _take_over(new: Path, old: os.stat_result) -> None:
             if have.st_gid != old.st_gid:
                 os.chown(new, -1, old.st_gid)
         except OSError:  # what its group may do is not for another group
-            others = mode & 0o007
-            mode = (mode & 0o707) | (mode & 0o070 & others << 3)
-    new.chmod(mode)
+            mode = for_others
+    if not _take_over_acl(new, replaced):
+        mode = for_others
+    if stat.S_IMODE(new.stat().st_mode) != mode:
+        new.chmod(mode)
+
+
+def _take_over_acl(new: Path, replaced: Path) -> bool:
+    """Give a file the access control list of another.
+
+    Returns False if that cannot be: with a list, the mode tells for the group what the list allows
+    to anybody in it.
+    """
+    if not hasattr(os, "getxattr"):  # Linux alone has it
+        return True
+    wanted, present = _acl(replaced), _acl(new)
+    try:
+        if wanted is not None:
+            os.setxattr(new, _ACL, wanted)
+        elif present is not None:  # the default of the folder
+            os.removexattr(new, _ACL)
+    except OSError:
+        return False
+    return True
+
+
+def _acl(path: Path) -> bytes | None:
+    try:
+        return os.getxattr(path, _ACL)
+    except OSError:  # there is none, or none is known here
+        return None

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from command_line import call, environment, error_line, save_photo, save_tiny_model, tree
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import slimcae
 from conftest import HANG
@@ -227,16 +229,38 @@ def test_a_pipe_with_metadata_that_stop_pillow_is_rescued(
     pipe: Path, codec: Codec, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Pillow refuses texts of more than a megabyte, after which the bytes are needed again."""
-    from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
-
-    texts = PngInfo()
-    texts.add_text("huge", "x" * 2_000_000, zip=True)
-    Image.open("p.png").save("huge.png", pnginfo=texts)
+    with_text("huge.png")
     fed(pipe, Path("huge.png").read_bytes())
     assert call(["compress", "pipe", "-o", "o.scae", *MODEL]) == 0
     assert "pipe has metadata that cannot be read: left out" in capsys.readouterr().err
     assert Path("o.scae").read_bytes() == codec.compress("p.png")
+
+
+def test_a_stream_that_cannot_go_back_is_rescued(place: Path, codec: Codec) -> None:
+    with_text("huge.png")
+    end, begin = os.pipe()
+    with open(end, "rb") as reads, open(begin, "wb") as writes:  # noqa: PTH123
+        writes.write(Path("huge.png").read_bytes())  # less than a pipe holds
+        writes.close()
+        assert codec.compress(reads) == codec.compress("p.png")
+
+
+def with_text(name: str) -> None:
+    """Save the picture with a text that Pillow refuses for its size."""
+    texts = PngInfo()
+    texts.add_text("huge", "x" * 2_000_000, zip=True)
+    with Image.open("p.png") as image:
+        image.save(name, pnginfo=texts)
+
+
+def test_a_pipe_among_the_models_is_left_alone(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "models").mkdir()
+    os.mkfifo(place / "models" / "x.safetensors")
+    monkeypatch.setenv("SLIMCAE_MODELS", str(place / "models"))
+    assert call(["models"]) == 0
+    assert "x.safetensors" not in capsys.readouterr().out
 
 
 def test_files_of_scae_in_pipes(pipe: Path, codec: Codec) -> None:

@@ -278,12 +278,14 @@ def training(place: Path, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
         "train", "--checkpoint_dir", tmp_path / "run", "--train_glob", place / "train",
         "--switch_list", "12", "8", "--patchsize", "32", "--batchsize", "2", "--log_every", "1",
         "--last_step", "100000", "--device", "cpu", "--no-warm-start", "--compile", "off",
+        "--cache_gb", "0",
     ]  # fmt: skip
     running = subprocess.Popen(
         [sys.executable, "-m", "slimcae", *map(str, argv)],
         env=environment(),
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     yield running
     running.kill()
@@ -291,14 +293,16 @@ def training(place: Path, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("whole_group", [False, True])
 def test_a_stopped_training_saves_and_says_so(
-    training: "subprocess.Popen[str]", tmp_path: Path
+    training: "subprocess.Popen[str]", tmp_path: Path, whole_group: bool
 ) -> None:
+    """Also when the workers that decode images are asked to end (systemd, Slurm, docker)."""
     log = tmp_path / "run" / "log.jsonl"
     wait_until(
         lambda: training.poll() is not None or (log.exists() and '"step": 2' in log.read_text())
     )
-    training.send_signal(signal.SIGTERM)
+    (os.killpg if whole_group else os.kill)(training.pid, signal.SIGTERM)
     _, err = training.communicate(timeout=HANG)
     assert training.returncode == 128 + signal.SIGTERM
     assert err.splitlines()[-1] == (

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from tiny_codec import fitted_model, make_model
 
+import slimcae
 from conftest import HANG, smooth_pixels
 from optional_torch import needs_torch, torch
 from slimcae.codec import Codec, Target
@@ -113,6 +114,17 @@ def test_copies_are_the_same_codec(backend: str, copied: Callable[[Codec], Codec
 
 
 @needs_torch
+def test_a_gpu_of_the_parent_is_refused_after_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    from slimcae.transforms import torch_
+
+    transforms = torch_.TorchTransforms(make_model(0))
+    monkeypatch.setattr(transforms, "_device", torch.device("cuda"))
+    monkeypatch.setattr(torch_, "forks", lambda: transforms._forks + 1)
+    with pytest.raises(ConfigError, match=r"made by fork cannot use the GPU .* spawn"):
+        transforms.residuals(np.zeros((16, 16, 3), np.uint8), 8)
+
+
+@needs_torch
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_autocast_around_a_call_changes_nothing(dtype: str) -> None:
     codec = Codec(make_model(0), backend="torch", precision="float32")
@@ -174,6 +186,16 @@ def test_integers_of_numpy(kind: Callable[[int], Any]) -> None:
     assert codec.ideal_bits(pixels, kind(8), kind(2)) == codec.ideal_bits(pixels, 8, 2)
     settings = Codec(make_model(0), backend="onnx", threads=kind(1), tile_side=kind(64))
     assert (settings.transforms.threads, settings.tile_side) == (1, 64)
+
+
+@needs_torch
+def test_integers_of_numpy_in_the_network(tmp_path: Path) -> None:
+    write_model(tmp_path / "m.safetensors", make_model(0))
+    model = slimcae.load_model(tmp_path / "m.safetensors").eval()
+    x = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        same = model(x, width=8)["x_hat"]
+        assert torch.equal(model(x, width=np.int64(8))["x_hat"], same)
 
 
 def test_numbers_of_numpy_count_with_all_their_bits() -> None:

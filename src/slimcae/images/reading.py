@@ -121,15 +121,11 @@ def _read(
 
 
 def _repeatable(source: str | Path | BinaryIO) -> str | Path | BinaryIO:
-    """The source, or its bytes if it is a pipe: what was read of that does not come again."""
+    """The content of a pipe, which can be read only once; all else as it is."""
     if isinstance(source, str | Path):
-        if Path(source).is_file() or not Path(source).is_fifo():
-            return source
-        return BytesIO(Path(source).read_bytes())
+        return BytesIO(Path(source).read_bytes()) if Path(source).is_fifo() else source
     seekable = getattr(source, "seekable", None)
-    if seekable is None or seekable():
-        return source
-    return BytesIO(source.read())
+    return source if seekable is None or seekable() else BytesIO(source.read())
 
 
 def _bare(source: str | Path | BinaryIO) -> BarePicture | None:

@@ -84,6 +84,8 @@ def installed_models() -> list[InstalledModel]:
         paths += sorted(models_folder().glob("*.safetensors"))
     models = []
     for path in paths:
+        if path.is_fifo():  # opening it would wait for somebody who writes
+            continue
         try:
             models.append(InstalledModel(path, read_model_header(path)))
         except ModelError as error:
