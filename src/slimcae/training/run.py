@@ -24,6 +24,7 @@ from slimcae.training.context_trainer import ContextLog, ContextTrainer
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import local_device, process_group
 from slimcae.training.interrupt import StopRequest
+from slimcae.training.progress import ProgressLines
 from slimcae.training.run_folder import (
     STATE_NAME,
     RunLog,
@@ -147,7 +148,10 @@ def run_steps(
     stop: StopRequest,
     save: Callable[[], None],
 ) -> None:
-    """Train up to `last_step` with a progress bar; save now and then, at a stop, and at the end."""
+    """Train up to `last_step`; save now and then, at a stop, and at the end.
+
+    A progress bar shows how far it is, or lines of log where standard error is no terminal.
+    """
     settings, process = trainer.settings, trainer.process
     saved_at, saved_step = time.monotonic(), -1
     talks = process.is_main and log.isEnabledFor(logging.INFO)
@@ -157,6 +161,7 @@ def run_steps(
         unit="step",
         disable=None if talks else True,
     ) as bar:
+        lines = ProgressLines(trainer.step, last_step) if talks and bar.disable else None
 
         def should_pause() -> bool:
             bar.update()
@@ -175,6 +180,8 @@ def run_steps(
         def on_log(line: StepLog | ContextLog) -> None:
             run_log.step(line)
             bar.set_postfix(loss=f"{line.loss:.3f}", refresh=False)
+            if lines is not None:
+                lines.step(line.step, line.loss)
 
         trainer.run(last_step, on_log=on_log, should_pause=should_pause, on_pause=on_pause)
     if process.is_main and saved_step != trainer.step:
