@@ -130,6 +130,58 @@ def test_two_inputs_for_one_output(
     assert (photos / "a.scae").read_bytes() == codec.compress(photos / "a.png")
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_broken_first_does_not_block_a_good_second(
+    photos: Path, model: Path, codec: Codec, jobs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_photo(photos / "a.tif", seed=7)
+    save_photo(photos / "a.webp", seed=8)
+    (photos / "a.png").write_bytes(b"no picture")
+    argv = ["photos/a.png", "photos/a.tif", "photos/a.webp", "photos/sub/b.JPG"]
+    assert call(["compress", *argv, "-m", model, "-j", jobs]) == 1
+    err = capsys.readouterr().err
+    assert "error: photos/a.png cannot be read" in err
+    assert "error: photos/a.webp would go to photos/a.scae, as photos/a.png does" in err
+    assert err.endswith("2 ok, 2 failed\n")
+    assert (photos / "a.scae").read_bytes() == codec.compress(photos / "a.tif")
+
+
+def test_inputs_of_one_stem_keep_their_suffixes(
+    photos: Path, model: Path, codec: Codec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_photo(photos / "a.jpg", seed=7)
+    assert call(["compress", "-r", photos, "-o", "small/", "--keep_suffix", "-m", model]) == 0
+    assert tree(Path("small")).keys() == {
+        *("a.png.scae", "a.jpg.scae", "sub/b.JPG.scae", "sub/deep/c.webp.scae")
+    }
+    assert call(["compress", "photos/a.jpg", "--keep-suffix", "-m", model]) == 0
+    assert (photos / "a.jpg.scae").read_bytes() == codec.compress(photos / "a.jpg")
+    assert call(["decompress", "-r", "small", "-o", "back/", "-m", model]) == 0
+    assert "sub/deep/c.webp.png" in tree(Path("back"))
+
+
+def test_outputs_get_the_time_of_their_inputs(photos: Path, model: Path) -> None:
+    times = {"a.png": 10**18 + 5 * 10**8, "sub/b.JPG": 10**9}  # nanoseconds: 2001 and 1970
+    for name, time_ns in times.items():
+        os.utime(photos / name, ns=(0, time_ns))
+    argv = [photos / name for name in times]
+    assert call(["compress", *argv, "-o", "small/", "--keep_mtime", "-m", model]) == 0
+    for name in ("small/a.scae", "small/b.scae"):
+        assert Path(name).stat().st_mtime_ns in times.values()
+    assert call(["decompress", "small/a.scae", "--keep-mtime", "-m", model]) == 0
+    assert Path("small/a.png").stat().st_mtime_ns == times["a.png"]
+    assert call(["compress", photos / "a.png", "-o", "now.scae", "-m", model]) == 0
+    assert Path("now.scae").stat().st_mtime_ns > times["a.png"]
+
+
+def test_the_folder_of_an_output_is_created(photos: Path, model: Path, codec: Codec) -> None:
+    assert call(["compress", "photos/a.png", "-o", "new/deep/x.scae", "-m", model]) == 0
+    assert Path("new/deep/x.scae").read_bytes() == codec.compress(photos / "a.png")
+    assert call(["decompress", "new/deep/x.scae", "-o", "other/x.png", "-m", model]) == 0
+    assert call(["compress", "photos/sub/notes.txt", "-o", "no/x.scae", "-m", model]) == 1
+    assert not Path("no").exists()
+
+
 @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to], ids=["symbolic", "hard"])
 def test_no_input_is_overwritten_through_a_link(
     photos: Path, model: Path, link: Any, capsys: pytest.CaptureFixture[str]

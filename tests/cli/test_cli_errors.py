@@ -138,9 +138,17 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["compress", "photo.png", "half.png", "-o", "run/", "-w", "9", *TINY],
         r"no width 9: choose from 12, 8",
     ),
-    "no folder for the output": (
-        ["compress", "photo.png", "-o", "no/x.scae", *TINY],
-        r"no folder no to write to: create it",
+    "output with the suffix of a picture": (
+        ["compress", "photo.png", "-o", "new.JPG", *TINY],
+        r"new\.JPG would be no \.jpg file: give -o a name in \.scae",
+    ),
+    "restored picture with our own suffix": (
+        ["decompress", "photo.scae", "-o", "new.scae", *TINY],
+        r"new\.scae would be no \.scae file: give -o a name in \.png",
+    ),
+    "time of standard input": (
+        ["compress", "-", "--keep_mtime"],
+        r"standard output has no time: leave out --keep_mtime, or name a file",
     ),
     "restored picture exists": (["decompress", "photo.scae", *TINY], r"photo\.png exists: add -y"),
     "output of an unknown kind": (

@@ -6,6 +6,7 @@ A job that fails does not stop the others. Ctrl-C stops soon, with no output hal
 import argparse
 import json
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 from slimcae.cli.failure import describe
 from slimcae.cli.jobs import Job, Plan
-from slimcae.cli.streams import make_folder
+from slimcae.cli.streams import copy_mtime, make_folder
 from slimcae.cli.talk import note, print_error, put_line
 
 FACTS = ("bytes", "bpp", "width", "step", "image_width", "image_height", "seconds")
@@ -75,8 +76,9 @@ def run_jobs(
         KeyboardInterrupt: stopped by Ctrl-C.
     """
     report = _Report(plan, args)
-    todo = [job for job in plan.jobs if report.is_open(job)]
-    if not todo:
+    todo = [job for job in plan.jobs if not job.spare and report.is_open(job)]
+    spares = [job for job in plan.jobs if job.spare]
+    if not todo and not spares:
         return report.end()
     if plan.several:
         prepare()
@@ -87,18 +89,23 @@ def run_jobs(
 
     def attempt(job: Job) -> Done | str:
         try:
-            return work(job, gate)
+            done = work(job, gate)
+            if args.keep_mtime:
+                copy_mtime(job.source, job.output)
+            return done
         except BrokenPipeError:  # standard output is closed: no fault of the file
             raise
         except Exception as error:
             return describe(error)
 
-    with report.progress(len(todo)):
-        if min(args.jobs, len(todo)) == 1:
+    with report.progress(len(todo) + len(spares)):
+        if min(args.jobs, len(todo)) <= 1:
             for job in todo:
                 report.ended(job, attempt(job))
         else:
             _in_threads(todo, attempt, min(args.jobs, len(todo)), gate, report)
+        for job in spares:
+            report.ended(job, job.problem or "" if report.holds(job) else attempt(job))
     return report.end()
 
 
@@ -138,6 +145,7 @@ class _Report:
         self._quiet = args.level >= logging.ERROR
         self._bar: Any = None
         self._ok = self._failed = self._skipped = 0
+        self._outputs: set[str] = set()
 
     @contextmanager
     def progress(self, total: int) -> Iterator[None]:
@@ -157,14 +165,20 @@ class _Report:
             self.ended(job, job.problem)
         elif job.done:
             self._skipped += 1
+            self._outputs.add(os.path.realpath(job.output))
             self._object(job, ok=True, skipped=True)
             self._line(f"{job.output} exists: skipped")
         return job.problem is None and not job.done
+
+    def holds(self, job: Job) -> bool:
+        """Whether another job has made the output of this one, or found it there."""
+        return os.path.realpath(job.output) in self._outputs
 
     def ended(self, job: Job, result: Done | str) -> None:
         """Report a job that was done, or whose problem this is."""
         if isinstance(result, Done):
             self._ok += 1
+            self._outputs.add(os.path.realpath(job.output))
             self._object(job, ok=True, **result.facts)
             self._line(f"{job.source} -> {job.output}  {result.line}")
         else:

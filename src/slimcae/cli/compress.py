@@ -50,7 +50,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="pictures that Pillow can read, folders with -r; - is standard input",
     )
     add_talk_options(parser, logging.WARNING)
-    add_file_options(parser.add_argument_group("files"), ".scae")
+    files = parser.add_argument_group("files")
+    add_file_options(files, ".scae")
+    add_option(
+        files,
+        "--keep_suffix",
+        action="store_true",
+        help="photo.png becomes photo.png.scae, so that photo.jpg can lie beside it",
+    )
     add_rate_options(
         parser.add_argument_group(
             "size and quality, one of (default: the widest width; with a limit, -q 100)"
@@ -89,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     """Compress."""
     from slimcae.images import KINDS
 
-    plan = plan_jobs(args, ".scae", KINDS)
+    plan = plan_jobs(args, ".scae", KINDS, keep_suffix=args.keep_suffix)
     compressor = _Compressor(args, plan)
     return run_jobs(plan, compressor, args, compressor.prepare)
 

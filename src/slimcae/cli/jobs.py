@@ -11,7 +11,7 @@ from pathlib import Path
 from slimcae.cli.options import Options, add_option
 from slimcae.cli.quantities import whole
 from slimcae.cli.standard import output_is_closed
-from slimcae.cli.streams import STREAM, cannot_write, missing_parent, refusal
+from slimcae.cli.streams import STREAM, cannot_write, refusal
 from slimcae.errors import ConfigError
 
 
@@ -21,12 +21,14 @@ class Job:
 
     problem: why it cannot be done, if that is known before any work.
     done: the output exists, and existing ones are to be skipped.
+    spare: another input has this output; this one is done only if that one fails.
     """
 
     source: str
     output: str
     problem: str | None = None
     done: bool = False
+    spare: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,15 +92,24 @@ def add_file_options(options: Options, suffix: str) -> None:
     add_option(
         options, "-j", "--jobs", type=whole, default=1, metavar="N", help="files at a time (1)"
     )
+    add_option(
+        options, "--keep_mtime", action="store_true", help="give outputs the time of their inputs"
+    )
     add_option(options, "--json", action="store_true", help="one JSON object per file on stdout")
 
 
 def plan_jobs(
-    args: argparse.Namespace, suffix: str, kinds: Collection[str], what: str = "pictures"
+    args: argparse.Namespace,
+    suffix: str,
+    kinds: Collection[str],
+    what: str = "pictures",
+    *,
+    keep_suffix: bool = False,
 ) -> Plan:
     """The jobs of a command whose outputs end in `suffix`.
 
     kinds: suffixes, without their dot, of the files to take from folders; what: their name.
+    keep_suffix: outputs are called like their inputs with `suffix` after that.
 
     An input that cannot be done becomes a job with a problem, so that it does not stop the
     others. No output may be an input (links are followed), nor that of two jobs.
@@ -115,18 +126,18 @@ def plan_jobs(
     taken: dict[str, str] = {}
     jobs = []
     for item in found:
-        output = _output(item, args.output, to_folder, suffix)
+        output = _output(item, args.output, to_folder, suffix, keep_suffix=keep_suffix)
         job = Job(item.source, output, item.problem)
         if item.problem is None and output != STREAM:
             try:
-                problem = _danger(job, inputs) or _clash(job, taken)
-                if problem is None and args.skip_existing and Path(output).is_file():
+                problem = _danger(job, inputs) or _misnamed(output, suffix, kinds)
+                clash = None if problem else _clash(job, taken)
+                if clash is not None:
+                    problem, job = clash, replace(job, spare=True)
+                elif problem is None and args.skip_existing and Path(output).is_file():
                     job = replace(job, done=True)
                 else:
                     problem = problem or refusal(output, overwrite=args.overwrite)
-                    # other folders are those of inputs, or will be created
-                    if args.output and not to_folder:
-                        problem = problem or missing_parent(output)
             except OSError as error:  # a name too long, a folder that may not be entered
                 problem = str(cannot_write(output, error))
             job = replace(job, problem=problem)
@@ -143,6 +154,8 @@ def _check_together(args: argparse.Namespace, several: bool, to_folder: bool) ->
             raise ConfigError(
                 "several files cannot go to standard output: name a folder, as in -o DIR/"
             )
+        if args.keep_mtime:
+            raise ConfigError("standard output has no time: leave out --keep_mtime, or name a file")
         if args.json:
             raise ConfigError("--json goes to standard output itself: name a file with -o")
         if output_is_closed():
@@ -181,14 +194,29 @@ def _expand(name: str, kinds: Collection[str], what: str, recursive: bool) -> It
         yield _Found(str(file), file.relative_to(path))
 
 
-def _output(item: _Found, output: str | None, to_folder: bool, suffix: str) -> str:
+def _output(
+    item: _Found, output: str | None, to_folder: bool, suffix: str, *, keep_suffix: bool
+) -> str:
     if item.problem is not None:
         return ""
-    if output and to_folder:
-        return str(Path(output, item.place).with_suffix(suffix))
-    if output or item.source == STREAM:
+    if not to_folder and (output or item.source == STREAM):
         return output or STREAM
-    return str(Path(item.source).with_suffix(suffix))
+    place = Path(output, item.place) if output else Path(item.source)
+    return str(place.with_name(place.name + suffix) if keep_suffix else place.with_suffix(suffix))
+
+
+def _misnamed(output: str, suffix: str, kinds: Collection[str]) -> str | None:
+    """Whether an output has the suffix of the inputs' formats, which it does not have."""
+    found = Path(output).suffix.lower()
+    if found.removeprefix(".") not in kinds or found == suffix or _is_special(output):
+        return None
+    return f"{output} would be no {found} file: give -o a name in {suffix}"
+
+
+def _is_special(name: str) -> bool:
+    """Whether a name is that of a device or a pipe."""
+    path = Path(name)
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _clash(job: Job, taken: dict[str, str]) -> str | None:
@@ -197,7 +225,7 @@ def _clash(job: Job, taken: dict[str, str]) -> str | None:
     if place in taken:
         return (
             f"{job.source} would go to {job.output}, as {taken[place]} does: "
-            "take one of them by itself, with another -o"
+            "take one of them by itself, with another -o, or --keep_suffix"
         )
     taken[place] = job.source
     return None

@@ -1,5 +1,6 @@
 """Bytes and pictures from and to files, or `-` for standard input and output."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,6 +117,19 @@ def write_output(
     check_output(source, output, overwrite=overwrite)  # again: others write files too
     try:
         write(Path(output))
+    except OSError as error:
+        raise cannot_write(output, error) from error
+
+
+def copy_mtime(source: str, output: str) -> None:
+    """Give an output the time of the last change of its source.
+
+    Raises:
+        ConfigError: the system refuses.
+    """
+    try:
+        times = Path(source).stat()
+        os.utime(output, ns=(times.st_atime_ns, times.st_mtime_ns))
     except OSError as error:
         raise cannot_write(output, error) from error
 
