@@ -11,17 +11,21 @@ from slimcae.coding.tables import from_probabilities
 from slimcae.model.config import DEFAULT_STEPS, ModelInfo
 from slimcae.model.file import halved, read_model, write_model
 from slimcae.model.model import Model
+from slimcae.model.registry import find_model
 from slimcae.networks.bottleneck import EntropyBottleneck
 from slimcae.networks.slimcae import SlimCAE
 
 
-def load_network(path: str | Path, device: str | torch.device = "cpu") -> SlimCAE:
-    """Read the network of a model file or a run folder, in evaluation mode.
+def load_network(model: str | Path | None = None, device: str | torch.device = "cpu") -> SlimCAE:
+    """Read the network of a model, in evaluation mode.
+
+    model: a model file, a run folder, NAME or NAME@VERSION of an installed model; None is the
+    shipped one.
 
     Raises:
         ModelError: missing, damaged, or not a model file of this program.
     """
-    return to_network(read_model(path), device)
+    return to_network(read_model(find_model(model)), device)
 
 
 def save_network(path: Path, network: SlimCAE, info: ModelInfo, *, half: bool = False) -> None:
