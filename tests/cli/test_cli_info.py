@@ -162,6 +162,23 @@ def test_standard_input(folder: Path) -> None:
     assert (facts["file"], facts["bytes"]) == ("-", path.stat().st_size)
 
 
+def test_several_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = save_scae(folder / "a.scae", header())
+    model = save_forged(folder / "b.safetensors")
+    broken = folder / "c.scae"
+    broken.write_bytes(b"no picture")
+    assert call(["info", "--json", first, broken, model]) == 1
+    out, err = capsys.readouterr()
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [one["file"] for one in found] == [str(first), str(model)]
+    assert [one["kind"] for one in found] == ["picture", "model"]
+    assert err.count("\n") == 1
+    assert err.startswith(f"slimcae: error: {broken}: ")
+    assert call(["info", first, model]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [str(first), str(model)]
+
+
 @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="no paths of open files")
 def test_a_pipe(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As a shell's <(command) is."""

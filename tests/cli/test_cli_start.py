@@ -25,7 +25,7 @@ from slimcae.training.settings import TrainSettings
 
 TIMES_PYTHON = 25
 """Importing numpy alone is about 10, importing torch more than 100."""
-LONGEST_HELP = 40
+LONGEST_HELP = 42
 LONG_HELPS = ("compress", "train", "train_lambda_schedule")  # more options than lines
 
 
@@ -210,6 +210,33 @@ def test_wrong_usage_is_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("usage: slimcae")
+
+
+@pytest.mark.parametrize(
+    "line, meant",
+    [
+        ("compress a.png --qualty 40", "--quality"),
+        ("compress a.png --target-sise=40kB", "--target_size"),
+        ("compress a.png --overwite --vrify", "--overwrite and --verify"),
+        ("compress a.png --xyzzy 3", None),
+        ("info a.scae --jso", "--json"),
+    ],
+)
+def test_a_misspelt_flag_gets_a_suggestion_and_the_usage_of_its_command(
+    line: str, meant: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(line.split()) == 2
+    usage, *_, last = capsys.readouterr().err.splitlines()
+    command = line.split()[0]
+    assert usage.startswith(f"usage: slimcae {command} ")
+    assert last.startswith(f"slimcae {command}: error: unrecognized arguments: ")
+    assert last.endswith(f": did you mean {meant}?") if meant else "mean" not in last
+
+
+def test_a_misspelt_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compres", "a.png"]) == 2
+    err = capsys.readouterr().err
+    assert err.endswith("slimcae: error: no command 'compres': did you mean compress?\n")
 
 
 def test_a_reader_who_leaves_early_is_no_error(scae: Path) -> None:

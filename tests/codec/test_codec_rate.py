@@ -1,6 +1,7 @@
 """Rate control through the codec: what was asked for holds for the file and its picture."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,8 +191,14 @@ def test_targets_out_of_range_say_the_range(codec: Codec) -> None:
         codec.compress(image, target_size=10)
     with pytest.raises(ConfigError, match=r"60 dB is out of range.* has [\d.]+ to [\d.]+ dB"):
         codec.compress(image, target_psnr=60)
-    with pytest.raises(ConfigError, match="out of range"):
+    with pytest.raises(ConfigError, match=r"a rate of 100 bpp is out of range") as caught:
         codec.compress(image, bpp=100)
+    ends = re.search(
+        r"takes ([\d.]+) to ([\d.]+) bpp, ([\d.]+) of them for header", str(caught.value)
+    )
+    assert ends is not None
+    for end in map(float, ends.groups()[:2]):  # what it says can be had
+        assert 8 * len(codec.compress(image, bpp=end)) <= end * image.pixels[:, :, 0].size
 
 
 def test_alpha_in_the_way_of_a_target_is_named_in_bytes(codec: Codec) -> None:

@@ -8,11 +8,12 @@ from typing import Any, BinaryIO
 
 from slimcae import container
 from slimcae.backend import choose_backend
+from slimcae.cli.failure import describe
 from slimcae.cli.options import add_option
 from slimcae.cli.streams import STREAM, naming, read_bitstream
-from slimcae.cli.talk import add_talk_options
+from slimcae.cli.talk import add_talk_options, print_error
 from slimcae.container import Header
-from slimcae.errors import BitstreamError, MissingPackageError
+from slimcae.errors import BitstreamError, MissingPackageError, SlimCAEError
 from slimcae.model.architecture import architecture_of
 from slimcae.model.config import SlimCAEConfig
 from slimcae.model.cost import decoder_memory, padded_pixels
@@ -25,7 +26,7 @@ picture: multiply-accumulates, and an estimate of the memory beside the program 
 
 examples:
   slimcae info photo.scae
-  slimcae info --json photo.scae
+  slimcae info --json small/*.scae                      # one JSON object a line
   slimcae info runs/first/model.safetensors
 """
 
@@ -35,28 +36,45 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Show what a .scae file or a model file holds."
     parser.epilog = _EPILOG
     parser.add_argument(
-        "input", help=".scae file, model file or run folder; - is a .scae file on standard input"
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help=".scae files, model files or run folders; - is a .scae file on standard input",
     )
-    add_option(parser, "--json", action="store_true", help="print one JSON object")
+    add_option(parser, "--json", action="store_true", help="print one JSON object per file")
     add_talk_options(parser, logging.WARNING)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Describe the file."""
-    if args.input == STREAM:
-        facts = _picture_facts(args.input, read_bitstream(args.input))
-    elif Path(args.input).is_dir():
-        facts = _model_facts(find_model(Path(args.input)))
-    else:
-        facts = _file_facts(Path(args.input))
-    if args.json:
-        print(json.dumps(facts))
-        return 0
+    """Describe the files; one that cannot be read does not stop the others."""
+    code = 0
+    for name in args.inputs:
+        try:
+            facts = _facts(name)
+        except SlimCAEError as error:
+            print_error(describe(error))
+            code = 1
+        else:
+            _print(facts, as_json=args.json)
+    return code
+
+
+def _facts(name: str) -> dict[str, Any]:
+    if name == STREAM:
+        return _picture_facts(name, read_bitstream(name))
+    if Path(name).is_dir():
+        return _model_facts(find_model(Path(name)))
+    return _file_facts(Path(name))
+
+
+def _print(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts), flush=True)
+        return
     print(facts.pop("file"))
     width = max(map(len, facts))
     for name, value in facts.items():
-        print(f"  {name.replace('_', ' '):{width}}  {_text(value)}")
-    return 0
+        print(f"  {name.replace('_', ' '):{width}}  {_text(value)}", flush=True)
 
 
 def _file_facts(path: Path) -> dict[str, Any]:

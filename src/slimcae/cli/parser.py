@@ -1,9 +1,10 @@
 """The argument parser, of which only the command in use is built and its module imported."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from importlib import import_module, metadata
-from typing import Any
+from typing import Any, NoReturn
 
 from slimcae.container import FORMAT_VERSION
 from slimcae.version import __version__
@@ -50,8 +51,28 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Run]:
     """
     # options before the command take no values
     command = next((word for word in argv if not word.startswith("-")), None)
-    args = build_parser(command).parse_args(argv)
+    parser = build_parser(command)
+    names = [*COMMANDS, *(alias for aliases in ALIASES.values() for alias in aliases)]
+    if command is not None and command not in names:
+        parser.error(f"no command {command!r}{_meant([command], names)}")
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        _refuse(args.parser, unknown)
     return args, args.run
+
+
+def _refuse(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> NoReturn:
+    """Report words that a command does not know, with its usage and the flags that come close."""
+    flags = [name for action in parser._actions for name in action.option_strings]
+    wrong = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+    spelt = [word.replace("-", "_").replace("__", "--", 1) for word in wrong]
+    parser.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(spelt, flags)}")
+
+
+def _meant(words: Iterable[str], known: Sequence[str]) -> str:
+    """Return a question after those of the `known` names that are close to `words`."""
+    close = [name for word in words for name in get_close_matches(word, known, n=1)]
+    return f": did you mean {' and '.join(dict.fromkeys(close))}?" if close else ""
 
 
 def build_parser(command: str | None) -> argparse.ArgumentParser:
@@ -73,7 +94,7 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
         if command in (name, *aliases):
             module = import_module(f"slimcae.cli.{name}")
             module.configure(subparser)
-            subparser.set_defaults(run=module.run)
+            subparser.set_defaults(run=module.run, parser=subparser)
     return parser
 
 

@@ -39,11 +39,15 @@ def positive(text: str) -> float:
     return value
 
 
-def percentage(text: str) -> int:
-    """A whole number from 0 to 100."""
-    if not (text.isascii() and text.isdecimal() and int(text) <= 100):
-        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 0 to 100")
-    return int(text)
+def percentage(text: str) -> float:
+    """A number from 0 to 100."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number from 0 to 100")
+    return value
 
 
 def _scaled(text: str, units: dict[str, int], wanted: str) -> int:

@@ -16,7 +16,12 @@ def add_rate_options(options: argparse._ArgumentGroup) -> None:
     one = options.add_mutually_exclusive_group()
     add_option(one, "-w", "--width", type=int, metavar="W", help="one of the model's, as it is")
     add_option(
-        one, "-q", "--quality", type=percentage, metavar="Q", help="0 (smallest) to 100 (best)"
+        one,
+        "-q",
+        "--quality",
+        type=percentage,
+        metavar="Q",
+        help="0 (smallest) to 100 (best), also 37.5",
     )
     add_option(one, "--bpp", type=positive, metavar="B", help="at most B bits per pixel")
     add_option(

@@ -43,6 +43,7 @@ def for_size(
     widths: Collection[int] | None = None,
     overhead: int = 0,
     closest: bool = False,
+    rate: tuple[float, int] | None = None,
 ) -> Point:
     """The point with the best expected quality whose file has at most `max_bytes`.
 
@@ -50,6 +51,8 @@ def for_size(
     picture (header, index, alpha, metadata), which no point changes. The range of sizes is that
     from the cheapest to the best point of the ladder.
     closest: for a target out of range the nearest end of the range, which may be larger.
+    rate: the bits per pixel that were asked for, if they were, and the number of pixels: errors
+    then speak of these.
 
     Raises:
         ConfigError: a target out of range, or widths that the scale lacks.
@@ -70,17 +73,32 @@ def for_size(
         end = ladder[0] if above == 0 else ladder[-1]
         if closest:
             return end
-        extra = f", {overhead:,} of them for header, alpha and metadata" if overhead else ""
-        raise ConfigError(
-            f"a size of {max_bytes:,} bytes is out of range: this picture takes "
-            f"{size(ladder[0]):,} to {size(ladder[-1]):,} bytes{extra}; "
-            "choose a size within, or the closest"
-        )
+        raise _out_of_range(max_bytes, size(ladder[0]), size(ladder[-1]), overhead, rate)
     fitting = [ladder[above - 1]]
     for points, start in _widths_at(scale, ladder, above):
         index = _first_reaching(points, log_excess, log_rate, start)
         fitting += points[max(index - 1, 0) : index]
     return max(fitting, key=lambda point: (scale.psnr(point), size(point)))
+
+
+def _out_of_range(
+    wanted: int, least: int, most: int, overhead: int, rate: tuple[float, int] | None
+) -> ConfigError:
+    """Return the error for a size out of range, in bytes, or in the bits per pixel asked for."""
+    if rate is None:
+        what, unit = "a size", "bytes"
+        asked, low, high, fixed = (f"{value:,}" for value in (wanted, least, most, overhead))
+    else:
+        what, unit = "a rate", "bpp"
+        bpp, pixels = rate
+        ends = math.ceil(8e4 * least / pixels), math.floor(8e4 * most / pixels)  # both can be met
+        low, high = (f"{end / 1e4:g}" for end in ends)
+        asked, fixed = f"{bpp:g}", f"{8 * overhead / pixels:.4f}"
+    extra = f", {fixed} of them for header, alpha and metadata" if overhead else ""
+    return ConfigError(
+        f"{what} of {asked} {unit} is out of range: this picture takes {low} to {high} "
+        f"{unit}{extra}; choose {what} within, or the closest"
+    )
 
 
 def for_psnr(

@@ -80,8 +80,9 @@ class Target:
             return scale.point(self.quality, widths)
         if self.target_psnr is not None:
             return for_psnr(encoding, scale, self.target_psnr, widths=widths, closest=self.closest)
-        size = self.target_size
+        size, rate = self.target_size, None
         if self.bpp is not None:
+            rate = self.bpp, encoding.num_pixels
             size = math.floor(self.bpp * encoding.num_pixels / 8)
         if size is not None:
             return for_size(
@@ -91,6 +92,7 @@ class Target:
                 widths=widths,
                 overhead=encoding.overhead,
                 closest=self.closest,
+                rate=rate,
             )
         if self.width is None and widths is not None:
             # the best within what the decoder can afford
