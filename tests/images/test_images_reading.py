@@ -684,9 +684,3 @@ def test_finding_nothing_says_what_was_looked_for(folder: Path) -> None:
         find_images(str(folder / "*.gif"))
     with pytest.raises(ImageError, match=r"no images at '.*missing'"):
         find_images(str(folder / "missing"))
-
-
-@pytest.mark.parametrize("source", [b"bytes", np.zeros((4, 4, 3), np.uint8), None, 3])
-def test_what_is_no_picture_at_all_says_what_to_give(source: Any) -> None:
-    with pytest.raises(ImageError, match=r"is no picture: give a path, a binary file"):
-        read_picture(source)

@@ -3,13 +3,12 @@
 import operator
 from collections.abc import Callable, Collection
 from copy import copy
-from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from PIL import Image
 
-from slimcae import container
+from slimcae import container, images
 from slimcae.codec.decoding import Crop, decode_picture, decode_symbols
 from slimcae.codec.draft import Compressed, Draft
 from slimcae.codec.encoding import Encoding
@@ -18,7 +17,7 @@ from slimcae.codec.target import Target
 from slimcae.codec.tiled import TiledTransforms, quantise
 from slimcae.codec.tiles import split
 from slimcae.container.header import MAX_TILE_SIDE, MIN_TILE_SIDE
-from slimcae.errors import BitstreamError, ConfigError
+from slimcae.errors import BitstreamError, ConfigError, SettingError
 from slimcae.images import MAX_PIXELS, Picture, read_picture
 from slimcae.images.alpha import pack_alpha
 from slimcae.model.config import ModelInfo, whole_number
@@ -29,7 +28,8 @@ from slimcae.transforms import Pixels, Symbols, Transforms, open_transforms
 TILE_SIDE = 1024
 """Side of the tiles that pictures are coded and computed in, in pixels."""
 
-Source = str | Path | Image.Image | Picture
+Source = images.Source | Picture
+"""A path, the bytes of a file, a binary file, a Pillow image, or pixels (H, W, C) of uint8."""
 
 
 class Codec:
@@ -74,12 +74,20 @@ class Codec:
                 f"tile side {tile_side}: must be a power of two, {MIN_TILE_SIDE} to "
                 f"{MAX_TILE_SIDE:,}"
             )
+        if not isinstance(model, Model):
+            raise ConfigError(
+                f"{type(model).__name__} is no model: slimcae.load makes a codec of a name or file"
+            )
         if transforms is None:
             transforms = open_transforms(model, **options)
         self.model = model
         self.transforms = transforms
         self.tile_side = side
         self._watch: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        where = f"{self.transforms.backend} on {self.transforms.device}"
+        return f"<Codec of {self.model!r}, {where}>"
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -157,6 +165,8 @@ class Codec:
             ConfigError: choices that contradict each other, a width or step that the model lacks,
                 or a target out of range.
         """
+        if not isinstance(target, Target):
+            raise ConfigError(f"{type(target).__name__} is no target: give a slimcae.codec.Target")
         target.check(self.model)
         picture = (image if isinstance(image, Picture) else read_picture(image)).keeping(metadata)
         draft = self.draft(picture, target.effort)
@@ -210,6 +220,8 @@ class Codec:
             BitstreamError: damaged or foreign data, more than `max_pixels`, or another model's.
             ConfigError: a crop beyond the picture.
         """
+        if not isinstance(max_pixels, SupportsIndex):
+            raise SettingError("max_pixels", max_pixels, "a whole number")
         with opened(data) as reader:
             header = reader.header
             self._check_model(header)

@@ -8,7 +8,7 @@ from slimcae.codec.encoding import Encoding
 from slimcae.model.quality import Point
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Compressed:
     """A compressed picture, and what was done.
 
@@ -22,6 +22,11 @@ class Compressed:
     stream_bytes: int
     alpha_bytes: int
     metadata_bytes: int
+
+    def __repr__(self) -> str:
+        width, step = self.point
+        size = f"{self.header.image_width}x{self.header.image_height}"
+        return f"<Compressed {size}, width {width}, step {step}, {len(self.data):,} bytes>"
 
     @property
     def num_pixels(self) -> int:

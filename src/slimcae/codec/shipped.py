@@ -1,14 +1,17 @@
 """Codecs of installed models, each loaded once."""
 
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 from PIL import Image
 
 from slimcae import container
 from slimcae.codec.codec import Codec, Source
+from slimcae.codec.decoding import Crop
 from slimcae.codec.sources import Data, opened
+from slimcae.images import MAX_PIXELS
 from slimcae.model.file import read_model
 from slimcae.model.registry import find_model, model_for
 
@@ -41,15 +44,32 @@ def load(
     )
 
 
-def compress(image: Source, width: int | None = None, **options: Any) -> bytes:
+class CompressOptions(TypedDict, total=False):
+    """Everything but picture and width that `Codec.compress` takes."""
+
+    step: int | None
+    quality: float | None
+    bpp: float | None
+    target_size: int | None
+    target_psnr: float | None
+    widths: Collection[int] | None
+    closest: bool
+    effort: str
+    metadata: str
+    verify: bool
+
+
+def compress(image: Source, width: int | None = None, **options: Unpack[CompressOptions]) -> bytes:
     """`Codec.compress` with the shipped model."""
     return codec_of(None).compress(image, width, **options)
 
 
-def decompress(data: Data, **options: Any) -> Image.Image:
+def decompress(
+    data: Data, *, crop: Crop | None = None, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     """`Codec.decompress` with the installed model that made the file."""
     with opened(data) as reader:
-        return codec_for(reader.header).decompress(reader, **options)
+        return codec_for(reader.header).decompress(reader, crop=crop, max_pixels=max_pixels)
 
 
 def codec_of(model: str | Path | None) -> Codec:

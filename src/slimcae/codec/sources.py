@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOBase
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from slimcae.container import Reader
 from slimcae.errors import BitstreamError
@@ -25,11 +26,15 @@ def opened(data: Data) -> Iterator[Reader]:
     elif isinstance(data, str | Path):
         try:
             file = Path(data).open("rb")  # noqa: SIM115
-        except OSError as error:
-            raise BitstreamError(
-                f"{data} cannot be read: {error.strerror or error}; check the path"
-            ) from error
+        except (OSError, ValueError) as error:  # ValueError: a null character
+            reason = getattr(error, "strerror", None) or error
+            raise BitstreamError(f"{data} cannot be read: {reason}; check the path") from error
         with file:
             yield Reader(file)
-    else:
+    elif hasattr(data, "read") and not isinstance(cast(object, data), TextIOBase):
         yield Reader(data)
+    else:
+        raise BitstreamError(
+            f"{type(data).__name__} is no .scae file: give its bytes, its path, or a seekable "
+            "binary file"
+        )

@@ -35,6 +35,8 @@ class Target:
     def __post_init__(self) -> None:
         if self.effort not in EFFORTS:
             raise SettingError("effort", self.effort, " or ".join(EFFORTS))
+        if self.widths is not None and not isinstance(self.widths, Collection):
+            raise ConfigError(f"widths {self.widths!r}: give several, as in [96, 72, 48]")
         choices = ("width", "quality", "bpp", "target_size", "target_psnr")
         given = [name for name in choices if getattr(self, name) is not None]
         if len(given) > 1:

@@ -12,6 +12,7 @@ from slimcae.images.finding import KINDS, find_images
 from slimcae.images.metadata import METADATA, srgb_profile
 from slimcae.images.picture import Picture
 from slimcae.images.reading import MAX_PIXELS, picture_pixels, read_picture
+from slimcae.images.sources import Source
 from slimcae.images.writing import png_bytes, write_image
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "MAX_PIXELS",
     "METADATA",
     "Picture",
+    "Source",
     "find_images",
     "picture_pixels",
     "png_bytes",

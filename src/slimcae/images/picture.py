@@ -13,7 +13,7 @@ from slimcae.images.metadata import METADATA, srgb_profile
 from slimcae.images.pixels import image_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Picture:
     """An 8-bit picture and what its file says about it.
 
@@ -33,6 +33,12 @@ class Picture:
     srgb: bool = False
     exif: bytes | None = None
     xmp: bytes | None = None
+
+    def __repr__(self) -> str:
+        mode = ("L" if self.grey else "RGB") + ("" if self.alpha is None else "A")
+        names = ("icc_profile", "srgb", "exif", "xmp")
+        kept = "".join(f", {name}" for name in names if getattr(self, name))
+        return f"<Picture {self.pixels.shape[1]}x{self.pixels.shape[0]} {mode}{kept}>"
 
     @cached_property
     def visible(self) -> NDArray[np.bool_] | None:

@@ -27,6 +27,7 @@ from slimcae.images.pixels import channels, is_grey, pillow_limit
 from slimcae.images.rescue import BarePicture, without_metadata
 from slimcae.images.scales import Curve
 from slimcae.images.settling import Settled, settle
+from slimcae.images.sources import Opened, Source, as_opened
 
 log = logging.getLogger("slimcae")
 
@@ -35,11 +36,11 @@ MAX_PIXELS = 2**28
 
 _OPAQUE = 255
 
-Source = str | Path | BinaryIO | Image.Image
-
 
 def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read a picture from a file, a stream, or a Pillow image (which stays as it is).
+    """Read a picture from a file, its bytes, a stream, a Pillow image, or an array of pixels.
+
+    Images and arrays stay as they are; see `as_opened` for the arrays.
 
     `max_pixels` takes the place of Pillow's own limit, without setting that for anybody else.
 
@@ -47,11 +48,7 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
         ImageError: missing, not a picture that Pillow can read, or truncated.
         PictureTooLargeError: more than `max_pixels`.
     """
-    if not isinstance(source, str | Path | Image.Image) and not hasattr(source, "read"):
-        raise ImageError(
-            f"{type(source).__name__} is no picture: give a path, a binary file (io.BytesIO of "
-            "bytes), or a Pillow image (Image.fromarray of an array)"
-        )
+    source = as_opened(source)
     name = _name(source)
     with pillow_warnings(name):
         return _read_any(source, name, max_pixels)
@@ -138,7 +135,7 @@ def _bare(source: str | Path | BinaryIO) -> BarePicture | None:
         return None
 
 
-def _name(source: Source) -> str:
+def _name(source: Opened) -> str:
     if isinstance(source, str | Path):
         return str(source)
     return str(getattr(source, "filename", "") or getattr(source, "name", "") or "the picture")

@@ -25,7 +25,7 @@ EFFORTS = ("normal", "fast")
 _FAST_KINDS = ("tables", "factorized")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """Everything that coding with a model needs.
 
@@ -79,6 +79,10 @@ class Model:
     def scale(self) -> QualityScale:
         """Mean rate and quality of the operating points."""
         return QualityScale.of_model(self.steps, self.widths, self.info.quality)
+
+    def __repr__(self) -> str:
+        widths = " ".join(map(str, self.widths))
+        return f"<Model {self.info.name} {self.info.version}, widths {widths}>"
 
     def check_width(self, width: object) -> int:
         """Return a width that the model has.

@@ -104,6 +104,8 @@ def find_model(name_or_path: str | Path | None) -> Path:
     """
     if name_or_path is None:
         return shipped_model()
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise ModelError(f"{name_or_path!r} is no model: give a name, a file or a run folder")
     path = Path(name_or_path)
     if path.is_file():
         return path

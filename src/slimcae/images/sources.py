@@ -1,0 +1,78 @@
+"""What a picture may be given as: a file, its bytes, a Pillow image, or an array of pixels."""
+
+import os
+from io import BytesIO, TextIOBase
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+
+import numpy as np
+from PIL import Image
+
+from slimcae.errors import ImageError
+
+
+class Array(Protocol):
+    """A numpy array, a torch tensor on any device, or what numpy makes an array of."""
+
+    def __array__(self) -> Any:
+        """Return the numpy array."""
+
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | Array
+Opened = str | Path | BinaryIO | Image.Image
+"""What Pillow takes."""
+
+_CHANNELS = (1, 2, 3, 4)
+
+
+def as_opened(source: Source) -> Opened:
+    """Return a source as Pillow takes it.
+
+    An array holds 8-bit levels, uint8, as (H, W) or (H, W, C) with C = 1 (grey), 2 (grey and
+    alpha), 3 (RGB) or 4 (RGBA).
+
+    Raises:
+        ImageError: no picture, or an array of another type or shape.
+    """
+    if isinstance(source, str | Path | Image.Image):
+        return source
+    if isinstance(source, bytes | bytearray | memoryview):
+        return BytesIO(source)
+    if isinstance(source, os.PathLike):
+        return Path(source)
+    if hasattr(source, "__array__"):
+        return _image(_array(source))
+    if hasattr(source, "read") and not isinstance(cast(object, source), TextIOBase):
+        return source
+    raise ImageError(
+        f"{type(source).__name__} is no picture: give a path, the bytes of a file, a binary file, "
+        "a Pillow image, or a numpy array or torch tensor of uint8, (H, W, 3)"
+    )
+
+
+def _array(source: Any) -> np.ndarray[Any, Any]:
+    for step in ("detach", "cpu"):  # of a torch tensor
+        source = getattr(source, step, lambda unchanged=source: unchanged)()
+    return np.asarray(source)
+
+
+def _image(array: np.ndarray[Any, Any]) -> Image.Image:
+    shape = array.shape
+    what = f"the picture, an array of shape {shape},"
+    if len(shape) == 4:
+        raise ImageError(f"{what} is a batch: give its pictures one by one")
+    if array.dtype != np.uint8:
+        hint = ", round(255 x) if it is within 0 to 1" if array.dtype.kind == "f" else ""
+        raise ImageError(f"{what} is {array.dtype}: give uint8, 0 to 255{hint}")
+    if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in _CHANNELS)):
+        channels_first = len(shape) == 3 and shape[0] in _CHANNELS
+        hint = "; this one seems to be (C, H, W), of which the axes (1, 2, 0) make that"
+        raise ImageError(
+            f"{what} has the wrong shape: give (H, W), or (H, W, C) with 1 to 4 channels"
+            f"{hint if channels_first else ''}"
+        )
+    if array.size == 0:
+        raise ImageError(f"{what} has no pixels")
+    if len(shape) == 3 and shape[2] == 1:
+        array = array[:, :, 0]
+    return Image.fromarray(np.ascontiguousarray(array))

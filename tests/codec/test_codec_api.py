@@ -1,0 +1,143 @@
+"""What newcomers give the codec, and see of it: foreign objects, misspelt options, reprs."""
+
+import inspect
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_codec import make_model
+
+import slimcae
+from conftest import smooth_pixels
+from optional_torch import needs_torch, torch
+from slimcae.codec import Codec
+from slimcae.codec.shipped import CompressOptions
+from slimcae.errors import BitstreamError, ModelError, SlimCAEError
+from slimcae.images import Picture
+
+PIXELS = smooth_pixels(20, 30, 1)
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return Codec(make_model(0))
+
+
+def test_arrays_bytes_and_pictures_make_the_same_file(codec: Codec) -> None:
+    expected = codec.compress(Picture(PIXELS))
+    assert codec.compress(PIXELS) == expected
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "PNG")
+    assert codec.compress(file.getvalue()) == expected
+    assert codec.compress(file) == expected
+    np.testing.assert_array_equal(
+        np.asarray(codec.decompress(io.BytesIO(expected))), np.asarray(codec.decompress(expected))
+    )
+
+
+@needs_torch
+def test_a_batch_of_tensors_one_by_one(codec: Codec) -> None:
+    batch = torch.from_numpy(np.stack([PIXELS, PIXELS[::-1]]))
+    assert [codec.compress(one) for one in batch] == [
+        codec.compress(one) for one in (PIXELS, PIXELS[::-1])
+    ]
+
+
+FOREIGN: dict[str, Callable[[Any], object]] = {
+    "picture": lambda codec: codec.compress(3),
+    "width": lambda codec: codec.compress(PIXELS, "48"),
+    "widths": lambda codec: codec.compress(PIXELS, widths=48),
+    "metadata": lambda codec: codec.compress(PIXELS, metadata=3),
+    "effort": lambda codec: codec.compress(PIXELS, effort=3),
+    "target": lambda codec: codec.encode(PIXELS, "small"),
+    "data": lambda codec: codec.decompress(3),
+    "text": lambda codec: codec.decompress(io.StringIO("SCAE")),
+    "null": lambda codec: codec.decompress("a\0.scae"),
+    "crop": lambda codec: codec.decompress(codec.compress(PIXELS), crop="left"),
+    "max_pixels": lambda codec: codec.decompress(codec.compress(PIXELS), max_pixels="all"),
+    "model": lambda codec: Codec("slimcae"),  # type: ignore[arg-type]
+    "name": lambda codec: slimcae.load(3),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_foreign_objects_raise_our_errors(codec: Codec, what: str) -> None:
+    with pytest.raises(SlimCAEError) as caught:
+        FOREIGN[what](codec)
+    kinds = {"data": BitstreamError, "text": BitstreamError, "name": ModelError}
+    assert isinstance(caught.value, kinds.get(what, SlimCAEError))
+    assert "\n" not in str(caught.value)
+
+
+def test_reprs_are_short(codec: Codec) -> None:
+    info, widths = codec.info, " ".join(map(str, codec.widths))
+    assert repr(codec.model) == f"<Model {info.name} {info.version}, widths {widths}>"
+    assert repr(codec) == f"<Codec of {codec.model!r}, onnx on cpu>"
+    compressed = codec.encode(Picture(PIXELS))
+    assert repr(compressed).startswith("<Compressed 30x20, width ")
+    picture = Picture(PIXELS, alpha=PIXELS[:, :, 0], srgb=True, exif=b"Exif")
+    assert repr(picture) == "<Picture 30x20 RGBA, srgb, exif>"
+    for thing in (codec, codec.model, compressed, picture):
+        assert len(repr(thing)) < 120
+
+
+def test_options_of_the_module_are_those_of_the_codec() -> None:
+    ours = inspect.signature(Codec.compress).parameters
+    named = {name for name, p in ours.items() if p.kind is p.KEYWORD_ONLY}
+    assert set(CompressOptions.__annotations__) == named
+    hints = get_type_hints(Codec.compress)
+    assert get_type_hints(CompressOptions) == {name: hints[name] for name in named}
+    assert inspect.signature(slimcae.decompress).parameters.keys() == inspect.signature(
+        Codec.decompress
+    ).parameters.keys() - {"self"}
+
+
+def test_a_misspelt_option_is_an_error() -> None:
+    with pytest.raises(TypeError, match="qualty"):
+        slimcae.compress(PIXELS, qualty=40)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="max_pixel"):
+        slimcae.decompress(b"", max_pixel=40)  # type: ignore[call-arg]
+
+
+@needs_torch
+def test_load_model_finds_what_load_finds() -> None:
+    shipped = slimcae.load().model
+    name, version = shipped.info.name, shipped.info.version
+    for wanted in (None, name, f"{name}@{version}"):
+        assert slimcae.load_model(wanted).widths == shipped.widths
+    with pytest.raises(ModelError, match="no model absent"):
+        slimcae.load_model("absent")
+    with pytest.raises(ModelError, match="3 is no model"):
+        slimcae.load_model(3)  # type: ignore[arg-type]
+
+
+def test_a_misspelt_option_is_an_error_for_mypy(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import io\n"
+        "import numpy as np\n"
+        "import slimcae\n"
+        "pixels = np.zeros((2, 2, 3), np.uint8)\n"
+        "slimcae.compress(pixels, quality=40)\n"
+        "slimcae.compress(io.BytesIO(b''), 96, step=1)\n"
+        "slimcae.compress(b'', bpp=1)\n"
+        "slimcae.compress('a.png', qualty=40)\n"  # line 8
+        "slimcae.decompress(b'', crops=(0, 0, 1, 1))\n"
+        "slimcae.compress(40)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent",
+         "--cache-dir", str(tmp_path / "cache"), str(program)],
+        capture_output=True, text=True, cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(Path(slimcae.__file__).parents[1])},
+    )  # fmt: skip
+    lines = [line.split(":")[1] for line in done.stdout.splitlines() if ": error: " in line]
+    assert lines == ["8", "9", "10"], done.stdout
