@@ -146,6 +146,14 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["decompress", "photo.scae", "-o", "new.scae", *TINY],
         r"new\.scae would be no \.scae file: give -o a name in \.png",
     ),
+    "quality of a format without one": (
+        ["decompress", "photo.scae", "-o", "new.png", "--output-quality", "80"],
+        r"--output_quality 80: png has none; take one of jpg, jpeg, webp, avif",
+    ),
+    "suffix against format": (
+        ["decompress", "photo.scae", "-o", "new.png", "--format", "jpg"],
+        r"--format jpg contradicts -o new\.png",
+    ),
     "time of standard input": (
         ["compress", "-", "--keep_mtime"],
         r"standard output has no time: leave out --keep_mtime, or name a file",

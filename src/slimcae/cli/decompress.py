@@ -17,7 +17,7 @@ from slimcae.cli.options import (
     add_option,
     network_options,
 )
-from slimcae.cli.quantities import count
+from slimcae.cli.quantities import count, quality
 from slimcae.cli.streams import (
     STREAM,
     cannot_read,
@@ -27,6 +27,7 @@ from slimcae.cli.streams import (
     write_stream,
 )
 from slimcae.cli.talk import add_talk_options
+from slimcae.errors import ConfigError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -72,6 +73,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_option(
         pictures,
+        "--output_quality",
+        type=quality,
+        metavar="N",
+        help="of jpg, webp and avif, 1 to 100 (95; webp: lossless)",
+    )
+    add_option(
+        pictures,
         "--crop",
         type=_crop,
         metavar="X,Y,W,H",
@@ -90,9 +98,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Decompress."""
+    _check_format(args)
     plan = plan_jobs(args, f".{args.format or DEFAULT_FORMAT}", ["scae"], "files")
     decompressor = _Decompressor(args, plan)
     return run_jobs(plan, decompressor, args, decompressor.prepare)
+
+
+def _check_format(args: argparse.Namespace) -> None:
+    """Compare --format, --output_quality and the suffix of the output.
+
+    Raises:
+        ConfigError: two of them contradict each other.
+    """
+    from slimcae.images import QUALITY_KINDS
+
+    suffix = Path(args.output or "").suffix.lower().removeprefix(".")
+    named = suffix if suffix in FORMATS and not Path(args.output).is_dir() else None
+    if args.format is not None and named is not None and _same(named) != _same(args.format):
+        raise ConfigError(
+            f"--format {args.format} contradicts -o {args.output}: leave out one of them, or give "
+            f"a name in .{args.format}"
+        )
+    kind = named or args.format or DEFAULT_FORMAT
+    if args.output_quality is not None and kind not in QUALITY_KINDS:
+        raise ConfigError(
+            f"--output_quality {args.output_quality}: {kind} has none; take one of "
+            f"{', '.join(QUALITY_KINDS)} with --format or -o"
+        )
+
+
+def _same(kind: str) -> str:
+    """One name for the suffixes of a format."""
+    return {"jpeg": "jpg", "tiff": "tif"}.get(kind, kind)
 
 
 class _Decompressor:
@@ -155,12 +192,14 @@ class _Decompressor:
 
         kind = self._args.format
         if job.output != STREAM:
-            write = partial(write_image, image, suffix=None if kind is None else f".{kind}")
+            suffix = None if kind is None else f".{kind}"
+            quality = self._args.output_quality
+            write = partial(write_image, image, suffix=suffix, quality=quality)
             write_output(job.source, job.output, write, overwrite=self._args.overwrite)
             return
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder, f"picture.{kind or DEFAULT_FORMAT}")
-            write_image(image, picture)
+            write_image(image, picture, quality=self._args.output_quality)
             write_stream(picture.read_bytes())
 
 

@@ -39,6 +39,13 @@ def positive(text: str) -> float:
     return value
 
 
+def quality(text: str) -> int:
+    """A whole number from 1 to 100."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 100):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1 to 100")
+    return int(text)
+
+
 def percentage(text: str) -> float:
     """A number from 0 to 100."""
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from slimcae.errors import ImageError
+from slimcae.errors import ConfigError, ImageError, SettingError
 from slimcae.files import atomic_path
 from slimcae.images.metadata import descriptive
 from slimcae.images.pillow_warnings import pillow_warnings
@@ -31,16 +31,24 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def write_image(image: Image.Image, path: Path, suffix: str | None = None) -> None:
+QUALITY_KINDS = ("jpg", "jpeg", "webp", "avif")
+"""Suffixes of the formats of which `write_image` takes a quality."""
+
+
+def write_image(
+    image: Image.Image, path: Path, suffix: str | None = None, quality: int | None = None
+) -> None:
     """Write a picture in the format of the path's suffix, whole or not at all.
 
-    suffix: that of a path without one, `.png` say: a device or a pipe.
+    suffix: that of a path without one, `.png` say: a device or a pipe. quality: 1 to 100 for JPEG,
+    WebP and AVIF; None is 95, and lossless for WebP.
 
     ICC profile, EXIF and XMP are taken from the image's `info`; what the format cannot hold is
     left out with a notice.
 
     Raises:
         ImageError: a suffix that Pillow cannot write, or a mode that the format does not have.
+        ConfigError: a quality for another format, or one out of range.
         OSError: the folder is missing or cannot be written.
     """
     with pillow_warnings(str(path)):
@@ -61,6 +69,8 @@ def _write(image: Image.Image, path: Path, suffix: str) -> None:
         missing = [_NAMES[name] for name in metadata if name not in kept]
         log.warning("%s: %s cannot hold the %s: left out", path, kind, " and ".join(missing))
     options = _SAVE_OPTIONS.get(kind, {}) | _options(kind, kept)
+    if quality is not None:
+        options |= _quality_options(kind, quality)
     if suffix in (".j2k", ".j2c", ".jpc"):
         options["no_jp2"] = True
     with atomic_path(path) as place:
@@ -76,6 +86,19 @@ def _write(image: Image.Image, path: Path, suffix: str) -> None:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the disk is full, say
             raise ImageError(f"{path} cannot be written as {kind} ({error}): use .png") from error
+
+
+def _quality_options(kind: str, quality: int) -> dict[str, Any]:
+    """What Pillow is to be told of a quality.
+
+    Raises:
+        ConfigError: a format that has none, or a value out of range.
+    """
+    if kind not in ("JPEG", "WEBP", "AVIF"):
+        raise ConfigError(f"output_quality {quality}: {kind} has none; use .jpg, .webp or .avif")
+    if not 1 <= quality <= 100:
+        raise SettingError("output_quality", quality, "1 to 100")
+    return {"quality": quality} | ({"lossless": False} if kind == "WEBP" else {})
 
 
 def png_bytes(image: Image.Image) -> bytes:
