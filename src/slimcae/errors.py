@@ -39,6 +39,17 @@ class PictureTooLargeError(ImageError):
     """A picture has more pixels than whoever reads it allows."""
 
 
+class MissingPluginError(ImageError):
+    """A picture has a format that needs a package that is not installed.
+
+    package: its name.
+    """
+
+    def __init__(self, name: str, format: str, package: str) -> None:
+        super().__init__(f"{name} is a {format} picture, for which {package} is not installed")
+        self.package = package
+
+
 class ModelError(SlimCAEError):
     """A model file is missing, damaged or foreign, or contradicts what was asked for."""
 

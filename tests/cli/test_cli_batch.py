@@ -79,7 +79,8 @@ def test_a_folder_is_mirrored_and_comes_back(
     assert call(["compress", "-r", photos, "-o", "small/", "-m", model, "-j", jobs]) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert len(err.splitlines()) == 4
+    assert len(err.splitlines()) == 5
+    assert err.splitlines()[0] == "slimcae: warning: photos: left out 1 .txt"
     assert err.splitlines()[-1] == "3 ok, 0 failed"
     assert "photos/sub/b.JPG -> small/sub/b.scae  56x41  width 12  " in err
     assert tree(photos) == before
@@ -95,6 +96,32 @@ def test_a_folder_is_mirrored_and_comes_back(
         with Image.open(Path("back", name).with_suffix(".webp")) as image:
             assert image.format == "WEBP"
             np.testing.assert_array_equal(np.asarray(image), np.asarray(codec.decompress(data)))
+
+
+def test_what_a_folder_leaves_out_is_said(
+    photos: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slimcae.images.plugins.find_spec", lambda name: None)
+    for name in ("x.heic", "y.HEIC", "sub/z.jxl", "photo", "a.scae", ".hidden", "Thumbs.db"):
+        (photos / name).write_bytes(b"")
+    argv: list[str | Path] = ["compress", "-r", photos, "-y", "-m", model]
+    assert call(argv) == 0
+    err = capsys.readouterr().err
+    assert err.count("left out") == 1
+    said, remedy = err.splitlines()[0].split(": left out ")[1].split(": ")
+    assert set(said.split(", ")) == {"2 .heic", "1 .jxl", "1 .txt", "1 without suffix"}
+    assert remedy == "to read them, pip install pillow-heif pillow-jxl-plugin"
+    assert call([*argv, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    assert call(["compress", "-r", "photos/sub/deep", "-y", "-m", model]) == 0
+    assert "left out" not in capsys.readouterr().err
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name not in ("HEIF", "JXL")])
+    Path("photos/x.heic").write_bytes(b"\x00\x00\x00\x18ftypheic" + bytes(40))
+    assert call(["compress", "photos/x.heic", "-o", "x.scae", "-m", model]) == 1
+    assert capsys.readouterr().err == (
+        "slimcae: error: photos/x.heic is a HEIC picture, for which pillow-heif is not installed: "
+        "pip install pillow-heif\n"
+    )
 
 
 def test_outputs_lie_beside_their_inputs(photos: Path, model: Path, codec: Codec) -> None:
@@ -172,6 +199,26 @@ def test_outputs_get_the_time_of_their_inputs(photos: Path, model: Path) -> None
     assert Path("small/a.png").stat().st_mtime_ns == times["a.png"]
     assert call(["compress", photos / "a.png", "-o", "now.scae", "-m", model]) == 0
     assert Path("now.scae").stat().st_mtime_ns > times["a.png"]
+
+
+@pytest.mark.parametrize("kind", ["jpg", "jpeg", "webp", "avif"])
+def test_output_quality(photos: Path, model: Path, codec: Codec, kind: str) -> None:
+    Path("a.scae").write_bytes(codec.compress(photos / "a.png"))
+    sizes = []
+    argv = ["decompress", "a.scae", "-m", model, "-y", "--format", kind]
+    for quality in ("10", "90"):
+        assert call([*argv, "--output_quality", quality]) == 0
+        sizes.append(Path(f"a.{kind}").stat().st_size)
+        assert call([*argv, "-o", f"b.{kind}", "--output-quality", quality]) == 0
+        assert Path(f"b.{kind}").read_bytes() == Path(f"a.{kind}").read_bytes()
+    assert sizes[0] < sizes[1]
+    with Image.open(f"a.{kind}") as image, io.BytesIO() as own:
+        options = {"jpg": {"subsampling": 0}, "webp": {"exact": True}}
+        codec.decompress("a.scae").save(
+            own, image.format, quality=90, **options.get(kind.replace("jpeg", "jpg"), {})
+        )
+        assert Path(f"a.{kind}").read_bytes() == own.getvalue()
+    assert call([*argv[:-2], "--output_quality", "101", "-o", "c.jpg"]) == 2
 
 
 def test_the_folder_of_an_output_is_created(photos: Path, model: Path, codec: Codec) -> None:
@@ -547,6 +594,7 @@ def test_ctrl_c_stops_soon_and_leaves_nothing_half_done(
 
 
 def test_a_reader_of_objects_who_leaves_early_is_no_error(photos: Path, model: Path) -> None:
+    Path("photos/sub/notes.txt").unlink()  # of which a line would be said
     argv: list[str | Path] = ["compress", "-r", photos, "-o", "new/", "-m", model, "-j", "2"]
     with running([*argv, "--json"]) as left:
         assert left.stdout is not None and left.stderr is not None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from slimcae.cli.batch import Done, Gate, run_jobs
 from slimcae.cli.decoder_limit import DecoderLimit, add_decoder_limit_options, decoder_limit
 from slimcae.cli.jobs import Job, Plan, add_file_options, plan_jobs
+from slimcae.cli.left_out import report_left_out
 from slimcae.cli.options import (
     add_model_option,
     add_network_options,
@@ -94,9 +95,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compress."""
-    from slimcae.images import KINDS
+    from slimcae.images import KINDS, plugin_kinds
 
-    plan = plan_jobs(args, ".scae", KINDS, keep_suffix=args.keep_suffix)
+    kinds = (*KINDS, *plugin_kinds())
+    plan = plan_jobs(args, ".scae", kinds, keep_suffix=args.keep_suffix)
+    if args.recursive:
+        report_left_out(args.inputs, kinds, ".scae")
     compressor = _Compressor(args, plan)
     return run_jobs(plan, compressor, args, compressor.prepare)
 

@@ -6,7 +6,13 @@ The library names settings as Python does; here they become flags, and the next 
 import os
 import traceback
 
-from slimcae.errors import ContradictionError, MissingPackageError, SettingError, SlimCAEError
+from slimcae.errors import (
+    ContradictionError,
+    MissingPackageError,
+    MissingPluginError,
+    SettingError,
+    SlimCAEError,
+)
 
 _FLAGS = {"widths": "--switch_list"}
 """Settings whose flag is not called like them."""
@@ -51,7 +57,7 @@ def describe(error: Exception) -> str:
             f"{_flag(error.field)} {error.value} contradicts {error.origin}, which has "
             f"{error.field} {error.have}: {_AFTER_CONTRADICTION.get(error.field, _LEAVE_IT_OUT)}"
         )
-    if isinstance(error, MissingPackageError):
+    if isinstance(error, MissingPackageError | MissingPluginError):
         return f"{error}: {_installing(error.package)}"
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         return f"{error.name}, which this needs, is not installed: {_installing(error.name)}"

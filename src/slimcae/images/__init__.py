@@ -11,18 +11,21 @@ taken, both with a notice.
 from slimcae.images.finding import KINDS, find_images
 from slimcae.images.metadata import METADATA, srgb_profile
 from slimcae.images.picture import Picture
+from slimcae.images.plugins import plugin_kinds
 from slimcae.images.reading import MAX_PIXELS, picture_pixels, read_picture
 from slimcae.images.sources import Source
-from slimcae.images.writing import png_bytes, write_image
+from slimcae.images.writing import QUALITY_KINDS, png_bytes, write_image
 
 __all__ = [
     "KINDS",
     "MAX_PIXELS",
     "METADATA",
+    "QUALITY_KINDS",
     "Picture",
     "Source",
     "find_images",
     "picture_pixels",
+    "plugin_kinds",
     "png_bytes",
     "read_picture",
     "srgb_profile",

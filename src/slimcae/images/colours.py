@@ -138,6 +138,12 @@ def stated_colours(image: Image.Image) -> Stated:
         codes = [each for each in avif_properties(image) if each.startswith(b"colrnclx")]
         found, unknown = _by_codes(codes[0][8:12]) if codes else (None, None)
         return Stated(then=found, unknown=unknown)
+    if image.format == "HEIF":
+        told = image.info.get("nclx_profile") or {}
+        names = ("color_primaries", "transfer_characteristics")
+        codes = [int(told.get(name, 2)).to_bytes(2, "big") for name in names]
+        found, unknown = _by_codes(b"".join(codes)) if told else (None, None)
+        return Stated(then=found, unknown=unknown)
     if image.format == "JPEG2000":
         profiles = [body[3:] for body in jpeg_2000_colours(image) if body[:1] == b"\2"]
         return Stated(icc_profile=profiles[0] if profiles else None)

@@ -35,6 +35,8 @@ def _most_bits(image: Image.Image) -> int:
             return max(bits) if isinstance(bits, Iterable) else int(bits)
         if image.format == "JPEG2000":
             return _jpeg_2000_bits(head(image, _HEAD_BYTES))
+        if image.format == "HEIF":
+            return int(image.info["bit_depth"])
         if image.format == "AVIF":
             return max(map(_av1_bits, avif_properties(image)))
     except Exception:  # files of any bytes, or closed ones

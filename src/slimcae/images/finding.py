@@ -9,6 +9,7 @@ from itertools import dropwhile
 from pathlib import Path
 
 from slimcae.errors import ImageError
+from slimcae.images.plugins import plugin_kinds
 
 log = logging.getLogger("slimcae")
 
@@ -33,7 +34,7 @@ def find_images(path_or_glob: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        files, closed = find_files(path, KINDS)
+        files, closed = find_files(path, (*KINDS, *plugin_kinds()))
         for error in closed:
             reason = error.strerror or error
             log.warning("folder %s cannot be read: %s (left out)", error.filename, reason)

@@ -24,6 +24,7 @@ from slimcae.images.metadata import (
 from slimcae.images.picture import Picture
 from slimcae.images.pillow_warnings import pillow_warnings, warn_instead
 from slimcae.images.pixels import channels, is_grey, pillow_limit
+from slimcae.images.plugins import open_image
 from slimcae.images.rescue import BarePicture, without_metadata
 from slimcae.images.scales import Curve
 from slimcae.images.settling import Settled, settle
@@ -108,7 +109,7 @@ def _read(
 ) -> Picture:
     with ExitStack() as stack:
         with pillow_limit(max_pixels):
-            image = stack.enter_context(Image.open(source))
+            image = stack.enter_context(open_image(source, name))
             if bare is not None:
                 said = {"exif": bare.exif, "icc_profile": bare.icc_profile}
                 image.info |= {key: value for key, value in said.items() if value is not None}
@@ -160,7 +161,7 @@ def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
     low = low_bytes(image) if curve is not None else None
     image.load()
     exif, xmp = exif_of(image), _xmp_of(image)
-    orientation = _orientation(exif, xmp)
+    orientation = 1 if _is_upright(image) else _orientation(exif, xmp)
     profile = image.info.get("icc_profile") or stated.icc_profile
     profile = profile if isinstance(profile, bytes) else None
     convert = _from_cmyk(image, profile)
@@ -191,6 +192,14 @@ def _deep_curve(colours: Colours | None) -> Curve | None:
 def _xmp_of(image: Image.Image) -> bytes | None:
     xmp = image.info.get("xmp")
     return xmp if isinstance(xmp, bytes) and xmp else None
+
+
+def _is_upright(image: Image.Image) -> bool:
+    """Whether what EXIF says of an orientation does not count, or was done.
+
+    As in JPEG XL, whose codestream has its own (ISO/IEC 18181-2), unless it is a JPEG file packed.
+    """
+    return image.format == "JXL" and not getattr(image, "jpeg", False)
 
 
 def _orientation(exif: bytes | None, xmp: bytes | None) -> int:
