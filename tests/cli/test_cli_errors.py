@@ -155,8 +155,12 @@ CASES: dict[str, tuple[list[str], str]] = {
         r"--format jpg contradicts -o new\.png",
     ),
     "time of standard input": (
-        ["compress", "-", "--keep_mtime"],
-        r"standard output has no time: leave out --keep_mtime, or name a file",
+        ["compress", "-", "-o", "x.scae", "--keep_mtime"],
+        r"- has no time: leave out --keep_mtime, or name files",
+    ),
+    "time for standard output": (
+        ["compress", "photo.png", "-o", "-", "--keep_mtime"],
+        r"- has no time: leave out --keep_mtime, or name files",
     ),
     "restored picture exists": (["decompress", "photo.scae", *TINY], r"photo\.png exists: add -y"),
     "output of an unknown kind": (

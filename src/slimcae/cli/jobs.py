@@ -149,13 +149,13 @@ def _check_together(args: argparse.Namespace, several: bool, to_folder: bool) ->
     if STREAM in args.inputs and len(args.inputs) > 1:
         raise ConfigError("- is standard input, which goes alone: leave out the other inputs")
     output = args.output or (STREAM if args.inputs == [STREAM] else None)
+    if args.keep_mtime and STREAM in (*args.inputs, output):
+        raise ConfigError("- has no time: leave out --keep_mtime, or name files")
     if output == STREAM:
         if several:
             raise ConfigError(
                 "several files cannot go to standard output: name a folder, as in -o DIR/"
             )
-        if args.keep_mtime:
-            raise ConfigError("standard output has no time: leave out --keep_mtime, or name a file")
         if args.json:
             raise ConfigError("--json goes to standard output itself: name a file with -o")
         if output_is_closed():

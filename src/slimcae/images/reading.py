@@ -63,12 +63,12 @@ def picture_pixels(path: Path) -> int:
     """
     with pillow_warnings(None):  # reading it will say them
         with pillow_limit(MAX_PIXELS):
-            image = Image.open(path)
+            image = open_image(path, str(path))
         with image:
             return image.width * image.height
 
 
-def _read_any(source: Source, name: str, max_pixels: int) -> Picture:
+def _read_any(source: Opened, name: str, max_pixels: int) -> Picture:
     try:
         if isinstance(source, Image.Image):
             return _convert(source, name, max_pixels)

@@ -52,10 +52,10 @@ def write_image(
         OSError: the folder is missing or cannot be written.
     """
     with pillow_warnings(str(path)):
-        _write(image, path, path.suffix.lower() or suffix or "")
+        _write(image, path, path.suffix.lower() or suffix or "", quality)
 
 
-def _write(image: Image.Image, path: Path, suffix: str) -> None:
+def _write(image: Image.Image, path: Path, suffix: str, quality: int | None) -> None:
     kind = Image.registered_extensions().get(suffix)
     if kind is None or kind.upper() not in Image.SAVE:
         raise ImageError(f"cannot write pictures called {suffix or path.name!r}: use .png, say")
