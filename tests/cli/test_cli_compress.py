@@ -481,6 +481,7 @@ def test_a_format_is_that_of_an_output_without_a_suffix(
     assert done.returncode == 0, done.stderr
     with Image.open(io.BytesIO(done.stdout)) as image:
         assert (image.format, image.size) == ("PNG", (56, 40))
+    capsys.readouterr()
     against = [*words, "-o", photo.with_name("c.png"), "--format", "webp"]
     assert "--format webp contradicts -o" in error_line(capsys, against)
     assert not photo.with_name("c.png").exists()
