@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 BENCH = RESULTS / "kodak"
 MARKS = "<!-- made by `make results` from here -->", "<!-- to here -->"
-CODECS = ("jpeg", "webp", "jpeg-2000", "avif-speed-6", "avif-speed-8", "avif-speed-9",
-          "avif-speed-10", "jpeg-xl-effort-1", "jpeg-xl-effort-3", "jpeg-xl-effort-7")  # fmt: skip
+CODECS = ("jpeg", "webp", "jpeg-2000", "avif-speed-6", "avif-speed-8", "jpeg-xl-effort-3",
+          "jpeg-xl-effort-7")  # fmt: skip
 
 BAR = (
     ("compress against CompressAI factorized N = 192", "encode", "CompressAI N=192", (50, 10)),

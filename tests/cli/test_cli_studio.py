@@ -18,6 +18,8 @@ def test_without_the_extra_it_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
+    # which another test may have imported while uvicorn was there
+    monkeypatch.delitem(sys.modules, "slimcae.studio.connections", raising=False)
     message = error_line(capsys, ["studio"])
     assert message == (
         "the studio needs uvicorn, which is not installed: pip install 'slimcae[studio]'"

@@ -93,5 +93,8 @@ def _start(source: str | Path | BinaryIO) -> bytes:
     if isinstance(source, str | Path):
         with Path(source).open("rb") as file:
             return file.read(_HEAD_BYTES)
-    source.seek(0)
-    return source.read(_HEAD_BYTES)
+    try:
+        source.seek(0)
+        return source.read(_HEAD_BYTES)
+    except (OSError, ValueError):  # it cannot go back, so nobody can tell
+        return b""
