@@ -205,7 +205,7 @@ def test_outputs_get_the_time_of_their_inputs(photos: Path, model: Path) -> None
 def test_output_quality(photos: Path, model: Path, codec: Codec, kind: str) -> None:
     Path("a.scae").write_bytes(codec.compress(photos / "a.png"))
     sizes = []
-    argv = ["decompress", "a.scae", "-m", model, "-y", "--format", kind]
+    argv: list[str | Path] = ["decompress", "a.scae", "-m", model, "-y", "--format", kind]
     for quality in ("10", "90"):
         assert call([*argv, "--output_quality", quality]) == 0
         sizes.append(Path(f"a.{kind}").stat().st_size)
@@ -213,7 +213,10 @@ def test_output_quality(photos: Path, model: Path, codec: Codec, kind: str) -> N
         assert Path(f"b.{kind}").read_bytes() == Path(f"a.{kind}").read_bytes()
     assert sizes[0] < sizes[1]
     with Image.open(f"a.{kind}") as image, io.BytesIO() as own:
-        options = {"jpg": {"subsampling": 0}, "webp": {"exact": True}}
+        options: dict[str, dict[str, Any]] = {
+            "jpg": {"subsampling": 0},
+            "webp": {"exact": True},
+        }
         codec.decompress("a.scae").save(
             own, image.format, quality=90, **options.get(kind.replace("jpeg", "jpg"), {})
         )

@@ -39,8 +39,8 @@ def test_one_model(tmp_path: Path, images: list[Path]) -> None:
     assert (wide.setting, narrow.setting) == (8, 4)
     assert wide.psnr > narrow.psnr
     names = {path.name for path in prefix.parent.iterdir()}
-    plots = ("psnr", "mse", "bpp", "msssim", "msssim_db", "rd_psnr", "rd_msssim_db")
-    plots += ("macs", "time")
+    plots = ["psnr", "mse", "bpp", "msssim", "msssim_db", "rd_psnr", "rd_msssim_db"]
+    plots += ["macs", "time"]
     assert names == {"run.csv", "run.json", *(f"run_{stem}.png" for stem in plots)}
     with (prefix.parent / "run.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

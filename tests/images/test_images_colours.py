@@ -85,7 +85,8 @@ def srgb_curve(light: np.ndarray) -> np.ndarray:
     """Levels of 8 bits (IEC 61966-2-1)."""
     light = np.clip(light, 0, 1)
     share = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(255 * share)
+    levels: np.ndarray = np.rint(255 * share)
+    return levels
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_profiles_have_the_published_primaries() -> None:
         assert picture.icc_profile is not None
         profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.icc_profile)).profile
         found = [profile.red_colorant, profile.green_colorant, profile.blue_colorant]
-        xyz = np.array([colorant[0] for colorant in found])
+        xyz = np.array([colorant[0] for colorant in found if colorant is not None])
         np.testing.assert_allclose(xyz, published, atol=3e-4)
         np.testing.assert_allclose(xyz.sum(axis=0), (0.9642, 1, 0.8249), atol=3e-4)  # white
 
