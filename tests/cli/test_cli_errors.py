@@ -299,6 +299,10 @@ CASES: dict[str, tuple[list[str], str]] = {
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "run", "--num_filters", "16"],
         r"--num_filters 16 contradicts run/model\.safetensors, which has num_filters 12",
     ),
+    "train from nothing": (
+        [*TRAIN, "--train_glob", "images", "--init_from", "nobody"],
+        r"no model nobody: give a file or run folder, or the name of a model here",
+    ),
     "report in a file": (
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "run", *IN_A_FILE],
         r"cannot write a report to text\.png/r",

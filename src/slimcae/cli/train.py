@@ -20,6 +20,7 @@ from slimcae.cli.talk import add_talk_options, say
 from slimcae.errors import ConfigError
 from slimcae.model.config import ARCHITECTURES, GDN_VARIANTS
 from slimcae.model.header import MODEL_NAME, read_model_header
+from slimcae.model.registry import find_model
 from slimcae.training.settings import EntropySettings, TrainSettings
 
 if TYPE_CHECKING:
@@ -88,7 +89,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_lmbda_option(model, "(default: 2048, and half as much for each narrower width)")
     add_option(
-        model, "--init_from", type=Path, metavar="FILE", help="begin with this model's weights"
+        model,
+        "--init_from",
+        type=Path,
+        metavar="MODEL",
+        help="begin with the weights of this NAME, NAME@VERSION, file or run folder",
     )
     add_option(
         model,
@@ -119,6 +124,8 @@ def run(args: argparse.Namespace) -> int:
             f"--num_filters {args.num_filters} does not say the other widths: "
             "give --switch_list too, or neither of them"
         )
+    if args.init_from is not None:
+        args.init_from = find_model(args.init_from)
     stored = _settings_of_run(args.checkpoint_dir)
     if getattr(args, "stage", stored.get("stage")) == EntropySettings.stage:
         return _train_entropy(args, widths, stored)
