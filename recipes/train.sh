@@ -22,7 +22,8 @@
 #   RATE        peak learning rate of the first stage (light: 2e-3, say); later ones take a fifth to
 #               a third of it
 #   CROP        patchsize and batchsize
-#   MORE        further options of `slimcae train` in stages 1 to 4: --device cpu, say
+#   MORE        further options of `slimcae train` in stages 1 to 4: --device cpu, say; for light
+#               also --balance log, without which narrow widths hardly move
 #   ENTROPY     further options in stage 5
 set -eu
 train=$1 valid=$2 runs=$3

@@ -196,7 +196,10 @@ def test_the_seeds_commands_from_end_to_end(
 
 
 def test_another_architecture_trains_and_codes(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    place: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, photo = tmp_path / "run", place / "test" / "0.png"
     pictures = ["--train_glob", f"{place}/train"]
@@ -215,6 +218,12 @@ def test_another_architecture_trains_and_codes(
     assert call(["decompress", scae, "-m", run, "-o", png]) == 0
     with Image.open(png) as restored:
         assert restored.size == (64, 48)
+    # installed, it is begun with by its name
+    monkeypatch.setenv("SLIMCAE_MODELS", str(tmp_path / "models"))
+    assert call(["models", "--add", run]) == 0
+    begun: list[str | Path] = ["--checkpoint_dir", tmp_path / "begun", "--init_from", "run"]
+    assert call(["train", *pictures, *small, *begun]) == 0
+    assert read_model_header(tmp_path / "begun" / "model.safetensors").widths == (12, 8)
 
 
 def test_stage_entropy_and_its_flags(

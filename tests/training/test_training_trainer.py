@@ -90,6 +90,23 @@ def test_learning_rates_follow_the_schedule_of_each_group(picture_folder: Path) 
     assert [line.learning_rate for line in later] == pytest.approx([5e-5, 7.5e-5, 1e-4, 1e-4, 1e-5])
 
 
+def test_the_loss_is_balanced_and_bordered_as_the_settings_say(picture_folder: Path) -> None:
+    """The line of the log tells λ · MSE + bpp of each width apart from the loss."""
+
+    def loss_and_costs(settings: TrainSettings) -> tuple[float, list[float]]:
+        trainer = make(picture_folder, settings)
+        (line,) = logged(trainer, 1)
+        pairs = zip(trainer.lmbda, line.widths.values(), strict=True)
+        return line.loss, [lmbda * mse + bpp for lmbda, (bpp, mse) in pairs]
+
+    loss, costs = loss_and_costs(SETTINGS)
+    assert loss == pytest.approx(sum(costs), rel=1e-4)
+    loss, costs = loss_and_costs(replace(SETTINGS, balance="log"))
+    assert loss == pytest.approx(sum(map(math.log, costs)), rel=1e-4)
+    loss, costs = loss_and_costs(replace(SETTINGS, border_weight=1.0))
+    assert loss > 1.001 * sum(costs)
+
+
 def test_gradients_are_clipped_together(
     picture_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
