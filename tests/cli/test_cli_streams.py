@@ -1,5 +1,7 @@
 """Standard streams that are closed, broken or full; named pipes; signals while a file is made."""
 
+import importlib
+import io
 import os
 import signal
 import subprocess
@@ -16,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 import slimcae
 from conftest import HANG
+from slimcae.cli.talk import put_line
 from slimcae.codec import Codec
 from slimcae.images import read_picture
 
@@ -284,3 +287,25 @@ def test_a_link_that_leads_to_itself_is_a_plain_error(
     (place / "x.scae").write_bytes(b"")
     line = error_line(capsys, ["compress", "p.png", "-o", "loop", *MODEL])
     assert line == "loop cannot be written: Too many levels of symbolic links"
+
+
+class InterruptedStream(io.StringIO):
+    """Ctrl-C comes in the moment after its first write."""
+
+    def write(self, text: str) -> int:
+        if self.getvalue():
+            raise KeyboardInterrupt
+        return super().write(text)
+
+
+@pytest.mark.parametrize("bar", [True, False])
+def test_ctrl_c_never_parts_a_line_from_its_end(bar: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said of the Ctrl-C would be joined to it."""
+    if bar:
+        importlib.import_module("tqdm")
+    else:
+        monkeypatch.delitem(sys.modules, "tqdm", raising=False)
+    stream = InterruptedStream()
+    with suppress(KeyboardInterrupt):
+        put_line("a.jpg -> a.scae\n0.02 s", stream)
+    assert stream.getvalue() == "a.jpg -> a.scae 0.02 s\n"

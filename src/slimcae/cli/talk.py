@@ -79,13 +79,14 @@ def note(text: str) -> None:
 
 def put_line(text: str, file: TextIO) -> None:
     """One line on a stream, above a progress bar if there is one."""
-    line = " ".join(text.splitlines())
+    # in one piece, or Ctrl-C between a text and its end joins the next line to it
+    line = " ".join(text.splitlines()) + "\n"
     progress = sys.modules.get("tqdm")
     if progress is None:
-        print(line, file=file, flush=True)
+        file.write(line)
     else:
-        progress.tqdm.write(line, file=file)
-        file.flush()
+        progress.tqdm.write(line, file=file, end="")
+    file.flush()
 
 
 class _Stderr(logging.Handler):
