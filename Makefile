@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # holds small builds for Linux, where the default brings CUDA; without it any other build will do
 CPU_BUILDS := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
 
-.PHONY: demo test test-processors test-without-torch check fuzz results
+.PHONY: demo docs test test-processors test-without-torch check fuzz results
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -30,6 +30,11 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# the site in build/docs: open build/docs/index.html, no server is needed
+docs: $(READY)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees \
+		docs build/docs
+
 # docs/results.md and README.md's table, from the files in docs/results: measures nothing
 results: $(READY)
 	$(BIN)/python benchmarks/make_results.py
@@ -51,5 +56,5 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(INSTALL) pip
 	$(INSTALL) $(CPU_BUILDS) torch
-	$(INSTALL) --editable '.[train]' --group dev
+	$(INSTALL) --editable '.[train]' --group dev --group docs
 	@touch $@

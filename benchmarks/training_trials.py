@@ -1,4 +1,4 @@
-"""Write the measured part of docs/training.md, and its plot, from docs/results/trials.
+"""Write the measured part of docs/results/trials/README.md, and its plot, from the files there.
 
     python benchmarks/training_trials.py      # or: make results
 
@@ -17,7 +17,7 @@ from slimcae.networks.slimcae import SlimCAE
 from slimcae.plots.style import BLUE, GREY, VERMILION, new_figure, save, tidy
 
 TRIALS = ROOT / "docs" / "results" / "trials"
-PAGE = ROOT / "docs" / "training.md"
+PAGE = TRIALS / "README.md"
 LISTS = {
     "equal": "λ equal (“naive”)",
     "fixed": "fixed list",
@@ -40,7 +40,7 @@ def block() -> str:
     return "\n\n".join(
         [
             "## λ-scheduling",
-            "![The three models on the validation pictures](figures/schedule.png)",
+            "![The three models on the validation pictures](../../figures/schedule.png)",
             points_table(lists),
             "λ: bits per pixel / PSNR (dB) of each width; BD-rates against the first row.",
             "## Variants of GDN",

@@ -36,7 +36,7 @@ crop=${CROP:---patchsize 256 --batchsize 16}
 more=${MORE:-}
 trap : TERM INT  # the stage at work gets the signal too, and shall finish saving
 
-# after equal time 2 to 3 % fewer bits than with noise alone (docs/training.md)
+# after equal time 2 to 3 % fewer bits than with noise alone (docs/results/trials/README.md)
 mixed="--quantization mixed"
 
 part() { awk "BEGIN { print $rate / $1 }"; }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The comparisons of docs/training.md, on small budgets (an hour on one CPU core):
+# The comparisons of docs/results/trials/README.md, on small budgets (an hour on one CPU core):
 #
 #     recipes/trials.sh TRAIN VALID RUNS START
 #

@@ -115,7 +115,7 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     requirements = [
         *project["project"]["dependencies"],
         *chain(*project["project"]["optional-dependencies"].values()),
-        *project["dependency-groups"]["dev"],
+        *chain(*project["dependency-groups"].values()),
         *project["build-system"]["requires"],
     ]
     assert len(requirements) > 15

@@ -1,4 +1,4 @@
-"""docs/training.md is what `make results` makes of the committed files."""
+"""docs/results/trials/README.md is what `make results` makes of the committed files."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def test_its_plot_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("slimcae.plots.style.DOTS_PER_INCH", 60)
     draw(tmp_path)
     (path,) = tmp_path.iterdir()
-    assert f"(figures/{path.name})" in block()
+    assert f"(../../figures/{path.name})" in block()
     with Image.open(path) as image:
         assert image.format == "PNG"
 

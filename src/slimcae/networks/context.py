@@ -150,7 +150,7 @@ class ContextNetwork(nn.Module):
 
     @staticmethod
     def features(values: Tensor) -> Tensor:
-        """Return ± log(1 + |value|) and log(1 + |value|) of values (P, 9, C): (P, 9, C, 2).
+        """Return ± log(1 + abs(v)) and log(1 + abs(v)) of values v (P, 9, C): (P, 9, C, 2).
 
         They are rounded as the integers are, except where a gradient is wanted.
         """

@@ -88,10 +88,10 @@ class _Norm(nn.Module):
 class SlimmableGDN(nn.Module):
     """GDN (or its inverse) at any of several widths; the width is the channels that x has.
 
-    `switchable`: a GDN of its own for each width.
-    `slim`: one shared β (C) and γ (C, C), sliced to the width.
-    `slim+`: the same, then scaled and shifted for width k by learned non-negative scalars,
-        γ_k = s_γk·γ[:w, :w] + b_γk and β_k = s_βk·β[:w] + b_βk (SlimGDN+ in the authors' code).
+    - `switchable`: a GDN of its own for each width.
+    - `slim`: one shared β (C) and γ (C, C), sliced to the width.
+    - `slim+`: the same, then scaled and shifted for width k by learned non-negative scalars,
+      γ_k = s_γk·γ[:w, :w] + b_γk and β_k = s_βk·β[:w] + b_βk (SlimGDN+ in the authors' code).
     """
 
     def __init__(self, widths: tuple[int, ...], variant: GDNVariant, inverse: bool = False) -> None:

@@ -341,7 +341,8 @@ def _probes(steps: Sequence[float]) -> list[int]:
 def _at_all_steps(steps: Sequence[float], probes: Sequence[int], values: Doubles) -> Doubles:
     """Interpolate what was measured at some steps, over log Δ, without new maxima or minima.
 
-    Every third step suffices: PSNR errs by at most 0.012 dB, rates by 0.25 % (docs/training.md).
+    Every third step suffices: PSNR errs by at most 0.012 dB, rates by 0.25 %
+    (docs/results/trials/README.md, "Fitting").
     """
     from scipy.interpolate import PchipInterpolator
 
