@@ -124,6 +124,32 @@ def test_what_a_folder_leaves_out_is_said(
     )
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_what_is_left_out_of_linked_folders_is_counted_once(
+    photos: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where links form a loop, and every folder is listed once, for pictures and others."""
+    Path("elsewhere").mkdir()
+    Path("elsewhere/x.psd").write_bytes(b"")
+    Path("elsewhere/back").symlink_to(photos.resolve())
+    (photos / "link").symlink_to(Path("elsewhere").resolve())
+    (photos / "again").symlink_to(Path("elsewhere").resolve())
+    listed: list[str] = []
+    scandir = os.scandir
+
+    def noted(path: Any) -> Any:
+        listed.append(os.path.realpath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", noted)
+    assert call(["compress", "-r", photos, "-o", "new/", "-m", model]) == 0
+    said = capsys.readouterr().err.splitlines()[0].removeprefix("slimcae: warning: ")
+    assert said.startswith("photos: left out ")
+    assert set(said.removeprefix("photos: left out ").split(", ")) == {"1 .psd", "1 .txt"}
+    folders = {str(path.resolve()) for path in (photos, photos / "sub", photos / "sub/deep")}
+    assert sorted(listed) == sorted({*folders, str(Path("elsewhere").resolve())})
+
+
 def test_outputs_lie_beside_their_inputs(photos: Path, model: Path, codec: Codec) -> None:
     assert call(["compress", "-r", photos, "photos/sub/notes.txt", "-m", model, "-j", "2"]) == 1
     assert {name for name in tree(photos) if name.endswith(".scae")} == {

@@ -99,8 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
     kinds = (*KINDS, *plugin_kinds())
     plan = plan_jobs(args, ".scae", kinds, keep_suffix=args.keep_suffix)
-    if args.recursive:
-        report_left_out(args.inputs, kinds, ".scae")
+    report_left_out(plan.left_out, ".scae")
     compressor = _Compressor(args, plan)
     return run_jobs(plan, compressor, args, compressor.prepare)
 

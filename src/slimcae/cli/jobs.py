@@ -3,9 +3,10 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slimcae.cli.options import Options, add_option
@@ -37,11 +38,13 @@ class Plan:
 
     several: more than one file was named, or a folder.
     folder: where the outputs go, if that is not beside the inputs.
+    left_out: for each input folder the number of files of each suffix that is not taken.
     """
 
     jobs: tuple[Job, ...]
     several: bool
     folder: Path | None
+    left_out: Mapping[str, Counter[str]] = field(default_factory=dict)
 
     def megapixels(self, pixels: Callable[[Path], int], enough: float) -> float:
         """Return how much there is to compute, as far as files tell; `enough` ends the counting.
@@ -121,7 +124,10 @@ def plan_jobs(
     several = len(names) > 1 or (args.recursive and _is_folder(names[0]))
     to_folder = bool(args.output) and _names_folder(args.output)
     _check_together(args, several, to_folder)
-    found = [item for name in names for item in _expand(name, kinds, what, args.recursive)]
+    left_out: dict[str, Counter[str]] = {}
+    found = [
+        item for name in names for item in _expand(name, kinds, what, args.recursive, left_out)
+    ]
     inputs = {_identity(item.source) for item in found} - {None}
     taken: dict[str, str] = {}
     jobs = []
@@ -142,7 +148,7 @@ def plan_jobs(
                 problem = str(cannot_write(output, error))
             job = replace(job, problem=problem)
         jobs.append(job)
-    return Plan(tuple(jobs), several, Path(args.output) if to_folder else None)
+    return Plan(tuple(jobs), several, Path(args.output) if to_folder else None, left_out)
 
 
 def _check_together(args: argparse.Namespace, several: bool, to_folder: bool) -> None:
@@ -170,8 +176,14 @@ def _check_together(args: argparse.Namespace, several: bool, to_folder: bool) ->
         )
 
 
-def _expand(name: str, kinds: Collection[str], what: str, recursive: bool) -> Iterator[_Found]:
-    """The files that an input stands for."""
+def _expand(
+    name: str,
+    kinds: Collection[str],
+    what: str,
+    recursive: bool,
+    left_out: dict[str, Counter[str]],
+) -> Iterator[_Found]:
+    """The files that an input stands for; what a folder holds besides is put into `left_out`."""
     path = Path(name)
     if name == STREAM or (name and not _is_folder(name)):
         yield _Found(name, Path(path.name))
@@ -183,14 +195,15 @@ def _expand(name: str, kinds: Collection[str], what: str, recursive: bool) -> It
         return
     from slimcae.images.finding import find_files
 
-    files, closed = find_files(path, kinds)
-    for error in closed:
+    search = find_files(path, kinds)
+    left_out[name] = search.left_out
+    for error in search.closed:
         folder = str(error.filename)
         yield _Found(folder, Path(), f"folder {folder} cannot be read: {error.strerror or error}")
-    if not files and not closed:
+    if not search.files and not search.closed:
         problem = f"no {what} in {path}: looked in it and its folders for {' '.join(kinds)}"
         yield _Found(name, Path(), problem)
-    for file in files:
+    for file in search.files:
         yield _Found(str(file), file.relative_to(path))
 
 
