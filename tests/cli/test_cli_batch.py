@@ -25,7 +25,9 @@ from PIL import Image
 import slimcae
 from conftest import HANG, wait_until
 from slimcae import images
+from slimcae.cli import compress
 from slimcae.cli.batch import Gate, workers_left
+from slimcae.cli.jobs import Job, Plan
 from slimcae.cli.streams import write_stream
 from slimcae.codec import Codec, Compressed, Target
 from slimcae.images import Picture
@@ -552,8 +554,52 @@ def test_threads_share_one_codec_and_the_cores(
     assert loads == [3]
     assert len(threads) == 2
     assert call(["compress", "-r", photos, "-y", "-j", "2", "--threads", "5"]) == 0
-    assert call(["compress", "-r", photos, "-y"]) == 0
+    assert call(["compress", "-r", photos, "-y", "-j", "1"]) == 0
     assert loads == [3, 5, None]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        ([10**6] * 9, 6),
+        ([10**6] * 4, 4),
+        ([10**6, 5 * 10**6], 2),
+        ([10**6, 10**6, 10**6, 5 * 10**6], 3),
+        ([10**6, 12 * 10**6], 1),
+        ([10**6], 1),
+        ([], 1),
+    ],
+)
+def test_small_files_are_done_one_per_core(
+    tmp_path: Path, pixels: list[int], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slimcae.machine.available_cores", lambda: 6)
+    sizes = {tmp_path / str(index): number for index, number in enumerate(pixels)}
+    for path in sizes:
+        path.touch()
+    jobs = [Job(str(path), "x") for path in sizes]
+    skipped = [Job("problem", "x", problem="!"), Job("done", "x", done=True)]
+    plan = Plan((*jobs, *skipped), several=True, folder=None)
+    assert plan.files_at_a_time(None, sizes.__getitem__) == expected
+    assert plan.files_at_a_time(3, sizes.__getitem__) == max(1, min(3, len(jobs)))
+
+
+def test_files_side_by_side_are_the_default(
+    photos: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    NotingCodec(codec).take_over(monkeypatch)
+    found: list[int] = []
+    run_jobs = compress.run_jobs
+
+    def noted(*args: Any) -> int:
+        found.append(args[-1])
+        return run_jobs(*args)
+
+    monkeypatch.setattr(compress, "run_jobs", noted)
+    monkeypatch.setattr("slimcae.machine.available_cores", lambda: 2)
+    assert call(["compress", "-r", photos]) == 0
+    assert call(["compress", "-r", photos, "-y", "-j", "1"]) == 0
+    assert found == [2, 1]
 
 
 # stopping

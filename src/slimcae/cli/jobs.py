@@ -15,6 +15,9 @@ from slimcae.cli.standard import output_is_closed
 from slimcae.cli.streams import STREAM, cannot_write, refusal
 from slimcae.errors import ConfigError
 
+MEGAPIXELS_AT_A_TIME = 16
+"""Of the pictures that are in memory together, unless -j says how many."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -52,14 +55,36 @@ class Plan:
         pixels: returns the pixels of a file that a job reads.
         """
         total = 0.0
+        for number in self._pixels(pixels):
+            total += number / 1e6
+            if total >= enough:
+                break
+        return total
+
+    def files_at_a_time(self, asked: int | None, pixels: Callable[[Path], int]) -> int:
+        """Return on how many files to work at a time, each in a thread of its own.
+
+        asked: by the user. None: one for each core, since files side by side keep the cores busier
+            than one file shared among them; but no more than `MEGAPIXELS_AT_A_TIME` together.
+        pixels: see `megapixels`.
+        """
+        from slimcae.machine import available_cores
+
+        number = sum(job.problem is None and not job.done for job in self.jobs)
+        most = min(number, asked or available_cores())
+        if asked is None and most > 1:
+            for found in self._pixels(pixels):
+                most = min(most, int(1e6 * MEGAPIXELS_AT_A_TIME) // max(1, found))
+                if most <= 1:
+                    break
+        return max(1, most)
+
+    def _pixels(self, pixels: Callable[[Path], int]) -> Iterator[int]:
         for job in self.jobs:
             # what is in a pipe can be read only once
             if job.problem is None and not job.done and Path(job.source).is_file():
                 with suppress(Exception):  # the job itself will report it
-                    total += pixels(Path(job.source)) / 1e6
-            if total >= enough:
-                break
-        return total
+                    yield pixels(Path(job.source))
 
 
 @dataclass(frozen=True)
@@ -93,7 +118,12 @@ def add_file_options(options: Options, suffix: str) -> None:
         help="take all files in folders, which -o DIR/ mirrors",
     )
     add_option(
-        options, "-j", "--jobs", type=whole, default=1, metavar="N", help="files at a time (1)"
+        options,
+        "-j",
+        "--jobs",
+        type=whole,
+        metavar="N",
+        help="files at a time (default: one per core, of 16 megapixels together)",
     )
     add_option(
         options, "--keep_mtime", action="store_true", help="give outputs the time of their inputs"
