@@ -63,6 +63,7 @@ class Case:
     grey: bool = False
     srgb: bool = False
     alpha: bool = False
+    constant_alpha: int | None = None
     metadata: bool = False
     noise: bool = False
     extremes: bool = False
@@ -88,6 +89,7 @@ CASES = [
     Case("extremes", 8, 1, (48, 48), tile_side=32, extremes=True),
     Case("extremes-tables", 8, 2, (48, 48), tile_side=32, kind="tables", extremes=True),
     Case("extremes-factorized", 4, 2, (48, 48), tile_side=32, extremes=True),
+    Case("constant-alpha", 8, 0, (20, 21), constant_alpha=129),
 ]
 
 
@@ -195,6 +197,7 @@ def contents_of(codec: Codec, case: Case, symbols: np.ndarray, seed: int) -> con
         icc_profile=icc_profile() if case.metadata else None,
         exif=exif() if case.metadata else None,
         xmp=b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>' if case.metadata else None,
+        constant_alpha=case.constant_alpha,
     )
 
 
