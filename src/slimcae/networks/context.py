@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slimcae.coding.context import CROSS, EVEN
-from slimcae.coding.context_arrays import ACTIVATION
+from slimcae.coding.exact import ACTIVATION
 from slimcae.model.config import ArchitectureName
 
 UNIT = 16
