@@ -68,15 +68,15 @@ class IntegerLayer:
     places: Bytes
 
     def __post_init__(self) -> None:
-        dtypes = {"kernel": np.int8, "bias": np.int32, "places": np.int8}
-        for name, dtype in dtypes.items():
-            if getattr(self, name).dtype != dtype:
-                raise ValueError(f"{name} must be {np.dtype(dtype)}")
-        side, outputs = self.geometry.side, self.outputs
-        if self.kernel.ndim != 4 or self.kernel.shape[:2] != (side, side) or not self.kernel.size:
-            raise ValueError(f"kernel is {self.kernel.shape}, not {side}×{side}")
-        if self.places.shape != (outputs,) or self.bias.shape != (len(self.bias), outputs):
-            raise ValueError(f"bias or places are not those of {outputs} channels")
+        for name, dtype, dimensions in (("kernel", np.int8, 4), ("bias", np.int32, 2),
+                                        ("places", np.int8, 1)):  # fmt: skip
+            array = getattr(self, name)
+            if array.dtype != dtype or array.ndim != dimensions or not array.size:
+                raise ValueError(f"{name} must be {np.dtype(dtype)} of {dimensions} dimensions")
+        if self.kernel.shape[:2] != (self.geometry.side, self.geometry.side):
+            raise ValueError(f"kernel is {self.kernel.shape}")
+        if not self.bias.shape[1] == len(self.places) == self.outputs:
+            raise ValueError(f"bias or places are not those of {self.outputs} channels")
         if self.places.min() < 0 or self.places.max() > MOST_PLACES:
             raise ValueError(f"places leave 0 to {MOST_PLACES}")
         sums = weight_sums(self.kernel, (0, 1, 2)) * ACTIVATION
