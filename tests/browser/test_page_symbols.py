@@ -126,7 +126,7 @@ def _damaged(data: bytes) -> Iterator[tuple[str, bytes]]:
     yield "foreign", b"\x89'P\"\\\n" + data[6:]
     fields = {
         "flags": (5, 4),
-        "kind": (17, 3),
+        "kind": (17, 4),
         "tiles": (18, 3),
         "large": (18, 200),
         "step": (16, 9),

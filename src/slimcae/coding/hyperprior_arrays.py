@@ -209,8 +209,8 @@ class HyperpriorArrays:
                 layers[name] = IntegerLayer(geometry, next(found), next(found), next(found))
             except ValueError as error:
                 raise ValueError(f"{name} of a hyperprior: {error}") from error
-        others = [next(found) for _ in _OTHERS]
-        return cls(layers, *others, SymbolTables(*found))
+        features, z_choice, choice, *tables = found
+        return cls(layers, features, z_choice, choice, SymbolTables(*tables))
 
 
 _PARTS = ("kernel", "bias", "places")
