@@ -5,7 +5,7 @@ import { ScaeError, showBytes, showText, thousands } from "./errors.js";
 
 const MAGIC = [0x89, 0x53, 0x0d, 0x0a];
 export const FORMAT_VERSION = 4;
-const KINDS = ["factorized", "tables", "context"];
+const KINDS = ["factorized", "tables", "context", "hyperprior"];
 const FIXED_BYTES = 29;
 const MAX_NAME_BYTES = 24;
 const MAX_TILES = 2 ** 14;
