@@ -203,10 +203,67 @@ class Context(EntropyModel):
         return Coded(place, a["choice"][scale][abs(fraction)], centre, -1 if fraction < 0 else 1)
 
 
+Map = dict[Place, int]
+"""Integers at places; 0 where there is none."""
+
+
+class Hyperprior(EntropyModel):
+    """docs/format.md, "Kind `hyperprior`"."""
+
+    @property
+    def num_channels(self) -> int:
+        return len(self.arrays["h_s.3.places"])
+
+    def parts(self, symbols: Symbols, height: int, width: int) -> Iterator[list[Coded]]:
+        rows, columns, tables = ceil(height, 4), ceil(width, 4), self.arrays["z_choice"][self.step]
+        coded = [Coded((Z - m, i, j), table) for m, table in enumerate(tables)
+                 for i, j in grid(rows, columns)]  # fmt: skip
+        yield coded
+        z = {(Z - m, i, j): min(max(symbols[m, i, j], -127), 127)
+             for m, i, j in (each.place for each in coded)}  # fmt: skip
+        first = self.stretched("h_s.1", z, rows, columns)
+        second = self.stretched("h_s.2", first, 2 * rows, 2 * columns)
+        choice = self.arrays["choice"]
+        part = []
+        for c in range(self.num_channels):
+            for i, j in grid(height, width):
+                total = self.start("h_s.3", c)
+                for u, v in product(range(3), range(3)):
+                    weights = self.arrays["h_s.3.kernel"][u][v]
+                    for n, row in enumerate(weights):
+                        total += row[c] * second.get((n, i + u - 1, j + v - 1), 0)
+                scale = total >> self.arrays["h_s.3.places"][c]
+                part.append(Coded((c, i, j), choice[min(max(scale, 0), len(choice) - 1)]))
+        yield part
+
+    def start(self, layer: str, channel: int) -> int:
+        bias: int = self.arrays[f"{layer}.bias"][self.step][channel]
+        return bias
+
+    def stretched(self, layer: str, before: Map, rows: int, columns: int) -> Map:
+        """What a layer makes of rows × columns: twice as many of each."""
+        kernel = self.arrays[f"{layer}.kernel"]
+        found = {}
+        for n, places in enumerate(self.arrays[f"{layer}.places"]):
+            for y, x in grid(2 * rows, 2 * columns):
+                total = self.start(layer, n)
+                for u, v in product(range(5), range(5)):
+                    i, j = (y + 2 - u) // 2, (x + 2 - v) // 2
+                    if 2 * i + u - 2 == y and 2 * j + v - 2 == x:
+                        for m, row in enumerate(kernel[u][v]):
+                            total += row[n] * before.get((m, i, j), 0)
+                found[n, y, x] = act(total >> places)
+        return found
+
+
+Z = -1
+"""Channel m of z is channel Z − m of `Symbols`: those of the picture begin at 0."""
+
 KINDS: dict[str, type[EntropyModel]] = {
     "factorized": Factorized,
     "tables": Tables,
     "context": Context,
+    "hyperprior": Hyperprior,
 }
 
 
@@ -248,7 +305,7 @@ def decode_symbols(data: bytes, model: EntropyModel, height: int, width: int) ->
                         escaped.append(coded)
         for coded in escaped:
             symbols[coded.place] = symbol_of(coded, decoder.decode(uniform) - 32768)
-    if -32768 in symbols.values():
+    if -32768 in (symbols[place] for place in symbols if place[0] >= 0):
         raise DamagedError("beyond the range of symbols")
     decoder.check_end()
     return [
@@ -289,7 +346,7 @@ def decode_file(data: bytes) -> File:
         raise DamagedError("short header")
     flags, kind, exponent, num_chunks = data[5], data[17], data[18], data[19]
     name = data[29 : 29 + data[28]]
-    if flags > 3 or kind > 2 or not 4 <= exponent <= 20:
+    if flags > 3 or kind > 3 or not 4 <= exponent <= 20:
         raise DamagedError("flags, entropy model or tiles")
     if not 1 <= len(name) <= 24 or any(not 0x20 <= byte <= 0x7E for byte in name):
         raise DamagedError("name")
@@ -300,7 +357,7 @@ def decode_file(data: bytes) -> File:
         grey=flags & 1 == 1,
         srgb=flags & 2 == 2,
         step=data[16],
-        kind=("factorized", "tables", "context")[kind],
+        kind=("factorized", "tables", "context", "hyperprior")[kind],
         tile_side=2**exponent,
         fingerprint=data[20:28],
         model_name=name.decode("ascii"),
@@ -317,6 +374,8 @@ def decode_file(data: bytes) -> File:
     at += 4
     for _ in range(num_chunks):
         at = decode_chunk(data, at, file.chunks)
+    if {"ALPH", "ALPC"} <= file.chunks.keys():
+        raise DamagedError("two chunks of alpha")
     for entry in range(index, index + 8 * num_tiles, 8):
         length, checksum = number(data[entry : entry + 4]), number(data[entry + 4 : entry + 8])
         stream = data[at : at + length]
@@ -343,8 +402,10 @@ def decode_chunk(data: bytes, at: int, chunks: dict[str, bytes]) -> int:
     tag = head[:4].decode("ascii")
     if tag in chunks:
         raise DamagedError("tag twice")
-    if tag[0].isupper() and tag != "ALPH":
+    if tag[0].isupper() and tag not in ("ALPH", "ALPC"):
         raise DamagedError("unknown mandatory chunk")
+    if tag == "ALPC" and length != 1:
+        raise DamagedError("the alpha of all pixels")
     chunks[tag] = payload
     return at + 12 + length
 

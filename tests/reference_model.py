@@ -95,7 +95,7 @@ class Model:
         digest = hashlib.sha256()
         for name in sorted(arrays):
             tensor = arrays[name]
-            of_kind = name.startswith(("factorized.", "tables.", "context."))
+            of_kind = name.startswith(tuple(f"{kind}." for kind in KINDS))
             kind = tensor.kind if of_kind else "f"
             described = {"f": "<f4", "i": "<i4", "b": "|i1"}[kind]
             digest.update(f"{name} {described} {tensor.shape}\n".encode("ascii"))

@@ -32,6 +32,8 @@ CHANGED = (
     "files (tests/data/golden/make_golden.py --force)"
 )
 
+METADATA = {"iccp", "exif", "xmpp"}
+
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 every_picture = pytest.mark.parametrize(
     "path", [f for f in FILES if f.with_suffix(".png").exists()], ids=lambda path: path.stem
@@ -101,7 +103,13 @@ def test_the_set_is_whole_and_covers_what_it_should(symbols: dict[str, np.ndarra
     assert (12, "tables") in kinds
     assert {(1, 1), (1, 70), (17, 33)} <= {(file.height, file.width) for file in files}
     assert {file.grey for file in files} == {file.srgb for file in files} == {True, False}
-    assert {tag for file in files for tag in file.chunks} == {"ALPH", "iccp", "exif", "xmpp"}
+    assert {tag for file in files for tag in file.chunks} == {
+        "ALPH",
+        "ALPC",
+        "iccp",
+        "exif",
+        "xmpp",
+    }
     assert sum(len(file.tiles) > 1 for file in files) >= 4
     assert sum(path.stat().st_size for path in (GOLDEN / "scae").iterdir()) < 120_000
     assert MODEL.stat().st_size < 170_000
@@ -138,7 +146,13 @@ def test_the_writer_makes_the_same_bytes_of_the_symbols(
     streams = [entropy_model.encode(tile, header.step) for tile in tiles]
     written = container.write(
         container.Contents(
-            header, streams, contents.alpha, contents.icc_profile, contents.exif, contents.xmp
+            header,
+            streams,
+            contents.alpha,
+            contents.icc_profile,
+            contents.exif,
+            contents.xmp,
+            contents.constant_alpha,
         )
     )
     # how well zlib packs metadata is its own affair: compared by what they inflate to
@@ -149,8 +163,8 @@ def test_the_writer_makes_the_same_bytes_of_the_symbols(
 
 def _without_packing(data: bytes) -> tuple[File, bytes]:
     file = decode_file(data)
-    packed = [file.chunks[tag] for tag in file.chunks if tag != "ALPH"]
-    for tag in set(file.chunks) - {"ALPH"}:
+    packed = [file.chunks[tag] for tag in file.chunks if tag in METADATA]
+    for tag in METADATA & set(file.chunks):
         file.chunks[tag] = metadata(file, tag) or b""
     rest = len(data) - sum(map(len, file.tiles)) - sum(map(len, packed))
     return file, data[: 29 + data[28] + 8 * len(file.tiles) + 4] + rest.to_bytes(4)
@@ -169,6 +183,8 @@ def test_headers_metadata_and_alpha_are_read_alike(path: Path) -> None:
     assert file.fingerprint == header.model_fingerprint
     assert file.tiles == list(contents.tiles)
     assert file.chunks.get("ALPH") == contents.alpha
+    level = contents.constant_alpha
+    assert file.chunks.get("ALPC") == (None if level is None else bytes([level]))
     assert metadata(file, "iccp") == contents.icc_profile
     assert metadata(file, "xmpp") == contents.xmp
     exif = metadata(file, "exif")

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from context_networks import random_arrays, random_symbols
+from hyperpriors import random_hyperprior
 from optional_torch import SlimCAE, to_model, torch
 from reference_decoder import (
     KINDS,
@@ -38,8 +39,9 @@ from slimcae.coding.context import ContextModel
 from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.entropy_models import by_kind, entropy_model_of
 from slimcae.coding.factorized import FactorizedModel
+from slimcae.coding.hyperprior import HyperpriorModel
 from slimcae.coding.tables import TOTAL, SymbolTables, from_counts
-from slimcae.container.header import Head
+from slimcae.container.header import ENTROPY_MODELS, Head
 from slimcae.errors import BitstreamError
 from slimcae.model.config import GDNVariant, SlimCAEConfig
 from slimcae.model.file import halved, read_model, write_model
@@ -178,6 +180,25 @@ def test_both_decoders_agree_with_context_networks(
     np.testing.assert_array_equal(slow(data, coder, symbols.shape, step), symbols)
 
 
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    channels=st.integers(1, 4),
+    hidden=st.tuples(*[st.integers(1, 4)] * 5),
+    height=st.integers(1, 9),
+    width=st.integers(1, 6),
+    step=st.integers(0, 2),
+)
+def test_both_decoders_agree_with_hyperpriors(
+    seed: int, channels: int, hidden: tuple[int, ...], height: int, width: int, step: int
+) -> None:
+    coder = HyperpriorModel.from_arrays(random_hyperprior(seed, channels, hidden))
+    symbols = random_symbols(seed, (channels, height, width))
+    data = coder.encode(symbols, step)
+    np.testing.assert_array_equal(coder.decode(data, symbols.shape, step), symbols)
+    np.testing.assert_array_equal(slow(data, coder, symbols.shape, step), symbols)
+
+
 @pytest.mark.parametrize("symbol", [0, 1])
 def test_both_decoders_agree_on_long_runs_that_cost_almost_nothing(symbol: int) -> None:
     """Words come rarely, carries may wait long, and the end is decided by few bits."""
@@ -238,7 +259,7 @@ headers = st.builds(
     srgb=st.booleans(),
     num_filters=st.integers(1, 2**16 - 1),
     step=st.integers(0, 255),
-    entropy_model=st.sampled_from(["factorized", "tables", "context"]),
+    entropy_model=st.sampled_from(ENTROPY_MODELS),
     tile_side=st.sampled_from([2**t for t in range(4, 21)]),
     model_name=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=24),
     model_fingerprint=st.binary(min_size=8, max_size=8),

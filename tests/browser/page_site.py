@@ -18,9 +18,15 @@ from slimcae.model.registry import shipped_model
 from slimcae.studio.page_models import ENTROPY, INDEX, folder_names, index_file, width_file
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
-TINY, LIGHT = GOLDEN / "tiny.safetensors", GOLDEN / "tiny-light.safetensors"
-MODELS = (shipped_model(), TINY, LIGHT)
-FILES = [*sorted((GOLDEN / "scae").glob("*.scae")), *sorted((GOLDEN / "light").glob("*.scae"))]
+TINY = GOLDEN / "tiny.safetensors"
+MODEL_OF = {
+    "scae": TINY,
+    "light": GOLDEN / "tiny-light.safetensors",
+    "hyperprior": GOLDEN / "tiny-hyperprior.safetensors",
+}
+"""The model of each folder of golden files."""
+MODELS = (shipped_model(), *MODEL_OF.values())
+FILES = [path for folder in MODEL_OF for path in sorted((GOLDEN / folder).glob("*.scae"))]
 
 NODE = shutil.which("node")
 _SCRIPT = Path(__file__).with_name("page_decoder.mjs")

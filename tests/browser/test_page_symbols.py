@@ -12,7 +12,7 @@ import pytest
 from page_site import (
     FILES,
     GOLDEN,
-    LIGHT,
+    MODEL_OF,
     TINY,
     decoded_in_node,
     digest,
@@ -62,7 +62,7 @@ def tiny() -> Codec:
 def test_symbols_of_every_golden_file(in_node: Decode) -> None:
     pinned = {
         f"{folder}/{name}": digests["symbols"]
-        for folder in ("scae", "light")
+        for folder in MODEL_OF
         for name, digests in json.loads((GOLDEN / folder / "pinned.json").read_text()).items()
     }
     found = in_node({f"{path.parent.name}/{path.stem}": path.read_bytes() for path in FILES})
@@ -93,12 +93,12 @@ def outcome(codec: Codec, data: bytes) -> str:
         return str(error)
 
 
-def test_damaged_files_fail_in_the_same_words(in_node: Decode, tiny: Codec) -> None:
-    light = Codec(read_model(LIGHT))
+def test_damaged_files_fail_in_the_same_words(in_node: Decode) -> None:
+    codecs = {folder: Codec(read_model(path)) for folder, path in MODEL_OF.items()}
     files: dict[str, bytes] = {}
     expected: dict[str, str] = {}
     for path in FILES:
-        codec = light if path.parent.name == "light" else tiny
+        codec = codecs[path.parent.name]
         for name, data in _damaged(path.read_bytes()):
             files[f"{path.stem} {name}"] = data
             expected[f"{path.stem} {name}"] = outcome(codec, data)
@@ -126,7 +126,7 @@ def _damaged(data: bytes) -> Iterator[tuple[str, bytes]]:
     yield "foreign", b"\x89'P\"\\\n" + data[6:]
     fields = {
         "flags": (5, 4),
-        "kind": (17, 3),
+        "kind": (17, 4),
         "tiles": (18, 3),
         "large": (18, 200),
         "step": (16, 9),

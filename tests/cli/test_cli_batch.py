@@ -25,7 +25,9 @@ from PIL import Image
 import slimcae
 from conftest import HANG, wait_until
 from slimcae import images
+from slimcae.cli import compress
 from slimcae.cli.batch import Gate, workers_left
+from slimcae.cli.jobs import Job, Plan
 from slimcae.cli.streams import write_stream
 from slimcae.codec import Codec, Compressed, Target
 from slimcae.images import Picture
@@ -122,6 +124,32 @@ def test_what_a_folder_leaves_out_is_said(
         "slimcae: error: photos/x.heic is a HEIC picture, for which pillow-heif is not installed: "
         "pip install pillow-heif\n"
     )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_what_is_left_out_of_linked_folders_is_counted_once(
+    photos: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where links form a loop, and every folder is listed once, for pictures and others."""
+    Path("elsewhere").mkdir()
+    Path("elsewhere/x.psd").write_bytes(b"")
+    Path("elsewhere/back").symlink_to(photos.resolve())
+    (photos / "link").symlink_to(Path("elsewhere").resolve())
+    (photos / "again").symlink_to(Path("elsewhere").resolve())
+    listed: list[str] = []
+    scandir = os.scandir
+
+    def noted(path: Any) -> Any:
+        listed.append(os.path.realpath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", noted)
+    assert call(["compress", "-r", photos, "-o", "new/", "-m", model]) == 0
+    said = capsys.readouterr().err.splitlines()[0].removeprefix("slimcae: warning: ")
+    assert said.startswith("photos: left out ")
+    assert set(said.removeprefix("photos: left out ").split(", ")) == {"1 .psd", "1 .txt"}
+    folders = {str(path.resolve()) for path in (photos, photos / "sub", photos / "sub/deep")}
+    assert sorted(listed) == sorted({*folders, str(Path("elsewhere").resolve())})
 
 
 def test_outputs_lie_beside_their_inputs(photos: Path, model: Path, codec: Codec) -> None:
@@ -526,8 +554,52 @@ def test_threads_share_one_codec_and_the_cores(
     assert loads == [3]
     assert len(threads) == 2
     assert call(["compress", "-r", photos, "-y", "-j", "2", "--threads", "5"]) == 0
-    assert call(["compress", "-r", photos, "-y"]) == 0
+    assert call(["compress", "-r", photos, "-y", "-j", "1"]) == 0
     assert loads == [3, 5, None]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        ([10**6] * 9, 6),
+        ([10**6] * 4, 4),
+        ([10**6, 5 * 10**6], 2),
+        ([10**6, 10**6, 10**6, 5 * 10**6], 3),
+        ([10**6, 12 * 10**6], 1),
+        ([10**6], 1),
+        ([], 1),
+    ],
+)
+def test_small_files_are_done_one_per_core(
+    tmp_path: Path, pixels: list[int], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slimcae.machine.available_cores", lambda: 6)
+    sizes = {tmp_path / str(index): number for index, number in enumerate(pixels)}
+    for path in sizes:
+        path.touch()
+    jobs = [Job(str(path), "x") for path in sizes]
+    skipped = [Job("problem", "x", problem="!"), Job("done", "x", done=True)]
+    plan = Plan((*jobs, *skipped), several=True, folder=None)
+    assert plan.files_at_a_time(None, sizes.__getitem__) == expected
+    assert plan.files_at_a_time(3, sizes.__getitem__) == max(1, min(3, len(jobs)))
+
+
+def test_files_side_by_side_are_the_default(
+    photos: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    NotingCodec(codec).take_over(monkeypatch)
+    found: list[int] = []
+    run_jobs = compress.run_jobs
+
+    def noted(*args: Any) -> int:
+        found.append(args[-1])
+        return run_jobs(*args)
+
+    monkeypatch.setattr(compress, "run_jobs", noted)
+    monkeypatch.setattr("slimcae.machine.available_cores", lambda: 2)
+    assert call(["compress", "-r", photos]) == 0
+    assert call(["compress", "-r", photos, "-y", "-j", "1"]) == 0
+    assert found == [2, 1]
 
 
 # stopping

@@ -8,7 +8,7 @@ from PIL import Image
 from tiny_codec import fitted_model, make_model
 
 from conftest import smooth_pixels
-from slimcae.codec import Codec
+from slimcae.codec import Codec, Target
 from slimcae.images import Picture, read_picture
 from slimcae.model.quality import Point
 
@@ -66,6 +66,24 @@ def test_a_wholly_transparent_picture_comes_back(codec: Codec) -> None:
     data = codec.compress(nothing, 4, verify=True)
     assert np.asarray(codec.decompress(data))[:, :, 3].max() == 0
     assert codec.draft(nothing).encoding.psnr(Point(4, 0)) == math.inf
+
+
+@pytest.mark.parametrize("level", [0, 1, 129, 254])
+def test_one_alpha_of_all_pixels_takes_13_bytes(codec: Codec, level: int) -> None:
+    plain = codec.compress(Picture(SEEN), 8)
+    constant = Picture(SEEN, alpha=np.full_like(ALPHA, level))
+    data = codec.compress(constant, 8, verify=True)
+    if level:  # of what nobody sees nothing is coded
+        assert len(data) == len(plain) + 13
+    assert codec.encode(constant, Target(8)).alpha_bytes == 13
+    for crop in (None, (5, 7, 20, 30)):
+        image = codec.decompress(data, crop=crop)
+        assert image.mode == "RGBA"
+        assert image.getchannel("A").getextrema() == (level, level)
+    almost = np.full_like(ALPHA, level)
+    almost[-1, -1] ^= 1
+    packed = codec.compress(Picture(SEEN, alpha=almost), 8, verify=True)
+    np.testing.assert_array_equal(codec.decompress(packed).getchannel("A"), almost)
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "PA"])

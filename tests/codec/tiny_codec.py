@@ -26,17 +26,19 @@ WIDTHS = (12, 8, 4)
 LMBDA = (2000.0, 1000.0, 500.0)
 
 
-def make_network(seed: int, architecture: ArchitectureName = "slimcae") -> SlimCAE:
+def make_network(
+    seed: int, architecture: ArchitectureName = "slimcae", widths: tuple[int, ...] = WIDTHS
+) -> SlimCAE:
     """Return what training would give: the network, whose weights a test may still change."""
-    return copy.deepcopy(_trained(seed, architecture))
+    return copy.deepcopy(_trained(seed, architecture, widths))
 
 
 @cache  # takes seconds, and most files of tests want it
-def _trained(seed: int, architecture: ArchitectureName) -> SlimCAE:
+def _trained(seed: int, architecture: ArchitectureName, widths: tuple[int, ...]) -> SlimCAE:
     torch.manual_seed(seed)
-    network = SlimCAE(SlimCAEConfig(WIDTHS, architecture=architecture))
+    network = SlimCAE(SlimCAEConfig(widths, architecture=architecture))
     x = torch.stack([torch.from_numpy(smooth_pixels(64, 64, k)).permute(2, 0, 1) for k in range(4)])
-    warm_start_transforms(network, x.float() / 255, LMBDA)
+    warm_start_transforms(network, x.float() / 255, LMBDA[-len(widths) :])
     fit_entropy_models(network, x.float() / 255, seed)
     return network
 

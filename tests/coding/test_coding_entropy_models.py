@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from context_networks import random_arrays
+from hyperpriors import random_hyperprior
 from reference_decoder import KINDS as SLOW_KINDS
 from reference_decoder import activity, decode_symbols
 from slimcae.coding.activity import TablesModel
@@ -13,6 +14,7 @@ from slimcae.coding.context import ContextModel
 from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.entropy_models import KINDS, by_kind, entropy_model_of
 from slimcae.coding.factorized import FactorizedModel
+from slimcae.coding.hyperprior import HyperpriorModel
 from slimcae.coding.tables import ESCAPE_BITS, SymbolTables, from_probabilities
 from slimcae.container.header import ENTROPY_MODELS
 from slimcae.errors import BitstreamError
@@ -40,7 +42,10 @@ def factorized_model() -> FactorizedModel:
 
 
 MODELS: dict[str, EntropyModel] = by_kind(
-    factorized_model(), tables_model(), ContextModel.from_arrays(random_arrays(0, GROUPS))
+    factorized_model(),
+    tables_model(),
+    ContextModel.from_arrays(random_arrays(0, GROUPS)),
+    HyperpriorModel.from_arrays(random_hyperprior(0)),
 )
 every_kind = pytest.mark.parametrize("kind", MODELS)
 

@@ -10,12 +10,14 @@ from io import BytesIO
 import numpy as np
 
 from context_networks import random_arrays
+from hyperpriors import random_hyperprior
 from slimcae import container
 from slimcae.coding.activity import TablesModel
 from slimcae.coding.coder import longest_stream
 from slimcae.coding.context import ContextModel
 from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.factorized import FactorizedModel
+from slimcae.coding.hyperprior import HyperpriorModel
 from slimcae.coding.tables import SymbolTables, from_counts
 from slimcae.container import Contents, Header, Reader
 from slimcae.container.header import ENTROPY_MODELS
@@ -38,6 +40,8 @@ def entropy_model(kind: str, num_filters: int) -> EntropyModel:
     channels = np.arange(num_filters)
     if kind == "context":
         return ContextModel.from_arrays(random_arrays(0, groups, 4))
+    if kind == "hyperprior":
+        return HyperpriorModel.from_arrays(random_hyperprior(0, num_filters, (3, 2, 2, 2, 3)))
     if kind == "factorized":
         return FactorizedModel(tables(channels % len(COUNTS)), num_filters)
     choice = np.stack([channels, channels + 1], axis=1) % len(COUNTS)
@@ -245,9 +249,10 @@ def seeds() -> dict[str, bytes]:
         "refused-truncated": one[:-3],
         "refused-followed": one + one,
         "refused-version": one[:4] + b"\x03" + one[5:],
-        "refused-entropy-model": resealed(one[:17] + b"\x03" + one[18:]),
+        "refused-entropy-model": resealed(one[:17] + b"\x04" + one[18:]),
         "refused-wild-size": resealed(one[:8] + b"\xff" * 8 + one[16:]),
         "refused-wild-length": resealed(one[:33] + b"\xff" * 4 + one[37:]),
         "refused-magic": one[:4],
         "refused-nothing": b"",
+        "read-hyperprior-tiles": file(70, 90, 3, side=64, kind="hyperprior"),
     }

@@ -14,12 +14,14 @@ from unittest import mock
 import numpy as np
 
 from context_networks import random_arrays, random_symbols
+from hyperpriors import random_hyperprior
 from reference_decoder import KINDS, decode_symbols
 from slimcae.coding.activity import TablesModel
 from slimcae.coding.context import ContextModel
 from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.entropy_models import by_kind
 from slimcae.coding.factorized import FactorizedModel
+from slimcae.coding.hyperprior import HyperpriorModel
 from slimcae.coding.tables import from_probabilities
 from slimcae.errors import BitstreamError, ModelError
 from slimcae.model.architecture import slimcae
@@ -102,6 +104,7 @@ def seed_model() -> bytes:
     entropy_models = {
         3: by_kind(
             ContextModel.from_arrays(random_arrays(1, (1, 2), 3)),
+            HyperpriorModel.from_arrays(random_hyperprior(1, 3, (2, 1, 2, 1, 2))),
             TablesModel(tables, (3,), np.empty((3, 1, 0), np.int32), choice),
             FactorizedModel(tables, 3),
         ),

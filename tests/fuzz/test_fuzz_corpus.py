@@ -86,7 +86,7 @@ def test_a_model_file_is_read_and_codes_exactly(tmp_path: Path) -> None:
     assert outcomes == {True, False}
 
 
-@pytest.mark.parametrize("kind", ["factorized", "tables", "context"])
+@pytest.mark.parametrize("kind", ["factorized", "tables", "context", "hyperprior"])
 def test_forged_integers_of_a_model_are_exact_or_refused(kind: str, tmp_path: Path) -> None:
     """Some bytes of each array set to extremes: no model is taken that two decoders differ on."""
     (tmp_path / "m").write_bytes(seed_model())

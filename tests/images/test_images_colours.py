@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_files import png, png_chunk
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 from profiles import (
     ADOBE_RGB,
     DISPLAY_P3,
@@ -22,9 +22,11 @@ from profiles import (
     ink_lab,
     matrix_profile,
 )
+from profiles import srgb_curve as srgb_light
 
 from slimcae.errors import ImageError
 from slimcae.images import Picture, read_picture
+from slimcae.images.icc import grey_profile
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (16, 24, 3), dtype=np.uint8)
@@ -496,6 +498,111 @@ def test_bmp_files_can_hold_a_profile() -> None:
     picture = read_picture(io.BytesIO(start + v5 + data[54:] + profile))
     np.testing.assert_array_equal(picture.pixels, PIXELS)
     assert picture.icc_profile == profile
+
+
+GIF_PROFILE = b"!\xff\x0bICCRGBG1012"
+
+
+def gif_with(profile: bytes, *extensions: bytes) -> bytes:
+    """A GIF file of greys (a global table of 256 colours) with extensions before its picture."""
+    file = io.BytesIO()
+    Image.fromarray(GREYS[:, :, 0]).save(file, "GIF")
+    data = file.getvalue()
+    start = 13 + 3 * 256
+    blocks = b"".join(
+        bytes([len(part)]) + part
+        for part in (profile[at : at + 255] for at in range(0, len(profile), 255))
+    )
+    own = GIF_PROFILE + blocks + b"\0" if profile else b""
+    return data[:start] + b"".join(extensions) + own + data[start:]
+
+
+def test_gif_files_can_hold_a_profile(caplog: pytest.LogCaptureFixture) -> None:
+    """As an application extension behind others (ICC.1:2022, B.5); a grey picture needs a grey."""
+    profile = grey_profile(1.8)
+    looping, comment = b"!\xff\x0bNETSCAPE2.0\3\1\0\0\0", b"!\xfe\5hello\0"
+    picture = read_picture(io.BytesIO(gif_with(profile, looping, comment)))
+    np.testing.assert_array_equal(picture.pixels[:, :, :1], GREYS)
+    assert (picture.icc_profile, picture.grey) == (profile, True)
+    assert read_picture(io.BytesIO(gif_with(b"", looping))).icc_profile is None
+    assert warnings_of(caplog) == []
+    file = gif_with(profile)[: 13 + 3 * 256 + 60]  # it ends within the profile
+    with pytest.raises(ImageError):
+        read_picture(io.BytesIO(file))
+
+
+def bmp_v4(kind: bytes, ends: tuple[float, ...] = (0,) * 9, gamma: Any = (0, 0, 0)) -> Picture:
+    """A picture with a BITMAPV4HEADER of a colour space, its end points and gammas."""
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "BMP")
+    data = file.getvalue()
+    v4 = struct.pack("<I", 108) + data[18:54] + bytes(16) + kind
+    v4 += struct.pack("<9i", *(round(end * 2**30) for end in ends))
+    v4 += struct.pack("<3I", *(round(each * 2**16) for each in gamma))
+    start = b"BM" + struct.pack("<IHHI", 14 + 108 + len(data) - 54, 0, 0, 122)
+    picture = read_picture(io.BytesIO(start + v4 + data[54:]))
+    np.testing.assert_array_equal(picture.pixels, PIXELS)
+    return picture
+
+
+def ends_of(xy: tuple[float, ...]) -> tuple[float, ...]:
+    """Red, green and blue as x, y and z = 1 - x - y."""
+    pairs = zip(xy[2::2], xy[3::2], strict=True)
+    return tuple(value for x, y in pairs for value in (x, y, 1 - x - y))
+
+
+def test_bmp_headers_say_primaries_and_gamma(caplog: pytest.LogCaptureFixture) -> None:
+    for kind in (b"BGRs", b" niW", bytes(4)):  # sRGB, that of Windows, and zeros
+        assert bmp_v4(kind).icc_profile is None
+    assert bmp_v4(bytes(4), ends_of(SRGB_XY), (2.2, 2.2, 2.2)).icc_profile is None
+    wide = bmp_v4(bytes(4), ends_of(P3_XY), (1.8, 1.8, 1.8))
+    assert_seen(wide, matrix_profile(DISPLAY_P3, 1.8), PIXELS)
+    assert warnings_of(caplog) == []
+
+
+def test_what_bmp_headers_say_elsewhere_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert bmp_v4(b"KNIL").icc_profile is None
+    assert "its ICC profile is another file: sRGB is taken for that" in warnings_of(caplog)[0]
+    assert bmp_v4(bytes(4), ends_of(SRGB_XY), (1.8, 2.2, 2.2)).icc_profile is None
+    assert "its three colours have different gammas" in warnings_of(caplog)[1]
+
+
+def tiff_with(*curves: np.ndarray, xy: tuple[float, ...] = ()) -> Picture:
+    """A TIFF file with a transfer function, and primaries."""
+    tags: dict[int, Any] = {301: tuple(np.rint(65535 * np.concatenate(curves)).astype(int))}
+    if xy:
+        tags |= {318: xy[:2], 319: xy[2:]}
+    file = io.BytesIO()
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        info[tag] = tuple(map(float, value)) if tag != 301 else tuple(map(int, value))
+    info.tagtype[301] = 3
+    Image.fromarray(PIXELS).save(file, "TIFF", tiffinfo=info)
+    return read_picture(file)
+
+
+def test_tiff_says_its_transfer_function_by_a_tag(caplog: pytest.LogCaptureFixture) -> None:
+    values = np.linspace(0, 1, 256)
+    for curves in ([values**1.8], [values**1.8] * 3):
+        assert_seen(tiff_with(*curves, xy=P3_XY), matrix_profile(DISPLAY_P3, 1.8), PIXELS)
+    assert_seen(tiff_with(values**1.8), matrix_profile(SRGB, 1.8), PIXELS)
+    for curve in (srgb_light(256), values**2.2):
+        assert tiff_with(curve).icc_profile is None
+    linear = tiff_with(values)
+    assert linear.icc_profile is None
+    assert np.abs(linear.pixels - srgb_curve(PIXELS / 255).astype(int)).max() <= 1
+    assert warnings_of(caplog) == []
+
+
+def test_a_transfer_function_of_another_kind_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    values = np.linspace(0, 1, 256)
+    for curves in ([1 - values], [values**1.8, values**2.2, values**2.2], [values * 0]):
+        picture = tiff_with(*curves)
+        assert picture.icc_profile is None
+        np.testing.assert_array_equal(picture.pixels, PIXELS)
+    said = warnings_of(caplog)
+    assert len(said) == 3
+    assert all("its transfer function is no gamma" in each for each in said)
 
 
 def test_avif_with_alpha_says_its_colours(caplog: pytest.LogCaptureFixture) -> None:

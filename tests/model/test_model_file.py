@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from context_networks import random_arrays
+from hyperpriors import random_hyperprior
 from slimcae.coding.activity import TablesModel
 from slimcae.coding.context import ContextModel
 from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.entropy_models import by_kind
 from slimcae.coding.factorized import FactorizedModel
+from slimcae.coding.hyperprior import HyperpriorModel
 from slimcae.coding.tables import SymbolTables, from_counts, from_probabilities
 from slimcae.errors import ConfigError, ModelError
 from slimcae.model.config import GDN_VARIANTS, GDNVariant, ModelInfo, SlimCAEConfig
@@ -166,7 +168,7 @@ def with_entropy_models(model: Model, width: int, *found: EntropyModel) -> Model
     return replace(model, entropy_models={**model.entropy_models, width: by_kind(*found)})
 
 
-def all_kinds(channels: int) -> tuple[ContextModel, TablesModel, FactorizedModel]:
+def all_kinds(channels: int) -> tuple[EntropyModel, ...]:
     """Entropy models of three steps."""
     masses = [np.array([0.5, 0.3])] * (3 * channels)
 
@@ -178,7 +180,11 @@ def all_kinds(channels: int) -> tuple[ContextModel, TablesModel, FactorizedModel
         ContextModel.from_arrays(random_arrays(0, (1, channels - 1))),
         TablesModel(tables(), (channels,), np.empty((3, 1, 0), np.int32), choice),
         FactorizedModel(tables(), channels),
+        HyperpriorModel.from_arrays(random_hyperprior(0, channels)),
     )
+
+
+KINDS_OF_8 = ("context", "tables", "factorized", "hyperprior")
 
 
 @pytest.fixture
@@ -192,7 +198,7 @@ def mixed(tiny_network: SlimCAE) -> Model:
 def test_kinds_and_their_order_are_kept(mixed: Model, tmp_path: Path) -> None:
     write_model(tmp_path / "m", mixed)
     metadata, tensors = contents(tmp_path / "m")
-    kinds = {"12": ["factorized"], "8": ["context", "tables", "factorized"], "4": ["factorized"]}
+    kinds = {"12": ["factorized"], "8": list(KINDS_OF_8), "4": ["factorized"]}
     assert metadata["entropy_models"] == kinds
     assert tensors["context.8.mix"].dtype == torch.int8
     loaded = read_model(tmp_path / "m")
@@ -206,7 +212,7 @@ def test_kinds_and_their_order_are_kept(mixed: Model, tmp_path: Path) -> None:
                 assert found[name].dtype == array.dtype
                 assert np.array_equal(found[name], array)
     turned = with_entropy_models(mixed, 8, *all_kinds(8)[::-1])
-    assert turned.entropy_model(8).kind == "factorized"
+    assert turned.entropy_model(8).kind == "hyperprior"
     assert turned.fingerprint(8) == mixed.fingerprint(8)
 
 
@@ -264,13 +270,13 @@ def test_arrays_of_a_kind_that_is_not_named_are_refused(mixed: Model, tmp_path: 
     path = tmp_path / "m"
     write_model(path, mixed)
     metadata, tensors = contents(path)
-    kinds = {**metadata["entropy_models"], "8": ["context", "factorized"]}
+    kinds = {**metadata["entropy_models"], "8": ["context", "factorized", "hyperprior"]}
     rewrite(path, metadata | {"entropy_models": kinds}, tensors)
     assert_refused(path, "damaged", "tables.8.", "unknown")
 
 
 def test_models_need_entropy_models_under_their_kinds(mixed: Model) -> None:
-    context, tables, _ = all_kinds(8)
+    context, tables, *_ = all_kinds(8)
     for wrong in ({}, {"tables": context}, {"context": context, "factorized": tables}):
         with pytest.raises(ValueError, match="width 8 needs"):
             replace(mixed, entropy_models={**mixed.entropy_models, 8: wrong})
@@ -282,7 +288,7 @@ def test_effort_chooses_the_kind(mixed: Model) -> None:
     assert [mixed.kind(width) for width in (12, 8, 4)] == ["factorized", "context", "factorized"]
     assert [mixed.kind(w, "fast") for w in (12, 8, 4)] == ["factorized", "tables", "factorized"]
     assert [mixed.efforts(w) for w in (12, 8)] == [("normal",), ("normal", "fast")]
-    context, _, factorized = all_kinds(8)
+    context, _, factorized, _ = all_kinds(8)
     assert with_entropy_models(mixed, 8, context, factorized).kind(8, "fast") == "factorized"
     assert with_entropy_models(mixed, 8, context).kind(8, "fast") == "context"
 
@@ -431,6 +437,9 @@ def test_weights_that_do_not_match_their_fingerprints_are_refused(saved: Path) -
         ("context.8.start", "sums reach 2**24"),
         ("context.8.bias", "sums reach 2**24"),
         ("context.8.reciprocal", "leaves 1 to 4092"),
+        ("hyperprior.8.z_choice", "beyond the"),
+        ("hyperprior.8.choice", "beyond the"),
+        ("hyperprior.8.h_s.2.bias", "sums reach 2**24"),
     ],
 )
 def test_damaged_entropy_models_are_refused(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from slimcae.errors import ConfigError
 from slimcae.model.config import DEFAULT_STEPS, SlimCAEConfig
 from slimcae.model.file import read_model
-from slimcae.networks.context import ContextNetwork, neighbourhoods
+from slimcae.networks.context import ContextNetwork, ContextNetworks, neighbourhoods
 from slimcae.networks.context_conversion import context_networks
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
@@ -61,7 +61,7 @@ def test_the_loss_is_that_of_its_parts(network: SlimCAE, delta: float) -> None:
     network.eval()
     contexts = contexts_for(network)
     x, lmbda = torch.rand(2, 3, 32, 48), (300.0, 200.0, 100.0)
-    loss = RateDistortionLoss(network, lmbda, contexts)
+    loss = RateDistortionLoss(network, lmbda, ContextNetworks(contexts))
     with torch.no_grad():
         total, measured = loss(x, network.widths, torch.tensor(delta))
     expected = 0.0
@@ -86,7 +86,7 @@ def test_gradients_reach_transforms_contexts_and_densities(network: SlimCAE, mix
     for width in network.widths:
         network.entropy_bottleneck(width).straight_through = mixed
     contexts = contexts_for(network)
-    loss = RateDistortionLoss(network, (0.0, 0.0, 0.0), contexts)  # the rate alone
+    loss = RateDistortionLoss(network, (0.0, 0.0, 0.0), ContextNetworks(contexts))  # the rate alone
     loss(torch.rand(2, 3, 32, 32), network.widths, torch.tensor(0.7))[0].backward()
     assert norm(network.g_a) > 0
     assert norm(network.g_s) == 0
@@ -116,7 +116,7 @@ def trainer_of(folder: Path, settings: TrainSettings) -> Trainer:
     model = SlimCAE(SlimCAEConfig((8, 4)))
     images = TrainingImages(sorted(folder.iterdir()), CPU, cache_gb=1)
     networks = {width: ContextNetwork.for_channels(width) for width in model.widths}
-    return Trainer(model, (100.0, 50.0), settings, images, contexts=networks)
+    return Trainer(model, (100.0, 50.0), settings, images, rates=ContextNetworks(networks))
 
 
 def state_of(module: nn.Module) -> dict[str, Tensor]:
@@ -131,9 +131,11 @@ def test_training_lowers_the_loss(picture_folder: Path, quantization: Any) -> No
     trainer.run(60, on_log=lines.append)
     losses = [line.loss for line in lines]
     assert np.median(losses[-10:]) < 0.7 * np.median(losses[:10])
-    for width, network in trainer.averaged_contexts.items():
+    averaged = trainer.averaged_rates
+    assert isinstance(averaged, ContextNetworks)
+    for width, network in averaged.by_width.items():
         assert network.out[0].any(), width  # zero to begin with
-    assert list(trainer.averaged_contexts) == [8, 4]
+    assert list(averaged.by_width) == [8, 4]
 
 
 def test_steps_are_drawn_for_part_of_the_batches(picture_folder: Path) -> None:

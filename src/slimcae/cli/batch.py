@@ -64,10 +64,11 @@ Work = Callable[[Job, Gate], Done]
 
 
 def run_jobs(
-    plan: Plan, work: Work, args: argparse.Namespace, prepare: Callable[[], object]
+    plan: Plan, work: Work, args: argparse.Namespace, prepare: Callable[[], object], at_a_time: int
 ) -> int:
     """Do all jobs and return the exit code: 1 if any failed.
 
+    at_a_time: how many, each in a thread of its own.
     prepare: called before the first of several jobs, for errors that would meet them all. A
         single job comes without, so that it can find a wrong name before anything is loaded.
 
@@ -99,11 +100,11 @@ def run_jobs(
             return describe(error)
 
     with report.progress(len(todo) + len(spares)):
-        if min(args.jobs, len(todo)) <= 1:
+        if min(at_a_time, len(todo)) <= 1:
             for job in todo:
                 report.ended(job, attempt(job))
         else:
-            _in_threads(todo, attempt, min(args.jobs, len(todo)), gate, report)
+            _in_threads(todo, attempt, min(at_a_time, len(todo)), gate, report)
         for job in spares:
             report.ended(job, job.problem or "" if report.holds(job) else attempt(job))
     return report.end()

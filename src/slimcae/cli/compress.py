@@ -3,7 +3,7 @@
 import argparse
 import logging
 import time
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -99,10 +99,9 @@ def run(args: argparse.Namespace) -> int:
 
     kinds = (*KINDS, *plugin_kinds())
     plan = plan_jobs(args, ".scae", kinds, keep_suffix=args.keep_suffix)
-    if args.recursive:
-        report_left_out(args.inputs, kinds, ".scae")
+    report_left_out(plan.left_out, ".scae")
     compressor = _Compressor(args, plan)
-    return run_jobs(plan, compressor, args, compressor.prepare)
+    return run_jobs(plan, compressor, args, compressor.prepare, compressor.at_a_time)
 
 
 class _Compressor:
@@ -110,7 +109,11 @@ class _Compressor:
 
     def __init__(self, args: argparse.Namespace, plan: Plan) -> None:
         self._args = args
+        from slimcae.images import picture_pixels
+
         self._plan = plan
+        self._pixels = cache(picture_pixels)
+        self.at_a_time = plan.files_at_a_time(args.jobs, self._pixels)
         self._choice = chosen_rate(args) | {"effort": args.effort}
         self._handling: dict[str, Any] = {"verify": args.verify}
         if args.metadata is not None:
@@ -152,12 +155,11 @@ class _Compressor:
     def _codec(self) -> "Codec":
         from slimcae import codec
         from slimcae.backend import TORCH_PAYS_AFTER
-        from slimcae.images import picture_pixels
 
         loaded = codec.load(
             self._args.model,
-            **network_options(self._args, min(self._args.jobs, len(self._plan.jobs))),
-            megapixels=self._plan.megapixels(picture_pixels, TORCH_PAYS_AFTER),
+            **network_options(self._args, self.at_a_time),
+            megapixels=self._plan.megapixels(self._pixels, TORCH_PAYS_AFTER),
         )
         if self._args.width is not None:
             loaded.model.check_width(self._args.width)

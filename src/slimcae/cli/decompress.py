@@ -5,7 +5,7 @@ import logging
 import tempfile
 import threading
 import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     _check_format(args)
     plan = plan_jobs(args, f".{args.format or DEFAULT_FORMAT}", ["scae"], "files")
     decompressor = _Decompressor(args, plan)
-    return run_jobs(plan, decompressor, args, decompressor.prepare)
+    return run_jobs(plan, decompressor, args, decompressor.prepare, decompressor.at_a_time)
 
 
 def _check_format(args: argparse.Namespace) -> None:
@@ -138,6 +138,8 @@ class _Decompressor:
     def __init__(self, args: argparse.Namespace, plan: Plan) -> None:
         self._args = args
         self._plan = plan
+        self._pixels = cache(_pixels)
+        self.at_a_time = plan.files_at_a_time(args.jobs, self._pixels)
         self._codecs: dict[str | Path, Codec] = {}
         self._loading = threading.Lock()
         named = {"crop": args.crop, "max_pixels": args.max_pixels}
@@ -182,8 +184,8 @@ class _Decompressor:
             if model not in self._codecs:
                 self._codecs[model] = codec.load(
                     model,
-                    **network_options(self._args, min(self._args.jobs, len(self._plan.jobs))),
-                    megapixels=self._plan.megapixels(_pixels, TORCH_PAYS_AFTER),
+                    **network_options(self._args, self.at_a_time),
+                    megapixels=self._plan.megapixels(self._pixels, TORCH_PAYS_AFTER),
                 )
             return self._codecs[model]
 

@@ -3,9 +3,10 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slimcae.cli.options import Options, add_option
@@ -13,6 +14,9 @@ from slimcae.cli.quantities import whole
 from slimcae.cli.standard import output_is_closed
 from slimcae.cli.streams import STREAM, cannot_write, refusal
 from slimcae.errors import ConfigError
+
+MEGAPIXELS_AT_A_TIME = 16
+"""Of the pictures that are in memory together, unless -j says how many."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,13 @@ class Plan:
 
     several: more than one file was named, or a folder.
     folder: where the outputs go, if that is not beside the inputs.
+    left_out: for each input folder the number of files of each suffix that is not taken.
     """
 
     jobs: tuple[Job, ...]
     several: bool
     folder: Path | None
+    left_out: Mapping[str, Counter[str]] = field(default_factory=dict)
 
     def megapixels(self, pixels: Callable[[Path], int], enough: float) -> float:
         """Return how much there is to compute, as far as files tell; `enough` ends the counting.
@@ -49,14 +55,36 @@ class Plan:
         pixels: returns the pixels of a file that a job reads.
         """
         total = 0.0
+        for number in self._pixels(pixels):
+            total += number / 1e6
+            if total >= enough:
+                break
+        return total
+
+    def files_at_a_time(self, asked: int | None, pixels: Callable[[Path], int]) -> int:
+        """Return on how many files to work at a time, each in a thread of its own.
+
+        asked: by the user. None: one for each core, since files side by side keep the cores busier
+            than one file shared among them; but no more than `MEGAPIXELS_AT_A_TIME` together.
+        pixels: see `megapixels`.
+        """
+        from slimcae.machine import available_cores
+
+        number = sum(job.problem is None and not job.done for job in self.jobs)
+        most = min(number, asked or available_cores())
+        if asked is None and most > 1:
+            for found in self._pixels(pixels):
+                most = min(most, int(1e6 * MEGAPIXELS_AT_A_TIME) // max(1, found))
+                if most <= 1:
+                    break
+        return max(1, most)
+
+    def _pixels(self, pixels: Callable[[Path], int]) -> Iterator[int]:
         for job in self.jobs:
             # what is in a pipe can be read only once
             if job.problem is None and not job.done and Path(job.source).is_file():
                 with suppress(Exception):  # the job itself will report it
-                    total += pixels(Path(job.source)) / 1e6
-            if total >= enough:
-                break
-        return total
+                    yield pixels(Path(job.source))
 
 
 @dataclass(frozen=True)
@@ -90,7 +118,12 @@ def add_file_options(options: Options, suffix: str) -> None:
         help="take all files in folders, which -o DIR/ mirrors",
     )
     add_option(
-        options, "-j", "--jobs", type=whole, default=1, metavar="N", help="files at a time (1)"
+        options,
+        "-j",
+        "--jobs",
+        type=whole,
+        metavar="N",
+        help="files at a time (default: one per core, of 16 megapixels together)",
     )
     add_option(
         options, "--keep_mtime", action="store_true", help="give outputs the time of their inputs"
@@ -121,7 +154,10 @@ def plan_jobs(
     several = len(names) > 1 or (args.recursive and _is_folder(names[0]))
     to_folder = bool(args.output) and _names_folder(args.output)
     _check_together(args, several, to_folder)
-    found = [item for name in names for item in _expand(name, kinds, what, args.recursive)]
+    left_out: dict[str, Counter[str]] = {}
+    found = [
+        item for name in names for item in _expand(name, kinds, what, args.recursive, left_out)
+    ]
     inputs = {_identity(item.source) for item in found} - {None}
     taken: dict[str, str] = {}
     jobs = []
@@ -142,7 +178,7 @@ def plan_jobs(
                 problem = str(cannot_write(output, error))
             job = replace(job, problem=problem)
         jobs.append(job)
-    return Plan(tuple(jobs), several, Path(args.output) if to_folder else None)
+    return Plan(tuple(jobs), several, Path(args.output) if to_folder else None, left_out)
 
 
 def _check_together(args: argparse.Namespace, several: bool, to_folder: bool) -> None:
@@ -170,8 +206,14 @@ def _check_together(args: argparse.Namespace, several: bool, to_folder: bool) ->
         )
 
 
-def _expand(name: str, kinds: Collection[str], what: str, recursive: bool) -> Iterator[_Found]:
-    """The files that an input stands for."""
+def _expand(
+    name: str,
+    kinds: Collection[str],
+    what: str,
+    recursive: bool,
+    left_out: dict[str, Counter[str]],
+) -> Iterator[_Found]:
+    """The files that an input stands for; what a folder holds besides is put into `left_out`."""
     path = Path(name)
     if name == STREAM or (name and not _is_folder(name)):
         yield _Found(name, Path(path.name))
@@ -183,14 +225,15 @@ def _expand(name: str, kinds: Collection[str], what: str, recursive: bool) -> It
         return
     from slimcae.images.finding import find_files
 
-    files, closed = find_files(path, kinds)
-    for error in closed:
+    search = find_files(path, kinds)
+    left_out[name] = search.left_out
+    for error in search.closed:
         folder = str(error.filename)
         yield _Found(folder, Path(), f"folder {folder} cannot be read: {error.strerror or error}")
-    if not files and not closed:
+    if not search.files and not search.closed:
         problem = f"no {what} in {path}: looked in it and its folders for {' '.join(kinds)}"
         yield _Found(name, Path(), problem)
-    for file in files:
+    for file in search.files:
         yield _Found(str(file), file.relative_to(path))
 
 

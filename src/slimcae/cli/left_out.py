@@ -1,37 +1,24 @@
 """Which files of folders a command leaves out, and what would read them."""
 
 import logging
-import os
 from collections import Counter
-from collections.abc import Collection, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 log = logging.getLogger("slimcae")
 
-_NO_CONTENT = ("thumbs.db", "desktop.ini")
 _MOST_KINDS = 6
 
 
-def report_left_out(inputs: Sequence[str], kinds: Collection[str], output: str) -> None:
+def report_left_out(left_out: Mapping[str, Counter[str]], output: str) -> None:
     """Say for each folder what its name alone keeps from being compressed.
 
-    kinds: suffixes, without their dot, of the files that are taken. output: the suffix of outputs.
+    left_out: number of files of each suffix, by folder. output: the suffix of outputs, which are
+        not counted.
     """
-    for name in inputs:
-        found = _left_out(Path(name), {f".{kind}" for kind in kinds} | {output})
+    for folder, numbers in left_out.items():
+        found = Counter({suffix: n for suffix, n in numbers.items() if suffix != output})
         if found:
-            log.warning("%s: left out %s%s", name, _listed(found), _remedy(found))
-
-
-def _left_out(folder: Path, suffixes: Collection[str]) -> Counter[str]:
-    """How many files have each suffix that is not taken; hidden files do not count."""
-    names = [name for _, _, names in os.walk(folder) for name in names]
-    found = (
-        Path(name).suffix.lower()
-        for name in names
-        if not name.startswith(".") and name.lower() not in _NO_CONTENT
-    )
-    return Counter(suffix for suffix in found if suffix not in suffixes)
+            log.warning("%s: left out %s%s", folder, _listed(found), _remedy(found))
 
 
 def _listed(found: Counter[str]) -> str:

@@ -19,7 +19,7 @@ from slimcae.codec.tiles import split
 from slimcae.container.header import MAX_TILE_SIDE, MIN_TILE_SIDE
 from slimcae.errors import BitstreamError, ConfigError, SettingError
 from slimcae.images import MAX_PIXELS, Picture, read_picture
-from slimcae.images.alpha import pack_alpha
+from slimcae.images.alpha import constant_level, pack_alpha
 from slimcae.model.config import ModelInfo, whole_number
 from slimcae.model.model import Model
 from slimcae.model.quality import Point, QualityScale
@@ -180,8 +180,7 @@ class Codec:
 
         Its colours under alpha 0 are not: smooth ones take their place.
         """
-        packed = None if picture.alpha is None else pack_alpha(picture.alpha)
-        alpha = container.pack_chunks(alpha=packed)
+        alpha = _alpha_chunks(picture)
         metadata = container.pack_chunks(
             icc_profile=picture.icc_profile, exif=picture.exif, xmp=picture.xmp
         )
@@ -356,6 +355,15 @@ class Codec:
         )
         if not same:
             raise BitstreamError("verification failed: the decoded picture differs")
+
+
+def _alpha_chunks(picture: Picture) -> list[bytes]:
+    if picture.alpha is None:
+        return []
+    level = constant_level(picture.alpha)
+    if level is not None:
+        return container.pack_chunks(constant_alpha=level)
+    return container.pack_chunks(alpha=pack_alpha(picture.alpha))
 
 
 def _equal(first: Pixels | None, second: Pixels | None) -> bool:

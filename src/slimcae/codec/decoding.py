@@ -49,7 +49,9 @@ def decode_picture(
     except ModelError as error:  # symbols that no encoder makes of a picture
         raise BitstreamError(f"the file's symbols are no picture: {error}") from error
     alpha = None
-    if reader.alpha is not None:
+    if reader.constant_alpha is not None:
+        alpha = np.full((rows, columns), reader.constant_alpha, np.uint8)
+    elif reader.alpha is not None:
         alpha = unpack_alpha(reader.alpha, size)[y : y + rows, x : x + columns]
     return Picture(
         pixels,

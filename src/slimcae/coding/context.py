@@ -21,7 +21,6 @@ from numpy.typing import DTypeLike, NDArray
 from slimcae.coding.blas import one_blas_thread
 from slimcae.coding.coder import CoderTables
 from slimcae.coding.context_arrays import (
-    ACTIVATION,
     FRACTION_BITS,
     FRACTIONS,
     HALF,
@@ -29,14 +28,13 @@ from slimcae.coding.context_arrays import (
     MEAN_BITS,
     OFFSET_PLACES,
     ContextArrays,
-    scaled,
 )
 from slimcae.coding.entropy import EntropyModel, Shape, Symbols, Visit
+from slimcae.coding.exact import Floats, activate, scaled
 
 BLOCK = 4096
 """Places that go through one matrix product: bounds memory, and stays in the cache."""
 
-Floats = NDArray[np.float32]
 Places = NDArray[np.intp]
 
 CROSS, EVEN = (1, 3, 5, 7), (0, 2, 4, 6, 8)
@@ -260,10 +258,10 @@ class _Pass:
         count = block.stop - block.start
         hidden, mixed = self._work[:, :count]
         np.add(self._state[block], self._bias[group, colour], out=hidden)
-        _activate(hidden)
+        activate(hidden)
         np.matmul(hidden, weights.mix[group, colour], out=mixed)
         mixed += weights.mix_bias[group, colour]
-        _activate(mixed)
+        activate(mixed)
         hidden += mixed
         outputs: Floats = np.matmul(weights.out[group][colour], hidden.T)
         outputs = outputs.reshape(2, -1, count)
@@ -294,12 +292,6 @@ class _Pass:
         fraction &= HALF
         fraction >>= FRACTION_BITS - 2
         np.subtract(fraction, 1, out=sign)
-
-
-def _activate(values: Floats) -> None:
-    """Round down and limit to 0 … ACTIVATION, in place."""
-    np.floor(values, out=values)
-    np.clip(values, 0, ACTIVATION, out=values)
 
 
 def _flat(kernel: Floats) -> Floats:

@@ -12,12 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimcae.coding.entropy import required
+from slimcae.coding.exact import (
+    ACTIVATION,
+    EXACT,
+    MOST_PLACES,
+    Bytes,
+    Floats,
+    Integers,
+    scaled,
+    weight_sums,
+)
 from slimcae.coding.tables import SymbolTables
 
-EXACT = 2**24
-"""Integers below this, and sums of them that stay below, are exact in float32 in any order."""
-ACTIVATION = 127
-"""Features and activations lie within 0 … ACTIVATION (the sign's feature: ±)."""
 LARGEST_MEAN = 4095
 """In sixteenths of a latent."""
 FRACTION_BITS = 3
@@ -31,12 +37,7 @@ MOST_CHANNELS = 65535
 MOST_HIDDEN = 1024
 MOST_SIZES = 1024
 MOST_SCALES = 256
-MOST_PLACES = 24
 OFFSET_PLACES = 4
-
-Integers = NDArray[np.int32]
-Floats = NDArray[np.float32]
-Bytes = NDArray[np.int8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,29 +191,18 @@ class ContextArrays:
         state = np.zeros((1, self.hidden), np.int64)
         ends = np.cumsum(self.groups).tolist()
         for size, end, shift in zip(self.groups, ends, self.kernel_shift, strict=True):
-            state += _sizes(self.kernel[18 * (end - size) : 18 * end], 0)[None] << shift
+            state += weight_sums(self.kernel[18 * (end - size) : 18 * end], 0)[None] << shift
         state = state * ACTIVATION
         state = state + np.abs(self.start.astype(np.int64)).max(axis=0)
         state = state + np.abs(self.bias.astype(np.int64)).reshape(-1, self.hidden).max(axis=0)
-        mixed = _sizes(self.mix, 3) * ACTIVATION + np.abs(self.mix_bias.astype(np.int64))
+        mixed = weight_sums(self.mix, 3) * ACTIVATION + np.abs(self.mix_bias.astype(np.int64))
         # the residual layer adds two activations
-        out = _sizes(self.out, 3) * (2 * ACTIVATION) + np.abs(self.out_bias.astype(np.int64))
+        out = weight_sums(self.out, 3) * (2 * ACTIVATION) + np.abs(self.out_bias.astype(np.int64))
         offset = np.abs(self.offset.astype(np.int64)).max()
         out[:, 1] += offset << (self.out_places[:, 1].astype(np.int64) - OFFSET_PLACES)
         for name, sums in (("kernel", state), ("mix", mixed), ("out", out)):
             if sums.max() >= EXACT:
                 raise ValueError(f"{name} of a context network is not exact: sums reach 2**24")
-
-
-def scaled(numbers: NDArray[np.signedinteger[Any]], places: Bytes) -> Floats:
-    """Return integers with so many binary places as float32, which is exact below 2**24."""
-    found: Floats = np.ldexp(numbers.astype(np.float32), -places.astype(np.int32))
-    return found
-
-
-def _sizes(weights: Bytes, axis: int) -> NDArray[np.int64]:
-    sizes: NDArray[np.int64] = np.abs(weights.astype(np.int16)).sum(axis=axis, dtype=np.int64)
-    return sizes
 
 
 _DTYPES = {

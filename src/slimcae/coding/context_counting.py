@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from slimcae.coding.coder import Tables, Values
 from slimcae.coding.context import ContextModel
 from slimcae.coding.context_arrays import FRACTIONS, HALF
-from slimcae.coding.entropy import Symbols
+from slimcae.coding.entropy import EntropyModel, Symbols
 from slimcae.coding.tables import ESCAPE_BITS, SymbolTables, from_probabilities
 
 REACH = 255
@@ -39,10 +39,16 @@ def count_cells(
     tiles: symbols (C, h, w) and the index of their step. The last entry is the escape's.
     """
     cells = scales * (HALF + 1)
-    model = ContextModel.from_arrays(_complete(network, *_one_each(cells)))
+    choice = np.arange(cells, dtype=np.int32).reshape(-1, HALF + 1)
+    return count(ContextModel.from_arrays(_complete(network, choice, one_each(cells))), tiles)
+
+
+def count(model: EntropyModel, tiles: Iterable[tuple[Symbols, int]]) -> Histograms:
+    """Count the values that a model codes by their tables: (tables, 2 · REACH + 2)."""
+    cells = model.num_tables
     found = np.zeros(cells * (2 * REACH + 2), np.int64)
 
-    def count(which: Tables, values: Values | None) -> Values:
+    def add(which: Tables, values: Values | None) -> Values:
         assert values is not None
         entries = values.astype(np.int64) + REACH
         entries[(entries < 0) | (entries > 2 * REACH)] = 2 * REACH + 1
@@ -52,7 +58,7 @@ def count_cells(
 
     for symbols, step in tiles:
         shape = (symbols.shape[0], symbols.shape[1], symbols.shape[2])
-        model.walk(count, shape, step, symbols)
+        model.walk(add, shape, step, symbols)
     return found.reshape(cells, -1).astype(np.float64)
 
 
@@ -66,6 +72,13 @@ def counted_model(
     scales = len(found) // (HALF + 1)
     masses = _logistic(scales, smallest, per_e)
     found = found + PRIOR * masses
+    choice, tables = shared_tables(found)
+    pairs = choice.reshape(scales, HALF + 1)
+    return ContextModel.from_arrays(_complete(network, pairs, tables))
+
+
+def shared_tables(found: Histograms) -> tuple[NDArray[np.int32], SymbolTables]:
+    """Return which table each histogram (N, 2 · REACH + 2) has, (N), and the tables."""
     choice = _share(found)
     minimum, shares = [], []
     for table in range(int(choice.max()) + 1):
@@ -74,9 +87,7 @@ def counted_model(
         named = np.flatnonzero(share[:-1] >= SMALLEST_SHARE)
         minimum.append(named[0] - REACH)
         shares.append(share[named[0] : named[-1] + 1])
-    tables = from_probabilities(np.array(minimum, np.int32), shares)
-    pairs = choice.reshape(scales, HALF + 1).astype(np.int32)
-    return ContextModel.from_arrays(_complete(network, pairs, tables))
+    return choice.astype(np.int32), from_probabilities(np.array(minimum, np.int32), shares)
 
 
 def _complete(
@@ -91,10 +102,9 @@ def _complete(
     }
 
 
-def _one_each(cells: int) -> tuple[NDArray[np.int32], SymbolTables]:
-    """Choice and (meaningless) tables that keep cells apart."""
-    tables = from_probabilities(np.zeros(cells, np.int32), [np.array([0.5])] * cells)
-    return np.arange(cells, dtype=np.int32).reshape(-1, HALF + 1), tables
+def one_each(cells: int) -> SymbolTables:
+    """Return (meaningless) tables that keep cells apart."""
+    return from_probabilities(np.zeros(cells, np.int32), [np.array([0.5])] * cells)
 
 
 def _logistic(scales: int, smallest: float, per_e: float) -> Histograms:

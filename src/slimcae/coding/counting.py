@@ -119,12 +119,12 @@ def tables_model(counts: Sequence[ClassCounts]) -> TablesModel:
     # the density is the same in all classes: it only keeps what was never seen possible
     found += masses[:, :, None] * (PRIOR / CLASSES)
     shape = found.shape[:3]
-    tables, choice = _cluster(found.reshape(-1, found.shape[3]))
+    tables, choice = cluster(found.reshape(-1, found.shape[3]))
     thresholds = np.stack([count.thresholds for count in counts])
     return TablesModel(tables, counts[0].groups, thresholds, choice.reshape(shape).astype(np.int32))
 
 
-def _cluster(found: Floats) -> tuple[SymbolTables, NDArray[np.intp]]:
+def cluster(found: Floats) -> tuple[SymbolTables, NDArray[np.intp]]:
     """Tables for histograms (N, entries), and which one each takes: (N,)."""
     choice = _by_entropy(found)
     for _ in range(ROUNDS):

@@ -39,6 +39,11 @@ class EntropyModel(ABC):
     def __init__(self, ready: CoderTables) -> None:
         self._ready = ready
 
+    @property
+    def num_tables(self) -> int:
+        """Number of tables."""
+        return self._ready.tables.num_tables
+
     @abstractmethod
     def walk(self, visit: Visit, shape: Shape, step: int, known: Symbols | None) -> Symbols:
         """Visit the parts of a tile in order, and return its symbols.

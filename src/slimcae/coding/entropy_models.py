@@ -9,8 +9,14 @@ from slimcae.coding.activity import TablesModel
 from slimcae.coding.context import ContextModel
 from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.factorized import FactorizedModel
+from slimcae.coding.hyperprior import HyperpriorModel
 
-KINDS: tuple[type[EntropyModel], ...] = (FactorizedModel, TablesModel, ContextModel)
+KINDS: tuple[type[EntropyModel], ...] = (
+    FactorizedModel,
+    TablesModel,
+    ContextModel,
+    HyperpriorModel,
+)
 """In the order of their numbers in `.scae` files, from 0 on."""
 
 

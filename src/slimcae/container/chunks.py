@@ -14,10 +14,12 @@ from slimcae.version import __version__
 log = logging.getLogger("slimcae")
 
 ALPHA = b"ALPH"
+CONSTANT_ALPHA = b"ALPC"
 ICC_PROFILE = b"iccp"
 EXIF = b"exif"
 XMP = b"xmpp"
-KNOWN = frozenset({ALPHA, ICC_PROFILE, EXIF, XMP})
+MANDATORY = (ALPHA, CONSTANT_ALPHA)
+KNOWN = frozenset({*MANDATORY, ICC_PROFILE, EXIF, XMP})
 MAX_INFLATED_BYTES = 2**24
 """No metadata in use come near; forged ones must not inflate without bound."""
 
@@ -52,10 +54,11 @@ def unpack_frame(frame: bytes) -> tuple[bytes, int]:
         raise BitstreamError(
             f"a chunk's tag is {tag!r}, not four letters (file damaged? copy it again)"
         )
-    if tag[:1].isupper() and tag != ALPHA:
+    if tag[:1].isupper() and tag not in MANDATORY:
+        known = b" and ".join(MANDATORY).decode()
         raise BitstreamError(
             f"the file needs chunk {tag.decode()} (format version {FORMAT_VERSION}); of its kind "
-            f"slimcae {__version__} (format version {FORMAT_VERSION}) knows {ALPHA.decode()} only: "
+            f"slimcae {__version__} (format version {FORMAT_VERSION}) knows {known} only: "
             "install a newer one"
         )
     return tag, length

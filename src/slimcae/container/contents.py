@@ -4,7 +4,15 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slimcae.container.chunks import ALPHA, EXIF, ICC_PROFILE, XMP, deflate, pack_chunk
+from slimcae.container.chunks import (
+    ALPHA,
+    CONSTANT_ALPHA,
+    EXIF,
+    ICC_PROFILE,
+    XMP,
+    deflate,
+    pack_chunk,
+)
 from slimcae.container.header import Head, Header, check_tiles, head_bytes
 from slimcae.container.reader import EXIF_PREFIX, Reader
 from slimcae.errors import BitstreamError
@@ -15,7 +23,8 @@ class Contents:
     """Everything that a `.scae` file holds.
 
     tiles: the coded symbols of each tile, in raster order.
-    alpha: a PNG file of mode L and of the picture's size, or None for an opaque picture.
+    alpha: a PNG file of mode L and of the picture's size, or None.
+    constant_alpha: the alpha of all pixels, 0 to 255, or None; without both the picture is opaque.
     icc_profile, exif, xmp: as Pillow has them in `info` (not compressed), or None, which is also
         what becomes of empty ones. EXIF data may lack the prefix that `Reader.exif` gives them.
     """
@@ -26,6 +35,7 @@ class Contents:
     icc_profile: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    constant_alpha: int | None = None
 
 
 def write(contents: Contents) -> bytes:
@@ -40,6 +50,7 @@ def write(contents: Contents) -> bytes:
     """
     chunks = pack_chunks(
         alpha=contents.alpha,
+        constant_alpha=contents.constant_alpha,
         icc_profile=contents.icc_profile,
         exif=contents.exif,
         xmp=contents.xmp,
@@ -81,12 +92,14 @@ def read(data: bytes) -> Contents:
         reader.icc_profile,
         reader.exif,
         reader.xmp,
+        reader.constant_alpha,
     )
 
 
 def pack_chunks(
     *,
     alpha: bytes | None = None,
+    constant_alpha: int | None = None,
     icc_profile: bytes | None = None,
     exif: bytes | None = None,
     xmp: bytes | None = None,
@@ -94,13 +107,16 @@ def pack_chunks(
     """The chunks of a file, as far as there is something to put in.
 
     Raises:
-        BitstreamError: alpha of 4 GiB or more.
+        BitstreamError: alpha of 4 GiB or more, or in both ways.
     """
+    if alpha is not None and constant_alpha is not None:
+        raise BitstreamError("alpha both as a picture and as one level: give one of them")
     payloads = {
         ICC_PROFILE: deflate(ICC_PROFILE, icc_profile),
         EXIF: deflate(EXIF, None if exif is None else exif.removeprefix(EXIF_PREFIX)),
         XMP: deflate(XMP, xmp),
         ALPHA: alpha,
+        CONSTANT_ALPHA: None if constant_alpha is None else bytes([constant_alpha]),
     }
     return [pack_chunk(tag, load) for tag, load in payloads.items() if load is not None]
 

@@ -12,7 +12,7 @@ from slimcae.errors import BitstreamError
 MAGIC = b"\x89S\r\n"
 """No text (the first byte), and damaged by every conversion of line ends."""
 FORMAT_VERSION = 4
-ENTROPY_MODELS = ("factorized", "tables", "context")
+ENTROPY_MODELS = ("factorized", "tables", "context", "hyperprior")
 """Kinds of entropy models by their numbers in the header."""
 FINGERPRINT_BYTES = 8
 MAX_NAME_BYTES = 24

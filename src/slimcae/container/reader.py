@@ -10,6 +10,7 @@ from typing import IO
 
 from slimcae.container.chunks import (
     ALPHA,
+    CONSTANT_ALPHA,
     EXIF,
     FRAME_BYTES,
     ICC_PROFILE,
@@ -49,7 +50,8 @@ class Reader:
 
     Raises (here and from every method):
         BitstreamError: damaged, truncated or foreign data, a format version or a mandatory chunk
-            that is not known, repeated chunks, a file that is not seekable.
+            that is not known, chunks that are repeated or contradict each other, a file that is
+            not seekable.
     """
 
     def __init__(self, source: bytes | IO[bytes]) -> None:
@@ -82,12 +84,28 @@ class Reader:
     @property
     def has_alpha(self) -> bool:
         """Whether the picture is not opaque; reads nothing."""
-        return ALPHA in self._chunks
+        return ALPHA in self._chunks or CONSTANT_ALPHA in self._chunks
+
+    @property
+    def alpha_bytes(self) -> int:
+        """Bytes of the chunk that holds alpha; reads nothing."""
+        chunks = (self._chunks.get(tag) for tag in (ALPHA, CONSTANT_ALPHA))
+        return sum(FRAME_BYTES + chunk.length for chunk in chunks if chunk is not None)
 
     @property
     def alpha(self) -> bytes | None:
-        """A PNG file of the alpha channel, or None for an opaque picture."""
+        """A PNG file of the alpha channel, or None if there is none."""
         return self._payload(ALPHA)
+
+    @property
+    def constant_alpha(self) -> int | None:
+        """The alpha of all pixels, 0 to 255, or None; without it and `alpha` they are opaque."""
+        payload = self._payload(CONSTANT_ALPHA)
+        if payload is None:
+            return None
+        if len(payload) != 1:
+            raise BitstreamError(f"the alpha of all pixels has {len(payload)} bytes: must be one")
+        return payload[0]
 
     @property
     def icc_profile(self) -> bytes | None:
@@ -150,6 +168,8 @@ class Reader:
                 raise BitstreamError(f"chunk {tag.decode()} appears twice")
             chunks[tag] = _Chunk(frame, position + FRAME_BYTES, length)
             position += FRAME_BYTES + length
+        if ALPHA in chunks and CONSTANT_ALPHA in chunks:
+            raise BitstreamError("the file has two chunks of alpha (file damaged? copy it again)")
         return chunks, position
 
     def _payload(self, tag: bytes) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The alpha channel of a `.scae` file: lossless, as a PNG file."""
+"""The alpha channel of a `.scae` file: lossless, as one level or as a PNG file."""
 
 import struct
 import zlib
@@ -17,6 +17,12 @@ _HEADER = struct.Struct(">II5B")
 _DEFLATE_RATIO = 1032
 """Deflate codes at most 258 bytes in 2 bits."""
 _PIECE = 2**16
+
+
+def constant_level(alpha: NDArray[np.uint8]) -> int | None:
+    """The alpha of all pixels, or None if they differ."""
+    first = int(alpha.flat[0])
+    return first if (alpha == first).all() else None
 
 
 def pack_alpha(alpha: NDArray[np.uint8]) -> bytes:

@@ -3,8 +3,9 @@
 import glob
 import logging
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from itertools import dropwhile
 from pathlib import Path
 
@@ -21,6 +22,22 @@ KINDS = (
 """Suffixes of the files that are taken for images in a folder: all that Pillow knows for PNG, JPEG,
 MPO, WebP, AVIF, TIFF, GIF, BMP, PPM and JPEG 2000."""
 
+_NO_CONTENT = ("thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a folder and all below hold.
+
+    files: those with one of the wanted suffixes, sorted. left_out: number of files of each other
+    suffix, in lower case, with its dot; hidden files and those of systems do not count. closed: one
+    error for each folder that cannot be read.
+    """
+
+    files: list[Path]
+    left_out: Counter[str]
+    closed: list[OSError]
+
 
 def find_images(path_or_glob: str) -> list[Path]:
     """The image files of a folder (searched recursively), of a glob pattern, or one file; sorted.
@@ -34,39 +51,42 @@ def find_images(path_or_glob: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        files, closed = find_files(path, (*KINDS, *plugin_kinds()))
-        for error in closed:
+        found = find_files(path, (*KINDS, *plugin_kinds()))
+        for error in found.closed:
             reason = error.strerror or error
             log.warning("folder %s cannot be read: %s (left out)", error.filename, reason)
-        if not files:
+        if not found.files:
             raise ImageError(
                 f"no images in {path}: looked in it and its folders for {' '.join(KINDS)}"
             )
-        return files
-    found = sorted({match for match in _matches(path) if match.is_file()})
-    if not found:
+        return found.files
+    matches = sorted({match for match in _matches(path) if match.is_file()})
+    if not matches:
         raise ImageError(
             f"no images at {path_or_glob!r}: give a file, a folder, or a pattern like 'dir/*.png'"
         )
-    return found
+    return matches
 
 
-def find_files(top: Path, kinds: Collection[str]) -> tuple[list[Path], list[OSError]]:
-    """The files with these suffixes in a folder and all below, sorted, and what could not be read.
+def find_files(top: Path, kinds: Collection[str]) -> Search:
+    """Search a folder and all below for files with these suffixes.
 
     kinds: suffixes without their dot. Linked folders are searched like others; one that several
     paths lead to, as where links form a loop, is searched once, by a path without links if there is
     one. Files called `._*` are what macOS stores beside a picture, and left out.
     """
     suffixes = {f".{kind}" for kind in kinds}
+    files: list[Path] = []
+    left_out: Counter[str] = Counter()
     closed: list[OSError] = []
-    found = [
-        folder / name
-        for folder, names in _walk(top, closed)
-        for name in names
-        if Path(name).suffix.lower() in suffixes and not name.startswith("._")
-    ]
-    return sorted(file for file in found if file.is_file()), closed
+    for folder, names in _walk(top, closed):
+        for name in names:
+            suffix = Path(name).suffix.lower()
+            if suffix in suffixes and not name.startswith("._"):
+                files.append(folder / name)
+            elif not name.startswith(".") and name.lower() not in _NO_CONTENT:
+                left_out[suffix] += 1
+    return Search(sorted(file for file in files if file.is_file()), left_out, closed)
 
 
 def _walk(top: Path, closed: list[OSError]) -> Iterator[tuple[Path, list[str]]]:

@@ -1,4 +1,4 @@
-"""What stands in a file before its pixels and Pillow does not tell: PNG chunks, AVIF and JP2 boxes.
+"""What stands in a file before its pixels and Pillow does not tell: chunks, boxes and headers.
 
 All take an image as it was opened, whose file keeps its position; the file of one that was loaded
 is opened again if it still lies where it was, else nothing is known.
@@ -98,9 +98,16 @@ def jpeg_2000_colours(image: Image.Image) -> list[bytes]:
         return []
 
 
+def bmp_header(image: Image.Image) -> bytes:
+    """The header of a BMP file behind that of the file, if it is BITMAPV4HEADER or 5; else none."""
+    start = head(image, _BMP_HEADER + 124)[_BMP_HEADER:]
+    size = int.from_bytes(start[:4], "little")
+    return start[:size] if size in (108, 124) and len(start) >= size else b""
+
+
 def bmp_profile(image: Image.Image) -> bytes | None:
     """The profile in a BMP file of version 5 (BITMAPV5HEADER), or None."""
-    start = head(image, _BMP_HEADER + 124)[_BMP_HEADER:]
+    start = bmp_header(image)
     if len(start) < 124 or start[56:60] != b"DEBM":
         return None
     place, size = (int.from_bytes(start[i : i + 4], "little") for i in (112, 116))
@@ -108,6 +115,33 @@ def bmp_profile(image: Image.Image) -> bytes | None:
         return None
     content = _part(image, _BMP_HEADER + place, size)
     return content if len(content) == size else None
+
+
+def gif_profile(image: Image.Image) -> bytes | None:
+    """The profile in a GIF file (ICC.1:2022, annex B.5: an application extension), or None."""
+    with suppress(OSError, ValueError), _file(image) as file:
+        if file is None:
+            return None
+        file.seek(0)
+        start = file.read(13)
+        if len(start) == 13 and start[10] & 0x80:
+            file.seek(3 * 2 ** ((start[10] & 7) + 1), 1)  # the global table of colours
+        while file.read(1) == b"!":
+            kind = file.read(1)
+            blocks = _gif_blocks(file)
+            if kind == b"\xff" and next(blocks, b"") == b"ICCRGBG1012":
+                return b"".join(blocks)
+            for _ in blocks:
+                pass
+    return None
+
+
+def _gif_blocks(file: BinaryIO) -> Iterator[bytes]:
+    """The blocks of data up to the empty one, or to the end of the file."""
+    taken = 0
+    while (size := file.read(1)) not in (b"", b"\0") and taken < _MAX_HEAD_BYTES:
+        taken += size[0]
+        yield file.read(size[0])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from slimcae.errors import ImageError, PictureTooLargeError
-from slimcae.images.colours import Colours, stated_colours
+from slimcae.images.colours import Colours
 from slimcae.images.depth import is_deep
 from slimcae.images.heads import low_bytes
 from slimcae.images.icc import Convert, to_srgb
@@ -29,6 +29,7 @@ from slimcae.images.rescue import BarePicture, without_metadata
 from slimcae.images.scales import Curve
 from slimcae.images.settling import Settled, settle
 from slimcae.images.sources import Opened, Source, as_opened
+from slimcae.images.stated import stated_colours
 
 log = logging.getLogger("slimcae")
 

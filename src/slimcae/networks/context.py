@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slimcae.coding.context import CROSS, EVEN
-from slimcae.coding.context_arrays import ACTIVATION
+from slimcae.coding.exact import ACTIVATION
 from slimcae.model.config import ArchitectureName
 
 UNIT = 16
@@ -179,6 +179,30 @@ class ContextNetwork(nn.Module):
         halves = [output.chunk(2, dim=2) for output in outputs]
         means, log_scales = (torch.cat(list(half), dim=2) for half in zip(*halves, strict=True))
         return means, log_scales
+
+
+class ContextNetworks(nn.ModuleDict):
+    """The context network of each width, as what makes the rate of a loss."""
+
+    def __init__(self, networks: Mapping[int, ContextNetwork]) -> None:
+        super().__init__({str(width): network for width, network in networks.items()})
+
+    @property
+    def by_width(self) -> dict[int, ContextNetwork]:
+        """The networks."""
+        networks = {int(width): network for width, network in self.items()}
+        return {w: net for w, net in networks.items() if isinstance(net, ContextNetwork)}
+
+    def bits(self, known: Tensor, coded: Tensor, width: int, step: Tensor | float) -> Tensor:
+        """Return all bits of residuals (N, C, h, w): the mean of both colourings of the board.
+
+        known: what a decoder has. coded: what is coded, in training with noise.
+        """
+        around = neighbourhoods(known)
+        values = coded.permute(0, 2, 3, 1).flatten(0, 2)
+        steps = around.new_ones(len(around), 1) * step
+        bits: Tensor = self[str(width)](around, steps, values)
+        return bits.sum() / 2
 
 
 def neighbourhoods(latents: Tensor) -> Tensor:

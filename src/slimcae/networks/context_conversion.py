@@ -1,8 +1,7 @@
 """Context networks in model files: as they train, and as integers that code.
 
-Integers are weights in bytes, with the binary places they need.
-`slimcae.coding.context_arrays` says what each array means. What was a number x in training becomes
-round(2^places · x); places are as many as bytes, and the bound on sums, leave room for.
+`slimcae.coding.context_arrays` says what each array means, `slimcae.networks.integers` how numbers
+become integers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,21 +10,30 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from slimcae.coding.context import CROSS, EVEN
 from slimcae.coding.context_arrays import (
-    ACTIVATION,
-    EXACT,
     FRACTIONS,
     LARGEST_MEAN,
     MEAN_BITS,
     OFFSET_PLACES,
     RATIO_BITS,
 )
+from slimcae.coding.exact import ACTIVATION, EXACT
 from slimcae.errors import ModelError
 from slimcae.model.model import Model
 from slimcae.networks.context import UNIT, ContextNetwork
+from slimcae.networks.integers import (
+    BYTE,
+    MOST_PLACES,
+    TINY,
+    Bytes,
+    Doubles,
+    doubles,
+    fixed,
+    places_for,
+    weight_bytes,
+)
 
 SIZES = 256
 """Symbols from here on share one feature."""
@@ -34,13 +42,6 @@ SCALES_PER_E = 4
 SMALLEST_LOG_SCALE = -3.0
 SCALES = 30
 """From e**-3 to e**4.25: scales beyond are the first and the last."""
-MOST_PLACES = 16
-BYTE = 127
-TINY = 1e-9
-"""Instead of zero, where a logarithm is taken."""
-
-Doubles = NDArray[np.float64]
-Bytes = NDArray[np.int8]
 
 
 def context_networks(model: Model) -> dict[int, ContextNetwork]:
@@ -92,38 +93,38 @@ def to_integers(network: ContextNetwork, steps: Sequence[float]) -> dict[str, ND
     log_steps = torch.log(torch.tensor(steps, device=network.start.device))[:, None]
     initial = log_steps * network.start[0] + log_steps.square() * network.start[1]
     sizes = np.rint(UNIT * np.log1p(np.arange(SIZES) * delta[:, None]))
-    start = _numpy(initial) * UNIT
+    start = doubles(initial) * UNIT
     # activations are rounded down: with one half more they are rounded
-    bias = _numpy(network.bias)[:, 0] * UNIT + 0.5
+    bias = doubles(network.bias)[:, 0] * UNIT + 0.5
     largest = np.abs(start).max(axis=0) + np.abs(bias).max(axis=0)
     kernel, shift, places = _shared_places(_kernels(network), largest)
-    mix_bias = _numpy(network.mix_bias)[:, 0] * UNIT + 0.5
-    mix, mix_places = _bytes(_numpy(network.mix.transpose(1, 2)), mix_bias)
-    weights = [_by_kind(_numpy(weight.transpose(1, 2))) for weight in network.out]
-    biases = [_by_kind(_numpy(bias.transpose(1, 2))) for bias in network.out_bias]
+    mix_bias = doubles(network.mix_bias)[:, 0] * UNIT + 0.5
+    mix, mix_places = weight_bytes(doubles(network.mix.transpose(1, 2)), mix_bias)
+    weights = [_by_kind(doubles(weight.transpose(1, 2))) for weight in network.out]
+    biases = [_by_kind(doubles(bias.transpose(1, 2))) for bias in network.out_bias]
     heads, out_bias = np.concatenate(weights, axis=2), np.concatenate(biases, axis=2)[..., 0]
     # means in sixteenths, rounded; scales in indices, rounded down
     heads[:, 1] *= SCALES_PER_E / UNIT
     out_bias[:, 0] = out_bias[:, 0] * UNIT + 0.5
     out_bias[:, 1] = (out_bias[:, 1] - SMALLEST_LOG_SCALE) * SCALES_PER_E
     fewest = np.array([0, OFFSET_PLACES])[:, None]
-    out, out_places = _bytes(heads, out_bias, fewest)
+    out, out_places = weight_bytes(heads, out_bias, fewest)
     shape = (len(network.groups), 2, network.hidden)
     offset = -SCALES_PER_E * np.log(delta) * 2**OFFSET_PLACES
     most = (EXACT - ((FRACTIONS + 1) << MEAN_BITS)) // LARGEST_MEAN
     return {
         "groups": np.array(network.groups, np.int32),
         "features": np.minimum(sizes, ACTIVATION).astype(np.int8),
-        "start": _fixed(start, places),
+        "start": fixed(start, places),
         "kernel": kernel,
         "kernel_shift": shift,
-        "bias": _fixed(bias, places).reshape(shape),
+        "bias": fixed(bias, places).reshape(shape),
         "places": places,
         "mix": mix.reshape(*shape, network.hidden),
-        "mix_bias": _fixed(mix_bias, mix_places).reshape(shape),
+        "mix_bias": fixed(mix_bias, mix_places).reshape(shape),
         "mix_places": mix_places.reshape(shape),
         "out": out,
-        "out_bias": _fixed(out_bias, out_places),
+        "out_bias": fixed(out_bias, out_places),
         "out_places": out_places,
         "reciprocal": np.clip(np.rint(2**RATIO_BITS / delta), 1, most).astype(np.int32),
         "offset": np.rint(offset).astype(np.int32),
@@ -140,43 +141,16 @@ def _kernels(network: ContextNetwork) -> list[Doubles]:
     kernels = []
     for group, cross, even in zip(network.slices, network.cross, network.even, strict=True):
         taps = np.zeros((9, 2 * (group.stop - group.start), network.hidden))
-        taps[CROSS, ...] = _numpy(cross).reshape(len(CROSS), -1, network.hidden)
+        taps[CROSS, ...] = doubles(cross).reshape(len(CROSS), -1, network.hidden)
         if group is not network.slices[-1]:  # nothing follows the last group
-            taps[EVEN, ...] = _numpy(even).reshape(len(EVEN), -1, network.hidden)
+            taps[EVEN, ...] = doubles(even).reshape(len(EVEN), -1, network.hidden)
         kernels.append(taps.reshape(-1, network.hidden))
     return kernels
-
-
-def _numpy(tensor: Tensor) -> Doubles:
-    array: Doubles = tensor.detach().double().cpu().numpy()
-    return array
 
 
 def _by_kind(array: Doubles) -> Doubles:
     """(2, 2 · channels, n) as (2, 2, channels, n): means and scales apart."""
     return array.reshape(2, 2, -1, array.shape[2])
-
-
-def _fixed(numbers: Doubles, places: Bytes) -> NDArray[np.int32]:
-    fixed: NDArray[np.int32] = np.rint(np.ldexp(numbers, places.astype(np.int32))).astype(np.int32)
-    return fixed
-
-
-def _bytes(
-    weights: Doubles, bias: Doubles, fewest: NDArray[np.int64] | int = 0
-) -> tuple[Bytes, Bytes]:
-    """Bytes of weights (..., n), and the binary places of each row that leave room for its bias."""
-    most = np.maximum(np.abs(weights).max(axis=-1), TINY)
-    places = np.minimum(np.log2(BYTE / most), _places_for(bias))
-    places = np.clip(np.floor(places), fewest, MOST_PLACES).astype(np.int8)
-    rounded = np.rint(np.ldexp(weights, places.astype(np.int32)[..., None]))
-    return np.clip(rounded, -BYTE, BYTE).astype(np.int8), places
-
-
-def _places_for(bias: Doubles) -> Doubles:
-    """With how many binary places numbers stay below a quarter of what is exact."""
-    places: Doubles = np.log2(EXACT / 4 / np.maximum(np.abs(bias), TINY))
-    return places
 
 
 def _shared_places(kernels: Sequence[Doubles], bias: Doubles) -> tuple[Bytes, Bytes, Bytes]:
@@ -187,7 +161,7 @@ def _shared_places(kernels: Sequence[Doubles], bias: Doubles) -> tuple[Bytes, By
     """
     room = EXACT / 2 / ACTIVATION  # one half is for start and bias
     total = np.sum([np.abs(kernel).sum(axis=0) for kernel in kernels], axis=0)
-    places = np.minimum(np.log2(room / np.maximum(total, TINY)), _places_for(bias))
+    places = np.minimum(np.log2(room / np.maximum(total, TINY)), places_for(bias))
     places = np.clip(np.floor(places), 0, MOST_PLACES)
     shifts, rounded = [], []
     for kernel in kernels:

@@ -14,7 +14,6 @@ from PIL import Image
 from slimcae.codec import Codec, Draft
 from slimcae.codec.decoding import Crop
 from slimcae.container import Header, Reader
-from slimcae.container.chunks import ALPHA
 from slimcae.evaluation.metrics import Pixels
 from slimcae.images import Picture, png_bytes, read_picture
 from slimcae.model.cost import decoder_memory, padded_pixels
@@ -217,7 +216,7 @@ def open_upload(data: bytes, offers: Offers, limits: Limits) -> Photo:
             found.codec,
             reader.header,
             size=len(data),
-            alpha_bytes=reader.sizes().get(ALPHA.decode(), 0),
+            alpha_bytes=reader.alpha_bytes,
             decode_ms=found.decode_ms,
         )
         version = Version(data, png_bytes(found.image), figures)

@@ -1,10 +1,10 @@
 """Fitting a trained model's entropy models and quality scale to pictures.
 
-Training leaves densities, and context networks in floating point. Files are coded with integers:
-tables are counted on training pictures, for the classes of kind `tables` and for the centres and
-scales that a context network predicts. Each width keeps what costs the fewest bits on validation
-pictures. On the way the points' mean rate and quality are measured, which is what quality 0 … 100
-is made of.
+Training leaves densities, and context networks or a hyperprior in floating point. Files are coded
+with integers: tables are counted on training pictures, for the classes of kind `tables` and for
+the centres and scales that the networks predict. Each width keeps what costs the fewest bits on
+validation pictures. On the way the points' mean rate and quality are measured, which is what
+quality 0 … 100 is made of.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,10 +33,12 @@ from slimcae.coding.counting import (
 from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.entropy_models import by_kind
 from slimcae.coding.factorized import FactorizedModel
+from slimcae.coding.hyperprior import HyperpriorModel
 from slimcae.errors import ImageError
 from slimcae.images import distortion, read_picture
 from slimcae.images.distortion import mse, squared_error
 from slimcae.model.model import Model
+from slimcae.networks import hyperprior_conversion
 from slimcae.networks.context import ContextNetwork, neighbourhoods
 from slimcae.networks.context_conversion import (
     SCALES,
@@ -46,6 +48,7 @@ from slimcae.networks.context_conversion import (
     to_integers,
 )
 from slimcae.networks.conversion import factorized_model, to_network
+from slimcae.networks.hyperprior import Hyperprior
 from slimcae.training.latents import TILE, LatentStore
 from slimcae.training.workers import side_by_side
 from slimcae.transforms import Pixels, Symbols, Transforms
@@ -67,6 +70,9 @@ HIGHEST_PSNR = 100.0
 
 Doubles = NDArray[np.float64]
 Item = TypeVar("Item")
+Network = ContextNetwork | Hyperprior
+LEARNED = (ContextModel.kind, HyperpriorModel.kind)
+"""Kinds that are made of trained networks."""
 
 
 class Progress(Protocol):
@@ -88,7 +94,7 @@ class Fit:
     entropy_models: what to code with, the kind of the fewest bits first.
     quality: mean bits per pixel (of the coded symbols) and mean PSNR in dB at every step.
     rates: mean bits per pixel at every step with each kind that was tried.
-    rounding: what part of the bits the integers of a context network cost more than it would in
+    rounding: what part of the bits the integers of a network cost more than it would in
         floating point, over Δ = 1 and the finest and coarsest step; only where there is one.
     """
 
@@ -129,7 +135,7 @@ def fit(
     if not valid:
         raise ImageError("no validation images: give at least one")
     tiled = TiledTransforms(transforms, model.architecture)
-    networks = context_networks(model)
+    networks = _networks(model)
     probes = _probes(model.steps)
     with one_blas_thread():  # pictures are worked on side by side
         tried = _counted(model, tiled, networks, _evenly(train, TRAINING_PICTURES), progress)
@@ -157,22 +163,29 @@ def fit(
     return found
 
 
-def _best(kinds: Mapping[str, EntropyModel], bits: Doubles) -> dict[str, EntropyModel]:
-    """The kind of the fewest bits; behind a context network the best kind without, which is fast.
+def _networks(model: Model) -> dict[int, Network]:
+    """The trained network of each width that has one."""
+    hyperprior = hyperprior_conversion.hyperprior_of(model)
+    if hyperprior is None:
+        return {**context_networks(model)}
+    return dict.fromkeys(model.widths, hyperprior)
 
-    kinds: `factorized`, `tables` and perhaps `context`. bits: of each.
+
+def _best(kinds: Mapping[str, EntropyModel], bits: Doubles) -> dict[str, EntropyModel]:
+    """The kind of the fewest bits; behind one with a network the best kind without, which is fast.
+
+    kinds: `factorized`, `tables` and perhaps some of `LEARNED`. bits: of each.
     """
     costs = dict(zip(kinds, bits, strict=True))
+    best = min(kinds, key=costs.__getitem__)
     fast = min(("factorized", "tables"), key=costs.__getitem__)
-    if costs.get("context", np.inf) < costs[fast]:
-        return by_kind(kinds["context"], kinds[fast])
-    return by_kind(kinds[fast])
+    return by_kind(*(kinds[kind] for kind in dict.fromkeys((best, fast))))
 
 
 def _counted(
     model: Model,
     tiled: TiledTransforms,
-    networks: Mapping[int, ContextNetwork],
+    networks: Mapping[int, Network],
     train: Sequence[Path],
     progress: Progress,
 ) -> dict[int, dict[str, EntropyModel]]:
@@ -191,8 +204,8 @@ def _counted(
         count = partial(_class_counts, model, store, density)
         points = [(width, step) for width in model.widths for step in range(len(model.steps))]
         counts = dict(progress(side_by_side(count, points), "tables", len(points)))
-        learn = partial(_context_model, model, store, networks)
-        contexts = dict(
+        learn = partial(_learned_model, model, store, networks)
+        learned = dict(
             progress(side_by_side(learn, list(networks)), "context tables", len(networks))
         )
 
@@ -201,12 +214,9 @@ def _counted(
 
     kinds: dict[int, dict[str, EntropyModel]] = {}
     for width, tables in side_by_side(cluster, model.widths):
-        kinds[width] = by_kind(density[width], tables)
-        kind = ContextModel.kind
-        if width in contexts:
-            kinds[width][kind] = contexts[width]
-        elif kind in model.entropy_models[width]:  # of an earlier fit
-            kinds[width][kind] = model.entropy_models[width][kind]
+        earlier = [each for kind, each in model.entropy_models[width].items() if kind in LEARNED]
+        found = [learned[width]] if width in learned else earlier
+        kinds[width] = by_kind(density[width], tables, *found)
     return kinds
 
 
@@ -237,10 +247,10 @@ def _class_counts(
     return counts
 
 
-def _context_model(
-    model: Model, store: LatentStore, networks: Mapping[int, ContextNetwork], width: int
-) -> ContextModel:
-    arrays = to_integers(networks[width], model.steps)
+def _learned_model(
+    model: Model, store: LatentStore, networks: Mapping[int, Network], width: int
+) -> EntropyModel:
+    network = networks[width]
     rng = np.random.default_rng(width)
 
     def tiles() -> Iterator[tuple[Symbols, int]]:
@@ -249,6 +259,10 @@ def _context_model(
                 for symbols in _symbols(model, store, width, step, [picture]):
                     yield symbols, step
 
+    if isinstance(network, Hyperprior):
+        channels = model.architecture.latent_channels(width)
+        return hyperprior_conversion.counted(network, channels, model.steps, tiles())
+    arrays = to_integers(network, model.steps)
     found = count_cells(arrays, tiles(), SCALES)
     return counted_model(arrays, found, SMALLEST_LOG_SCALE, SCALES_PER_E)
 
@@ -265,7 +279,7 @@ def _measured(
     model: Model,
     tiled: TiledTransforms,
     kinds: Mapping[int, Mapping[str, EntropyModel]],
-    networks: Mapping[int, ContextNetwork],
+    networks: Mapping[int, Network],
     probes: Sequence[int],
     path: Path,
 ) -> dict[int, _Figures]:
@@ -300,9 +314,13 @@ def _bits(entropy_model: EntropyModel, symbols: Symbols, step: int) -> float:
 
 
 @torch.inference_mode()
-def float_bits(network: ContextNetwork, symbols: Symbols, delta: float) -> float:
+def float_bits(network: Network, symbols: Symbols, delta: float) -> float:
     """Return what the symbols (C, h, w) of a tile cost by a network in floating point."""
-    known = neighbourhoods(torch.from_numpy(symbols.astype(np.float32))[None] * delta)
+    residuals = torch.from_numpy(symbols.astype(np.float32))[None] * delta
+    if isinstance(network, Hyperprior):
+        both = network(residuals, delta)
+        return sum(float(bits.sum(dtype=torch.float64)) for bits in both.values())
+    known = neighbourhoods(residuals)
     bits = network(known, torch.full((len(known), 1), delta)).sum(dim=2)
     rows, columns = np.indices(symbols.shape[1:])
     white = torch.from_numpy((rows + columns).ravel() % 2 == 1)

@@ -1,13 +1,14 @@
 """The rate–distortion loss of a slimmable autoencoder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from slimcae.networks.context import ContextNetwork, neighbourhoods
+from slimcae.networks.context import ContextNetworks
+from slimcae.networks.hyperprior import Hyperprior
 from slimcae.networks.layers import leading
 from slimcae.networks.slimcae import SlimCAE, SlimCAEOutput
 
@@ -34,9 +35,9 @@ def border_error(error: Tensor, side: int) -> Tensor:
 class RateDistortionLoss(nn.Module):
     """Σ over widths of λ_w · MSE_w + bpp_w (Yang et al. 2021, eq. 5).
 
-    With context networks the rate is theirs, and the densities train beside them on latents that
-    they do not change. At another step than Δ = 1 the distortion counts λ / Δ²: this is the slope
-    at which Δ is the right step, as 1 is at λ.
+    With context networks or a hyperprior (`rates`) the rate is theirs, and the densities train
+    beside them on latents that they do not change. At another step than Δ = 1 the distortion counts
+    λ / Δ²: this is the slope at which Δ is the right step, as 1 is at λ.
 
     MSE is taken on images in [0, 1], as in the authors' code: λ = 2048 here is
     2048 / 255² = 0.0315 on the scale of 8-bit values. Rates count bits per pixel of the batch,
@@ -56,7 +57,7 @@ class RateDistortionLoss(nn.Module):
         self,
         model: SlimCAE,
         lmbda: Sequence[float],
-        contexts: Mapping[int, ContextNetwork] | None = None,
+        rates: ContextNetworks | Hyperprior | None = None,
         *,
         balance: Literal["sum", "log"] = "sum",
         border_weight: float = 0.0,
@@ -70,7 +71,7 @@ class RateDistortionLoss(nn.Module):
             width: {k: v[:2] for k, v in model.architecture.kernels(width).items()}
             for width in model.widths
         }
-        self.contexts = nn.ModuleDict({str(w): net for w, net in (contexts or {}).items()})
+        self.rates = rates
         self.register_buffer("_lmbda", torch.zeros(len(lmbda)), persistent=False)
         self.lmbda = tuple(lmbda)
 
@@ -110,28 +111,27 @@ class RateDistortionLoss(nn.Module):
             mse = distortion = error.square().mean()
             if self._border_weight:
                 distortion = mse + self._border_weight * border_error(error, self._block)
-            if self.contexts:
+            if self.rates is not None:
                 total = total + bpp  # of the density, whose latents are detached
-                bpp = self._context_bits(out, filters, step) / (n * height * width)
+                bpp = self._bits(self.rates, out, filters, step) / (n * height * width)
             lmbda = self._lmbda[self.model.widths.index(filters)] / step**2
             cost = lmbda * distortion + bpp
             total = total + (torch.log(cost) if self._balance == "log" else cost)
             measured.append(torch.stack([bpp.detach(), mse.detach()]))
         return total, torch.stack(measured)
 
-    def _context_bits(self, out: SlimCAEOutput, width: int, step: Tensor | float) -> Tensor:
-        """Bits by the context network of a width: the mean of both colourings of the board.
-
-        It sees what the synthesis sees; what it codes is noisy in training.
-        """
+    def _bits(
+        self,
+        rates: ContextNetworks | Hyperprior,
+        out: SlimCAEOutput,
+        width: int,
+        step: Tensor | float,
+    ) -> Tensor:
+        """Bits by `rates`, which see what the synthesis sees; in training noise is coded."""
         bottleneck = self.model.entropy_bottleneck(width)
         medians = bottleneck.medians[:, None, None]
-        known = neighbourhoods(out["y_hat"] - medians)
-        coded = None
+        known = coded = out["y_hat"] - medians
         if bottleneck.training and bottleneck.straight_through:
             y = out["y"].float()
-            noisy = y + (torch.rand_like(y) - 0.5) * step - medians
-            coded = noisy.permute(0, 2, 3, 1).flatten(0, 2)
-        steps = known.new_ones(len(known), 1) * step
-        bits: Tensor = self.contexts[str(width)](known, steps, coded)
-        return bits.sum() / 2
+            coded = y + (torch.rand_like(y) - 0.5) * step - medians
+        return rates.bits(known, coded, width, step)

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from slimcae.errors import ConfigError, ContradictionError, ModelError
 from slimcae.model.config import ModelInfo, SlimCAEConfig, check_same_config
 from slimcae.model.file import read_model, write_model
 from slimcae.model.header import MODEL_NAME
-from slimcae.networks.context import ContextNetwork
+from slimcae.networks.context import ContextNetwork, ContextNetworks
 from slimcae.networks.context_conversion import context_networks, context_tensors
 from slimcae.networks.conversion import load_network, to_model
+from slimcae.networks.hyperprior import Hyperprior
+from slimcae.networks.hyperprior_conversion import hyperprior_of, hyperprior_tensors
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.context_trainer import ContextLog, ContextTrainer
 from slimcae.training.data import TrainingImages
@@ -114,11 +117,9 @@ def train(
             )  # fmt: skip
         if state is None and start.warm_start and start.init_from is None:
             _warm_start(model, images, lmbda, settings)
-        contexts = None
-        if settings.entropy_model == "context":
-            origin = start.init_from if state is None else folder / MODEL_NAME
-            contexts = _contexts(model, origin, images, settings)
-        trainer = Trainer(model, lmbda, settings, images, process, contexts)
+        origin = start.init_from if state is None else folder / MODEL_NAME
+        rates = _rates(model, origin, images, settings)
+        trainer = Trainer(model, lmbda, settings, images, process, rates)
         if state is not None:
             with state_errors(folder / STATE_NAME):
                 trainer.load_state_dict(state["trainer"])
@@ -198,7 +199,13 @@ def save_run(folder: Path, trainer: Trainer) -> None:
             "config": asdict(config),
         },
     )
-    tensors = context_tensors(trainer.averaged_contexts)
+    match trainer.averaged_rates:
+        case ContextNetworks() as networks:
+            tensors = context_tensors(networks.by_width)
+        case Hyperprior() as hyperprior:
+            tensors = hyperprior_tensors(hyperprior)
+        case _:
+            tensors = {}
     model = to_model(trainer.averaged, model_info(folder, trainer))
     write_model(folder / MODEL_NAME, replace(model, training_tensors=tensors))
 
@@ -266,19 +273,32 @@ def _initial_model(config: SlimCAEConfig, start: Start, device: torch.device) ->
 
 
 @torch.no_grad()
-def _contexts(
+def _rates(
     model: SlimCAE, origin: Path | None, images: TrainingImages, settings: TrainSettings
-) -> dict[int, ContextNetwork]:
-    """The context networks to begin with: those in a model file, or new ones for the latents."""
-    known = context_networks(read_model(origin)) if origin is not None and origin.exists() else {}
+) -> ContextNetworks | Hyperprior | None:
+    """The networks of the rate: those in a model file, or new ones for the latents."""
+    if settings.entropy_model == "factorized":
+        return None
+    known = read_model(origin) if origin is not None and origin.exists() else None
     x = images.sample(settings.patchsize, settings.batchsize, settings.seed).float() / 255
+
+    def deviation(width: int) -> Tensor:
+        y = model.g_a(x, width).float().transpose(0, 1).flatten(1)
+        return (y.var(dim=1, correction=0) + 0.01).sqrt().cpu()
+
+    if settings.entropy_model == "hyperprior":
+        found = None if known is None else hyperprior_of(known)
+        if found is None:
+            found = Hyperprior([model.architecture.latent_channels(w) for w in model.widths])
+            for width in model.widths:
+                found.begin_with(deviation(width))
+        return found
+    networks = {} if known is None else context_networks(known)
     for width in model.widths:
-        if width not in known:
-            y = model.g_a(x, width).float().transpose(0, 1).flatten(1)
-            deviation = (y.var(dim=1, correction=0) + 0.01).sqrt().cpu()
-            kind = model.config.architecture
-            known[width] = ContextNetwork.for_channels(len(y), deviation, kind)
-    return {width: known[width] for width in model.widths}
+        if width not in networks:
+            spread, kind = deviation(width), model.config.architecture
+            networks[width] = ContextNetwork.for_channels(len(spread), spread, kind)
+    return ContextNetworks({width: networks[width] for width in model.widths})
 
 
 def _warm_start(

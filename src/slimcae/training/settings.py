@@ -40,12 +40,12 @@ class TrainSettings:
     """decoder: g_s alone, on latents rounded as files hold them; what makes the bits is frozen."""
     quantization: Literal["noise", "mixed"] = "noise"
     """mixed: the synthesis sees rounded latents, straight through; the rate keeps the noise."""
-    entropy_model: Literal["factorized", "context"] = "factorized"
-    """What the rate comes from; context: from networks that train along, see stage entropy."""
+    entropy_model: Literal["factorized", "context", "hyperprior"] = "factorized"
+    """What the rate comes from; context, hyperprior: from networks that train along."""
     context_learning_rate: float = 4e-3
-    """Of context networks that train along."""
+    """Of context networks, or of a hyperprior, that train along."""
     at_one: float = 0.5
-    """Part of what a context network sees at Δ = 1; the rest is at random quantisation steps."""
+    """Part of what such a network sees at Δ = 1; the rest is at random quantisation steps."""
     balance: Literal["sum", "log"] = "sum"
     """Of the widths in the loss: the sum of their costs, or of the logarithms of these."""
     border_weight: float = 0.0

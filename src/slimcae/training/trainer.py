@@ -5,7 +5,7 @@ import importlib.util
 import logging
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from slimcae.errors import ConfigError, TrainingError
 from slimcae.model.config import DEFAULT_STEPS
-from slimcae.networks.context import ContextNetwork
+from slimcae.networks.context import ContextNetworks
+from slimcae.networks.hyperprior import Hyperprior
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import Process
@@ -39,7 +40,7 @@ class Trainer:
     Holds the raw weights (`model`), their moving average (`averaged`), the optimizers
     and the step number. All randomness of a step follows from the seed and the step's number.
 
-    contexts: the network of each width with which the rate is estimated; none: the densities.
+    rates: the networks with which the rate is estimated; None: the densities alone.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Trainer:
         settings: TrainSettings,
         images: TrainingImages,
         process: Process | None = None,
-        contexts: Mapping[int, ContextNetwork] | None = None,
+        rates: ContextNetworks | Hyperprior | None = None,
     ) -> None:
         self.model: SlimCAE = model.to(  # type: ignore[call-overload]
             images.device, memory_format=torch.channels_last
@@ -65,12 +66,14 @@ class Trainer:
         self._loss = RateDistortionLoss(
             model,
             lmbda,
-            contexts,
+            rates,
             balance=settings.balance,
             border_weight=settings.border_weight,
         )
         self._loss.to(self.device)
-        self._average = copy.deepcopy(self._loss.contexts).eval().requires_grad_(False)
+        self._rates: nn.Module = nn.ModuleList() if rates is None else rates
+        self.averaged_rates = copy.deepcopy(self._rates).eval().requires_grad_(False)
+        """The networks of the rate with the moving average of their weights; empty without."""
         self._bfloat16 = resolve_precision(settings.precision, self.device) == "bfloat16"
         entropy = list(model.entropy_bottlenecks.parameters())
         chosen = {id(p) for p in entropy}
@@ -79,7 +82,7 @@ class Trainer:
             self.model.requires_grad_(False)
             self.model.g_s.requires_grad_(True)
             transforms = list(model.g_s.parameters())
-            self._loss.contexts.requires_grad_(False)
+            self._rates.requires_grad_(False).eval()
         self._soap: Soap | None = None
         if settings.optimizer == "soap":
             kernels = [p for p in transforms if p.ndim == 4]
@@ -92,22 +95,16 @@ class Trainer:
             {"params": transforms, "peak": settings.learning_rate},
             {"params": entropy, "peak": settings.entropy_learning_rate},
         ]
-        if self._loss.contexts:
-            networks = list(self._loss.contexts.parameters())
+        if rates is not None:
+            networks = list(rates.parameters())
             groups.append({"params": networks, "peak": settings.context_learning_rate})
         self._adam = torch.optim.Adam(groups, fused=True)
-
-    @property
-    def averaged_contexts(self) -> dict[int, ContextNetwork]:
-        """The context networks with the moving average of the weights; empty without."""
-        networks = {int(width): network for width, network in self._average.items()}
-        return {w: net for w, net in networks.items() if isinstance(net, ContextNetwork)}
 
     @property
     def _kind(self) -> list[str]:
         """What a state must have in common with this run."""
         kind: list[str] = [self.settings.optimizer, self.settings.stage]
-        return [*kind, "context"] if self._loss.contexts else kind
+        return kind if self._loss.rates is None else [*kind, self.settings.entropy_model]
 
     @property
     def _groups(self) -> list[dict[str, Any]]:
@@ -153,13 +150,13 @@ class Trainer:
             self.model.g_a.eval()
             self.model.entropy_bottlenecks.eval()
         mixed = self.settings.quantization == "mixed"
-        contexts = len(self._loss.contexts) > 0
+        other_rate = self._loss.rates is not None
         for width in self.model.widths:
             self.model.entropy_bottleneck(width).straight_through = mixed
-            self.model.entropy_bottleneck(width).detached = contexts
+            self.model.entropy_bottleneck(width).detached = other_rate
         stats = Stats(self.model.widths, self.device)
         while self.step < last_step:
-            if (mixed or contexts) and self.step % MEDIANS_EVERY == 0:
+            if (mixed or other_rate) and self.step % MEDIANS_EVERY == 0:
                 for width in self.model.widths:
                     self.model.entropy_bottleneck(width).update_medians()
             self._train_step(forward, next(batches), stats)
@@ -209,13 +206,13 @@ class Trainer:
         """
         n = self.step
         weight = 1 - min(self.settings.ema_decay, (1 + n) / (10 + n)) if n else 1.0
-        average: list[Tensor] = [*self.averaged.parameters(), *self._average.parameters()]
-        current: list[Tensor] = [*self.model.parameters(), *self._loss.contexts.parameters()]
+        average: list[Tensor] = [*self.averaged.parameters(), *self.averaged_rates.parameters()]
+        current: list[Tensor] = [*self.model.parameters(), *self._rates.parameters()]
         torch._foreach_lerp_(average, current, weight)
 
     def _quantisation_step(self) -> Tensor | None:
-        """Δ of this step, of which context networks shall know all; None: 1, as for densities."""
-        if not self._loss.contexts or self.settings.stage == "decoder":
+        """Δ of this step, of which networks of the rate shall know all; None: 1, for densities."""
+        if self._loss.rates is None or self.settings.stage == "decoder":
             return None
         rng = random.Random(f"{self.settings.seed} {self.step} Δ")
         delta = 1.0 if rng.random() < self.settings.at_one else rng.choice(DEFAULT_STEPS)
@@ -274,8 +271,8 @@ class Trainer:
             "kind": self._kind,
             "step": self.step,
             "lmbda": list(self.lmbda),
-            "contexts": self._loss.contexts.state_dict(),
-            "contexts_average": self._average.state_dict(),
+            "contexts": self._rates.state_dict(),
+            "contexts_average": self.averaged_rates.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -293,9 +290,9 @@ class Trainer:
             )
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["average"])
-        if self._loss.contexts:
-            self._loss.contexts.load_state_dict(state["contexts"])
-            self._average.load_state_dict(state["contexts_average"])
+        if self._loss.rates is not None:
+            self._rates.load_state_dict(state["contexts"])
+            self.averaged_rates.load_state_dict(state["contexts_average"])
         peaks = [group["peak"] for group in self._groups]
         self._adam.load_state_dict(state["optimizer"])
         if self._soap is not None:

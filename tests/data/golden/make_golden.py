@@ -5,7 +5,8 @@ the repository:
 
     PYTHONPATH=src:tests:tests/codec python tests/data/golden/make_golden.py --force
 
-With --light it makes those of the architecture `light` instead, which came later.
+With --light it makes those of the architecture `light` instead, and with --hyperprior those of the
+kind `hyperprior`, which came later.
 """
 
 import argparse
@@ -19,17 +20,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageCms
-from tiny_codec import LMBDA, make_network
+from tiny_codec import LMBDA, WIDTHS, make_network
 
 from conftest import smooth_pixels
 from context_networks import random_arrays
+from hyperpriors import random_hyperprior
 from slimcae import container
 from slimcae.codec import Codec
-from slimcae.coding.context_counting import count_cells, counted_model
+from slimcae.coding.context_counting import REACH, count_cells, counted_model
 from slimcae.coding.counting import ActivityCounts, ClassCounts, channel_groups, tables_model
 from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.entropy_models import by_kind
 from slimcae.coding.factorized import FactorizedModel
+from slimcae.coding.hyperprior_counting import counted_hyperprior
 from slimcae.images.alpha import pack_alpha
 from slimcae.model.config import ModelInfo
 from slimcae.model.file import halved, read_model, write_model
@@ -42,6 +45,8 @@ MODEL = FOLDER / "tiny.safetensors"
 FILES = FOLDER / "scae"
 LIGHT_MODEL = FOLDER / "tiny-light.safetensors"
 LIGHT_FILES = FOLDER / "light"
+HYPERPRIOR_MODEL = FOLDER / "tiny-hyperprior.safetensors"
+HYPERPRIOR_FILES = FOLDER / "hyperprior"
 STEPS = (1.0, 0.6, 1.7)
 
 
@@ -63,6 +68,7 @@ class Case:
     grey: bool = False
     srgb: bool = False
     alpha: bool = False
+    constant_alpha: int | None = None
     metadata: bool = False
     noise: bool = False
     extremes: bool = False
@@ -88,6 +94,7 @@ CASES = [
     Case("extremes", 8, 1, (48, 48), tile_side=32, extremes=True),
     Case("extremes-tables", 8, 2, (48, 48), tile_side=32, kind="tables", extremes=True),
     Case("extremes-factorized", 4, 2, (48, 48), tile_side=32, extremes=True),
+    Case("constant-alpha", 8, 0, (20, 21), constant_alpha=129),
 ]
 
 
@@ -95,6 +102,13 @@ LIGHT_CASES = [
     Case("light-odd", 12, 2, (17, 33), noise=True),
     Case("light-tiles", 8, 1, (50, 70), tile_side=32, kind="tables"),
     Case("light-narrow", 4, 0, (40, 100), tile_side=16, grey=True),
+]
+
+
+HYPERPRIOR_CASES = [
+    Case("hyperprior-odd", 4, 1, (17, 33), noise=True),
+    Case("hyperprior-tiles", 4, 2, (70, 100), tile_side=64),
+    Case("hyperprior-extremes", 4, 0, (48, 80), extremes=True),
 ]
 
 
@@ -130,6 +144,22 @@ def fitted(model: Model) -> Model:
         assert isinstance(density, FactorizedModel)
         entropy_models[width] = by_kind(context(width, seed, tiles), tables(density, tiles))
     return replace(model, entropy_models=entropy_models)
+
+
+def with_hyperprior(model: Model) -> Model:
+    """Return the model with a random hyperprior at its only width, whose tables are counted."""
+    codec, width = Codec(model, precision="float32"), model.widths[0]
+    tiles = [
+        (codec.analyse(smooth_pixels(96, 80, seed), width, step), step)
+        for seed in range(100, 108)
+        for step in range(len(STEPS))
+    ]
+    of_tables = ("z_choice", "choice", "minimum", "length", "counts")
+    arrays = random_hyperprior(0, width, hidden=(5, 6, 3, 5, 6))
+    network = {name: array for name, array in arrays.items() if name not in of_tables}
+    density = np.full((3, 2 * REACH + 2), 1 / (2 * REACH + 2))
+    found = counted_hyperprior(network, density, tiles, 12, smallest=-2.0, per_e=2.0)
+    return replace(model, entropy_models={width: by_kind(found)})
 
 
 def tables(density: FactorizedModel, tiles: list[tuple[np.ndarray, int]]) -> EntropyModel:
@@ -195,6 +225,7 @@ def contents_of(codec: Codec, case: Case, symbols: np.ndarray, seed: int) -> con
         icc_profile=icc_profile() if case.metadata else None,
         exif=exif() if case.metadata else None,
         xmp=b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>' if case.metadata else None,
+        constant_alpha=case.constant_alpha,
     )
 
 
@@ -228,19 +259,24 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.add_argument("--keep-model", action="store_true", help="make the files only")
     parser.add_argument("--light", action="store_true", help="those of the architecture light")
+    parser.add_argument("--hyperprior", action="store_true", help="those of the kind hyperprior")
     options = parser.parse_args()
     path, files, cases = MODEL, FILES, CASES
     if options.light:
         path, files, cases = LIGHT_MODEL, LIGHT_FILES, LIGHT_CASES
+    if options.hyperprior:
+        path, files, cases = HYPERPRIOR_MODEL, HYPERPRIOR_FILES, HYPERPRIOR_CASES
     if not options.force and (path.exists() or any(files.glob("*"))):
         parser.error("there are golden files: a new format version needs new ones, with --force")
     torch.set_num_threads(1)
     if not (options.keep_model and path.exists()):
-        network = make_network(0, "light" if options.light else "slimcae")
+        widths = (4,) if options.hyperprior else WIDTHS
+        network = make_network(0, "light" if options.light else "slimcae", widths)
         (vary if options.light else overlap)(network)
-        name = "tiny-light" if options.light else "tiny"
-        model = halved(to_model(network, ModelInfo(name, "1", LMBDA), steps=STEPS))
-        write_model(path, fitted(model), half=True)
+        info = ModelInfo(path.stem, "1", LMBDA[-len(widths) :])
+        model = halved(to_model(network, info, steps=STEPS))
+        model = with_hyperprior(model) if options.hyperprior else fitted(model)
+        write_model(path, model, half=True)
     make_files(Codec(read_model(path), precision="float32"), files, cases)
 
 

@@ -1,10 +1,16 @@
 """The transforms in torch, on a CPU or a GPU."""
 
 import os
+import sys
 from functools import cache
 from typing import Any
 
 import numpy as np
+
+if "torch" not in sys.modules:
+    # threads that wait for work in a loop would take the processor from others; OpenMP reads this
+    # when torch is loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
 from slimcae.errors import ConfigError, ModelError

@@ -5,7 +5,7 @@ import { ScaeError, showBytes, showText, thousands } from "./errors.js";
 
 const MAGIC = [0x89, 0x53, 0x0d, 0x0a];
 export const FORMAT_VERSION = 4;
-const KINDS = ["factorized", "tables", "context"];
+const KINDS = ["factorized", "tables", "context", "hyperprior"];
 const FIXED_BYTES = 29;
 const MAX_NAME_BYTES = 24;
 const MAX_TILES = 2 ** 14;
@@ -13,7 +13,8 @@ const ENTRY_BYTES = 8;
 const CRC_BYTES = 4;
 const FRAME_BYTES = 12;
 const MAX_INFLATED_BYTES = 2 ** 24;
-const KNOWN = ["ALPH", "iccp", "exif", "xmpp"];
+const MANDATORY = ["ALPH", "ALPC"];
+const KNOWN = [...MANDATORY, "iccp", "exif", "xmpp"];
 const AGAIN = "copy it again";
 
 /**
@@ -53,7 +54,7 @@ export class Reader {
   header;
 
   get hasAlpha() {
-    return this.#chunks.has("ALPH");
+    return MANDATORY.some((tag) => this.#chunks.has(tag));
   }
 
   /** @param {number} index of a tile, in raster order @returns {number} bytes of its stream */
@@ -69,9 +70,17 @@ export class Reader {
     return stream;
   }
 
-  /** @returns {Uint8Array | null} a PNG file, or null for an opaque picture @throws {ScaeError} */
+  /** @returns {Uint8Array | null} a PNG file, or null if there is none @throws {ScaeError} */
   alpha() {
     return this.#payload("ALPH");
+  }
+
+  /** @returns {number | null} the alpha of all pixels, or null @throws {ScaeError} */
+  constantAlpha() {
+    const payload = this.#payload("ALPC");
+    if (payload !== null && payload.length !== 1)
+      throw new ScaeError(`the alpha of all pixels has ${payload.length} bytes: must be one`);
+    return payload && payload[0];
   }
 
   /**
@@ -136,6 +145,8 @@ export class Reader {
       this.#chunks.set(tag, { frame, start: position + FRAME_BYTES, length });
       position += FRAME_BYTES + length;
     }
+    if (MANDATORY.every((tag) => this.#chunks.has(tag)))
+      throw new ScaeError(`the file has two chunks of alpha (file damaged? ${AGAIN})`);
     this.#starts[0] = position;
     this.#lengths.forEach((length, index) => (this.#starts[index + 1] = this.#starts[index] + length));
   }
@@ -235,10 +246,10 @@ function checkedTag(tag) {
   if (!tag.every(isLetter))
     throw new ScaeError(`a chunk's tag is ${showBytes(tag)}, not four letters (file damaged? ${AGAIN})`);
   const text = String.fromCharCode(...tag);
-  if (tag[0] < 0x61 && text !== "ALPH")
+  if (tag[0] < 0x61 && !MANDATORY.includes(text))
     throw new ScaeError(
       `the file needs chunk ${text} (format version ${FORMAT_VERSION}); of its kind this decoder ` +
-        `(format version ${FORMAT_VERSION}) knows ALPH only: take a newer one`,
+        `(format version ${FORMAT_VERSION}) knows ${MANDATORY.join(" and ")} only: take a newer one`,
     );
   return text;
 }

@@ -71,7 +71,9 @@ export class Decoder {
     ms.load = await timed(() => Promise.all([model.load(), this.#synthesis.load(model)]));
     const rgba = await this.#pixels(reader, model, part, ms, step);
     const alpha = reader.alpha();
+    const level = reader.constantAlpha();
     if (alpha) await putAlpha(rgba, part, alpha, header);
+    if (level !== null) for (let place = 3; place < rgba.length; place += 4) rgba[place] = level;
     const { found, notices } = await metadata(reader);
     ms.all = performance.now() - start;
     const { name, version, steps, widths } = model.description;

@@ -3,8 +3,14 @@
 import { TablesModel } from "./activity.js";
 import { ContextModel } from "./context.js";
 import { FactorizedModel } from "./factorized.js";
+import { HyperpriorModel } from "./hyperprior.js";
 
-const KINDS = { factorized: FactorizedModel, tables: TablesModel, context: ContextModel };
+const KINDS = {
+  factorized: FactorizedModel,
+  tables: TablesModel,
+  context: ContextModel,
+  hyperprior: HyperpriorModel,
+};
 
 /**
  * @param {string} kind

@@ -1,0 +1,261 @@
+"""What a file says about its colours without an ICC profile: chunks, boxes, headers and tags."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from slimcae.images.colours import (
+    ADOBE_GAMMA,
+    ADOBE_RGB,
+    D65,
+    HLG,
+    PQ,
+    SAME_GAMMA,
+    SRGB,
+    Colours,
+    srgb_encoded,
+)
+from slimcae.images.heads import (
+    avif_properties,
+    bmp_header,
+    bmp_profile,
+    gif_profile,
+    jpeg_2000_colours,
+    png_chunks,
+)
+from slimcae.images.icc import Chromaticities
+from slimcae.images.ifd import Value, exif_values
+
+_C = (0.31, 0.316)
+_SMPTE_170M = (D65, (0.63, 0.34), (0.31, 0.595), (0.155, 0.07))
+_P3 = ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06))
+_PRIMARIES: dict[int, Chromaticities] = {
+    1: SRGB,
+    4: (_C, (0.67, 0.33), (0.21, 0.71), (0.14, 0.08)),
+    5: (D65, (0.64, 0.33), (0.29, 0.6), (0.15, 0.06)),
+    6: _SMPTE_170M,
+    7: _SMPTE_170M,
+    8: (_C, (0.681, 0.319), (0.243, 0.692), (0.145, 0.049)),
+    9: (D65, (0.708, 0.292), (0.17, 0.797), (0.131, 0.046)),
+    11: ((0.314, 0.351), *_P3),
+    12: (D65, *_P3),
+    22: (D65, (0.63, 0.34), (0.295, 0.605), (0.155, 0.077)),
+}
+"""ITU-T H.273, table 2: ColourPrimaries."""
+
+_UNSPECIFIED = 2
+_TRANSFERS: dict[int, float | str | None] = {
+    # cameras' curves, which are shown as sRGB's: 709, 601, 240, 2020 and their extensions
+    **dict.fromkeys((1, 6, 7, 11, 12, 13, 14, 15)),
+    4: 2.2,
+    5: 2.8,
+    8: 1.0,
+    16: PQ,
+    18: HLG,
+}
+"""ITU-T H.273, table 3: TransferCharacteristics, as a gamma, a name, or None for sRGB's curve."""
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a file says about its colours.
+
+    first: what counts more than a profile in `info`. icc_profile: one that Pillow does not look
+    for. then: what counts less than a profile. unknown: something was said that is not known here.
+    """
+
+    first: Colours | None = None
+    icc_profile: bytes | None = None
+    then: Colours | None = None
+    unknown: str | None = None
+
+    def beside(self, profile: bytes | None) -> Colours | None:
+        """What counts in a file that has this profile, or none."""
+        return self.then if self.first is None and not profile else self.first
+
+
+def stated_colours(image: Image.Image) -> Stated:
+    """What the file of an image says about its colours beside the profile that Pillow finds.
+
+    image: as it was opened; of one that was loaded, PNG's cICP and the boxes of AVIF and JPEG 2000
+    are seen if its file still lies where it was.
+    """
+    if image.format == "AVIF":
+        codes = [each for each in avif_properties(image) if each.startswith(b"colrnclx")]
+        found, unknown = _by_codes(codes[0][8:12]) if codes else (None, None)
+        return Stated(then=found, unknown=unknown)
+    if image.format == "HEIF":
+        told = image.info.get("nclx_profile") or {}
+        names = ("color_primaries", "transfer_characteristics")
+        codes = [int(told.get(name, 2)).to_bytes(2, "big") for name in names]
+        found, unknown = _by_codes(b"".join(codes)) if told else (None, None)
+        return Stated(then=found, unknown=unknown)
+    if image.format == "JPEG2000":
+        profiles = [body[3:] for body in jpeg_2000_colours(image) if body[:1] == b"\2"]
+        return Stated(icc_profile=profiles[0] if profiles else None)
+    if image.format == "BMP":
+        found, unknown = _bmp_colours(bmp_header(image))
+        return Stated(icc_profile=bmp_profile(image), then=found, unknown=unknown)
+    if image.format == "GIF":
+        return Stated(icc_profile=gif_profile(image))
+    if hasattr(image, "tag_v2"):
+        found, unknown = _tiff_colours(image.tag_v2)
+        return Stated(then=found, unknown=unknown)
+    cicp = png_chunks(image).get(b"cICP", b"")
+    if len(cicp) == 4:
+        found, unknown = _by_codes(bytes([0, cicp[0], 0, cicp[1]]))
+        if found is not None:
+            return Stated(then=found, unknown=unknown) if unknown else Stated(first=found)
+    found, unknown = _png_colours(image.info)
+    return Stated(then=found, unknown=unknown)
+
+
+def exif_colours(exif: bytes | None) -> tuple[Colours | None, str | None]:
+    """What EXIF data say about colours (Exif 2.32, 4.6.5, and DCF 2.0), and what is not known.
+
+    Neither if they say sRGB or nothing.
+    """
+    values = exif_values(exif or b"")
+    (space, *_), (gamma, *_) = _numbers(values, _COLOR_SPACE), _numbers(values, _GAMMA)
+    index = values.get(_INTEROP_INDEX, b"")
+    primaries = _primaries_of_tags(values)
+    if space == 2 or (space != 1 and isinstance(index, bytes) and index.startswith(b"R03")):
+        return Colours(ADOBE_RGB, ADOBE_GAMMA), None
+    if space == _UNCALIBRATED:
+        if primaries is None:
+            return None, "its EXIF data say that its colours are not sRGB, and not what they are"
+        return Colours(primaries, gamma if _can_be(gamma) else 2.2), None
+    return None, None
+
+
+_COLOR_SPACE, _GAMMA, _INTEROP_INDEX = 0xA001, 0xA500, 1
+_UNCALIBRATED = 0xFFFF
+
+
+def _numbers(values: Mapping[int, Value], tag: int) -> tuple[float, ...]:
+    """Those of a tag, or a zero."""
+    found = values.get(tag)
+    return found if isinstance(found, tuple) else (0.0,)
+
+
+def _primaries_of_tags(tags: Mapping[int, Any]) -> Chromaticities | None:
+    """As TIFF and EXIF have them (TIFF 6.0, section 20)."""
+    white = tags.get(ExifTags.Base.WhitePoint)
+    others = tags.get(ExifTags.Base.PrimaryChromaticities)
+    if white is None or others is None:
+        return None
+    try:
+        return _pairs([float(value) for value in (*white, *others)])
+    except (TypeError, ValueError, ZeroDivisionError):  # tags of any type
+        return None
+
+
+def _tiff_colours(tags: Mapping[int, Any]) -> tuple[Colours | None, str | None]:
+    """Of a TIFF file (TIFF 6.0, section 20), and what is not known."""
+    primaries = _primaries_of_tags(tags)
+    table = tags.get(ExifTags.Base.TransferFunction)
+    try:
+        light = np.asarray(table, np.float64) / 65535
+    except (TypeError, ValueError):  # a tag of any type
+        light = np.empty(0)
+    if light.ndim != 1 or light.size < 2:
+        return None if primaries is None else Colours(primaries, 2.2), None
+    one_for_all = light.size & (light.size - 1) == 0  # a power of two; else one for each channel
+    curves = light[None] if one_for_all else light[: light.size // 3 * 3].reshape(3, -1)
+    values = np.linspace(0, 1, curves.shape[1])
+    gamma = _gamma_of(values, curves[0])
+    if np.ptp(curves, axis=0).max() > _SAME_LIGHT or gamma is None:
+        return None if primaries is None else Colours(primaries, 2.2), (
+            "its transfer function is no gamma"
+        )
+    srgb = np.abs(srgb_encoded(curves[0]) - values).max() <= _SAME_LIGHT
+    return Colours(primaries or SRGB, None if srgb else gamma), None
+
+
+_SAME_LIGHT = 0.01
+"""Of 1: how far a curve and what stands for it may lie apart."""
+
+
+def _gamma_of(values: NDArray[np.float64], light: NDArray[np.float64]) -> float | None:
+    """The gamma of a curve, or about that of sRGB's; None: it has none."""
+    inside = (light > _SAME_LIGHT) & (light < 1) & (values > 0) & (values < 1)
+    if not inside.any():
+        return None
+    gamma = float(np.median(np.log(light[inside]) / np.log(values[inside])))
+    near = np.abs(values**gamma - light).max() <= _SAME_LIGHT if _can_be(gamma) else False
+    is_srgb = np.abs(srgb_encoded(light) - values).max() <= _SAME_LIGHT
+    return gamma if near or is_srgb else None
+
+
+def _bmp_colours(header: bytes) -> tuple[Colours | None, str | None]:
+    """Of a BITMAPV4HEADER or later ("Windows GDI", `bV4CSType` and what follows it)."""
+    kind = header[56:60]
+    if kind == b"KNIL":
+        return None, "its ICC profile is another file"
+    if kind != bytes(4) or len(header) < 108:  # calibrated RGB is 0
+        return None, None
+    xyz = np.frombuffer(header[60:96], "<i4").reshape(3, 3) / 2**30
+    sums = xyz.sum(axis=1)
+    gammas = [int.from_bytes(header[at : at + 4], "little") / 2**16 for at in (96, 100, 104)]
+    primaries = SRGB
+    if (sums > 0).all():
+        red, green, blue = (
+            (float(x / s), float(y / s)) for (x, y, _), s in zip(xyz, sums, strict=True)
+        )
+        primaries = (D65, red, green, blue)
+    elif not any(gammas):
+        return None, None  # zeros, which say nothing
+    gamma = gammas[1]
+    if not _can_be(gamma):
+        return Colours(primaries, 2.2), None
+    if max(gammas) > gamma * (1 + SAME_GAMMA) or min(gammas) < gamma / (1 + SAME_GAMMA):
+        return None, "its three colours have different gammas"
+    return Colours(primaries, gamma), None
+
+
+def _png_colours(info: dict[Any, Any]) -> tuple[Colours | None, str | None]:
+    """Of the chunks sRGB, gAMA and cHRM (PNG, third edition, 4.3), as Pillow gives them."""
+    if "srgb" in info:
+        return Colours(), None
+    said, primaries = info.get("gamma"), info.get("chromaticity")
+    gamma = 1 / said if isinstance(said, float) and said else None
+    if gamma is not None and not _can_be(gamma):
+        return None, f"its gamma is {gamma:g}"
+    xy = _pairs(primaries) if isinstance(primaries, tuple) else None
+    if gamma is None and xy is None:
+        return None, None
+    return Colours(xy or SRGB, gamma), None
+
+
+def _can_be(gamma: float) -> bool:
+    return 0.1 <= gamma <= 10
+
+
+def _by_codes(codes: bytes) -> tuple[Colours | None, str | None]:
+    """Colours of two big-endian code points, of primaries and transfer, and what is not known."""
+    primaries = int.from_bytes(codes[:2], "big")
+    transfer = int.from_bytes(codes[2:4], "big")
+    unknown = [
+        f"{kind} {code}"
+        for kind, code, known in (
+            ("primaries", primaries, _PRIMARIES),
+            ("transfer function", transfer, _TRANSFERS),
+        )
+        if code not in (_UNSPECIFIED, *known)
+    ]
+    said = f"its colours have {' and '.join(unknown)} of H.273" if unknown else None
+    if primaries == transfer == _UNSPECIFIED:
+        return None, None
+    found = Colours(_PRIMARIES.get(primaries, SRGB), _TRANSFERS.get(transfer))
+    return found, said
+
+
+def _pairs(values: Sequence[float]) -> Chromaticities | None:
+    if len(values) != 8:
+        return None
+    white, red, green, blue = zip(values[::2], values[1::2], strict=True)
+    return white, red, green, blue

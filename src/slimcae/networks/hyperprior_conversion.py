@@ -1,0 +1,122 @@
+"""Hyperpriors in model files: as they train, and as integers that code.
+
+`slimcae.coding.hyperprior_arrays` says what each array means, `slimcae.networks.integers` how
+numbers become integers.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from slimcae.coding.context_counting import REACH
+from slimcae.coding.entropy import Symbols
+from slimcae.coding.exact import ACTIVATION
+from slimcae.coding.hyperprior import HyperpriorModel
+from slimcae.coding.hyperprior_arrays import LAYERS
+from slimcae.coding.hyperprior_counting import counted_hyperprior
+from slimcae.errors import ModelError
+from slimcae.model.model import Model
+from slimcae.networks.context import UNIT
+from slimcae.networks.context_conversion import SIZES
+from slimcae.networks.hyperprior import SMALLEST_LOG_SCALE, Hyperprior
+from slimcae.networks.integers import doubles, fixed, weight_bytes
+
+SCALES_PER_E = 4
+"""Indices of scales between a scale and e times as much."""
+SCALES = 30
+"""From 0.11 to 200: scales beyond are the first and the last."""
+PREFIX = "hyperprior."
+"""How the names of a hyperprior's tensors begin, among the training tensors."""
+
+
+def hyperprior_of(model: Model) -> Hyperprior | None:
+    """Return the hyperprior that a model's training tensors hold, in evaluation mode.
+
+    Raises:
+        ModelError: tensors that are no hyperprior's of these widths.
+    """
+    arrays = {
+        name.removeprefix(PREFIX): array
+        for name, array in model.training_tensors.items()
+        if name.startswith(PREFIX)
+    }
+    if not arrays:
+        return None
+    channels = [model.architecture.latent_channels(width) for width in model.widths]
+    try:
+        return Hyperprior.from_arrays(arrays, channels).eval()
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"the training tensors are no hyperprior: {reason}") from error
+
+
+def hyperprior_tensors(hyperprior: Hyperprior) -> dict[str, NDArray[np.float32]]:
+    """Return a hyperprior as training tensors of a model; inverse of `hyperprior_of`."""
+    return {PREFIX + name: array for name, array in hyperprior.to_arrays().items()}
+
+
+@torch.no_grad()
+def to_integers(
+    hyperprior: Hyperprior, channels: int, steps: Sequence[float]
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of `HyperpriorArrays` for these steps Δ, but for choices and tables.
+
+    channels: of the latents; tells which width.
+    """
+    place = hyperprior.channels.index(channels)
+    delta = np.array(steps)
+    features = np.rint(UNIT * np.log1p(np.arange(SIZES) * delta[:, None]))
+    found: dict[str, NDArray[Any]] = {"features": np.minimum(features, ACTIVATION).astype(np.int8)}
+    # what 1 is in the integers between: features and activations, z, and indices of scales
+    units = {"h_a.3": (UNIT, 1), "h_s.1": (1, UNIT), "h_s.3": (UNIT, SCALES_PER_E)}
+    for name, geometry in LAYERS.items():
+        layer = hyperprior.layer(name)
+        before, after = units.get(name, (UNIT, UNIT))
+        weight = doubles(layer.weight)[:channels, :channels] * (after / before)
+        if not geometry.transposed:
+            weight = weight.swapaxes(0, 1)  # inputs, outputs, side, side
+        log_steps = torch.log(torch.tensor(steps, device=layer.bias.device))
+        bias = doubles(layer.biases(place, channels, log_steps))
+        if name == "h_s.3":  # of symbols; rounded down
+            bias = after * (bias - np.log(delta)[:, None] - SMALLEST_LOG_SCALE)
+        else:  # sums are rounded down: with one half more they are rounded
+            bias = after * bias + 0.5
+        rows, places = weight_bytes(
+            weight.transpose(1, 2, 3, 0).reshape(channels, -1), np.abs(bias).max(axis=0)
+        )
+        side = geometry.side
+        kernel = rows.reshape(channels, side, side, channels).transpose(1, 2, 3, 0)
+        found[f"{name}.kernel"] = np.ascontiguousarray(kernel)
+        found[f"{name}.bias"] = fixed(bias, places)
+        found[f"{name}.places"] = places
+    return found
+
+
+def counted(
+    hyperprior: Hyperprior,
+    channels: int,
+    steps: Sequence[float],
+    tiles: Iterable[tuple[Symbols, int]],
+) -> HyperpriorModel:
+    """Return the model of the width with so many channels, with tables counted on tiles.
+
+    tiles: symbols (C, h, w) and the index of their step Δ.
+    """
+    network = to_integers(hyperprior, channels, steps)
+    density = _z_masses(hyperprior, channels)
+    return counted_hyperprior(network, density, tiles, SCALES, SMALLEST_LOG_SCALE, SCALES_PER_E)
+
+
+def _z_masses(hyperprior: Hyperprior, channels: int) -> NDArray[np.float64]:
+    """Masses of whole z by its densities: (C, 2 · REACH + 2), the last the rest's."""
+    first, rows = hyperprior.bottleneck(channels).probabilities()
+    found = np.zeros((channels, 2 * REACH + 2))
+    for masses, start, row in zip(found, first, rows, strict=True):
+        values = start + np.arange(len(row))
+        near = np.abs(values) <= REACH
+        masses[values[near] + REACH] = row[near]
+        masses[-1] = max(1 - masses.sum(), 0.0)
+    return found
