@@ -12,14 +12,14 @@ import ray.data
 from pyarrow import compute
 
 from slimcae.codec import Target
-from slimcae.errors import SettingError
+from slimcae.errors import SettingError, SlimCAEError
 from slimcae.images import KINDS, MAX_PIXELS, plugin_kinds
 from slimcae.model.config import whole_number
 from slimcae.model.file import read_model
 from slimcae.model.model import Model
 from slimcae.model.registry import find_model
 from slimcae.ray.folders import Folder
-from slimcae.ray.table import Table
+from slimcae.ray.table import SCHEMA, Table, failed
 from slimcae.ray.worker import SUFFIX, Work, Worker
 
 log = logging.getLogger("slimcae")
@@ -86,6 +86,7 @@ def compress_folder(
     Raises:
         ConfigError: no such folder; settings that cannot work, or not those of the table.
         ModelError: no such model.
+        SlimCAEError: Ray stopped.
     """
     number = None if workers is None else whole_number(workers)
     if workers is not None and (number is None or number < 1):
@@ -103,7 +104,9 @@ def compress_folder(
         precision,
     )
     rows = Table(work.destination, table, _settings(loaded, work))
-    names = _pictures(work.source)
+    names, unnamed = _pictures(work.source)
+    if len(unnamed):
+        rows.add(unnamed)
     known = rows.rows()
     if retry_errors:
         known = known.filter(compute.is_null(known["error"]))
@@ -136,7 +139,8 @@ def _settings(model: Model, work: Work) -> dict[str, Any]:
     }
 
 
-def _pictures(source: Folder) -> list[str]:
+def _pictures(source: Folder) -> tuple[list[str], Any]:
+    """Return the names of all pictures, and rows of those whose names no table can hold."""
     found = source.find((*KINDS, *plugin_kinds()))
     for line in found.closed:
         log.warning("a folder cannot be read: %s (left out)", line)
@@ -144,7 +148,21 @@ def _pictures(source: Folder) -> list[str]:
     if others:
         text = ", ".join(f"{n:,} {suffix or 'without suffix'}" for suffix, n in others.items())
         log.warning("%s: left out %s", source, text)
-    return found.names
+    names = [name for name in found.names if _is_text(name)]
+    unnamed = [
+        failed(name.encode(errors="backslashreplace").decode(), "its name is not UTF-8: rename it")
+        for name in found.names
+        if not _is_text(name)
+    ]
+    return names, pa.Table.from_pylist(unnamed, schema=SCHEMA)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _compressed(
@@ -170,7 +188,11 @@ def _compressed(
     data.context.print_on_execution_start = False
     data.context.execution_no_progress_timeout_s = -1  # huge pictures take their time
     data.context.max_consecutive_actor_init_deaths = _MOST_DEATHS_AT_START
-    yield from data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    try:
+        yield from data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().rpartition("\n")[2]
+        raise SlimCAEError(f"Ray stopped ({reason}): the same call continues") from error
 
 
 def _connect() -> None:

@@ -35,11 +35,18 @@ SCHEMA = pa.schema(
         ("error", pa.string()),  # null where a .scae file was written
     ]
 )
+Row = dict[str, Any]
+"""By the names of `SCHEMA`."""
 SETTINGS = b"slimcae"
 """The key of the table's metadata that holds, as JSON, what all its pictures were made with."""
 
 PART_SECONDS = 10.0
 """How long rows may wait for being written."""
+
+
+def failed(path: str, error: str) -> Row:
+    """Return the row of a picture that cannot be compressed."""
+    return dict.fromkeys(SCHEMA.names) | {"path": path, "error": error}
 
 
 class Table:

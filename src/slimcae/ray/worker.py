@@ -14,15 +14,13 @@ from slimcae.errors import SlimCAEError
 from slimcae.images import read_picture
 from slimcae.model.model import Model
 from slimcae.ray.folders import Folder
-from slimcae.ray.table import SCHEMA
+from slimcae.ray.table import SCHEMA, Row, failed
 
 SUFFIX = ".scae"
 AHEAD = 4
 """Number of pictures that are read, or written, beside the one that is computed."""
 MOST_ATTEMPTS = 3
 """How often a picture may end the process that works on it."""
-
-Row = dict[str, Any]
 
 
 class Attempts(Protocol):
@@ -89,7 +87,7 @@ class Worker:
                 try:
                     written.result()
                 except Exception as error:
-                    row |= _failed(row["path"], error)
+                    row |= failed(row["path"], _describe(error))
         return pa.Table.from_pylist(rows, schema=SCHEMA)
 
     def _attempt(self, name: str, content: Future[bytes]) -> tuple[Row, bytes | None]:
@@ -97,11 +95,11 @@ class Worker:
         if attempt > MOST_ATTEMPTS:
             self._attempts.end(name)
             problem = f"the worker's process died {MOST_ATTEMPTS} times at this picture"
-            return _failed(name, SlimCAEError(problem)), None
+            return failed(name, problem), None
         try:
             return self._compress(name, content.result())
         except Exception as error:
-            return _failed(name, error), None
+            return failed(name, _describe(error)), None
         finally:
             self._attempts.end(name)
 
@@ -131,10 +129,6 @@ class Worker:
 
 
 _NOTHING: Future[bytes] = Future()
-
-
-def _failed(name: str, error: Exception) -> Row:
-    return dict.fromkeys(SCHEMA.names) | {"path": name, "error": _describe(error)}
 
 
 def _describe(error: Exception) -> str:
