@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # holds small builds for Linux, where the default brings CUDA; without it any other build will do
 CPU_BUILDS := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
 
-.PHONY: demo docs test test-processors test-without-torch check fuzz results
+.PHONY: demo docs test test-processors test-without-torch test-ray check fuzz results
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -23,6 +23,10 @@ test-processors: $(READY)
 # the wheel, where torch is not installed
 test-without-torch: $(READY)
 	tools/test_without_torch.sh
+
+# the tests that `make test` skips where Ray (600 MB) is not installed; it gets its own environment
+test-ray: $(READY)
+	tools/test_ray.sh
 
 check: $(READY)
 	$(BIN)/ruff check
