@@ -456,7 +456,7 @@ def test_both_decoders_agree_on_the_examples_of_the_document(name: str) -> None:
     file = decode_file(data)
     assert decode_planes(file, KINDS[file.kind](nested(entropy_model), file.step)) == planes
     reader = container.Reader(data)
-    np.testing.assert_array_equal(decode_symbols_fast(reader, model), np.array(planes))
+    np.testing.assert_array_equal(decode_symbols_fast(reader, 2, model), np.array(planes))
     assert reader.header.model_fingerprint == bytes.fromhex("0011223344556677")
     side = reader.header.tile_side // 16
     tiles = [

@@ -102,6 +102,8 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
         }
     size = sum(parts.values())
     model = matching_model(header)
+    needed = header.num_filters, header.model_fingerprint.hex()
+    point = None if model is None else model.header.point_of(*needed)
     return {
         "file": name,
         "kind": "picture",
@@ -112,6 +114,7 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
         "srgb": header.srgb,
         **kept,
         "width": header.num_filters,
+        **({} if point in (None, header.num_filters) else {"point": point}),
         "step": header.step,
         "entropy_model": header.entropy_model,
         "delta": None if model is None else dict(enumerate(model.header.steps)).get(header.step),
@@ -158,6 +161,7 @@ def _model_facts(path: Path) -> dict[str, Any]:
         "version": header.version,
         "architecture": header.config.architecture,
         **config_to_json(header.config),
+        **({} if header.points == header.widths else {"points": list(header.points)}),
         "lambda": None if header.lmbda is None else list(header.lmbda),
         "steps": list(header.steps),
         "entropy_models": {str(w): list(kinds) for w, kinds in header.entropy_models.items()},

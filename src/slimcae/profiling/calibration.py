@@ -24,7 +24,7 @@ def measure(codec: Codec, repeats: int = 3, sizes: Sequence[tuple[int, int]] = S
     checked_repeats(repeats)
     pictures = [texture(*size) for size in sizes]
     pixels = [height * columns for height, columns in sizes]
-    choices = [(width, effort) for width in codec.widths for effort in codec.model.efforts(width)]
+    choices = [(width, effort) for width in codec.points for effort in codec.model.efforts(width)]
     for choice in choices:
         _round_trip_ms(codec, pictures[0], *choice)  # the first run also builds tables
     # round after round, so that what else the machine does for a while hits all choices alike
@@ -33,8 +33,8 @@ def measure(codec: Codec, repeats: int = 3, sizes: Sequence[tuple[int, int]] = S
         for _ in range(repeats)
     ]
     medians = np.median(rounds, axis=0)  # of each choice, picture, and way
-    encode: dict[int, dict[str, Times]] = {width: {} for width in codec.widths}
-    decode: dict[int, dict[str, Times]] = {width: {} for width in codec.widths}
+    encode: dict[int, dict[str, Times]] = {width: {} for width in codec.points}
+    decode: dict[int, dict[str, Times]] = {width: {} for width in codec.points}
     for k, (width, effort) in enumerate(choices):
         kind = codec.model.kind(width, effort)
         encode[width][kind] = fit(pixels, medians[k, :, 0].tolist())
@@ -99,7 +99,7 @@ def fit(pixels: Sequence[int], milliseconds: Sequence[float]) -> Times:
 def _round_trip_ms(codec: Codec, picture: Picture, width: int, effort: str) -> tuple[float, float]:
     """Milliseconds to compress and to decompress."""
     start = time.perf_counter()
-    data = codec.compress(picture, width, effort=effort)
+    data = codec.compress(picture, point=width, effort=effort)
     between = time.perf_counter()
     codec.decompress(data)
     return 1000 * (between - start), 1000 * (time.perf_counter() - between)

@@ -25,7 +25,7 @@ class Complexity:
     """What one width costs for one picture, with one of its entropy models.
 
     Attributes:
-        width: Filters per layer.
+        width: The operating point: filters per layer, or its number.
         effort, entropy_model: Effort of the encoder, and the kind that it chooses.
         pixels: Of the picture.
         parameters: Numbers of both transforms that the width uses.
@@ -88,10 +88,10 @@ def complexity(
     """
     checked_repeats(repeats)
     pixels = texture(*size).pixels
-    choices = [(width, effort) for width in codec.widths for effort in codec.model.efforts(width)]
+    choices = [(width, effort) for width in codec.points for effort in codec.model.efforts(width)]
     headers: dict[tuple[int, str], Header] = {}
     for width, effort in choices:
-        target = Target(width, effort=effort)
+        target = Target(point=width, effort=effort)
         headers[width, effort] = codec.encode(Picture(pixels), target).header
         stage_seconds(codec, pixels, width, effort)  # prepares what is prepared once
     rounds: dict[tuple[int, str], list[tuple[Stages, Stages]]] = {choice: [] for choice in choices}
@@ -106,9 +106,9 @@ def complexity(
             effort=effort,
             entropy_model=codec.model.kind(width, effort),
             pixels=size[0] * size[1],
-            parameters=architecture.parameters(width),
-            encoder_macs=architecture.encoder_macs(width),
-            decoder_macs=architecture.decoder_macs(width),
+            parameters=architecture.parameters(codec.model.filters(width)),
+            encoder_macs=codec.macs(width)[0],
+            decoder_macs=codec.macs(width)[1],
             memory=measured(width, effort) if transforms.device == "cpu" else None,
             decoder_estimate=decoder_memory(architecture, headers[width, effort]),
             encode=_median([encode for encode, _ in found]),
