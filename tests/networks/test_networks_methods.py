@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from method_networks import LMBDA, OTHERS, make
 from torch import Tensor
 from torch.nn import functional as F
 
 from conftest import smooth_pixels
+from method_networks import LMBDA, OTHERS, make
 from slimcae.errors import ConfigError, ModelError
 from slimcae.model.config import METHODS, Method, ModelInfo, SlimCAEConfig
 from slimcae.model.file import read_model, write_model
