@@ -313,6 +313,10 @@ def check_method(method: str, settings: TrainSettings) -> None:
     """
     if settings.stage == "decoder" and method not in ("slimcae", "independent"):
         raise ConfigError(f"stage decoder: in method {method}, decoders are not trained alone")
+    if settings.sandwich and method == "independent":
+        raise ConfigError("sandwich: in method independent, no network trains along with others")
+    if settings.optimizer == "soap" and method == "bottleneck_scaling":
+        raise ConfigError("optimizer soap: method bottleneck_scaling trains no kernels")
     if settings.entropy_model == "context" and method == "bottleneck_scaling":
         raise ConfigError(
             "entropy_model context: method bottleneck_scaling trains nothing but factors; train "

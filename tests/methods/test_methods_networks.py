@@ -63,7 +63,7 @@ def test_independent_models_are_networks_of_their_own() -> None:
         with torch.no_grad():
             expected = alone(images(), width)
             for key, value in network(images(), point).items():
-                assert torch.equal(value, expected[key])  # type: ignore[literal-required]
+                assert torch.equal(value, expected[key])
 
 
 def test_a_modulated_network_is_what_its_definition_says() -> None:
@@ -77,7 +77,8 @@ def test_a_modulated_network_is_what_its_definition_says() -> None:
             first, second = (f"modulators.{layer}.{k}" for k in (0, 2))
             hidden = state[f"{first}.weight"][:, 0] * (lmbda / LMBDA[0]) + state[f"{first}.bias"]
             out = state[f"{second}.weight"] @ hidden.clamp_min(0) + state[f"{second}.bias"]
-            return out.exp()[:, None, None]
+            factors: Tensor = out.exp()[:, None, None]
+            return factors
 
         with torch.no_grad():
             x = images()

@@ -146,6 +146,10 @@ def test_what_a_method_cannot_do_is_refused(tmp_path: Path) -> None:
     run.check_method("independent", decoder)
     with pytest.raises(ConfigError, match="trains nothing but factors"):
         run.check_method("bottleneck_scaling", replace(SETTINGS, entropy_model="context"))
+    with pytest.raises(ConfigError, match="trains no kernels"):
+        run.check_method("bottleneck_scaling", replace(SETTINGS, optimizer="soap"))
+    with pytest.raises(ConfigError, match="no network trains along"):
+        run.check_method("independent", replace(SETTINGS, sandwich=True))
     write_model(tmp_path / "model.safetensors", coding("modulated")[1])
     with pytest.raises(ConfigError, match="of method modulated, do not"):
         train_lambda_schedule(tmp_path, [], [], None, SETTINGS, ScheduleSettings(), "cpu")
