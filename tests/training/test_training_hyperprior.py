@@ -129,10 +129,9 @@ def test_side_information_wins_where_regions_differ(network: SlimCAE, rooms: lis
     hyperprior.begin_with(known.std(dim=(0, 2, 3)))
     optimizer = torch.optim.Adam(hyperprior.parameters(), lr=5e-3)
     for step in range(150):
-        delta = torch.tensor(STEPS[step % 3])
-        loss = hyperprior.bits(known, known, 8, delta) / known.numel()
+        loss = hyperprior.bits(known, known, 8, STEPS[step % 3]) / known.numel()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     taught = replace(model, training_tensors=hyperprior_tensors(hyperprior))
     found = fit(taught, tiled.transforms, rooms[:8], rooms[8:])

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 _EPILOG = """\
-Context networks, where the model has some (slimcae train --stage entropy), become integers, and
-tables are counted for them: files get 10 to 30 % smaller than with the densities of training alone.
+Context networks or a hyperprior, where the model has some (slimcae train --stage entropy, or
+--entropy_model), become integers, and tables are counted for them: with context networks files get
+10 to 30 % smaller than with the densities of training alone.
 Tables for classes of activity are counted as well, as the fast choice. And `slimcae compress -q`
 works: the model file then holds how much rate and quality each width and quantisation step has on
 average. Files made with the model as it was need that model.

@@ -51,7 +51,8 @@ saves first. Every option may be spelt with dashes too: --last-step.
 
 Stage entropy trains only the networks that predict latents from those coded before, for the model
 that --init_from names, or for some of its widths (--switch_list). It takes minutes for each width,
-and files get 10 to 30 % smaller, once `slimcae fit` has made integers of the networks.
+and files get 10 to 30 % smaller, once `slimcae fit` has made integers of the networks. A scale
+hyperprior (--entropy_model hyperprior) trains along with everything else.
 
 Methods: slimcae trains the paper's model, whose widths share their kernels. The others are what the
 paper compares with (docs/reference-systems.md). independent: a network for each λ, of the widths
@@ -118,7 +119,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     optimization = parser.add_argument_group("optimization")
     names = ("last_step", "decay", "stage", *OPTIMIZATION)
     add_settings(optimization, TrainSettings, names, EntropySettings, STAGE)
-    context = parser.add_argument_group("context networks")
+    context = parser.add_argument_group("context networks and hyperprior")
     add_settings(context, TrainSettings, CONTEXT, EntropySettings, STAGE)
     add_settings(context, EntropySettings, ("places",))
     running = parser.add_argument_group("running")

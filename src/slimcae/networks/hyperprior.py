@@ -43,7 +43,8 @@ class _Layer(nn.Module):
         """Return the bias (..., channels) of a width at log Δ (...)."""
         a, b, c = self.bias[place, :, :channels]
         log_step = log_step[..., None]
-        return a + log_step * b + log_step.square() * c
+        bias: Tensor = a + log_step * b + log_step.square() * c
+        return bias
 
     def forward(self, x: Tensor, place: int, log_step: Tensor) -> Tensor:
         """Convolve x (N, C, rows, columns), of as many channels as the width at `place` has."""
@@ -124,7 +125,7 @@ class Hyperprior(nn.Module):
 
     def bits(self, known: Tensor, coded: Tensor, width: int, step: Tensor | float) -> Tensor:
         """Return all bits of residuals, see `forward`; a loss's rate."""
-        found = self(known, step, coded)
+        found: dict[str, Tensor] = self(known, step, coded)
         return found["y"].sum() + found["z"].sum()
 
     def analyse(self, known: Tensor, step: Tensor) -> Tensor:

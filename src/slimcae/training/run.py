@@ -369,7 +369,7 @@ def _rates(
     x = images.sample(settings.patchsize, settings.batchsize, settings.seed).float() / 255
 
     def deviation(width: int) -> Tensor:
-        y = model.analyse(x, width).float().transpose(0, 1).flatten(1)
+        y: Tensor = model.analyse(x, width).float().transpose(0, 1).flatten(1)
         return (y.var(dim=1, correction=0) + 0.01).sqrt().cpu()
 
     if settings.entropy_model == "hyperprior":
