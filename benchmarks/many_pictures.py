@@ -2,9 +2,9 @@
 
     python benchmarks/many_pictures.py FOLDER -o docs/results/many_pictures.json [--ray]
 
-Every way reads each photo from its file and writes one file. Each runs in a process of its own, which
-is started anew each time; the start counts, but not that of Ray's cluster. Wall time is that of
-the whole; CPU time, which is telling on a busy machine too, is that of the process and all it
+Every way reads each photo from its file and writes one file. Each runs in a process of its own,
+which is started anew each time; the start counts, but not that of Ray's cluster. Wall time is that
+of the whole; CPU time, which is telling on a busy machine too, is that of the process and all it
 started. The ways take turns, `--repeats` times, and the smallest figure of each counts.
 """
 
@@ -46,12 +46,12 @@ def sample(*_):
     # of all processes that Ray started; those of the actors end with the last picture
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            pid, name, rest = stat.parent.name, *stat.read_text().partition(" (")[2].rpartition(") ")[::2]
+            name, _, rest = stat.read_text().partition(" (")[2].rpartition(") ")
         except OSError:
             continue
         if name.startswith(("ray::", "raylet", "gcs_server")):
             fields = rest.split()
-            seconds[pid] = (int(fields[11]) + int(fields[12])) / TICK
+            seconds[stat.parent.name] = (int(fields[11]) + int(fields[12])) / TICK
 sample()
 before = dict(seconds)
 start, cpu = time.perf_counter(), time.process_time()

@@ -1,11 +1,11 @@
-"""Run CompressAI's own `eval_model` on a trained SlimCAE, beside our `evaluate`, on the same images.
+"""Run CompressAI's own `eval_model` on a trained SlimCAE, and our `evaluate` beside it.
 
     python benchmarks/peers/make_environment.py         # once: CompressAI's environment
     benchmarks/peers/.venv/bin/pip install constriction safetensors threadpoolctl onnxruntime
     PYTHONPATH=src benchmarks/peers/.venv/bin/python benchmarks/peers/eval_model.py IMAGES
 
-Runs in CompressAI's environment, which needs what our codec needs, too. Exits with 1 unless rate and
-quality agree. IMAGES is a folder; CompressAI pads sides to multiples of 64 with black, so take
+Runs in CompressAI's environment, which needs what our codec needs, too. Exits with 1 unless rate
+and quality agree. IMAGES is a folder; CompressAI pads sides to multiples of 64 with black, so take
 pictures with such sides (Kodak's) to compare. Both compute in float32: bfloat16 rounds some
 latents otherwise, depending on the batch.
 """

@@ -12,17 +12,14 @@ from slimcae.cli.rate import add_rate_options, chosen_rate
 from slimcae.cli.talk import add_talk_options, note
 
 _EPILOG = """\
-FOLDER and OUTPUT are folders that all machines of the cluster see, or URIs of object storage.
-a/b.jpg becomes a/b.jpg.scae in OUTPUT and a row of the Parquet table there: path, bytes, bpp,
-width, step, image_width, image_height, psnr, seconds, error. A picture that cannot be compressed
-becomes a row with an error. The same command continues a run that was stopped.
-
-RAY_ADDRESS names the cluster; without it, one is started on this machine with all its cores.
+Both folders are paths that all machines of the cluster see, or URIs of object storage. a/b.jpg
+becomes a/b.jpg.scae in OUTPUT and a row of a Parquet table there; one that cannot be compressed, a
+row with an error. The same command continues a run that was stopped. RAY_ADDRESS names the
+cluster; without it, one is started on this machine with all its cores.
 
 examples:
   slimcae ray photos -o small -q 40
   slimcae ray s3://bucket/photos -o s3://bucket/small -q 40 --psnr
-  slimcae ray photos -o small -q 40 --retry_errors
 """
 
 
@@ -67,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--metadata",
         choices=("all", "icc", "none"),
         default="icc",
-        help="what to keep (default: icc; all keeps EXIF, with its position)",
+        help="what to keep (default: icc)",
     )
     add_option(
         pictures,
@@ -81,9 +78,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--effort",
         choices=("normal", "fast"),
         default="normal",
-        help="fast: larger files that code and decode faster, where the model knows how to",
+        help="fast: larger files that code and decode faster",
     )
-    add_model_option(pictures)
+    add_model_option(pictures, "slimcae's own")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,7 +29,7 @@ LARGEST_BATCH = 32
 """Number of pictures that an actor takes at a time: what is done again when it dies."""
 BATCHES_PER_WORKER = 8
 """At least so many, so that all workers end at about the same time."""
-_MOST_DEATHS_AT_START = 10
+_MOST_DEATHS_AT_START = 3
 """Number of actors in a row that may die while they load the model."""
 
 
