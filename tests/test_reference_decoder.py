@@ -272,8 +272,9 @@ def files(draw: st.DrawFn) -> container.Contents:
     """Any contents, with streams that need not decode."""
     header = draw(headers)
     streams = st.lists(st.binary(max_size=9), min_size=header.num_tiles, max_size=header.num_tiles)
-    metadata = [draw(payloads) for _ in range(3)]
-    return container.Contents(header, draw(streams), draw(payloads), *metadata)
+    alpha, icc, exif, xmp = [draw(payloads) for _ in range(4)]
+    level = draw(st.none() | st.integers(0, 255)) if alpha is None else None
+    return container.Contents(header, draw(streams), alpha, icc, exif, xmp, level)
 
 
 def assert_same(file: File, contents: container.Contents) -> None:

@@ -4,7 +4,6 @@ import argparse
 import logging
 import time
 from functools import cache, cached_property, partial
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from slimcae.cli.batch import Done, Gate, run_jobs
@@ -182,7 +181,7 @@ class _Compressor:
         from slimcae.images import MAX_PIXELS, read_picture
 
         return read_picture(
-            BytesIO(read_standard_input()) if source == STREAM else source,
+            read_standard_input() if source == STREAM else source,
             self._args.max_pixels or MAX_PIXELS,
         )
 

@@ -14,6 +14,7 @@ from slimcae.cli.streams import STREAM, naming, read_bitstream
 from slimcae.cli.talk import add_talk_options, print_error
 from slimcae.container import Header
 from slimcae.errors import BitstreamError, MissingPackageError, SlimCAEError
+from slimcae.files import read_stream
 from slimcae.model.architecture import architecture_of
 from slimcae.model.config import SlimCAEConfig
 from slimcae.model.cost import decoder_memory, padded_pixels
@@ -81,7 +82,7 @@ def _file_facts(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             if not file.seekable():  # a pipe
-                return _picture_facts(str(path), file.read())
+                return _picture_facts(str(path), read_stream(file).getvalue())
             if not looks_like_safetensors(file.read(16)):
                 file.seek(0)
                 return _picture_facts(str(path), file)

@@ -18,7 +18,7 @@ from slimcae.errors import ConfigError
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
 _PROGRAM = "import sys; from slimcae.profiling import memory; print(memory.taken(*sys.argv[1:]))"
-RUNS = 3
+RUNS = 2
 WARM_UP_SIDE = 32
 """Pixels a side of the picture that is coded before: libraries load, threads start."""
 
