@@ -25,7 +25,7 @@ class SlimCAEOutput(TypedDict):
 
 
 class SlimCAE(nn.Module):
-    r"""One autoencoder that runs at several widths, each another rate, quality and cost.
+    r"""One autoencoder that runs at several widths, each with its own rate, quality and cost.
 
     ::
 
@@ -67,7 +67,7 @@ class SlimCAE(nn.Module):
         return self.config.widths
 
     def entropy_bottleneck(self, width: int) -> EntropyBottleneck:
-        """The entropy bottleneck of one width.
+        """Return the entropy bottleneck of one width.
 
         Raises:
             ConfigError: a width that the model does not have.
