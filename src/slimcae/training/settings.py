@@ -10,7 +10,7 @@ from slimcae.errors import SettingError
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How to train; what to train is the model's configuration.
+    """Settings of training; `SlimCAEConfig` says what is trained.
 
     Raises:
         SettingError: values that cannot work.
@@ -87,7 +87,7 @@ class TrainSettings:
             raise SettingError("cache_gb", self.cache_gb, "zero or more")
 
     def rate_factor(self, step: int) -> float:
-        """Factor on both learning rates at a step (counted from 0)."""
+        """Return the factor on all learning rates at a step (counted from 0)."""
         warmup = min(1.0, (step + 1) / (self.warmup_steps + 1))
         done = min(1.0, step / self.last_step)
         if self.decay == "cosine":
@@ -103,7 +103,7 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class EntropySettings:
-    """How the context networks of a model are trained whose transforms stay as they are.
+    """Settings of the stage `entropy`, which trains context networks on fixed transforms.
 
     Raises:
         SettingError: values that cannot work.
@@ -150,7 +150,7 @@ class EntropySettings:
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """How λ-scheduling proceeds.
+    """Settings of λ-scheduling.
 
     Raises:
         SettingError: values that cannot work.
@@ -202,7 +202,7 @@ def words(values: Sequence[float]) -> str:
 
 
 def check_lmbda(lmbda: tuple[float, ...], widths: tuple[int, ...]) -> None:
-    """One positive λ per width.
+    """Check that there is one positive λ per width.
 
     Raises:
         SettingError: another number of values, or one that is not a positive number.
