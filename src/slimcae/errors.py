@@ -19,7 +19,7 @@ class SlimCAEError(Exception):
         self.field = field
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle any error of the tree; a process pool would hang on one that it cannot unpickle."""
+        """Pickle any error of the tree; a process pool hangs on one that it cannot unpickle."""
         return _restored, (type(self), self.args, self.__dict__.copy())
 
 

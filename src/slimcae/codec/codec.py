@@ -200,8 +200,8 @@ class Codec:
     def watched(self, watch: Callable[[], None]) -> "Codec":
         """Return the same codec, which calls `watch` before each tile that the network computes.
 
-        An exception from `watch` ends the call without harm to the codec. Use it to show the progress
-        of a long call, and to stop it. Model and tables are shared, not copied.
+        An exception from `watch` ends the call without harm to the codec: use it to show progress,
+        and to stop a long call. Model and tables are shared, not copied.
         """
         other = copy(self)
         other._watch = watch
@@ -239,7 +239,7 @@ class Codec:
             return decode_symbols(reader, self.model)
 
     def analyse(self, pixels: Pixels, width: int, step: int = 0) -> Symbols:
-        """Return the symbols (width, ⌈H/16⌉, ⌈W/16⌉) of an image (H, W, 3): round((y − median) / Δ).
+        """Return symbols (width, ⌈H/16⌉, ⌈W/16⌉) of an image (H, W, 3): round((y − median) / Δ).
 
         The image's last row and column are repeated up to multiples of 16. Symbols beyond
         ±32767 are clipped.

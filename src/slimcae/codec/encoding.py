@@ -73,7 +73,7 @@ class Encoding:
         self._kept(width)
 
     def size(self, point: Point) -> int:
-        """Return the bytes of the whole file: exact for one tile, else a bound about 0.3 % above."""
+        """Return the bytes of the whole file: exact for one tile, else a bound, 0.3 % above."""
         if point not in self._sizes:
             if len(self._tiles) == 1:
                 streams = self.streams(point, verify=False)

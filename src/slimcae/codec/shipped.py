@@ -69,7 +69,7 @@ def compress(image: Source, width: int | None = None, **options: Unpack[Compress
 def decompress(
     data: Data, *, crop: Crop | None = None, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """Return the picture of a file, with the installed model that made it; see `Codec.decompress`."""
+    """Return the picture of a file, by the installed model that made it; see `Codec`."""
     with opened(data) as reader:
         return codec_for(reader.header).decompress(reader, crop=crop, max_pixels=max_pixels)
 

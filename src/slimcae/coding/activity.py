@@ -37,7 +37,7 @@ class Activity:
         self._framed[1:-1, 1:-1] += sizes.sum(axis=0, dtype=np.int32)
 
     def values(self) -> Integers:
-        """Return the activity (height, width) of each place and its neighbours; edges are repeated."""
+        """Return the activity (height, width) of places and their neighbours; edges repeat."""
         framed = self._framed
         framed[0], framed[-1] = framed[1], framed[-2]
         framed[:, 0], framed[:, -1] = framed[:, 1], framed[:, -2]

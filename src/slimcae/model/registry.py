@@ -59,7 +59,7 @@ def shipped_model() -> Path:
 
 
 def shipped_models() -> list[Path]:
-    """Return all model files in the package, the default first; files of earlier ones still decode."""
+    """Return all model files in the package, the default first; earlier ones still decode."""
     default = shipped_model()
     return [default, *sorted(set(default.parent.glob("*.safetensors")) - {default})]
 

@@ -138,7 +138,7 @@ class EntropyBottleneck(nn.Module):
         self.medians.copy_(self.quantile(0.0))
 
     def tails(self) -> tuple[Tensor, Tensor]:
-        """Return where the tails begin that tables leave to the escape: lower and upper, (C) each."""
+        """Return where the lower and upper tails begin, which the escape covers: (C) each."""
         logit = float(np.log(TAIL_MASS / (1 - TAIL_MASS)))
         return self.quantile(logit), self.quantile(-logit)
 
