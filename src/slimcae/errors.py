@@ -11,7 +11,7 @@ from typing import Any
 class SlimCAEError(Exception):
     """Base of all errors that bad input can cause; catch this one to catch them all.
 
-    field: the setting that is at fault or would help, as Python names it; None if none is.
+    field: the setting that is wrong or would help, as Python names it; None if there is none.
     """
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
@@ -19,7 +19,7 @@ class SlimCAEError(Exception):
         self.field = field
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle any error of the tree: a pool of processes would wait for ever for others."""
+        """Pickle any error of the tree; a process pool hangs on one that it cannot unpickle."""
         return _restored, (type(self), self.args, self.__dict__.copy())
 
 
@@ -55,7 +55,7 @@ class ModelError(SlimCAEError):
 
 
 class ContradictionError(ModelError):
-    """A setting has another value than the file that is to be gone on with.
+    """A setting contradicts the file that is to be continued.
 
     value, have: what was asked for, and what the file `origin` has.
     """
@@ -76,13 +76,13 @@ class BitstreamError(SlimCAEError):
 
 
 class ConfigError(SlimCAEError):
-    """Settings that cannot work, alone or together (lists of unequal length, say)."""
+    """Settings cannot work, alone or together (lists of unequal length, for example)."""
 
 
 class MissingPackageError(ConfigError):
-    """What is asked for needs a package that is not installed.
+    """A feature needs a package that is not installed.
 
-    package: its name. purpose: what it does here, as in "computes pictures".
+    package: its name. purpose: what it is used for, as in "computes pictures".
     """
 
     def __init__(self, package: str, purpose: str) -> None:
@@ -91,9 +91,9 @@ class MissingPackageError(ConfigError):
 
 
 class SettingError(ConfigError):
-    """A setting has a value that it may not have.
+    """A setting has a value that is not allowed.
 
-    allowed: what it may have, in words, as in "at least 1".
+    allowed: the allowed values, in words, as in "at least 1".
     """
 
     field: str
@@ -105,4 +105,4 @@ class SettingError(ConfigError):
 
 
 class TrainingError(SlimCAEError):
-    """Training cannot start or go on (no usable images, a loss that is not finite)."""
+    """Training cannot start or continue (no usable images, a loss that is not finite)."""

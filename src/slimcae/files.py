@@ -19,7 +19,7 @@ _ACL = "system.posix_acl_access"
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the place of `path` when the block ends well.
+    """Yield a temporary path that replaces `path` if the block succeeds.
 
     The temporary file lies in the same folder and is gone after any exception; whatever stood at
     `path` stays untouched until then. A new file gets the permissions of new files there; one that

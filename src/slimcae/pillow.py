@@ -53,7 +53,7 @@ class ScaeImageFile(ImageFile.ImageFile):
         self.tile = [ImageFile._Tile(FORMAT, (0, 0, *self._size))]
 
     def verify(self) -> None:
-        """Compare the file's length and all checksums; to load it, open it anew, as Pillow says.
+        """Verify the file's length and all checksums; reopen it to load it, as Pillow requires.
 
         Raises:
             OSError: a damaged file.
@@ -91,12 +91,12 @@ class ScaeDecoder(ImageFile.PyDecoder):
 
 
 def accept(prefix: bytes) -> bool:
-    """Whether the first bytes of a file are those of a `.scae` file."""
+    """Tell whether the first bytes of a file are those of a `.scae` file."""
     return prefix.startswith(MAGIC)
 
 
 def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
-    """Write a picture as Pillow asks for it.
+    """Write a picture for `Image.save`.
 
     Raises:
         ValueError: options that contradict each other or cannot be met.

@@ -9,7 +9,7 @@ _WINDOWS = os.name == "nt"
 
 
 def data_folder() -> Path:
-    """Where the program keeps what the user gave it.
+    """Return the folder for what the user installs, such as models.
 
     Raises:
         ConfigError: the user has no home folder.
@@ -18,7 +18,7 @@ def data_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where the program keeps what it can make again.
+    """Return the folder for what can be made or downloaded again.
 
     Raises:
         ConfigError: the user has no home folder.

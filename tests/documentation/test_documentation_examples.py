@@ -137,8 +137,9 @@ def shrink(words: Sequence[str]) -> list[str]:
         made = _with_values(made, "--lmbda", ["1024", "256"])
     if "entropy" in made:
         return [*made, "--places", "32"]
-    for flag in ("--last_step", "--patchsize", "--batchsize"):
-        if flag not in made and command == "train":
+    steps = "--last_step" if command == "train" else "--schedule_steps"
+    for flag in (steps, "--patchsize", "--batchsize"):
+        if flag not in made:
             made += [flag, SMALL[flag]]
     return [*made, "--num_workers", "0"]
 

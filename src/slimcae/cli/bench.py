@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--report_path",
         default="results/bench",
         metavar="PREFIX",
-        help="what the names of the files begin with (default: results/bench)",
+        help="start of the names of the files (default: results/bench)",
     )
     add_option(
         parser,
@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs="+",
         metavar="Q",
-        help="measure these qualities of ours, too, 0 to 100",
+        help="also measure SlimCAE at these qualities, 0 to 100",
     )
     add_option(
         parser,
@@ -62,14 +62,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=1,
         metavar="N",
-        help="runs of each picture, of which the median time counts (default: 1)",
+        help="runs per picture; the median time counts (default: 1)",
     )
     add_option(
         parser,
         "--reference",
         action="store_true",
-        help="draw published curves, which are of Kodak; give BD-rates against them if IMAGES are "
-        "the 24 Kodak images, too",
+        help="draw published curves (of Kodak), with BD-rates against them if IMAGES are the "
+        "24 Kodak images",
     )
     add_model_option(parser)
     add_network_options(parser)

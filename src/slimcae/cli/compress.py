@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="pictures that Pillow can read, folders with -r; - is standard input",
+        help="pictures that Pillow can read, or folders with -r; - is standard input",
     )
     add_talk_options(parser, logging.WARNING)
     files = parser.add_argument_group("files")
@@ -57,22 +57,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         files,
         "--keep_suffix",
         action="store_true",
-        help="photo.png becomes photo.png.scae, so that photo.jpg can lie beside it",
+        help="name outputs photo.png.scae, so that photo.jpg does not collide",
     )
     add_rate_options(
         parser.add_argument_group(
-            "size and quality, one of (default: the widest width; with a limit, -q 100)"
+            "size and quality, at most one (default: the widest width; with a limit, -q 100)"
         )
     )
     add_decoder_limit_options(
-        parser.add_argument_group("what decoding may cost, with any of those above")
+        parser.add_argument_group("limits for the decoder, with any of those above")
     )
     pictures = parser.add_argument_group("pictures and model")
     add_option(
         pictures,
         "--metadata",
         choices=("all", "icc", "none"),
-        help="what to keep (default: icc; all keeps EXIF, with its position)",
+        help="what to keep (default: icc; all includes EXIF, which can hold a position)",
     )
     add_option(
         pictures,
@@ -86,7 +86,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--effort",
         choices=("normal", "fast"),
         default="normal",
-        help="fast: larger files that code and decode faster, where the model knows how to",
+        help="fast: larger files that encode and decode faster, if the model can",
     )
     add_option(pictures, "--verify", action="store_true", help="decode and compare before writing")
     add_model_option(pictures)

@@ -113,21 +113,21 @@ def add_decoder_limit_options(options: Options) -> None:
         "--max_decode_macs",
         type=count,
         metavar="M",
-        help="multiply-accumulates per pixel, as in 7k",
+        help="at most M multiply-accumulates per pixel; accepts 7k",
     )
     add_option(
         options,
         "--max_decode_ms",
         type=positive,
         metavar="T",
-        help="milliseconds for the whole picture",
+        help="at most T milliseconds for the whole picture",
     )
     add_option(
         options,
         "--profile",
         type=Path,
         metavar="FILE",
-        help="made by `slimcae profile` where it will be decoded (default: here)",
+        help="written by `slimcae profile` on the decoding machine (default: this one)",
     )
 
 

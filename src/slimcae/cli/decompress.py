@@ -39,7 +39,7 @@ DEFAULT_FORMAT = "png"
 FORMATS = (DEFAULT_FORMAT, "webp", "jpg", "jpeg", "tif", "tiff", "avif", "jp2", "bmp", "ppm")
 
 _EPILOG = """\
-The suffix of an output says its format. Each file is decoded with the model that it names.
+The suffix of an output sets its format. Each file is decoded with the model that made it.
 
 examples:
   slimcae decompress photo.scae                         # photo.png
@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help=".scae files, folders with -r; - is standard input",
+        help=".scae files, or folders with -r; - is standard input",
     )
     add_talk_options(parser, logging.WARNING)
     add_file_options(parser.add_argument_group("files"), ".png")
@@ -69,21 +69,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=FORMATS,
         metavar="KIND",
-        help="png, webp, jpg, tif, ...; if OUTPUT is no file with a suffix (png)",
+        help="png, webp, jpg, tif, ..., if OUTPUT does not say it (default: png)",
     )
     add_option(
         pictures,
         "--output_quality",
         type=quality,
         metavar="N",
-        help="of jpg, webp and avif, 1 to 100 (95; webp: lossless)",
+        help="of jpg, webp and avif, 1 to 100 (default: 95; webp: lossless)",
     )
     add_option(
         pictures,
         "--crop",
         type=_crop,
         metavar="X,Y,W,H",
-        help="only W x H pixels, from column X and row Y on",
+        help="decode only W x H pixels, starting at column X and row Y",
     )
     add_option(
         pictures,

@@ -56,14 +56,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--names",
         nargs="+",
         metavar="TEXT",
-        help="what the report calls them (default: their files or folders)",
+        help="names of the models in the report (default: their files or folders)",
     )
     add_option(
         parser,
         "--report_path",
         default="results/report",
         metavar="PREFIX",
-        help="what the names of the report's files begin with (default: results/report)",
+        help="start of the names of the report's files (default: results/report)",
     )
     add_width_options(parser)
     add_network_options(parser, "auto")

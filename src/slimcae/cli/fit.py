@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser,
         "--half",
         action="store_true",
-        help="round the kernels to half precision first: the file is half as large",
+        help="store the kernels in half precision: the file is half as large",
     )
     add_option(
         parser,
@@ -66,8 +66,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="of a modulated model: operating points at any λ that it was trained for or between",
     )
-    add_option(parser, "--name", help="of the model, for its files and `slimcae models`")
-    add_option(parser, "--model_version", metavar="VERSION", help="of the model")
+    add_option(parser, "--name", help="name of the model, for its files and `slimcae models`")
+    add_option(parser, "--model_version", metavar="VERSION", help="version of the model")
     add_device_option(parser, "auto")
     add_talk_options(parser, logging.INFO)
 

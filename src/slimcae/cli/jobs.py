@@ -103,19 +103,19 @@ def add_file_options(options: Options, suffix: str) -> None:
         "-o",
         "--output",
         metavar="OUTPUT",
-        help=f"file, or folder with a slash: DIR/ (default: beside INPUT, {suffix})",
+        help=f"output file, or folder DIR/ (default: INPUT with suffix {suffix})",
     )
     existing = options.add_mutually_exclusive_group()
     add_option(existing, "-y", "--overwrite", action="store_true", help="replace existing outputs")
     add_option(
-        existing, "--skip_existing", action="store_true", help="leave out files whose output exists"
+        existing, "--skip_existing", action="store_true", help="skip files whose output exists"
     )
     add_option(
         options,
         "-r",
         "--recursive",
         action="store_true",
-        help="take all files in folders, which -o DIR/ mirrors",
+        help="search folders; -o DIR/ keeps their structure",
     )
     add_option(
         options,
@@ -126,9 +126,12 @@ def add_file_options(options: Options, suffix: str) -> None:
         help="files at a time (default: one per core, of 16 megapixels together)",
     )
     add_option(
-        options, "--keep_mtime", action="store_true", help="give outputs the time of their inputs"
+        options,
+        "--keep_mtime",
+        action="store_true",
+        help="copy the modification time of each input",
     )
-    add_option(options, "--json", action="store_true", help="one JSON object per file on stdout")
+    add_option(options, "--json", action="store_true", help="print one JSON object per file")
 
 
 def plan_jobs(

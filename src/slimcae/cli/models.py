@@ -38,9 +38,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser,
         "--add",
         metavar="FILE",
-        help="install a model file, or that of a run folder",
+        help="install a model file, or the model of a run folder",
     )
-    add_option(parser, "-y", "--overwrite", action="store_true", help="replace one of that version")
+    add_option(
+        parser,
+        "-y",
+        "--overwrite",
+        action="store_true",
+        help="replace an installed model of the same version",
+    )
     add_option(parser, "--json", action="store_true", help="print one JSON object")
     add_talk_options(parser, logging.INFO)
 

@@ -48,21 +48,21 @@ def add_network_options(options: Options, default_device: str = "cpu") -> None:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="auto: bfloat16 where torch has it natively; costs 0.01 dB (auto)",
+        help="auto: bfloat16 where torch has it natively (default: auto)",
     )
     add_option(
         options,
         "--backend",
         choices=BACKENDS,
         default="auto",
-        help="auto: ONNX Runtime, or torch where that is faster (default: auto)",
+        help="auto: torch where it is faster, else ONNX Runtime (default: auto)",
     )
     add_option(
         options,
         "--threads",
         type=whole,
         metavar="N",
-        help="of the network (default: all cores, shared among files)",
+        help="threads of the network (default: all cores, shared by the files)",
     )
 
 
@@ -104,7 +104,7 @@ def add_device_option(options: Options, default: str) -> None:
     )
 
 
-def add_model_option(options: Options, default: str = "that of slimcae itself") -> None:
+def add_model_option(options: Options, default: str = "the packaged one") -> None:
     """Which model codes; `default` says in words which one does if none is given."""
     add_option(
         options,
@@ -130,7 +130,7 @@ def add_width_options(options: Options) -> None:
         "--num_filters",
         type=int,
         metavar="WIDTH",
-        help="the widest width, to agree with --switch_list",
+        help="the widest width; must agree with --switch_list",
     )
 
 

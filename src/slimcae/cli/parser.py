@@ -12,18 +12,18 @@ from slimcae.version import __version__
 Run = Callable[[argparse.Namespace], int]
 
 COMMANDS = {
-    "compress": "a picture to a .scae file",
-    "decompress": "a .scae file to a picture",
-    "info": "what a .scae or model file holds, and what decoding it costs",
-    "studio": "a local page to see what each width and rate makes of a photo",
+    "compress": "compress pictures to .scae files",
+    "decompress": "restore the pictures of .scae files",
+    "info": "show what a .scae or model file holds, and what decoding costs",
+    "studio": "open a local page to compare a photo at each width and rate",
     "models": "list the installed models, or install one",
     "profile": "measure what each width of a model costs on this machine",
     "train": "train a model",
     "train_lambda_schedule": "tune the rate-distortion tradeoff of each width of a trained model",
     "fit": "fit coding tables and the quality scale of a model to images",
     "ray": "a folder of many pictures to .scae files and a table, on a Ray cluster",
-    "bench": "compare rate, quality and speed with other codecs on your own images",
-    "evaluate": "measure rate, quality and time of one model, or compare two",
+    "bench": "compare rate, quality and speed with other codecs on your images",
+    "evaluate": "measure rate, quality and time of one model or several",
 }
 ALIASES = {"train_lambda_schedule": ["schedule"]}
 
@@ -33,7 +33,7 @@ examples:
   slimcae decompress photo.scae -o back.png
   slimcae info photo.scae
 
-`slimcae COMMAND --help` tells more. SLIMCAE_DEBUG=1 adds a traceback to errors.
+`slimcae COMMAND --help` shows the options. SLIMCAE_DEBUG=1 adds a traceback to errors.
 """
 
 

@@ -51,7 +51,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Measure what each width of a model costs on this machine."
     parser.epilog = _EPILOG
     add_option(
-        parser, "-o", "--output", metavar="FILE", help="default: this machine's own, for compress"
+        parser,
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="profile to write (default: the one that `compress` uses on this machine)",
     )
     add_option(parser, "-y", "--overwrite", action="store_true", help="replace existing files")
     add_option(
@@ -60,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=3,
         metavar="N",
-        help="runs of each picture, of which the median counts (default: 3)",
+        help="runs per picture; the median counts (default: 3)",
     )
     add_option(parser, "--json", action="store_true", help="print one JSON object")
     add_option(parser, "--plot", metavar="FILE", help="draw the table as a PNG file")

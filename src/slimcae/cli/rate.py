@@ -14,7 +14,7 @@ _TARGETS = _CHOICES[3:]
 def add_rate_options(options: argparse._ArgumentGroup) -> None:
     """Exactly what `Codec.compress` can be asked for, at most one of them."""
     one = options.add_mutually_exclusive_group()
-    add_option(one, "-w", "--width", type=int, metavar="W", help="one of the model's, as it is")
+    add_option(one, "-w", "--width", type=int, metavar="W", help="use this width of the model")
     add_option(
         one,
         "--point",
@@ -28,7 +28,7 @@ def add_rate_options(options: argparse._ArgumentGroup) -> None:
         "--quality",
         type=percentage,
         metavar="Q",
-        help="0 (smallest) to 100 (best), also 37.5",
+        help="0 (smallest) to 100 (best); accepts fractions",
     )
     add_option(one, "--bpp", type=positive, metavar="B", help="at most B bits per pixel")
     add_option(
@@ -36,16 +36,16 @@ def add_rate_options(options: argparse._ArgumentGroup) -> None:
         "--target_size",
         type=size,
         metavar="BYTES",
-        help="at most so many bytes; also as 200kB, 1.5MB, 64KiB",
+        help="at most BYTES; accepts 200kB, 1.5MB, 64KiB",
     )
     add_option(
-        one, "--target_psnr", type=positive, metavar="DB", help="at least so many decibels of PSNR"
+        one, "--target_psnr", type=positive, metavar="DB", help="a PSNR of at least DB decibels"
     )
     add_option(
         options,
         "--closest",
         action="store_true",
-        help="if a target is out of range, come as close as can be",
+        help="if a target is out of range, use the nearest possible value",
     )
 
 

@@ -42,39 +42,55 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODEL",
-        help="offer a file, run folder or name, too; may be repeated, the first is the default",
+        help="also offer this file, run folder or name; may be repeated, the first is the default",
     )
     add_option(
         parser,
         "--host",
         default="127.0.0.1",
-        help="address to listen at (default: 127.0.0.1, this machine alone)",
+        help="address to listen on (default: 127.0.0.1, this machine only)",
     )
-    add_option(parser, "--port", type=_port, default=8750, help="default: 8750; 0 takes a free one")
     add_option(
-        parser, "--max_bytes", type=size, metavar="BYTES", help="of an upload (default: 64MB)"
+        parser,
+        "--port",
+        type=_port,
+        default=8750,
+        help="port to listen on; 0 takes a free one (default: 8750)",
     )
-    add_option(parser, "--max_pixels", type=count, metavar="N", help="of a picture (default: 40M)")
+    add_option(
+        parser, "--max_bytes", type=size, metavar="BYTES", help="largest upload (default: 64MB)"
+    )
+    add_option(
+        parser,
+        "--max_pixels",
+        type=count,
+        metavar="N",
+        help="largest picture, in pixels (default: 40M)",
+    )
     add_option(parser, "--no_browser", action="store_true", help="only print the address")
     files = parser.add_argument_group(
         "a page without a server",
-        "it decodes .scae files with onnxruntime-web, which npm gets once",
+        "decodes .scae files with onnxruntime-web, which npm downloads once",
     )
     add_option(
         files,
         "--export",
         type=Path,
         metavar="FOLDER",
-        help="write the page and the models (default: the shipped one) as files, and end",
+        help="write the page and the models (default: the one in the package) as files, and exit",
     )
     add_option(
-        files, "-y", "--overwrite", action="store_true", help="write into a folder that has files"
+        files,
+        "-y",
+        "--overwrite",
+        action="store_true",
+        help="write into a folder that is not empty",
     )
     add_option(
         files,
         "--get_runtime",
         action="store_true",
-        help="get onnxruntime-web, so that the studio's page decodes .scae files itself, and end",
+        help="download onnxruntime-web, so that the page decodes .scae files itself, and exit",
     )
     add_talk_options(parser, logging.WARNING)
 

@@ -24,10 +24,10 @@ def add_talk_options(options: argparse._ActionsContainer, level: int) -> None:
         dest="level",
         action="store_const",
         const=LEVELS[LEVELS.index(level) + 1],
-        help="say more",
+        help="print more messages",
     )
     group.add_argument(
-        "--quiet", dest="level", action="store_const", const=logging.ERROR, help="only say errors"
+        "--quiet", dest="level", action="store_const", const=logging.ERROR, help="print errors only"
     )
 
 

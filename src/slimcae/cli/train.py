@@ -46,13 +46,13 @@ CONTEXT = ("entropy_model", "context_learning_rate", "at_one")
 RUNNING = ("precision", "compile", "cache_gb", "num_workers", "log_every", "save_minutes")
 
 _EPILOG = """\
-A folder that holds a run is continued with the settings it has, except for those given. Ctrl-C
+If the folder holds a run, training continues it, with its settings unless they are given. Ctrl-C
 saves first. Every option may be spelt with dashes too: --last-step.
 
-Stage entropy trains only the networks that predict latents from those coded before, for the model
-that --init_from names, or for some of its widths (--switch_list). It takes minutes for each width,
-and files get 10 to 30 % smaller, once `slimcae fit` has made integers of the networks. A scale
-hyperprior (--entropy_model hyperprior) trains along with everything else.
+Stage entropy trains only the context networks, which predict latents from those coded before, for
+the model that --init_from names, or for some of its widths (--switch_list). It takes minutes per
+width. Files become 10 to 30 % smaller once `slimcae fit` has converted the networks to integers. A
+scale hyperprior (--entropy_model hyperprior) trains along with everything else.
 
 Methods: slimcae trains the paper's model, whose widths share their kernels. The others are what the
 paper compares with (docs/reference-systems.md). independent: a network for each λ, of the widths
@@ -107,14 +107,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--init_from",
         type=Path,
         metavar="MODEL",
-        help="begin with the weights of this NAME, NAME@VERSION, file or run folder",
+        help="start from the weights of this NAME, NAME@VERSION, file or run folder",
     )
     add_option(
         model,
         "--no_warm_start",
         dest="warm_start",
         action="store_false",
-        help="begin at random instead of as a block transform",
+        help="start from random weights instead of a block transform",
     )
     optimization = parser.add_argument_group("optimization")
     names = ("last_step", "decay", "stage", *OPTIMIZATION)

@@ -33,7 +33,7 @@ Source = images.Source | Picture
 
 
 class Codec:
-    """Compresses pictures at any operating point and rate of one model, and decompresses them.
+    """Compress pictures at any operating point and rate of one model, and decompress them.
 
     ::
 
@@ -47,8 +47,8 @@ class Codec:
     A large picture is computed and coded in tiles, each with the true neighbourhood around it,
     so that memory is bounded and no seam appears.
 
-    A codec may be used from several threads at once, and goes to other processes: by pickling, with
-    its model, and by fork, after which it computes with one thread.
+    A codec may be used from several threads at once. It reaches other processes by pickling, with
+    its model, or by fork, after which it computes with one thread.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Codec:
         metadata: str = "icc",
         verify: bool = False,
     ) -> bytes:
-        """A whole `.scae` file of a picture.
+        """Compress a picture and return the bytes of the `.scae` file.
 
         Give at most one of these (default: the widest width at Δ = 1, step 0):
 
@@ -183,9 +183,9 @@ class Codec:
         return compressed
 
     def draft(self, picture: Picture, effort: str = "normal") -> Draft:
-        """A picture to compress at several operating points; all its metadata are kept.
+        """Prepare a picture to be compressed at several operating points, with all its metadata.
 
-        Its colours under alpha 0 are not: smooth ones take their place.
+        The colours under alpha 0 are not kept: smooth ones replace them.
         """
         alpha = _alpha_chunks(picture)
         metadata = container.pack_chunks(
@@ -205,10 +205,10 @@ class Codec:
         return Draft(encoding, header, alpha, metadata)
 
     def watched(self, watch: Callable[[], None]) -> "Codec":
-        """The same codec, which calls `watch` before each tile that the network computes.
+        """Return the same codec, which calls `watch` before each tile that the network computes.
 
-        What `watch` raises ends the work, and nothing is lost by that: so a long one can show how
-        far it is, and be stopped. Model and tables are shared, not copied.
+        An exception from `watch` ends the call without harm to the codec: use it to show progress,
+        and to stop a long call. Model and tables are shared, not copied.
         """
         other = copy(self)
         other._watch = watch
@@ -217,7 +217,7 @@ class Codec:
     def decompress(
         self, data: Data, *, crop: Crop | None = None, max_pixels: int = MAX_PIXELS
     ) -> Image.Image:
-        """The picture of a `.scae` file, or a part of it, as 8-bit L, RGB, LA or RGBA.
+        """Return the picture of a `.scae` file, or a part of it, as 8-bit L, RGB, LA or RGBA.
 
         data: the file's bytes, its path, or a seekable binary file. crop: (x, y, width, height)
         in pixels; only the tiles that it needs are read and decoded.
@@ -236,7 +236,7 @@ class Codec:
         return picture.to_image()
 
     def read_symbols(self, data: Data) -> Symbols:
-        """The symbols (C, ⌈H/16⌉, ⌈W/16⌉) that a file holds, without running the network.
+        """Return the symbols (C, ⌈H/16⌉, ⌈W/16⌉) of a file, without running the network.
 
         Raises:
             BitstreamError: damaged or foreign data, or another model's.
@@ -247,7 +247,7 @@ class Codec:
             return decode_symbols(reader, width, self.model)
 
     def analyse(self, pixels: Pixels, width: int, step: int = 0) -> Symbols:
-        """Symbols (C, ⌈H/16⌉, ⌈W/16⌉) of an image (H, W, 3): round((y − median) / Δ).
+        """Return symbols (C, ⌈H/16⌉, ⌈W/16⌉) of an image (H, W, 3): round((y − median) / Δ).
 
         width: an operating point. The image's last row and column are repeated up to multiples of
         16. Symbols beyond ±32767 are clipped.

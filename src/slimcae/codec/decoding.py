@@ -30,7 +30,7 @@ def decode_picture(
     transforms: TiledTransforms,
     side: int,
 ) -> Picture:
-    """The picture of a file, or a part of it; all checksums of a whole picture are verified.
+    """Return the picture of a file or a part of it; for a whole one, verify all checksums.
 
     model, width: the one that made the file, and its operating point. side: see `decode_pixels`.
 
@@ -80,7 +80,7 @@ def decode_symbols(reader: Reader, width: int, model: Model) -> Symbols:
 def decode_pixels(
     reader: Reader, width: int, crop: Crop, model: Model, transforms: TiledTransforms, side: int
 ) -> Pixels:
-    """The pixels (height, width, 3) of a rectangle of the picture.
+    """Return the pixels (height, width, 3) of a rectangle of the picture.
 
     width: the operating point of the model that made the file. side: of the tiles in which the
         network computes, in latents; its memory depends on it.

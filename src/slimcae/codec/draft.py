@@ -10,7 +10,7 @@ from slimcae.model.quality import Point
 
 @dataclass(frozen=True, repr=False)
 class Compressed:
-    """A compressed picture, and what was done.
+    """A compressed picture, and how it was compressed.
 
     data: the whole `.scae` file. point: the operating point. header: the file's.
     stream_bytes: coded symbols of all tiles. alpha_bytes, metadata_bytes: of the chunks.
@@ -40,10 +40,9 @@ class Compressed:
 
 
 class Draft:
-    """A picture on its way to files of several widths and steps: each analysis runs once.
+    """A picture to be written at several widths and steps, whose analyses run once per width.
 
-    Of a picture of several tiles only the two widths last used stay analysed. Not for several
-    threads at once.
+    For a multi-tile picture, only the two widths used last stay cached. Not thread-safe.
 
     header: of the file at an operating point. alpha, metadata: the file's packed chunks.
     """
@@ -66,11 +65,11 @@ class Draft:
 
     @property
     def analysed(self) -> Collection[int]:
-        """The widths whose analysis is at hand."""
+        """Widths whose analysis has been run and is cached."""
         return self.encoding.analysed
 
     def analyse(self, width: int) -> None:
-        """Run the analysis of a width, if it is not at hand.
+        """Run the analysis of a width unless it is cached.
 
         Raises:
             ModelError: latents that are not finite.

@@ -25,7 +25,7 @@ KEPT_WIDTHS = 2
 
 
 class Encoding:
-    """A picture on its way to a file; the trial that rate control experiments with.
+    """A picture being encoded; rate control tries operating points on it.
 
     The network's analysis runs once per width for a picture of one tile. Of a larger picture only
     the residuals of the two widths last used are kept, which bounds memory: they take less than
@@ -73,7 +73,7 @@ class Encoding:
         self._kept(width)
 
     def size(self, point: Point) -> int:
-        """Bytes of the whole file: exact for one tile, else a bound, about 0.3 % above."""
+        """Return the bytes of the whole file: exact for one tile, else a bound, 0.3 % above."""
         if point not in self._sizes:
             if len(self._tiles) == 1:
                 streams = self.streams(point, verify=False)
@@ -89,7 +89,7 @@ class Encoding:
         return self._psnr[point]
 
     def streams(self, point: Point, *, verify: bool) -> list[bytes]:
-        """The coded tiles in raster order; the next tile's network runs beside a tile's coder.
+        """Return the coded tiles in raster order; one tile is coded while the next is analysed.
 
         Raises:
             BitstreamError: with `verify`, symbols that do not come back from a stream.
@@ -148,7 +148,7 @@ class Encoding:
         return residuals
 
     def _longest(self, width: int) -> dict[Point, int]:
-        """For every step of a width a size that the file cannot exceed."""
+        """Return, for each step of a width, a size that the file cannot exceed."""
         sizes = [self.overhead] * len(self._steps)
         entropy_model = self._entropy_model(width)
         for residuals in self._analysed(width, keep=True):
@@ -179,6 +179,6 @@ class Encoding:
 
 
 def make_grey(pixels: Pixels) -> Pixels:
-    """The mean of the three channels, rounded, in each of them."""
+    """Replace each channel by the rounded mean of the three."""
     grey = np.rint(pixels.mean(axis=2)).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2)

@@ -26,7 +26,7 @@ PSNR_SLACK = 0.5
 
 
 class Trial(Protocol):
-    """One picture that is being compressed."""
+    """A picture that is being compressed."""
 
     def size(self, point: Point) -> int:
         """Bytes of the whole file at a point, or a few more: cheap, but for each width's first."""
@@ -45,7 +45,7 @@ def for_size(
     closest: bool = False,
     rate: tuple[float, int] | None = None,
 ) -> Point:
-    """The point with the best expected quality whose file has at most `max_bytes`.
+    """Return the point of best expected quality whose file has at most `max_bytes`.
 
     widths: those that may be chosen (None: all). overhead: bytes of the file beside the coded
     picture (header, index, alpha, metadata), which no point changes. The range of sizes is that
@@ -109,7 +109,7 @@ def for_psnr(
     widths: Collection[int] | None = None,
     closest: bool = False,
 ) -> Point:
-    """The smallest point found whose PSNR is at least `min_psnr` dB and at most 0.5 dB more.
+    """Return the smallest point found whose PSNR is `min_psnr` to `min_psnr` + 0.5 dB.
 
     It has more than that only where no step of the widths around the target has less, as between
     widths far apart when those in between are not allowed.

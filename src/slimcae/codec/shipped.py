@@ -25,10 +25,12 @@ def load(
     threads: int | None = None,
     megapixels: float | None = None,
 ) -> Codec:
-    """A codec of a model: a file, a run folder, or the name of an installed model.
+    """Load a model and return its codec.
 
-    None is the shipped model; the options say where and how its transforms are computed (see
-    `slimcae.transforms.open_transforms`).
+    model: a file, a run folder, or the name of an installed model (NAME or NAME@VERSION); None is
+        the shipped model.
+    device, precision, backend, threads, megapixels: where and how the transforms are computed, see
+        `slimcae.transforms.open_transforms`.
 
     Raises:
         ModelError: the model is missing, damaged or not a model.
@@ -45,7 +47,7 @@ def load(
 
 
 class CompressOptions(TypedDict, total=False):
-    """Everything but picture and width that `Codec.compress` takes."""
+    """The keyword arguments of `Codec.compress`."""
 
     step: int | None
     quality: float | None
@@ -61,20 +63,20 @@ class CompressOptions(TypedDict, total=False):
 
 
 def compress(image: Source, width: int | None = None, **options: Unpack[CompressOptions]) -> bytes:
-    """`Codec.compress` with the shipped model."""
+    """Compress a picture with the shipped model; see `Codec.compress`."""
     return codec_of(None).compress(image, width, **options)
 
 
 def decompress(
     data: Data, *, crop: Crop | None = None, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """`Codec.decompress` with the installed model that made the file."""
+    """Return the picture of a file, by the installed model that made it; see `Codec`."""
     with opened(data) as reader:
         return codec_for(reader.header).decompress(reader, crop=crop, max_pixels=max_pixels)
 
 
 def codec_of(model: str | Path | None) -> Codec:
-    """A codec of a model as `load` takes it; it is kept for the next one.
+    """Return the codec of a model, named as for `load`, and keep it for the next call.
 
     Raises:
         ModelError: as `load`.
@@ -83,7 +85,7 @@ def codec_of(model: str | Path | None) -> Codec:
 
 
 def codec_for(header: container.Header) -> Codec:
-    """A codec of the installed model that made a file; it is kept for the next one.
+    """Return the codec of the installed model that made a file, and keep it for the next call.
 
     Raises:
         BitstreamError: no such model is installed.

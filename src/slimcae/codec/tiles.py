@@ -24,7 +24,7 @@ class Tile:
         return self.right - self.left
 
     def grown(self, halo: int, within: "Tile") -> "Tile":
-        """This tile with its neighbourhood, as far as that exists."""
+        """Return this tile with its neighbourhood, clipped to the grid."""
         return Tile(
             max(self.top - halo, within.top),
             max(self.left - halo, within.left),
@@ -33,7 +33,7 @@ class Tile:
         )
 
     def touches(self, other: "Tile") -> bool:
-        """Whether the two have a latent in common."""
+        """Tell whether the two have a latent in common."""
         common = self.grown(0, other)
         return common.height > 0 and common.width > 0
 
@@ -51,7 +51,7 @@ def latent_grid(size: tuple[int, int], downsampling: int) -> Tile:
 
 
 def split(region: Tile, side: int) -> Iterator[Tile]:
-    """A region in tiles of the grid whose lines lie `side` latents apart, in raster order."""
+    """Split a region by the grid of `side` latents; return the tiles in raster order."""
     for top in range(region.top // side * side, region.bottom, side):
         for left in range(region.left // side * side, region.right, side):
             yield Tile(
@@ -63,7 +63,7 @@ def split(region: Tile, side: int) -> Iterator[Tile]:
 
 
 def covering(region: Tile, grid: Tile, side: int) -> Iterator[tuple[int, Tile]]:
-    """The whole tiles of a grid that a region touches, with their numbers in raster order."""
+    """Return the whole tiles that a region touches, with their numbers in raster order."""
     columns = -(-grid.width // side)
     for row in range(region.top // side, -(-region.bottom // side)):
         for column in range(region.left // side, -(-region.right // side)):

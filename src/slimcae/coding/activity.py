@@ -1,4 +1,4 @@
-"""Tables that the activity of places chooses: entropy models of kind `tables`.
+"""Entropy models of kind `tables`: the activity of a place chooses its table.
 
 The channels of a tile are coded in groups, the first ones first. How active a place is in the
 groups before tells much about the next one: where they are quiet, it will be. So each place gets
@@ -17,9 +17,9 @@ from slimcae.coding.entropy import EntropyModel, Shape, Symbols, Visit, required
 from slimcae.coding.tables import SymbolTables
 
 LARGEST = 2
-"""A symbol adds to the activity of its place as much as its size, but no more than this."""
+"""Largest contribution of a symbol to the activity of its place."""
 CENTRE = 9
-"""How much more the place itself counts than each of the nine at and around it."""
+"""Extra weight of the place itself, beside the nine of its 3×3 neighbourhood."""
 
 AnySymbols = NDArray[np.signedinteger[Any]]
 Integers = NDArray[np.int32]
@@ -37,7 +37,7 @@ class Activity:
         self._framed[1:-1, 1:-1] += sizes.sum(axis=0, dtype=np.int32)
 
     def values(self) -> Integers:
-        """(height, width): each place with its neighbours; those beyond the edge are the edge's."""
+        """Return the activity (height, width) of places and their neighbours; edges repeat."""
         framed = self._framed
         framed[0], framed[-1] = framed[1], framed[-2]
         framed[:, 0], framed[:, -1] = framed[:, 1], framed[:, -2]

@@ -44,7 +44,7 @@ def longest_stream(bits: float, num_symbols: int) -> int:
 
 
 class CoderTables:
-    """Tables made ready for the coder; may be shared between threads and streams."""
+    """Tables prepared for the coder; may be shared between threads and streams."""
 
     def __init__(self, tables: SymbolTables) -> None:
         self.tables = tables

@@ -18,7 +18,7 @@ TOTAL = 2**PRECISION
 MAX_SYMBOL = 2**15 - 1
 """Symbols lie within ±MAX_SYMBOL."""
 ESCAPE_BITS = 16
-"""What the value of an escaped symbol costs beside its escape."""
+"""Bits that the value behind an escape costs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +69,13 @@ class SymbolTables:
         return np.cumsum(self.sizes, dtype=np.int64) - self.sizes
 
     def of(self, table: int) -> NDArray[np.int32]:
-        """The counts of one table, as a view."""
+        """Return the counts of one table, as a view."""
         return self.counts[self.starts[table] :][: self.sizes[table]]
 
     def entries(
         self, symbols: NDArray[np.signedinteger[Any]], tables: NDArray[np.integer[Any]]
     ) -> NDArray[np.int64]:
-        """Where in `counts` the symbols stand, each in its table; the two are broadcast."""
+        """Return the index into `counts` of each symbol in its table; the two are broadcast."""
         escape = (self.sizes - 1).astype(np.uint32)[tables]
         # symbols below a table wrap around to huge numbers: one comparison finds both sides
         found = np.subtract(symbols, self.minimum[tables], dtype=np.int32).view(np.uint32)
@@ -93,7 +93,7 @@ class SymbolTables:
 def from_probabilities(
     minimum: NDArray[np.int32], probabilities: Sequence[NDArray[np.float64]]
 ) -> SymbolTables:
-    """Tables of the masses that a density gives to the symbols from `minimum` on.
+    """Return tables of the masses that a density gives to the symbols from `minimum` on.
 
     minimum: first symbol of each table, (B,).
     probabilities: per table the masses of minimum, minimum + 1, …; what they lack to one is
@@ -111,7 +111,7 @@ def from_probabilities(
 
 
 def from_counts(minimum: NDArray[np.int32], tables: Sequence[NDArray[np.int32]]) -> SymbolTables:
-    """Tables of these counts.
+    """Return tables of these counts.
 
     Raises:
         ValueError: counts that are no valid tables.

@@ -39,7 +39,7 @@ class Contents:
 
 
 def write(contents: Contents) -> bytes:
-    """The bytes of a `.scae` file. Metadata beyond 16 MiB are left out with a notice.
+    """Return the bytes of a `.scae` file. Metadata beyond 16 MiB are dropped with a notice.
 
     The tiles come last: so a truncated file always lacks some of them, and the beginning of a
     file tells everything but the pixels.
@@ -75,7 +75,7 @@ def assemble(header: Header, tiles: Sequence[bytes], chunks: Sequence[bytes]) ->
 
 
 def read(data: bytes) -> Contents:
-    """The contents of a `.scae` file, all checksums verified.
+    """Read a `.scae` file and verify all checksums.
 
     Unknown chunks that may be ignored are skipped. Metadata that do not inflate are left out
     with a notice.

@@ -148,12 +148,12 @@ def check_tiles(header: Header) -> None:
 
 
 def head_bytes(header: Header) -> int:
-    """How long the head of a file is, from magic to checksum."""
+    """Return the length of a file's head, from magic to checksum."""
     return _FIXED.size + len(header.model_name) + header.num_tiles * ENTRY_BYTES + _CRC.size
 
 
 def peek_header(data: bytes) -> tuple[Header, int]:
-    """Header and number of chunks as the first bytes of a file claim them, unverified.
+    """Return the header and the number of chunks that the first bytes claim, unverified.
 
     Serves to find out how long the head is: a checksum covers it as a whole.
 
@@ -218,7 +218,7 @@ def read_head(data: bytes) -> Head:
 
 
 def read_header(data: bytes) -> Header:
-    """The header of a file, from the whole file or at least the head of it.
+    """Read the header of a file, from its bytes or at least those of its head.
 
     Raises:
         BitstreamError: damaged or foreign data, or a format version that is not known.

@@ -65,14 +65,14 @@ class Reader:
         self._starts = array("Q", accumulate(self._head.lengths, initial=start))
 
     def tile_bytes(self, index: int) -> int:
-        """How long the stream of one tile is, numbered in raster order; reads nothing."""
+        """Return the length of a tile's stream, by its number in raster order; reads nothing."""
         lengths = self._head.lengths
         if not 0 <= index < len(lengths):
             raise IndexError(f"tile {index} of {len(lengths)}")
         return lengths[index]
 
     def tile(self, index: int) -> bytes:
-        """The stream of one tile, numbered in raster order."""
+        """Return the stream of a tile, by its number in raster order."""
         length = self.tile_bytes(index)
         stream = self._read(self._starts[index], length, f"tile {index}")
         if zlib.crc32(stream) != self._head.checksums[index]:
@@ -141,7 +141,7 @@ class Reader:
             self.tile(index)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of each part of the file: header (with index), chunks by tag, and tiles."""
+        """Return the bytes of each part: header (with index), chunks by tag, and tiles."""
         parts = {"header": head_bytes(self.header)}
         for tag, chunk in self._chunks.items():
             parts[tag.decode()] = FRAME_BYTES + chunk.length

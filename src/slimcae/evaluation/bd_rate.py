@@ -42,7 +42,7 @@ class BDResult:
 
 
 def bd_rate(anchor: Curve, test: Curve) -> BDResult | None:
-    """Average difference in rate at equal quality, in % (negative: test needs fewer bits).
+    """Return the average difference in rate at equal quality, in % (negative: fewer bits).
 
     None if the curves have no common interval of quality, or if one has fewer than two points.
 
@@ -57,7 +57,7 @@ def bd_rate(anchor: Curve, test: Curve) -> BDResult | None:
 
 
 def bd_psnr(anchor: Curve, test: Curve) -> BDResult | None:
-    """Average difference in quality at equal rate, in dB (positive: test is better).
+    """Return the average difference in quality at equal rate, in dB (positive: better).
 
     The average is taken over log rate. None if the curves have no common interval of rate, or
     if one has fewer than two points.
@@ -73,7 +73,7 @@ def bd_psnr(anchor: Curve, test: Curve) -> BDResult | None:
 
 
 def rate_at(curve: Curve, quality: float) -> float | None:
-    """The rate at which a curve reaches a quality, interpolated as for `bd_rate`.
+    """Return the rate at which a curve reaches a quality, interpolated as in `bd_rate`.
 
     None beyond the curve's ends, or if it has fewer than two points.
 

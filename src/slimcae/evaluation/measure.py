@@ -105,11 +105,11 @@ def measure(
 ) -> Measured:
     """Measure every contender at all its points on all images.
 
-    Every picture goes through all contenders before the next one comes, so that what else the
-    machine does hits all alike. The first picture of each size is coded once without the clock,
-    which prepares what is prepared once. Of `repeats` runs of a picture the median time counts.
+    All contenders code a picture before the next one is read, so that other load on the machine
+    affects them alike. The first picture of each size is coded once more without the clock, as a
+    warm-up. The median time of `repeats` runs counts.
 
-    A picture that cannot be read is named in a warning and left out.
+    A picture that cannot be read is reported in a warning and skipped.
 
     ideal_bits: taken beside every point, for `bpp_estimated`.
 

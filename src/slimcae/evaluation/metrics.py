@@ -20,7 +20,7 @@ MS_SSIM_MIN_SIDE = 161
 
 
 def mse(reference: Pixels, other: Pixels, visible: Mask | None = None) -> float:
-    """Mean squared error of pixels scaled to [0, 1], the scale of the training loss.
+    """Return the mean squared error of pixels in [0, 1], the scale of the training loss.
 
     This is the error of the uint8 values divided by 255².
 
@@ -33,7 +33,7 @@ def mse(reference: Pixels, other: Pixels, visible: Mask | None = None) -> float:
 
 
 def psnr(reference: Pixels, other: Pixels, visible: Mask | None = None) -> float:
-    """Peak signal-to-noise ratio, 10·log10(255² / MSE of the uint8 values), in dB.
+    """Return the peak signal-to-noise ratio, 10·log10(255² / MSE of uint8 values), in dB.
 
     Identical pictures have infinite PSNR.
 
@@ -44,7 +44,7 @@ def psnr(reference: Pixels, other: Pixels, visible: Mask | None = None) -> float
 
 
 def ms_ssim(reference: Pixels, other: Pixels, visible: Mask | None = None) -> float | None:
-    """Multi-scale structural similarity in [0, 1], None with a side under 161 pixels.
+    """Return the MS-SSIM in [0, 1], or None if a side is under 161 pixels.
 
     What is not visible counts as restored without error.
 
@@ -75,7 +75,7 @@ def ms_ssim(reference: Pixels, other: Pixels, visible: Mask | None = None) -> fl
 
 
 def ms_ssim_db(value: float) -> float:
-    """MS-SSIM on the logarithmic scale of the literature, -10·log10(1 - value), in dB."""
+    """Return an MS-SSIM in dB, -10·log10(1 - value), as the literature gives it."""
     return -10 * math.log10(1 - value) if value < 1 else math.inf
 
 

@@ -80,7 +80,7 @@ def to_series(points: Sequence[RDPoint]) -> ModelSeries:
 
 
 def resolve_prefix(report_prefix: str | Path) -> Path:
-    """What the names of the report's files start with.
+    """Return the start of the names of the report's files.
 
     `results/run` gives `results/run.csv`, `results/run_psnr.png` and so on. A folder, which is
     a text that ends in a slash or a folder that exists, gives `<folder>/report.csv` and so on.
@@ -111,7 +111,7 @@ _HEADINGS = (
 
 
 def format_table(points: Sequence[RDPoint]) -> str:
-    """The points as a table for the terminal, one line each, "–" where a value is missing."""
+    """Return the points as a table, one line each, with "–" for missing values."""
     rows = [_HEADINGS] + [
         (
             point.codec,
@@ -139,7 +139,7 @@ def format_table(points: Sequence[RDPoint]) -> str:
 
 
 def format_bd_rate(anchor: Sequence[RDPoint], test: Sequence[RDPoint]) -> str:
-    """The Bjøntegaard deltas of one model against another: a line for PSNR, one for MS-SSIM.
+    """Return the Bjøntegaard deltas of two models: a line for PSNR, and one for MS-SSIM.
 
     The line for MS-SSIM (in dB) is there if both models have it.
     """
@@ -152,7 +152,7 @@ def format_bd_rate(anchor: Sequence[RDPoint], test: Sequence[RDPoint]) -> str:
 
 
 def format_report(curves: Sequence[Sequence[RDPoint]]) -> str:
-    """The table of all points, and the deltas of all models but the first against that one."""
+    """Return the table of all points, and the deltas of all models against the first."""
     first, *others = curves
     table = format_table([point for points in curves for point in points])
     return "\n\n".join([table, *(format_bd_rate(first, points) for points in others)])
@@ -204,7 +204,7 @@ def _with_ending(prefix: Path, ending: str) -> Path:
 
 @contextmanager
 def write_errors(prefix: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into one line."""
+    """Turn a failure to write into a `ConfigError` of one line."""
     try:
         yield
     except OSError as error:

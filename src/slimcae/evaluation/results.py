@@ -71,7 +71,7 @@ class Results:
     lists: Mapping[str, tuple[float | None, ...]]
 
     def curve(self, quality: str = "psnr-rgb") -> list[tuple[float, float]]:
-        """(bpp, quality) pairs, as `bd_rate` takes them, of the points that have both."""
+        """Return (bpp, quality) pairs for `bd_rate`, of the points that have both."""
         pairs = zip(self.lists["bpp"], self.lists.get(quality, ()), strict=False)
         return [(rate, value) for rate, value in pairs if rate is not None and value is not None]
 

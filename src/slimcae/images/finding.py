@@ -40,7 +40,7 @@ class Search:
 
 
 def find_images(path_or_glob: str) -> list[Path]:
-    """The image files of a folder (searched recursively), of a glob pattern, or one file; sorted.
+    """Return the image files of a folder (searched recursively), a pattern or a path, sorted.
 
     A folder that cannot be read is left out with a warning.
 

@@ -45,7 +45,7 @@ _DATE_AND_PLATFORM = {24: struct.pack(">6H", 2000, 1, 1, 0, 0, 0), 40: bytes(4)}
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Whether colours mean the same with this profile as in sRGB, whatever its name is.
+    """Tell whether a profile is equivalent to sRGB, whatever its name.
 
     A grid of colours and all greys are converted to sRGB (relative colorimetric); no 8-bit level
     may change by more than 1. Without littlecms, or if that cannot use the profile: no.
@@ -85,7 +85,7 @@ def _sample_colours() -> np.ndarray:
 
 @cache
 def srgb_profile() -> bytes | None:
-    """Pillow's sRGB profile, the same bytes whenever it is made; None without littlecms."""
+    """Return Pillow's sRGB profile, always the same bytes; None without littlecms."""
     try:
         from PIL import ImageCms
 

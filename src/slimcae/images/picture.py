@@ -48,13 +48,13 @@ class Picture:
         return self.alpha > 0
 
     def filled(self) -> "Picture":
-        """The picture with smooth colours where nothing can be seen; alpha stays as it is."""
+        """Return the picture with smooth colours under alpha 0; alpha is unchanged."""
         if self.visible is None:
             return self
         return replace(self, pixels=fill_hidden(self.pixels, self.visible))
 
     def keeping(self, metadata: str) -> "Picture":
-        """The picture with `all` metadata, with its `icc` profile alone, or with `none`.
+        """Return the picture with `all` metadata, with its `icc` profile only, or with `none`.
 
         Raises:
             ConfigError: another word.
@@ -67,7 +67,7 @@ class Picture:
         return without if metadata == "icc" else replace(without, icc_profile=None, srgb=False)
 
     def to_image(self) -> Image.Image:
-        """A Pillow image of mode L, LA, RGB or RGBA, with profile, EXIF and XMP in its info.
+        """Return a Pillow image of mode L, LA, RGB or RGBA, with profile, EXIF and XMP in its info.
 
         A grey picture cannot have the profile of sRGB, which is for colours; none says the same.
         """

@@ -58,7 +58,7 @@ PLUGINS = (
 
 
 def plugin_kinds() -> tuple[str, ...]:
-    """Suffixes of the files that can be read by the plugins that are installed."""
+    """Return the suffixes of the files that the installed plugins read."""
     return tuple(kind for plugin in PLUGINS if plugin.installed for kind in plugin.kinds)
 
 

@@ -58,7 +58,7 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def picture_pixels(path: Path) -> int:
-    """The number of pixels of a picture file, of which only the head is read.
+    """Return the number of pixels of a picture file; reads only its head.
 
     Raises:
         OSError: a file that Pillow cannot read; other errors if it is damaged.

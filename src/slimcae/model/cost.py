@@ -90,7 +90,7 @@ class Times:
     per_megapixel: float
 
     def of(self, pixels: int) -> float:
-        """Milliseconds for a picture of so many pixels."""
+        """Return the milliseconds for a picture of a number of pixels."""
         return self.fixed + self.per_megapixel * pixels / 1e6
 
 
@@ -115,7 +115,7 @@ class Profile:
     decode: Mapping[int, Mapping[str, Times]]
 
     def decode_ms(self, width: int, kind: str, pixels: int) -> float:
-        """Estimate of the milliseconds to decode a picture of so many pixels.
+        """Estimate the milliseconds to decode a picture of a number of pixels.
 
         Raises:
             ConfigError: a width that was not measured, or not with this kind of entropy model.
@@ -151,7 +151,7 @@ _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, Recur
 
 
 def default_profile() -> Path:
-    """Where the profile of this machine lies.
+    """Return the path of this machine's profile.
 
     Raises:
         ConfigError: the user has no home folder.
@@ -170,7 +170,7 @@ def write_profile(profile: Profile, path: Path) -> None:
 
 
 def read_profile(path: Path | None = None) -> Profile:
-    """A profile file; None: that of this machine.
+    """Read a profile file; None is the profile of this machine.
 
     Raises:
         ConfigError: missing, damaged, or no profile.

@@ -121,13 +121,13 @@ def _config(value: Any, version: int) -> SlimCAEConfig:
 
 
 def looks_like_safetensors(head: bytes) -> bool:
-    """Whether the first 9 bytes of a file or more are those of a safetensors file."""
+    """Tell whether the first 9 or more bytes of a file are those of a safetensors file."""
     length = int.from_bytes(head[:_LENGTH_BYTES], "little")
     return head[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{" and 2 <= length <= MAX_HEADER_BYTES
 
 
 def read_model_header(path: Path) -> ModelHeader:
-    """The description that a model file holds; of the tensors only the places are checked.
+    """Read the description in a model file; of the tensors, only their places are checked.
 
     Raises:
         ModelError: missing, damaged, or not a model file of this program.

@@ -22,7 +22,7 @@ from slimcae.model.quality import QualityScale
 Floats = NDArray[np.float32]
 
 EFFORTS = ("normal", "fast")
-"""What an encoder can go for: the smallest files, or speed of encoder and decoder."""
+"""What an encoder optimises: file size, or the speed of encoder and decoder."""
 _FAST_KINDS = ("tables", "factorized")
 
 

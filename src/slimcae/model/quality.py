@@ -67,7 +67,7 @@ class QualityScale:
         widths: Sequence[int],
         quality: Mapping[int, Sequence[tuple[float, float]]] | None,
     ) -> "QualityScale":
-        """The scale of a model from its file's `steps`, `widths` and `quality`.
+        """Return the scale of a model from the `steps`, `widths` and `quality` in its file.
 
         Without measurements (None) it is nominal, after what trained models are like: 3.4 dB and
         2.4 times the bits for twice the width; bits in proportion to Δ^-0.85; a third of the
@@ -108,11 +108,11 @@ class QualityScale:
         return self._measured[point][1]
 
     def points(self, width: int) -> tuple[Point, ...]:
-        """All points of one width in order of rising rate, which is from coarse to fine."""
+        """Return all points of one width by rising rate, from the coarsest step to the finest."""
         return tuple(sorted((p for p in self._measured if p.width == width), key=self.bpp))
 
     def ladder(self, widths: Collection[int] | None = None) -> tuple[Point, ...]:
-        """The points worth choosing with these widths (None: all), from the cheapest to the best.
+        """Return the points worth choosing with these widths (None: all), from cheapest to best.
 
         Mean rate and mean quality rise from each to the next. All lie on the hull of rate (bpp)
         and PSNR or at most `HULL_TOLERANCE` below it; the width never falls, and where it grows
@@ -125,7 +125,7 @@ class QualityScale:
         return self._ladder(frozenset(self.widths if widths is None else widths))
 
     def point(self, quality: float, widths: Collection[int] | None = None) -> Point:
-        """The point of a quality from 0 to 100.
+        """Return the point of a quality from 0 to 100.
 
         Quality goes through the full ladder in even steps of the rate's logarithm, which are
         about even steps of PSNR, and so of what is seen: the next point is 4 to 6 % of bytes away

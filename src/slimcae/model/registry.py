@@ -26,7 +26,7 @@ FOLDER_VARIABLE = "SLIMCAE_MODELS"
 
 @dataclass(frozen=True)
 class InstalledModel:
-    """A model file that files find by fingerprint and people by name."""
+    """An installed model: `.scae` files find it by fingerprint, people by name."""
 
     path: Path
     header: ModelHeader
@@ -38,7 +38,7 @@ class InstalledModel:
 
 
 class Needed(Protocol):
-    """What a `.scae` file says of the model that made it; its header has these."""
+    """The fields of a `.scae` header that identify the model."""
 
     @property
     def model_name(self) -> str:
@@ -54,18 +54,18 @@ class Needed(Protocol):
 
 
 def shipped_model() -> Path:
-    """The model file inside the package that codes unless another one is named."""
+    """Return the model file in the package that is used unless another one is named."""
     return Path(__file__).parents[1] / "weights" / "slimcae.safetensors"
 
 
 def shipped_models() -> list[Path]:
-    """All model files inside the package, the default first: files of earlier ones still decode."""
+    """Return all model files in the package, the default first; earlier ones still decode."""
     default = shipped_model()
     return [default, *sorted(set(default.parent.glob("*.safetensors")) - {default})]
 
 
 def models_folder() -> Path:
-    """Where models are installed; it need not exist.
+    """Return the folder where models are installed; it need not exist.
 
     Raises:
         ConfigError: the user has no home folder.
@@ -75,7 +75,7 @@ def models_folder() -> Path:
 
 
 def installed_models() -> list[InstalledModel]:
-    """The shipped models, then those of the models folder by file name.
+    """Return the shipped models, then those of the models folder by file name.
 
     Broken ones are left out with a warning.
     """
@@ -94,7 +94,7 @@ def installed_models() -> list[InstalledModel]:
 
 
 def find_model(name_or_path: str | Path | None) -> Path:
-    """The model file that somebody means.
+    """Return the model file that a name or path stands for.
 
     None: the shipped one. Else a file, a run folder, or NAME or NAME@VERSION of an installed
     model; of several versions NAME is the newest.
@@ -125,12 +125,12 @@ def find_model(name_or_path: str | Path | None) -> Path:
 
 
 def matching_model(header: Needed) -> InstalledModel | None:
-    """The installed model that decodes a `.scae` file, told by the fingerprint; None: not here."""
+    """Return the installed model with the fingerprint of a `.scae` file; None if there is none."""
     return _matching(header, installed_models())
 
 
 def model_for(header: Needed) -> Path:
-    """The file of the installed model that decodes a `.scae` file.
+    """Return the file of the installed model that decodes a `.scae` file.
 
     Raises:
         BitstreamError: it is not here; names what is needed and what is here.

@@ -71,7 +71,7 @@ class EntropyBottleneck(nn.Module):
         ]
 
     def logits_cumulative(self, x: Tensor, layers: Layers | None = None) -> Tensor:
-        """Logit of the cumulative at x: (C, 1, n) in, (C, 1, n) out.
+        """Return the logit of the cumulative at x: (C, 1, n) in, (C, 1, n) out.
 
         layers: of x's dtype, for those who call this many times.
         """
@@ -83,7 +83,7 @@ class EntropyBottleneck(nn.Module):
         return x
 
     def likelihood(self, y: Tensor, step: Tensor | float = 1.0) -> Tensor:
-        """Mass of the interval of length `step` around each value of y (N, C, H, W), from 1e-9.
+        """Return the mass of the interval `step` around each value of y (N, C, H, W), from 1e-9.
 
         step: one for all values, or (1, C, 1, 1).
         """
@@ -102,7 +102,7 @@ class EntropyBottleneck(nn.Module):
         return torch.round((y - medians) / step) * step + medians
 
     def forward(self, y: Tensor, step: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
-        """y_hat and likelihoods at a quantisation step, (N, C, H, W) each.
+        """Return y_hat and likelihoods at a quantisation step, (N, C, H, W) each.
 
         In evaluation mode y_hat is rounded around the medians. In training mode the likelihoods
         are those of y plus uniform noise on step · [−½, ½), the differentiable stand-in for
@@ -119,7 +119,7 @@ class EntropyBottleneck(nn.Module):
 
     @torch.no_grad()
     def quantile(self, logit: float) -> Tensor:
-        """Where the cumulative's logit equals `logit`, per channel: (C), float64, by bisection."""
+        """Return where each channel's cumulative has a logit: (C), float64, by bisection."""
         low = torch.full((self.num_channels, 1, 1), -1.0, dtype=torch.float64)
         low = low.to(self.medians.device)
         high = -low
@@ -139,11 +139,11 @@ class EntropyBottleneck(nn.Module):
         return ((low + high) / 2).flatten()
 
     def update_medians(self) -> None:
-        """Move the rounding's centres to the medians of the present density."""
+        """Set the centres of rounding to the medians of the current density."""
         self.medians.copy_(self.quantile(0.0))
 
     def tails(self) -> tuple[Tensor, Tensor]:
-        """Where the lower and the upper tail begin that tables leave to the escape: (C) each."""
+        """Return where the lower and upper tails begin, which the escape covers: (C) each."""
         logit = float(np.log(TAIL_MASS / (1 - TAIL_MASS)))
         return self.quantile(logit), self.quantile(-logit)
 
@@ -151,7 +151,7 @@ class EntropyBottleneck(nn.Module):
     def probabilities(
         self, step: float = 1.0, tails: tuple[Tensor, Tensor] | None = None
     ) -> tuple[NDArray[np.int32], list[NDArray[np.float64]]]:
-        """First symbol and masses of the symbols of each channel, from tail to tail.
+        """Return the first symbol, and the masses of the symbols between the tails, per channel.
 
         Symbol k of channel c stands for the value medians[c] + step · k, and its mass is that of
         the interval of length `step` around it. What the masses lack to one is the probability

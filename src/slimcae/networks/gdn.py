@@ -108,7 +108,7 @@ class SlimmableGDN(nn.Module):
             self.gamma_bias = nn.Parameter(to_stored(torch.zeros(len(widths))))
 
     def effective(self, width: int) -> tuple[Tensor, Tensor]:
-        """β (width) and γ (width, width) as the forward pass at this width uses them."""
+        """Return β (width) and γ (width, width) that the forward pass at this width uses."""
         if self.variant == "switchable":
             return self.owner(width).effective()
         beta, gamma = self.owner(max(self.index)).effective()
@@ -136,7 +136,7 @@ class SlimmableGDN(nn.Module):
         return y
 
     def owner(self, width: int) -> _Norm:
-        """The β and γ stored under a width (those of the widest alone, unless switchable)."""
+        """Return the norm stored under a width (only the widest has one, unless switchable)."""
         owner = self.norms[str(width)]
         assert isinstance(owner, _Norm)
         return owner

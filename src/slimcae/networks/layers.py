@@ -15,7 +15,7 @@ GROUPED_STD = 0.05
 
 
 class _SlimmableKernel(nn.Module):
-    """What both kinds of convolution have: a kernel and biases, and a width's part of them."""
+    """Base of both convolutions: a kernel and biases, sliced to a width."""
 
     def __init__(self, layer: Convolution, config: SlimCAEConfig) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class SlimmableConvTranspose2d(_SlimmableKernel):
 
 
 def leading(kernel: Tensor, first: int, second: int) -> Tensor:
-    """The first entries of both channel dimensions, as a view.
+    """Return the first entries of both channel dimensions, as a view.
 
     A kernel that has no more is returned as it is: the gradient of a slice costs a whole kernel.
     """

@@ -9,7 +9,7 @@ from slimcae.networks.autoencoder import Autoencoder
 
 
 class SlimCAE(Autoencoder):
-    r"""One autoencoder that runs at several widths, each another rate, quality and cost.
+    r"""One autoencoder that runs at several widths, each with its own rate, quality and cost.
 
     ::
 

@@ -38,7 +38,7 @@ class Draw:
 
 
 def draw_crops(seed: int, step: int, count: int, num_images: int) -> list[Draw]:
-    """The crops of one step, the same for the same seed and step."""
+    """Return the crops of one step, determined by seed and step."""
     rng = np.random.default_rng([seed, step])
     indices = rng.integers(num_images, size=count).tolist()
     places = rng.random((count, 3)).tolist()
@@ -49,7 +49,7 @@ def draw_crops(seed: int, step: int, count: int, num_images: int) -> list[Draw]:
 
 
 def cut(image: Tensor, draw: Draw, size: int) -> Tensor:
-    """A crop (3, size, size) of an image (3, H, W); smaller images repeat their edge."""
+    """Return a crop (3, size, size) of an image (3, H, W); smaller images repeat their edge."""
     _, height, width = image.shape
     if height < size or width < size:
         pad = (0, max(0, size - width), 0, max(0, size - height))
@@ -122,7 +122,7 @@ class TrainingImages:
         return len(self.paths)
 
     def report_small(self, size: int) -> None:
-        """Say once how many cached images are smaller than the crops."""
+        """Log how many cached images are smaller than the crops."""
         small = sum(min(image.shape[1:]) < size for image in self.cache.values())
         if small:
             log.warning(

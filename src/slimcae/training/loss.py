@@ -14,15 +14,15 @@ from slimcae.networks.layers import leading
 
 
 def bits_per_pixel(likelihoods: Tensor, num_pixels: int) -> Tensor:
-    """Estimated rate: the sum of −log2(likelihoods), divided by the pixels of the whole batch."""
+    """Return the estimated rate: the sum of −log2(likelihoods) per pixel of the batch."""
     return -torch.log2(likelihoods).sum() / num_pixels
 
 
 def border_error(error: Tensor, side: int) -> Tensor:
-    """Squared steps of an error across the borders of blocks, over the number of its values.
+    """Return the mean squared steps of an error across the borders of blocks.
 
-    error: (N, C, H, W). side: of the square blocks. Whoever sees blocks in a picture sees where
-    its error jumps, which the mean of the squares alone does not tell.
+    error: (N, C, H, W). side: of the square blocks. Blocks are visible where the error
+    jumps, which the mean squared error does not show.
     """
     total = error.new_zeros(())
     for axis in (2, 3):
@@ -89,7 +89,7 @@ class RateDistortionLoss(nn.Module):
     def forward(
         self, x: Tensor, widths: Sequence[int], step: Tensor | float = 1.0
     ) -> tuple[Tensor, Tensor]:
-        """Loss (scalar), and bpp and MSE of each width in turn (len(widths), 2), detached.
+        """Return the loss (scalar), and bpp and MSE of each width (len(widths), 2), detached.
 
         x: (N, 3, H, W) in [0, 1]. widths: widest first. step: Δ.
         """

@@ -22,7 +22,7 @@ class Point:
 
 @torch.no_grad()
 def measure(model: Autoencoder, images: Sequence[Tensor], width: int) -> Point:
-    """Mean bpp (estimated, float32) and PSNR of 8-bit reconstructions over images.
+    """Return the mean bpp (estimated, float32) and PSNR of 8-bit reconstructions over images.
 
     images: uint8 tensors (3, H, W), padded like the codec does. The model's medians are brought
     up to date.

@@ -54,7 +54,7 @@ AGREE_EVERY = 10
 
 @dataclass(frozen=True)
 class Start:
-    """What a new run begins with; a folder that holds a run goes on with that instead."""
+    """What a new run starts from; a folder that holds a run continues that instead."""
 
     widths: tuple[int, ...] | None = None
     """Of the operating points; one alone stands for all points that `lmbda` has, in methods other
@@ -70,14 +70,14 @@ class Start:
 
 
 def default_lmbda(widths: Sequence[int]) -> tuple[float, ...]:
-    """The authors' preset, 2048 for the widest and half as much for each narrower width."""
+    """Return the authors' preset: 2048 for the widest width, halved for each narrower one."""
     return tuple(2048.0 / 2**k for k in range(len(widths)))
 
 
 def train(
     folder: Path, paths: Sequence[Path], start: Start, settings: TrainSettings, device_name: str
 ) -> int | None:
-    """Train in `folder` up to `settings.last_step`, going on where an earlier run stopped.
+    """Train in `folder` up to `settings.last_step`, continuing an earlier run if there is one.
 
     paths: the training images.
 
@@ -225,7 +225,7 @@ def save_run(folder: Path, trainer: Trainer) -> None:
 
 
 def model_info(folder: Path, trainer: Trainer) -> ModelInfo:
-    """What a model file says of the training behind it; its name is the run folder's."""
+    """Return the description of a trained model; its name is that of the run folder."""
     return ModelInfo(
         name=name_of(folder),
         version=str(trainer.step),
@@ -243,7 +243,7 @@ def name_of(folder: Path) -> str:
 def resolve(
     folder: Path, start: Start, state: dict[str, Any] | None
 ) -> tuple[SlimCAEConfig, tuple[float, ...]]:
-    """Configuration and λ of the run: the folder's, the given model's, or the wanted ones.
+    """Return configuration and λ of a run: from its folder, the given model, or `start`.
 
     Raises:
         ModelError: what is wanted contradicts the folder or the model file.

@@ -59,7 +59,7 @@ def load_state(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def state_errors(path: Path) -> Iterator[None]:
-    """Say of a state file that lacks what is looked for that it is none of ours."""
+    """Report a malformed state file as foreign."""
     try:
         yield
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -122,14 +122,14 @@ class RunLog:
         self._started = time.time()
 
     def write(self, **values: Any) -> None:
-        """One line of JSON; the seconds since the start are added."""
+        """Write one line of JSON, with the seconds since the start."""
         if self._file:
             values["seconds"] = round(time.time() - self._started, 1)
             self._file.write(json.dumps(values) + "\n")
             self._file.flush()
 
     def step(self, line: StepLog | ContextLog) -> None:
-        """One log line of training, as JSON and as scalars per width."""
+        """Write one log line of training, as JSON and as scalars per width."""
         self.write(**line.as_dict())
         if not self._board:
             return

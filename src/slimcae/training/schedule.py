@@ -51,7 +51,7 @@ PLOT_NAME = "schedule.png"
 
 @dataclass(frozen=True)
 class Try:
-    """One fine-tuning and what it came to. `width_index` −1 is the state before any."""
+    """One fine-tuning and its outcome. `width_index` −1 is the state before the first."""
 
     width_index: int
     number: int
@@ -79,12 +79,12 @@ class Schedule:
     target: float = math.nan
 
     def start(self, points: Sequence[Point]) -> None:
-        """Take the measured points of the model to begin with."""
+        """Record the measured points of the initial model."""
         self.target = slope(points, 0) if len(points) > 1 else math.nan
         self.tries.append(Try(-1, 0, self.lmbda, tuple(points), self.target, self.target))
 
     def propose(self) -> tuple[float, ...] | None:
-        """λ for the next fine-tuning, or None when all widths are done."""
+        """Return the λ of the next fine-tuning, or None when all widths are done."""
         if self.width_index >= len(self.lmbda) - 1:
             return None
         return tuple(
@@ -93,7 +93,7 @@ class Schedule:
         )
 
     def record(self, lmbda: tuple[float, ...], points: Sequence[Point]) -> Try:
-        """Note the outcome of a fine-tuning at `lmbda`, and decide what comes next."""
+        """Record the outcome of a fine-tuning at `lmbda`, and decide what comes next."""
         self.lmbda = lmbda
         found = slope(points, self.width_index)
         entry = Try(self.width_index, self.number, lmbda, tuple(points), found, self.target)
@@ -129,7 +129,7 @@ class Schedule:
 
 
 def slope(points: Sequence[Point], index: int) -> float:
-    """Slope (dB per bpp) from a width to the next narrower one; infinite at equal rates."""
+    """Return the slope (dB per bpp) from a width to the next narrower; infinite at equal rates."""
     wide, narrow = points[index], points[index + 1]
     rate = wide.bpp - narrow.bpp
     return (wide.psnr - narrow.psnr) / rate if rate else math.inf
@@ -144,7 +144,7 @@ def train_lambda_schedule(
     schedule_settings: ScheduleSettings,
     device_name: str,
 ) -> int | None:
-    """λ-schedule the model of a run folder, going on where an earlier call stopped.
+    """Tune the λ of the model in a run folder, continuing an interrupted call.
 
     Reads `model.safetensors`, which stays as it is, and writes `model_scheduled.safetensors`
     with the final λ list, every try into `schedule.csv` and `schedule.png`. `lmbda` is the list

@@ -17,7 +17,7 @@ SCALING_SETTINGS = {"last_step": 10_000, "learning_rate": 1e-3, "decay": "power"
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How to train; what to train is the model's configuration.
+    """Settings of training; `SlimCAEConfig` says what is trained.
 
     Raises:
         SettingError: values that cannot work.
@@ -30,11 +30,11 @@ class TrainSettings:
     last_step: int = 1_000_000
     """Training ends after this many steps."""
     optimizer: Literal["adam", "soap"] = "adam"
-    """Of the convolution kernels; everything else is Adam's."""
+    """Optimizer of the convolution kernels; all other parameters use Adam."""
     learning_rate: float = 3e-4
-    """Of transforms and normalization, after warm-up."""
+    """Peak learning rate of transforms and normalization, after warm-up."""
     entropy_learning_rate: float = 1e-3
-    """Of the entropy bottlenecks."""
+    """Peak learning rate of the entropy bottlenecks."""
     warmup_steps: int = 100
     """Steps over which the learning rates rise linearly from zero."""
     decay: Literal["cosine", "step", "power", "none"] = "cosine"
@@ -43,31 +43,31 @@ class TrainSettings:
     clip_norm: float = 1.0
     """Largest norm of the gradient of all parameters together."""
     ema_decay: float = 0.999
-    """Of the exponential moving average of the weights, which is what a model file holds."""
+    """Decay of the moving average of the weights, which is what a model file holds."""
     stage: Literal["all", "decoder"] = "all"
-    """decoder: g_s alone, on latents rounded as files hold them; what makes the bits is frozen."""
+    """decoder: g_s alone, on latents rounded as in files, which keep their size."""
     quantization: Literal["noise", "mixed"] = "noise"
-    """mixed: the synthesis sees rounded latents, straight through; the rate keeps the noise."""
+    """mixed: g_s sees rounded latents (straight-through gradient), the rate sees noise."""
     entropy_model: Literal["factorized", "context", "hyperprior"] = "factorized"
-    """What the rate comes from; context, hyperprior: from networks that train along."""
+    """What estimates the rate; context, hyperprior: networks that train together with the rest."""
     context_learning_rate: float = 4e-3
-    """Of context networks, or of a hyperprior, that train along."""
+    """Peak learning rate of context networks, or of a hyperprior, that train with the rest."""
     at_one: float = 0.5
-    """Part of what such a network sees at Δ = 1; the rest is at random quantisation steps."""
+    """Share of steps of such a network at Δ = 1; the rest is at random quantisation steps."""
     balance: Literal["sum", "log"] = "sum"
-    """Of the widths in the loss: the sum of their costs, or of the logarithms of these."""
+    """The loss adds up the costs of the widths (sum) or their logarithms (log)."""
     border_weight: float = 0.0
-    """Of steps that the error makes across borders of 16×16 blocks, which people see as a grid."""
+    """Weight of steps of the error across borders of 16×16 blocks, which show as a grid."""
     sandwich: bool = False
     """Train widest, narrowest and one width between at each step instead of all."""
     seed: int = 0
-    """Of crops, noise and initial weights."""
+    """Seed of crops, noise and initial weights."""
     cache_gb: float | None = None
     """Memory for decoded training images, in GiB; None: half of what is free."""
     num_workers: int = 2
     """Processes that decode the images beyond the cache."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the convolutions; auto: bfloat16 where the processor computes it natively."""
+    """Precision of convolutions; auto: bfloat16 where the processor computes it natively."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile; auto: on GPUs, and on CPUs for runs of 5,000 steps or more (not of light)."""
     log_every: int = 50
@@ -95,7 +95,7 @@ class TrainSettings:
             raise SettingError("cache_gb", self.cache_gb, "zero or more")
 
     def rate_factor(self, step: int) -> float:
-        """Factor on both learning rates at a step (counted from 0)."""
+        """Return the factor on all learning rates at a step (counted from 0)."""
         warmup = min(1.0, (step + 1) / (self.warmup_steps + 1))
         done = min(1.0, step / self.last_step)
         if self.decay == "cosine":
@@ -113,7 +113,7 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class EntropySettings:
-    """How the context networks of a model are trained whose transforms stay as they are.
+    """Settings of the stage `entropy`, which trains context networks on fixed transforms.
 
     Raises:
         SettingError: values that cannot work.
@@ -124,17 +124,17 @@ class EntropySettings:
     last_step: int = 12_000
     """Training ends after this many steps of each width."""
     places: int = 1024
-    """Places of latents per step, from all over the training images."""
+    """Places of latents per step, drawn from all training images."""
     learning_rate: float = 8e-3
-    """Of the context networks, after warm-up."""
+    """Peak learning rate of the context networks, after warm-up."""
     warmup_steps: int = 100
     """Steps over which the learning rate rises linearly from zero."""
     clip_norm: float = 1.0
     """Largest norm of the gradient of all parameters of a width together."""
     at_one: float = 0.5
-    """Part of the places at Δ = 1; the rest is at random quantisation steps."""
+    """Share of the places at Δ = 1; the rest is at random quantisation steps."""
     seed: int = 0
-    """Of places, steps and initial weights."""
+    """Seed of places, steps and initial weights."""
     cache_gb: float = 4.0
     """Latents that are kept in the run folder, in GiB; images beyond it are left out."""
     log_every: int = 500
@@ -160,7 +160,7 @@ class EntropySettings:
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """How λ-scheduling proceeds.
+    """Settings of λ-scheduling.
 
     Raises:
         SettingError: values that cannot work.
@@ -212,7 +212,7 @@ def words(values: Sequence[float]) -> str:
 
 
 def check_lmbda(lmbda: tuple[float, ...], config: SlimCAEConfig) -> None:
-    """One positive λ per operating point.
+    """Check that there is one positive λ per operating point.
 
     Raises:
         SettingError: another number of values, one that is not a positive number, or values that

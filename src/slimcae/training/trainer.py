@@ -276,7 +276,7 @@ class Trainer:
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """All that training needs to go on: weights, average, optimizer, step, λ."""
+        """Return what training needs to continue: weights, average, optimizer, step, λ."""
         return {
             "model": self.model.state_dict(),
             "average": self.averaged.state_dict(),
@@ -290,7 +290,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the state of a run; learning rates stay those of the present settings.
+        """Restore the state of a run; learning rates stay those of the current settings.
 
         Raises:
             ConfigError: another optimizer, stage or entropy model than the run's.

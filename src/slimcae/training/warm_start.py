@@ -217,7 +217,7 @@ def _fit(bottleneck: EntropyBottleneck, y: Tensor, generator: torch.Generator) -
 
 
 def principal_components(x: Tensor, size: int, count: int) -> Tensor:
-    """The leading orthonormal components of the size × size blocks of x (N, C, H, W).
+    """Return the leading orthonormal components of the size × size blocks of x (N, C, H, W).
 
     Returns kernels (count, C, size, size), most variance first.
     """

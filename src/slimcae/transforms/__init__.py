@@ -29,8 +29,8 @@ class Transforms(Protocol):
 
     `width` names one of the model's operating points.
 
-    How far they look beyond what they are given tells the model's architecture: `analysis_halo`
-    and `synthesis_halo`, in latents.
+    The model's architecture says how large a neighbourhood they need: `analysis_halo` and
+    `synthesis_halo`, in latents.
     """
 
     @property
@@ -81,7 +81,7 @@ def open_transforms(
     threads: int | None = None,
     megapixels: float | None = None,
 ) -> Transforms:
-    """Return the transforms of a model; the library that computes them is imported here.
+    """Open the transforms of a model, and import the library that computes them.
 
     device: `cpu`, `cuda` or `auto`. precision: `float32`, or `bfloat16` for the network's
         products, which only torch computes and which costs 0.01 dB on average; `auto` takes
