@@ -54,7 +54,7 @@ class CompressOptions(TypedDict, total=False):
     target_psnr: float | None
     widths: Collection[int] | None
     closest: bool
-    effort: str
+    effort: int
     metadata: str
     verify: bool
 

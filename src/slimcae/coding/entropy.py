@@ -8,7 +8,7 @@ visits the parts in order; encoder, decoder and counter differ in what they do a
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,31 @@ from slimcae.errors import BitstreamError
 Symbols = NDArray[np.int16]
 Shape = tuple[int, int, int]
 """Channels, rows and columns of latents."""
-Visit = Callable[[Tables, Values | None], Values]
-"""Takes the tables of one part's values, and the values where they are known; returns them."""
+Places = NDArray[np.intp]
+
+
+class Part(NamedTuple):
+    """Symbols that are coded together: their tables depend on the parts before only.
+
+    which: the table of each value, (n,). values: (n,) where they are known.
+    channels, places: the part has all symbols of these channels at these places (rows and columns
+        counted as one), channel after channel.
+    sign: a value is its symbol but for a constant, or with −1 the negative of that: (n,).
+    """
+
+    which: Tables
+    values: Values | None
+    channels: slice
+    places: Places | slice
+    sign: Values | int = 1
+
+    def of(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return what an array (C, h, w) has for each value, (n,)."""
+        return array.reshape(len(array), -1)[self.channels][:, self.places].reshape(-1)
+
+
+Visit = Callable[[Part], Values]
+"""Returns the values of a part: those that it was given, or others in a new array."""
 
 
 class EntropyModel(ABC):
@@ -38,13 +61,14 @@ class EntropyModel(ABC):
 
     def __init__(self, ready: CoderTables) -> None:
         self._ready = ready
+        self.tables = ready.tables
 
     @abstractmethod
     def walk(self, visit: Visit, shape: Shape, step: int, known: Symbols | None) -> Symbols:
         """Visit the parts of a tile in order, and return its symbols.
 
-        visit: called once for each part; returns its values.
-        known: all symbols, for whoever has them; else what `visit` returns decides.
+        visit: called once for each part. What it returns are the part's values from then on.
+        known: all symbols, for whoever has them; they are not changed.
         """
 
     @abstractmethod
@@ -76,10 +100,10 @@ class EntropyModel(ABC):
             return b""
         encoder = StreamEncoder(self._ready)
 
-        def put(which: Tables, values: Values | None) -> Values:
-            assert values is not None
-            encoder.put(values, which)
-            return values
+        def put(part: Part) -> Values:
+            assert part.values is not None
+            encoder.put(part.values, part.which)
+            return part.values
 
         self.walk(put, _shape(known), step, known)
         return encoder.bytes()
@@ -97,7 +121,7 @@ class EntropyModel(ABC):
         if not math.prod(shape):
             return np.empty(shape, np.int16)
         decoder = StreamDecoder(self._ready, data)
-        symbols = self.walk(lambda which, _: decoder.take(which), shape, step, None)
+        symbols = self.walk(lambda part: decoder.take(part.which), shape, step, None)
         decoder.end()
         if symbols.min() < -MAX_SYMBOL:
             raise BitstreamError(f"a coded symbol lies beyond ±{MAX_SYMBOL}")
@@ -110,14 +134,14 @@ class EntropyModel(ABC):
             ValueError: as `encode`.
         """
         known = self._checked(symbols)
-        tables = self._ready.tables
+        tables = self.tables
         bits = 0.0
 
-        def add(which: Tables, values: Values | None) -> Values:
+        def add(part: Part) -> Values:
             nonlocal bits
-            assert values is not None
-            bits += float(tables.costs[tables.entries(values, which)].sum())
-            return values
+            assert part.values is not None
+            bits += float(tables.costs[tables.entries(part.values, part.which)].sum())
+            return part.values
 
         if known.size:
             self.walk(add, _shape(known), step, known)

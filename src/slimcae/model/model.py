@@ -20,8 +20,10 @@ from slimcae.model.quality import QualityScale
 
 Floats = NDArray[np.float32]
 
-EFFORTS = ("normal", "fast")
-"""What an encoder can go for: the smallest files, or speed of encoder and decoder."""
+FAST_EFFORT = 1
+DEFAULT_EFFORT = 2
+EFFORTS = range(FAST_EFFORT, 10)
+"""What an encoder can go for: 1 is speed of encoder and decoder, more is smaller files."""
 _FAST_KINDS = ("tables", "factorized")
 
 
@@ -92,24 +94,24 @@ class Model:
         """
         return self.config.check_width(width)
 
-    def kind(self, width: int, effort: str = "normal") -> str:
+    def kind(self, width: int, effort: int = DEFAULT_EFFORT) -> str:
         """Return the kind of entropy model that an encoder uses at a width.
 
         Raises:
             ConfigError: a width that the model lacks.
         """
         kinds = self.entropy_models[self.check_width(width)]
-        fast = [kind for kind in _FAST_KINDS if kind in kinds] if effort == "fast" else []
+        fast = [kind for kind in _FAST_KINDS if kind in kinds] if effort == FAST_EFFORT else []
         return next(iter((*fast, *kinds)))
 
-    def efforts(self, width: int) -> tuple[str, ...]:
-        """Return those of `EFFORTS` that make a difference at a width.
+    def efforts(self, width: int) -> tuple[int, ...]:
+        """Return the efforts that make a difference for a decoder at a width, the default first.
 
         Raises:
             ConfigError: a width that the model lacks.
         """
-        by_kind = {self.kind(width, effort): effort for effort in reversed(EFFORTS)}
-        return tuple(effort for effort in EFFORTS if effort in by_kind.values())
+        fast = self.kind(width, FAST_EFFORT) != self.kind(width)
+        return (DEFAULT_EFFORT, FAST_EFFORT) if fast else (DEFAULT_EFFORT,)
 
     def entropy_model(self, width: int, kind: str | None = None) -> EntropyModel:
         """Return what codes the symbols of a width.

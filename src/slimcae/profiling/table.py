@@ -36,7 +36,7 @@ class Complexity:
     """
 
     width: int
-    effort: str
+    effort: int
     entropy_model: str
     pixels: int
     parameters: int
@@ -89,12 +89,12 @@ def complexity(
     checked_repeats(repeats)
     pixels = texture(*size).pixels
     choices = [(width, effort) for width in codec.widths for effort in codec.model.efforts(width)]
-    headers: dict[tuple[int, str], Header] = {}
+    headers: dict[tuple[int, int], Header] = {}
     for width, effort in choices:
         target = Target(width, effort=effort)
         headers[width, effort] = codec.encode(Picture(pixels), target).header
         stage_seconds(codec, pixels, width, effort)  # prepares what is prepared once
-    rounds: dict[tuple[int, str], list[tuple[Stages, Stages]]] = {choice: [] for choice in choices}
+    rounds: dict[tuple[int, int], list[tuple[Stages, Stages]]] = {choice: [] for choice in choices}
     for _ in range(repeats):
         for (width, effort), found in rounds.items():
             found.append(stage_seconds(codec, pixels, width, effort))
@@ -119,7 +119,7 @@ def complexity(
 
 
 def _peak_memory(
-    model: Path, pixels: Pixels, transforms: Transforms, width: int, effort: str
+    model: Path, pixels: Pixels, transforms: Transforms, width: int, effort: int
 ) -> PeakMemory | None:
     return peak_memory(
         model,
