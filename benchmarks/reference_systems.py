@@ -21,6 +21,7 @@ from make_results import ROOT, signed, table, with_block
 from slimcae.evaluation.bd_rate import bd_rate
 from slimcae.evaluation.report import NO_MS_SSIM
 from slimcae.evaluation.results import Results, read_json
+from slimcae.model.model import DEFAULT_EFFORT
 from slimcae.plots.evaluation import ModelSeries, plot_all
 
 FOLDER = ROOT / "docs" / "results" / "reference-systems"
@@ -70,7 +71,7 @@ def read(folder: Path) -> dict[str, System]:
                 json.loads((folder / f"{name}.{part}.json").read_text(encoding="utf-8"))
                 for part in ("info", "profile")
             )
-            costs = [row for row in profile["widths"] if row["effort"] == "normal"]
+            costs = [row for row in profile["widths"] if row["effort"] == DEFAULT_EFFORT]
             found[name] = System(read_json(path), info, costs)
     return found
 

@@ -17,7 +17,7 @@ def save(folder: Path, name: str, scale: float) -> None:
     (folder / f"{name}.info.json").write_text(json.dumps(facts), encoding="utf-8")
     rows = [
         {
-            "effort": "normal",
+            "effort": 2,
             "decoder_macs_per_pixel": 1000.0 * k,
             "encode_ms": 10.0 * k,
             "decode_ms": 20.0 * k,

@@ -26,7 +26,7 @@ class NotingCodec:
             {
                 name: value
                 for name, value in vars(target).items()
-                if value is not None and value is not False and value != "normal"
+                if value is not None and value is not False and (name, value) != ("effort", 2)
             }
             | {name: value for name, value in handling.items() if value is not False}
         )

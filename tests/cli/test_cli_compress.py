@@ -257,7 +257,7 @@ GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "tiny.safetensors"
 """Its widths 12 and 8 have entropy models of kinds `context` and `tables`."""
 
 
-@pytest.mark.parametrize(("words", "kind"), [("", "context"), ("--effort fast", "tables")])
+@pytest.mark.parametrize(("words", "kind"), [("", "context"), ("--effort 1", "tables")])
 def test_effort_is_seen_in_the_file(
     photo: Path, capsys: pytest.CaptureFixture[str], words: str, kind: str
 ) -> None:
@@ -280,7 +280,7 @@ def test_a_decoder_limit_knows_the_times_of_each_kind(
     argv: list[str | Path] = ["compress", "-y", "--json", "-m", GOLDEN, photo]
     argv += ["--max_decode_ms", "5", "--profile", tmp_path / "p.json"]
     found = []
-    for words in ([], ["--effort", "fast"]):
+    for words in ([], ["--effort", "1"]):
         assert call([*argv, *words]) == 0
         facts = json.loads(capsys.readouterr().out)
         found.append((facts["width"], facts["decode_ms"]))

@@ -30,7 +30,7 @@ PROFILE = Profile(
 ROWS = [
     Complexity(
         width=width,
-        effort="normal",
+        effort=2,
         entropy_model="context",
         pixels=768 * 512,
         parameters=ARCHITECTURE.parameters(width),

@@ -2,18 +2,22 @@
 
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_codec import fitted_model
 
 import slimcae.pillow  # noqa: F401  # registers the format
 from conftest import smooth_pixels
 from slimcae import container
 from slimcae.codec import Codec, Target
-from slimcae.errors import ConfigError
+from slimcae.codec import effort as effort_module
+from slimcae.errors import ConfigError, MissingPackageError
 from slimcae.images import Picture
 from slimcae.model.file import read_model
+from slimcae.model.quality import Point
 
 MODEL = Path(__file__).parents[1] / "data" / "golden" / "tiny.safetensors"
 PICTURE = Picture(smooth_pixels(70, 90, 3))
@@ -31,18 +35,18 @@ def kind_of(data: bytes) -> str:
 
 def test_effort_chooses_the_kind_and_not_the_pixels(codec: Codec) -> None:
     for width, kinds in ((12, ("context", "tables")), (4, ("factorized",) * 2)):
-        files = [codec.compress(PICTURE, width, effort=effort) for effort in ("normal", "fast")]
+        files = [codec.compress(PICTURE, width, effort=effort) for effort in (2, 1)]
         assert tuple(map(kind_of, files)) == kinds
         assert (files[0] == files[1]) == (width == 4)
         pictures = [np.asarray(codec.decompress(data)) for data in files]
         np.testing.assert_array_equal(pictures[0], pictures[1])
         first, second = map(codec.read_symbols, files)
         np.testing.assert_array_equal(first, second)
-    assert codec.compress(PICTURE, 12) == codec.compress(PICTURE, 12, effort="normal")
+    assert codec.compress(PICTURE, 12) == codec.compress(PICTURE, 12, effort=2)
 
 
-@pytest.mark.parametrize("effort", ["normal", "fast"])
-def test_sizes_are_those_of_the_kind(codec: Codec, effort: str) -> None:
+@pytest.mark.parametrize("effort", [2, 1])
+def test_sizes_are_those_of_the_kind(codec: Codec, effort: int) -> None:
     draft = codec.draft(PICTURE, effort)
     for width in codec.widths:
         size = len(codec.compress(PICTURE, width, step=1, effort=effort))
@@ -55,15 +59,140 @@ def test_sizes_are_those_of_the_kind(codec: Codec, effort: str) -> None:
 
 
 def test_other_efforts_are_refused(codec: Codec) -> None:
-    with pytest.raises(ConfigError, match="effort slow: must be normal or fast") as caught:
-        codec.compress(PICTURE, effort="slow")
+    with pytest.raises(
+        ConfigError, match="effort 10: must be a whole number from 1 to 9"
+    ) as caught:
+        codec.compress(PICTURE, effort=10)
+    with pytest.raises(ConfigError, match="effort fast: must be"):
+        codec.draft(PICTURE, "fast")  # type: ignore[arg-type]
     assert caught.value.field == "effort"
 
 
 def test_pillow_takes_effort(monkeypatch: pytest.MonkeyPatch) -> None:
     image, file = Image.fromarray(PICTURE.pixels), BytesIO()
-    image.save(file, "SCAE", model=MODEL, width=12, effort="fast")
+    image.save(file, "SCAE", model=MODEL, width=12, effort=1)
     assert kind_of(file.getvalue()) == "tables"
     image.save(BytesIO(), "SCAE", model=MODEL, width=12)
     with pytest.raises(ValueError, match="effort slow"):
         image.save(BytesIO(), "SCAE", model=MODEL, effort="slow")
+
+
+# efforts that search
+
+
+@pytest.fixture(scope="module", params=[1024, 32])
+def searching(request: pytest.FixtureRequest) -> Codec:
+    """Return a codec whose model knows its own curve, of one tile or several."""
+    return Codec(fitted_model(), tile_side=request.param, precision="float32", threads=1)
+
+
+def cost(codec: Codec, picture: Picture, data: bytes) -> float:
+    """λ · D + R of what a decoder makes of a file, with the ideal bits of its tiles."""
+    header = container.read_header(data)
+    point = Point(header.num_filters, header.step)
+    decoded = np.asarray(codec.decompress(data)).astype(float) / 255
+    error = ((decoded - picture.pixels / 255) ** 2).sum() / 3
+    symbols, side = codec.read_symbols(data), header.tile_side // 16
+    model = codec.model.entropy_model(point.width, header.entropy_model)
+    rows, columns = symbols.shape[1:]
+    bits = sum(
+        model.ideal_bits(symbols[:, top : top + side, left : left + side], point.step)
+        for top in range(0, rows, side)
+        for left in range(0, columns, side)
+    )
+    return bits + codec.model.scale.slope(point) * error
+
+
+@pytest.mark.parametrize("effort", [3, 4, 6])
+def test_a_search_costs_less_and_any_decoder_takes_it(searching: Codec, effort: int) -> None:
+    for width, step in ((12, 0), (4, 20)):
+        plain = searching.compress(PICTURE, width, step=step)
+        data = searching.compress(PICTURE, width, step=step, effort=effort, verify=True)
+        assert kind_of(data) == kind_of(plain)
+        # 8-bit levels, which the search does not see, are worth less than a thousandth
+        assert cost(searching, PICTURE, data) < 1.001 * cost(searching, PICTURE, plain)
+        if effort > 3:
+            assert cost(searching, PICTURE, data) < 0.995 * cost(searching, PICTURE, plain)
+        assert data == searching.compress(PICTURE, width, step=step, effort=effort)
+
+
+def test_targets_keep_their_promises(searching: Codec) -> None:
+    size = len(searching.compress(PICTURE, 8))
+    data = searching.compress(PICTURE, target_size=size, effort=4)
+    assert len(data) <= size
+    encoding = searching.draft(PICTURE).encoding
+    wanted = encoding.psnr(Point(8, 0)) - 0.3
+    found = searching.encode(PICTURE, Target(target_psnr=wanted, effort=4))
+    decoded = np.asarray(searching.decompress(found.data))
+    error = np.mean((decoded.astype(float) - PICTURE.pixels) ** 2)
+    assert 20 * np.log10(255) - 10 * np.log10(error) >= wanted
+
+
+def test_what_costs_no_less_keeps_plain_rounding(
+    searching: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worse(latents: Any, *_: Any) -> Any:
+        return latents + 3
+
+    monkeypatch.setattr(effort_module, "_descend", worse)
+    monkeypatch.setattr(effort_module, "_anneal", worse)
+    monkeypatch.setattr(
+        effort_module, "optimised", lambda model, symbols, *_: (symbols + np.int16(1), 0.0)
+    )
+    monkeypatch.setattr(effort_module, "CAUTION", 1e9)
+    plain = searching.compress(PICTURE, 12)
+    assert np.abs(searching.read_symbols(plain)).max() < 1000
+    found = searching.compress(PICTURE, 12, effort=4)
+    first, second = (searching.read_symbols(data) for data in (plain, found))
+    # a free symbol more everywhere is a worse picture
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_search_can_be_stopped(searching: Codec) -> None:
+    calls = 0
+
+    def stop() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        searching.watched(stop).compress(PICTURE, 12, effort=9)
+    assert calls == 12
+
+
+def test_without_torch_the_message_says_what_is_missing(
+    codec: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slimcae.transforms.find_spec", lambda name: None)
+    for effort in (1, 2):
+        codec.compress(PICTURE, 12, effort=effort)
+    with pytest.raises(MissingPackageError, match="torch, which computes gradients") as caught:
+        codec.compress(PICTURE, 12, effort=3)
+    assert caught.value.package == "torch"
+
+
+def test_random_rounding_is_relaxed_and_its_derivative_true() -> None:
+    generator = np.random.default_rng(0)
+    values, noise = generator.uniform(-3, 3, 1000), generator.random(1000)
+    found, derivative = effort_module.random_rounding(values, 0.5, noise)
+    assert (np.abs(found - values) < 1).all()
+    inner = np.abs(values - np.rint(values)) > 0.01
+    ends = [effort_module.random_rounding(values + by, 0.5, noise)[0] for by in (-1e-6, 1e-6)]
+    np.testing.assert_allclose(
+        derivative[inner], (ends[1] - ends[0])[inner] / 2e-6, rtol=1e-3, atol=1e-6
+    )
+    # cold, it goes to the nearer side nearly always
+    cold, _ = effort_module.random_rounding(values, 0.1, noise)
+    assert np.mean(np.rint(cold) == np.rint(values)) > 0.95
+
+
+def test_soft_rounding_has_its_limits() -> None:
+    values = np.linspace(-2.4, 2.4, 49, dtype=np.float32)
+    soft, derivative = effort_module.soft_rounding(values, 1e-2)
+    np.testing.assert_allclose(soft, values, atol=1e-4)
+    np.testing.assert_allclose(derivative, 1, atol=1e-3)
+    hard, _ = effort_module.soft_rounding(values, 200.0)
+    off = np.abs(values - np.floor(values) - 0.5) > 0.04
+    np.testing.assert_allclose(hard[off], np.rint(values)[off], atol=1e-4)

@@ -10,6 +10,7 @@ from context_networks import random_symbols
 from hyperpriors import random_hyperprior
 from reference_decoder import Hyperprior as SlowHyperprior
 from reference_decoder import decode_symbols
+from slimcae.coding.entropy import Part
 from slimcae.coding.hyperprior import HyperpriorModel
 from slimcae.errors import BitstreamError
 
@@ -66,9 +67,9 @@ def test_the_random_models_say_something() -> None:
     assert np.mean(np.abs(z) == 127) < 0.5
     parts = []
 
-    def note(which: Any, values: Any) -> Any:
-        parts.append(which)
-        return values
+    def note(part: Part) -> Any:
+        parts.append(part.which)
+        return part.values
 
     model.walk(note, (3, 40, 40), 0, random_symbols(0, (3, 40, 40)))
     z_tables, tables = parts

@@ -114,8 +114,8 @@ def test_ours_may_be_fast() -> None:
     model = read_model(Path(__file__).parents[1] / "data" / "golden" / "tiny.safetensors")
     picture = Picture(smooth_pixels(40, 56, 5))
     for effort, name, kind in (
-        ("normal", "SlimCAE", "context"),
-        ("fast", "SlimCAE fast", "tables"),
+        (2, "SlimCAE", "context"),
+        (1, "SlimCAE effort 1", "tables"),
     ):
         ours = OurWidths(Codec(model), effort)
         assert ours.name == name

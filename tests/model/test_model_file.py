@@ -286,11 +286,11 @@ def test_models_need_entropy_models_under_their_kinds(mixed: Model) -> None:
 
 def test_effort_chooses_the_kind(mixed: Model) -> None:
     assert [mixed.kind(width) for width in (12, 8, 4)] == ["factorized", "context", "factorized"]
-    assert [mixed.kind(w, "fast") for w in (12, 8, 4)] == ["factorized", "tables", "factorized"]
-    assert [mixed.efforts(w) for w in (12, 8)] == [("normal",), ("normal", "fast")]
+    assert [mixed.kind(w, 1) for w in (12, 8, 4)] == ["factorized", "tables", "factorized"]
+    assert [mixed.efforts(w) for w in (12, 8)] == [(2,), (2, 1)]
     context, _, factorized, _ = all_kinds(8)
-    assert with_entropy_models(mixed, 8, context, factorized).kind(8, "fast") == "factorized"
-    assert with_entropy_models(mixed, 8, context).kind(8, "fast") == "context"
+    assert with_entropy_models(mixed, 8, context, factorized).kind(8, 1) == "factorized"
+    assert with_entropy_models(mixed, 8, context).kind(8, 1) == "context"
 
 
 def test_fitted_tables_are_kept(tmp_path: Path, tiny_network: SlimCAE) -> None:

@@ -156,3 +156,19 @@ def test_model_without_measurements_has_an_order_but_no_quality() -> None:
         assert deltas == sorted(STEPS, reverse=True)
     with pytest.raises(ConfigError, match="no quality scale, as it was not fitted"):
         scale.point(50)
+
+
+def test_the_slope_is_that_of_the_curve() -> None:
+    # R = −2 · log2 D: −dR / dD = 2 / (D · ln 2)
+    errors = [0.001 * 1.01**k for k in range(9)]
+    scale = QualityScale(
+        {Point(8, k): (-2 * math.log2(d), -10 * math.log10(d)) for k, d in enumerate(errors)}
+    )
+    for k in range(1, 8):
+        assert scale.slope(Point(8, k)) == pytest.approx(2 / math.log(2) / errors[k], rel=1e-3)
+    assert scale.slope(Point(8, 0)) == pytest.approx(2 / math.log(2) / errors[0], rel=0.01)
+    # where more bits bring nothing, the nearest place where they do
+    bent = QualityScale({Point(8, k): (1.0 + k, 30.0 + min(k, 2)) for k in range(6)})
+    assert 0 < bent.slope(Point(8, 5)) < bent.slope(Point(8, 3)) * 2
+    with pytest.raises(ConfigError, match="has no curve"):
+        QualityScale({Point(8, 0): (1.0, 30.0)}).slope(Point(8, 0))

@@ -167,9 +167,9 @@ def test_integers_are_what_floats_are() -> None:
         assert np.abs(z - real).mean() < 0.3 and np.abs(z - real).max() < 1
         parts: list[NDArray[Any]] = []
 
-        def note(which: Any, values: Any, parts: list[NDArray[Any]] = parts) -> Any:
-            parts.append(which)
-            return values
+        def note(part: Part, parts: list[NDArray[Any]] = parts) -> Any:
+            parts.append(part.which)
+            return part.values
 
         model.walk(note, (6, 21, 30), step, symbols)
         with torch.no_grad():

@@ -29,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def row(width: int, **changes: Any) -> Complexity:
     settings: dict[str, Any] = {
         "width": width,
-        "effort": "normal",
+        "effort": 2,
         "entropy_model": "context",
         "pixels": 100_000,
         "parameters": 1000 * width,
@@ -46,8 +46,8 @@ def row(width: int, **changes: Any) -> Complexity:
 def test_the_median_round_counts(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {12: [9.0, 1.0, 2.0, 30.0], 8: [9.0, 6.0, 5.0, 4.0]}  # the first is a warm-up
 
-    def stage_seconds(_codec: Any, pixels: Any, width: int, effort: str) -> Any:
-        assert effort == "normal"
+    def stage_seconds(_codec: Any, pixels: Any, width: int, effort: int) -> Any:
+        assert effort == 2
         assert pixels.shape == (32, 48, 3)
         seconds = given[width].pop(0)
         return Stages(seconds, seconds / 2, 0.25), Stages(2 * seconds, 0.5, seconds / 4)

@@ -94,12 +94,13 @@ def run(args: argparse.Namespace) -> int:
     from slimcae.evaluation.report import writable_prefix
     from slimcae.evaluation.writing import write_report
     from slimcae.machine import describe_machine
+    from slimcae.model.model import FAST_EFFORT
 
     prefix = writable_prefix(args.report_path)
     loaded = codec.load(model, **network_options(args), megapixels=math.inf)
     ours: list[Contender] = [OurWidths(loaded)]
     if any(len(loaded.model.efforts(width)) > 1 for width in loaded.points):
-        ours.append(OurWidths(loaded, "fast"))
+        ours.append(OurWidths(loaded, FAST_EFFORT))
     if args.quality:
         ours.append(OurQualities(loaded, args.quality))
     others, missing = pillow_codecs(loaded.transforms.threads)

@@ -17,7 +17,7 @@ from slimcae.cli.options import (
     network_options,
 )
 from slimcae.cli.quantities import count
-from slimcae.cli.rate import add_rate_options, chosen_rate
+from slimcae.cli.rate import add_effort_option, add_rate_options, chosen_rate
 from slimcae.cli.streams import STREAM, read_standard_input, write_output, write_stream
 from slimcae.cli.talk import add_talk_options
 from slimcae.files import write_bytes
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from slimcae.images import Picture
 
 _EPILOG = """\
+effort: what it costs to encode (768x512, width 96) and what it brings, at equal PSNR
+  1  0.7 x the time, files larger by a quarter (width 48) to 9 %: a simpler entropy model
+  2  rounds to the nearest integers
 `slimcae info MODEL` lists a model's widths, or the points that it has instead. An existing output
 is replaced only with -y.
 
@@ -81,13 +84,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="refuse larger pictures (default: 2^28)",
     )
-    add_option(
-        pictures,
-        "--effort",
-        choices=("normal", "fast"),
-        default="normal",
-        help="fast: larger files that encode and decode faster, if the model can",
-    )
+    add_effort_option(pictures, "see below")
     add_option(pictures, "--verify", action="store_true", help="decode and compare before writing")
     add_model_option(pictures)
     add_network_options(pictures)

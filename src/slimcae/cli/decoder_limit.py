@@ -46,7 +46,7 @@ class DecoderLimit:
     ms: float | None
     profile: "Profile | None"
     model: "Model"
-    effort: str
+    effort: int
 
     def cost(self, width: int, size: tuple[int, int]) -> Cost:
         """What a width costs for a picture of `size` (height, width)."""

@@ -175,7 +175,7 @@ def _line(row: dict[str, Any]) -> str:
         )
         for way in ("encode", "decode")
     )
-    effort = "" if row["effort"] == "normal" else row["effort"]
+    effort = "e1" if row["effort"] == 1 else ""
     return (
         f"{row['width']:3} {effort:4}{row['parameters']:10,}"
         f"{row['decoder_macs_per_pixel'] / 1000:7.2f}"

@@ -49,6 +49,19 @@ def add_rate_options(options: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_effort_option(options: argparse._ArgumentGroup, where: str) -> None:
+    """How much work an encoder does for smaller files; `where` says what each effort costs."""
+    add_option(
+        options,
+        "--effort",
+        type=int,
+        choices=range(1, 10),
+        default=2,
+        metavar="E",
+        help=f"1 (fastest) to 9 (smallest), {where} (default: 2)",
+    )
+
+
 def chosen_rate(args: argparse.Namespace) -> dict[str, Any]:
     """What was chosen, as arguments of `Codec.compress`; empty if nothing was.
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from slimcae.cli.options import add_model_option, add_option
 from slimcae.cli.quantities import count, whole
-from slimcae.cli.rate import add_rate_options, chosen_rate
+from slimcae.cli.rate import add_effort_option, add_rate_options, chosen_rate
 from slimcae.cli.talk import add_talk_options, note
 
 _EPILOG = """\
@@ -73,13 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="refuse larger pictures (default: 2^28)",
     )
-    add_option(
-        pictures,
-        "--effort",
-        choices=("normal", "fast"),
-        default="normal",
-        help="fast: larger files that code and decode faster",
-    )
+    add_effort_option(pictures, "see `slimcae compress --help`")
     add_model_option(pictures, "slimcae's own")
 
 

@@ -3,20 +3,22 @@
 import logging
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slimcae.codec.effort import PLANS, mean_curvature, needs_gradients, search
 from slimcae.codec.tiled import TiledTransforms, quantise
-from slimcae.codec.tiles import split
+from slimcae.codec.tiles import Tile, split
 from slimcae.coding.coder import longest_stream
 from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.tables import MAX_SYMBOL
 from slimcae.errors import BitstreamError
 from slimcae.images.distortion import mse, psnr, squared_error
-from slimcae.model.model import Model
+from slimcae.model.model import DEFAULT_EFFORT, Model
 from slimcae.model.quality import Point
-from slimcae.transforms import Pixels, Residuals, Symbols
+from slimcae.transforms import Gradients, Pixels, Residuals, Symbols, open_gradients, open_slopes
 
 log = logging.getLogger("slimcae")
 
@@ -33,7 +35,7 @@ class Encoding:
 
     pixels: (H, W, 3). visible: (H, W), the pixels whose error counts (None: all). grey: the
     decoder will make the picture grey. overhead: bytes of the file beside the streams. side: of the
-    tiles, in latents. effort: chooses the entropy model.
+    tiles, in latents. effort: chooses the entropy model, and how symbols are found.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class Encoding:
         side: int,
         model: Model,
         transforms: TiledTransforms,
-        effort: str,
+        effort: int,
     ) -> None:
         self._pixels = pixels
         self._visible = visible
@@ -62,6 +64,9 @@ class Encoding:
         self._residuals: dict[int, Residuals] = {}  # the width last used comes last
         self._sizes: dict[Point, int] = {}
         self._psnr: dict[Point, float] = {}
+        self._plain: Encoding | None = None
+        self._searched: dict[Point, Symbols] = {}
+        self._refused: set[Point] = set()
 
     @property
     def analysed(self) -> Collection[int]:
@@ -72,8 +77,27 @@ class Encoding:
         """Run the analysis of a width unless its residuals are at hand, and keep them."""
         self._kept(width)
 
+    @property
+    def plain(self) -> "Encoding":
+        """This picture with plain rounding, at the same price of symbols; itself if it has that."""
+        if not needs_gradients(self._effort):
+            return self
+        if self._plain is None:
+            self._plain = copy(self)
+            self._plain._effort = DEFAULT_EFFORT
+            self._plain._sizes, self._plain._psnr = {}, {}  # the residuals are shared
+        return self._plain
+
+    def refuse(self, point: Point) -> None:
+        """Keep plain rounding at a point."""
+        self._refused.add(point)
+        self._sizes.pop(point, None)
+        self._psnr.pop(point, None)
+
     def size(self, point: Point) -> int:
         """Return the bytes of the whole file: exact for one tile, else a bound, 0.3 % above."""
+        if self._searches(point):
+            return self._searched_size(point)
         if point not in self._sizes:
             if len(self._tiles) == 1:
                 streams = self.streams(point, verify=False)
@@ -114,6 +138,10 @@ class Encoding:
         return self._model.entropy_model(width, self._model.kind(width, self._effort))
 
     def _symbols(self, point: Point) -> Iterator[Symbols]:
+        if self._searches(point):
+            symbols = self._search(point)
+            yield from (symbols[:, *tile.slices(self._grid)] for tile in self._tiles)
+            return
         clipped = 0
         for residuals in self._analysed(point.width, keep=len(self._tiles) == 1):
             symbols = quantise(residuals, self._steps[point.step])
@@ -161,11 +189,16 @@ class Encoding:
     def _measure_psnr(self, point: Point) -> float:
         delta = self._steps[point.step]
         architecture = self._model.architecture
-        residuals = self._kept(point.width)
+        searched = self._search(point) if self._searches(point) else None
+        residuals = self._kept(point.width) if searched is None else None
         squares = 0
         for tile in self._tiles:
             window = tile.grown(architecture.synthesis_halo, self._grid)
-            symbols = quantise(residuals[:, *window.slices(self._grid)], delta)
+            if searched is not None:
+                symbols = searched[:, *window.slices(self._grid)]
+            else:
+                assert residuals is not None
+                symbols = quantise(residuals[:, *window.slices(self._grid)], delta)
             decoded = self._transforms.pixels(symbols, window, tile, point.width, delta)
             place = tile.slices(self._grid, architecture.downsampling)
             original = self._pixels[place]
@@ -176,6 +209,81 @@ class Encoding:
             squares += squared_error(decoded, original, visible)
         count = self.num_pixels if self._visible is None else int(self._visible.sum())
         return psnr(mse(squares, count * self._pixels.shape[2]))
+
+    def _searches(self, point: Point) -> bool:
+        return needs_gradients(self._effort) and point not in self._refused
+
+    def _searched_size(self, point: Point) -> int:
+        if point not in self._sizes:
+            entropy_model = self._entropy_model(point.width)
+            if len(self._tiles) == 1:
+                streams = self.streams(point, verify=False)
+                self._sizes[point] = self.overhead + len(streams[0])
+            else:
+                self._sizes[point] = self.overhead + sum(
+                    longest_stream(entropy_model.ideal_bits(symbols, point.step), symbols.size)
+                    for symbols in self._symbols(point)
+                )
+        return self._sizes[point]
+
+    def _search(self, point: Point) -> Symbols:
+        """The symbols of the whole picture (C, h, w) that the effort finds.
+
+        Those of two points are kept: a search for a target goes one too far.
+        """
+        if point in self._searched:
+            return self._searched[point]
+        residuals = self._kept(point.width)
+        symbols = quantise(residuals, self._steps[point.step])
+        gradients = open_gradients(self._model, point.width, self._transforms.threads)
+        for tile in self._tiles:
+            place = tile.slices(self._grid)
+            found = self._search_tile(point, tile, residuals[:, *place], symbols, gradients)
+            symbols[:, *place] = found
+        while len(self._searched) > 1:
+            del self._searched[next(iter(self._searched))]
+        self._searched[point] = symbols
+        return symbols
+
+    def _search_tile(
+        self, point: Point, tile: Tile, residuals: Residuals, symbols: Symbols, gradients: Gradients
+    ) -> Symbols:
+        """The symbols of a tile, beside those (C, h, w) that its neighbours have so far."""
+        architecture, delta = self._model.architecture, self._steps[point.step]
+        halo, scale = architecture.synthesis_halo, architecture.downsampling
+        area = tile.grown(halo, self._grid)  # the tile's symbols show in these pixels, ...
+        window = area.grown(halo, self._grid)  # ... which depend on these symbols
+        around = np.float32(delta) * symbols[:, *window.slices(self._grid)]
+        inside, region = tile.slices(window), area.slices(window, scale)
+        pixels = self._pixels[area.slices(self._grid, scale)]
+        visible = None
+        if self._visible is not None:
+            visible = self._visible[area.slices(self._grid, scale)]
+        weight = np.float32(self._model.scale.slope(point) / pixels.shape[2])
+
+        def distortion(latents: Residuals) -> tuple[float, Residuals]:
+            self._transforms.tick()
+            around[:, *inside] = latents
+            error, gradient = gradients.distortion(around, region, pixels, visible, self._grey)
+            return float(weight) * error, weight * gradient[:, *inside]
+
+        self._transforms.tick()
+        curvature = mean_curvature(gradients.curvature(around)[:, *inside])
+        entropy_model = self._entropy_model(point.width)
+        plan = PLANS[self._effort]
+        smooth = None
+        if plan.soft:
+            smooth = open_slopes(entropy_model, point.step, self._transforms.threads)
+        return search(
+            plan,
+            residuals,
+            delta,
+            entropy_model,
+            point.step,
+            distortion,
+            weight * curvature,
+            smooth,
+        )
 
 
 def make_grey(pixels: Pixels) -> Pixels:

@@ -25,6 +25,10 @@ PSNR_SLACK = 0.5
 """dB that a picture may have beyond the PSNR asked for."""
 
 
+MAX_BETTER = 3
+"""Points beyond that of plain rounding which an effort may reach: each costs a whole search."""
+
+
 class Trial(Protocol):
     """A picture that is being compressed."""
 
@@ -33,6 +37,38 @@ class Trial(Protocol):
 
     def psnr(self, point: Point) -> float:
         """Of the decoded picture, in dB; costs a synthesis."""
+
+
+class EffortTrial(Protocol):
+    """A picture whose symbols are searched for, which may meet a target elsewhere."""
+
+    def refuse(self, point: Point) -> None:
+        """Keep plain rounding at a point."""
+
+
+def best_within(
+    trial: EffortTrial,
+    points: Sequence[Point],
+    start: Point,
+    meets: Callable[[Point], bool],
+) -> Point:
+    """The last point near `start` that meets a target when its symbols are searched for.
+
+    points: of one width, those better to have later. start: meets the target with plain rounding;
+        it keeps that if neither it nor a point before it meets the target otherwise.
+    """
+    place = points.index(start)
+    if meets(start):
+        for better in points[place + 1 : place + 1 + MAX_BETTER]:
+            if not meets(better):
+                break
+            place += 1
+        return points[place]
+    for worse in points[max(place - MAX_BETTER, 0) : place][::-1]:
+        if meets(worse):
+            return worse
+    trial.refuse(start)
+    return start
 
 
 def for_size(

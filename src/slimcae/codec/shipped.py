@@ -57,7 +57,7 @@ class CompressOptions(TypedDict, total=False):
     point: int | None
     widths: Collection[int] | None
     closest: bool
-    effort: str
+    effort: int
     metadata: str
     verify: bool
 

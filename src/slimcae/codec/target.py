@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+from slimcae.codec.effort import checked_effort
 from slimcae.codec.encoding import Encoding
-from slimcae.codec.rate_control import for_psnr, for_size
-from slimcae.errors import ConfigError, SettingError
+from slimcae.codec.rate_control import best_within, for_psnr, for_size
+from slimcae.errors import ConfigError
 from slimcae.model.config import whole_number
-from slimcae.model.model import EFFORTS, Model
+from slimcae.model.model import DEFAULT_EFFORT, Model
 from slimcae.model.quality import MAX_QUALITY, Point
 
 
@@ -30,12 +31,11 @@ class Target:
     target_psnr: float | None = None
     widths: Collection[int] | None = None
     closest: bool = False
-    effort: str = "normal"
+    effort: int = DEFAULT_EFFORT
     point: int | None = None
 
     def __post_init__(self) -> None:
-        if self.effort not in EFFORTS:
-            raise SettingError("effort", self.effort, " or ".join(EFFORTS))
+        object.__setattr__(self, "effort", checked_effort(self.effort))
         if self.widths is not None and not isinstance(self.widths, Collection):
             raise ConfigError(f"widths {self.widths!r}: give several, as in [96, 72, 48]")
         choices = ("width", "point", "quality", "bpp", "target_size", "target_psnr")
@@ -86,22 +86,33 @@ class Target:
         widths = self._allowed(model)
         if self.quality is not None:
             return scale.point(self.quality, widths)
+        plain = encoding.plain  # the search is for plain rounding, and effort corrects it
         if self.target_psnr is not None:
-            return for_psnr(encoding, scale, self.target_psnr, widths=widths, closest=self.closest)
+            wanted = self.target_psnr
+            point = for_psnr(plain, scale, wanted, widths=widths, closest=self.closest)
+            if plain is encoding or plain.psnr(point) < wanted:  # the nearest end
+                return point
+            cheaper = scale.points(point.width)[::-1]
+            return best_within(encoding, cheaper, point, lambda p: encoding.psnr(p) >= wanted)
         size, rate = self.target_size, None
         if self.bpp is not None:
             rate = self.bpp, encoding.num_pixels
             size = math.floor(self.bpp * encoding.num_pixels / 8)
         if size is not None:
-            return for_size(
-                encoding,
+            room = size
+            point = for_size(
+                plain,
                 scale,
-                size,
+                room,
                 widths=widths,
                 overhead=encoding.overhead,
                 closest=self.closest,
                 rate=rate,
             )
+            if plain is encoding or plain.size(point) > room:  # the nearest end
+                return point
+            better = scale.points(point.width)
+            return best_within(encoding, better, point, lambda p: encoding.size(p) <= room)
         if not self._chooses and widths is not None:
             # the best within what the decoder can afford
             return scale.ladder(widths)[-1] if scale.nominal else scale.point(MAX_QUALITY, widths)

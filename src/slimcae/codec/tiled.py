@@ -30,6 +30,16 @@ class TiledTransforms:
         self.architecture = architecture
         self._watch = watch
 
+    @property
+    def threads(self) -> int:
+        """Number of threads that one call uses."""
+        return self.transforms.threads
+
+    def tick(self) -> None:
+        """Call `watch`, before anything that takes long."""
+        if self._watch is not None:
+            self._watch()
+
     def grid(self, size: tuple[int, int]) -> Tile:
         """Return all latents of an image of `size` (H, W) pixels."""
         return latent_grid(size, self.architecture.downsampling)
@@ -42,8 +52,7 @@ class TiledTransforms:
         Raises:
             ModelError: latents that are not finite.
         """
-        if self._watch is not None:
-            self._watch()
+        self.tick()
         scale = self.architecture.downsampling
         window = tile.grown(self.architecture.analysis_halo, self.grid(pixels.shape[:2]))
         part = pixels[window.slices(_ORIGIN, scale)]
@@ -65,8 +74,7 @@ class TiledTransforms:
         Raises:
             ModelError: a reconstruction that is not finite.
         """
-        if self._watch is not None:
-            self._watch()
+        self.tick()
         window = tile.grown(self.architecture.synthesis_halo, region)
         rows, columns = window.slices(region)
         image = self.transforms.pixels(symbols[:, rows, columns], width, delta)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimcae.coding.coder import CoderTables
-from slimcae.coding.entropy import EntropyModel, Shape, Symbols, Visit, required
+from slimcae.coding.entropy import EntropyModel, Part, Shape, Symbols, Visit, required
 from slimcae.coding.tables import SymbolTables
 
 LARGEST = 2
@@ -87,7 +87,6 @@ class TablesModel(EntropyModel):
     ) -> None:
         _check(tables, groups, thresholds, choice)
         super().__init__(CoderTables(tables))
-        self.tables = tables
         self.groups = groups
         self.thresholds = thresholds
         self.choice = choice
@@ -132,12 +131,14 @@ class TablesModel(EntropyModel):
     def walk(self, visit: Visit, shape: Shape, step: int, known: Symbols | None) -> Symbols:
         """Visit one part for each group, see `EntropyModel.walk`."""
         symbols = np.empty(shape, np.int16) if known is None else known
+        own = known is None
         activity = Activity(*shape[1:])
         for group, channels in enumerate(self._slices):
             which = self.chosen(step, group, activity.values()).reshape(-1)
             values = None if known is None else known[channels].reshape(-1)
-            found = visit(which, values)
-            if known is None:
+            found = visit(Part(which, values, channels, slice(None)))
+            if found is not values:
+                symbols, own = symbols if own else symbols.copy(), True
                 symbols[channels] = found.reshape(symbols[channels].shape)
             if channels.stop < shape[0]:
                 activity.add(symbols[channels])

@@ -29,13 +29,12 @@ from slimcae.coding.context_arrays import (
     OFFSET_PLACES,
     ContextArrays,
 )
-from slimcae.coding.entropy import EntropyModel, Shape, Symbols, Visit
+from slimcae.coding.entropy import EntropyModel, Part, Places, Shape, Symbols, Visit
 from slimcae.coding.exact import Floats, activate, scaled
 
 BLOCK = 4096
 """Places that go through one matrix product: bounds memory, and stays in the cache."""
 
-Places = NDArray[np.intp]
 
 CROSS, EVEN = (1, 3, 5, 7), (0, 2, 4, 6, 8)
 """Taps of a 3×3 kernel, in raster order, at fields of the other and of the same colour."""
@@ -84,7 +83,7 @@ class ContextModel(EntropyModel):
 
     def __init__(self, arrays: ContextArrays) -> None:
         super().__init__(CoderTables(arrays.tables))
-        self._arrays = arrays
+        self.arrays = arrays
         self.num_channels = sum(arrays.groups)
         self.num_steps = len(arrays.start)
         self._fewest = float(self._ready.fewest_bits.min())
@@ -92,7 +91,7 @@ class ContextModel(EntropyModel):
     @cached_property
     def _weights(self) -> "_Weights":
         """Prepared when the width is first used: of most models, most widths never are."""
-        return _Weights(self._arrays, self._ready.index_type)
+        return _Weights(self.arrays, self._ready.index_type)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "ContextModel":
@@ -105,7 +104,7 @@ class ContextModel(EntropyModel):
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the named arrays that a model file keeps of this."""
-        return self._arrays.to_arrays()
+        return self.arrays.to_arrays()
 
     def fewest_bits(self, step: int) -> float:
         """Return a lower bound of what the symbols of one place (all channels) cost."""
@@ -123,6 +122,7 @@ class ContextModel(EntropyModel):
         if known is not None:
             np.take(known.reshape(channels, -1), board.order, axis=1, out=symbols)
         network = _Pass(self._weights, board, step)
+        changed = known is None
         with one_blas_thread():
             for group, which_channels in enumerate(self._weights.groups):
                 for colour, fields in enumerate(network.colours):
@@ -133,25 +133,26 @@ class ContextModel(EntropyModel):
                         values = np.subtract(part, centre)
                         values *= sign
                         values = values.reshape(-1)
-                    found = visit(which.reshape(-1), values)
-                    if known is None:
+                    found = visit(
+                        Part(
+                            which.reshape(-1),
+                            values,
+                            which_channels,
+                            board.order[fields],
+                            sign.reshape(-1),
+                        )
+                    )
+                    if found is not values:
                         np.multiply(found.reshape(part.shape), sign, out=part)
                         part += centre
+                        changed = True
                     network.learn(group, colour, part)
-        if known is not None:
+        if not changed:
+            assert known is not None
             return known
-        decoded = np.empty_like(symbols)
-        decoded[:, board.order] = symbols
-        return decoded.reshape(shape)
-
-    def order(self, shape: Shape) -> NDArray[np.intp]:
-        """Return where the values of `walk` lie, see `EntropyModel.order`."""
-        _, height, width = shape
-        board = _board(height, width)
-        places = np.arange(self.num_channels)[:, None] * (height * width) + board.order
-        colours = (slice(0, board.black), slice(board.black, None))
-        parts = [places[group, of].ravel() for group in self._weights.groups for of in colours]
-        return np.concatenate(parts)
+        found_symbols = np.empty_like(symbols)
+        found_symbols[:, board.order] = symbols
+        return found_symbols.reshape(shape)
 
 
 class _Weights:

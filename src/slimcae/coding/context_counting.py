@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slimcae.coding.coder import Tables, Values
+from slimcae.coding.coder import Values
 from slimcae.coding.context import ContextModel
 from slimcae.coding.context_arrays import FRACTIONS, HALF
-from slimcae.coding.entropy import EntropyModel, Symbols
+from slimcae.coding.entropy import EntropyModel, Part, Symbols
 from slimcae.coding.tables import ESCAPE_BITS, SymbolTables, from_probabilities
 
 REACH = 255
@@ -48,13 +48,13 @@ def count(model: EntropyModel, tiles: Iterable[tuple[Symbols, int]]) -> Histogra
     cells = model.num_tables
     found = np.zeros(cells * (2 * REACH + 2), np.int64)
 
-    def add(which: Tables, values: Values | None) -> Values:
-        assert values is not None
-        entries = values.astype(np.int64) + REACH
+    def add(part: Part) -> Values:
+        assert part.values is not None
+        entries = part.values.astype(np.int64) + REACH
         entries[(entries < 0) | (entries > 2 * REACH)] = 2 * REACH + 1
-        entries += which.astype(np.int64) * (2 * REACH + 2)
+        entries += part.which.astype(np.int64) * (2 * REACH + 2)
         np.add(found, np.bincount(entries, minlength=found.size), out=found)
-        return values
+        return part.values
 
     for symbols, step in tiles:
         shape = (symbols.shape[0], symbols.shape[1], symbols.shape[2])

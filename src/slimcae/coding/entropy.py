@@ -8,7 +8,7 @@ visits the parts in order; encoder, decoder and counter differ in what they do a
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,38 @@ from slimcae.errors import BitstreamError
 Symbols = NDArray[np.int16]
 Shape = tuple[int, int, int]
 """Channels, rows and columns of latents."""
-Visit = Callable[[Tables, Values | None], Values]
-"""Takes the tables of one part's values, and the values where they are known; returns them."""
+Places = NDArray[np.intp]
+
+
+class Part(NamedTuple):
+    """Symbols that are coded together: their tables depend on the parts before only.
+
+    which: the table of each value, (n,). values: (n,) where they are known.
+    channels, places: the part has all symbols of these channels at these places (rows and columns
+        counted as one), channel after channel.
+    sign: a value is its symbol but for a constant, or with −1 the negative of that: (n,).
+    side: the values are side information that follows from the symbols, none of which are here.
+    """
+
+    which: Tables
+    values: Values | None
+    channels: slice = slice(0)
+    places: Places | slice = slice(0)
+    sign: Values | int = 1
+    side: bool = False
+
+    def of(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return what an array (C, h, w) has for each value, (n,)."""
+        return array.reshape(len(array), -1)[self.channels][:, self.places].reshape(-1)
+
+    def put(self, found: NDArray[Any], array: NDArray[Any]) -> None:
+        """Write what there is for each value, (n,), to its place in an array (C, h, w)."""
+        rows = array.reshape(len(array), -1)[self.channels]
+        rows[:, self.places] = found.reshape(len(rows), -1)
+
+
+Visit = Callable[[Part], Values]
+"""Returns the values of a part: those that it was given, or others in a new array."""
 
 
 class EntropyModel(ABC):
@@ -38,6 +68,7 @@ class EntropyModel(ABC):
 
     def __init__(self, ready: CoderTables) -> None:
         self._ready = ready
+        self.tables = ready.tables
 
     @property
     def num_tables(self) -> int:
@@ -48,8 +79,8 @@ class EntropyModel(ABC):
     def walk(self, visit: Visit, shape: Shape, step: int, known: Symbols | None) -> Symbols:
         """Visit the parts of a tile in order, and return its symbols.
 
-        visit: called once for each part; returns its values.
-        known: all symbols, for whoever has them; else what `visit` returns decides.
+        visit: called once for each part. What it returns are the part's values from then on.
+        known: all symbols, for whoever has them; they are not changed.
         """
 
     @abstractmethod
@@ -81,10 +112,10 @@ class EntropyModel(ABC):
             return b""
         encoder = StreamEncoder(self._ready)
 
-        def put(which: Tables, values: Values | None) -> Values:
-            assert values is not None
-            encoder.put(values, which)
-            return values
+        def put(part: Part) -> Values:
+            assert part.values is not None
+            encoder.put(part.values, part.which)
+            return part.values
 
         self.walk(put, _shape(known), step, known)
         return encoder.bytes()
@@ -102,7 +133,7 @@ class EntropyModel(ABC):
         if not math.prod(shape):
             return np.empty(shape, np.int16)
         decoder = StreamDecoder(self._ready, data)
-        symbols = self.walk(lambda which, _: decoder.take(which), shape, step, None)
+        symbols = self.walk(lambda part: decoder.take(part.which), shape, step, None)
         decoder.end()
         if symbols.min() < -MAX_SYMBOL:
             raise BitstreamError(f"a coded symbol lies beyond ±{MAX_SYMBOL}")
@@ -114,38 +145,41 @@ class EntropyModel(ABC):
         Raises:
             ValueError: as `encode`.
         """
-        return sum(float(bits.sum()) for bits in self._bits(symbols, step))
+        return sum(float(bits.sum()) for _, bits in self._bits(symbols, step))
 
     def symbol_bits(self, symbols: NDArray[np.integer[Any]], step: int) -> NDArray[np.float64]:
         """Return the information content of each symbol: (C, h, w), in bits.
 
+        All symbols share what side information costs.
+
         Raises:
             ValueError: as `encode`.
         """
-        bits = np.zeros(symbols.size)
-        parts = self._bits(symbols, step)
-        if parts:
-            bits[self.order(_shape(symbols))] = np.concatenate(parts)
-        return bits.reshape(symbols.shape)
+        found = np.zeros(symbols.shape)
+        side = 0.0
+        for part, bits in self._bits(symbols, step):
+            if part.side:
+                side += float(bits.sum())
+            else:
+                part.put(bits, found)
+        return found + side / max(symbols.size, 1)
 
-    def order(self, shape: Shape) -> NDArray[np.intp]:
-        """Return where the values that `walk` visits, part after part, lie in raveled symbols."""
-        return np.arange(math.prod(shape))
-
-    def _bits(self, symbols: NDArray[np.integer[Any]], step: int) -> list[NDArray[np.float64]]:
-        """Return the information content of each value of each part."""
+    def _bits(
+        self, symbols: NDArray[np.integer[Any]], step: int
+    ) -> list[tuple[Part, NDArray[np.float64]]]:
+        """Return each part and the information content of its values."""
         known = self._checked(symbols)
-        tables = self._ready.tables
-        parts: list[NDArray[np.float64]] = []
+        tables = self.tables
+        found: list[tuple[Part, NDArray[np.float64]]] = []
 
-        def add(which: Tables, values: Values | None) -> Values:
-            assert values is not None
-            parts.append(tables.costs[tables.entries(values, which)])
-            return values
+        def add(part: Part) -> Values:
+            assert part.values is not None
+            found.append((part, tables.costs[tables.entries(part.values, part.which)]))
+            return part.values
 
         if known.size:
             self.walk(add, _shape(known), step, known)
-        return parts
+        return found
 
     def check_length(self, length: int, shape: Shape, step: int) -> None:
         """Refuse a number of bytes that is no stream's, or too few for symbols of this shape.

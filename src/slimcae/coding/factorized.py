@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimcae.coding.coder import CoderTables
-from slimcae.coding.entropy import EntropyModel, Shape, Symbols, Visit, required
+from slimcae.coding.entropy import EntropyModel, Part, Shape, Symbols, Visit, required
 from slimcae.coding.tables import SymbolTables
 
 
@@ -31,7 +31,6 @@ class FactorizedModel(EntropyModel):
         if num_channels < 1 or tables.num_tables % num_channels:
             raise ValueError(f"{tables.num_tables} tables for {num_channels} channels")
         super().__init__(CoderTables(tables))
-        self.tables = tables
         self.num_channels = num_channels
         self.num_steps = tables.num_tables // num_channels
 
@@ -63,7 +62,8 @@ class FactorizedModel(EntropyModel):
     def walk(self, visit: Visit, shape: Shape, step: int, known: Symbols | None) -> Symbols:
         """Visit all symbols as one part, see `EntropyModel.walk`."""
         which = np.repeat(self._tables_of(step), shape[1] * shape[2])
-        return visit(which, None if known is None else known.reshape(-1)).reshape(shape)
+        values = None if known is None else known.reshape(-1)
+        return visit(Part(which, values, slice(None), slice(None))).reshape(shape)
 
     def _tables_of(self, step: int) -> NDArray[np.unsignedinteger[Any]]:
         first = step * self.num_channels

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from slimcae.coding.blas import one_blas_thread
 from slimcae.coding.coder import CoderTables, Tables
-from slimcae.coding.entropy import EntropyModel, Shape, Symbols, Visit
+from slimcae.coding.entropy import EntropyModel, Part, Shape, Symbols, Visit
 from slimcae.coding.exact import ACTIVATION, Floats, activate
 from slimcae.coding.hyperprior_arrays import (
     ANALYSIS,
@@ -67,10 +67,11 @@ class HyperpriorModel(EntropyModel):
             with one_blas_thread():
                 z = self.side_information(known, step).reshape(-1)
         which = np.repeat(self._arrays.z_choice[step], rows * columns)
-        z = visit(which.astype(self._ready.index_type), z)
+        z = visit(Part(which.astype(self._ready.index_type), z, side=True))
         with one_blas_thread():
             chosen = self._tables(z.reshape(-1, rows, columns), shape, step)
-        return visit(chosen, None if known is None else known.reshape(-1)).reshape(shape)
+        values = None if known is None else known.reshape(-1)
+        return visit(Part(chosen, values, slice(None), slice(None))).reshape(shape)
 
     def side_information(self, symbols: Symbols, step: int) -> Symbols:
         """Return z (M, ⌈h / 4⌉, ⌈w / 4⌉) of symbols (C, h, w): h_a."""

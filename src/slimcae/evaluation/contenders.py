@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import AvifImagePlugin, Image, features
 
 from slimcae.images import Picture
+from slimcae.model.model import DEFAULT_EFFORT
 from slimcae.version import __version__
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ class Contender(Protocol):
 class OurWidths:
     """Our codec, a point per width."""
 
-    def __init__(self, codec: "Codec", effort: str = "normal") -> None:
+    def __init__(self, codec: "Codec", effort: int = DEFAULT_EFFORT) -> None:
         self.codec = codec
         self.effort = effort
-        self.name = "SlimCAE" if effort == "normal" else f"SlimCAE {effort}"
+        self.name = "SlimCAE" if effort == DEFAULT_EFFORT else f"SlimCAE effort {effort}"
         self.points: tuple[float, ...] = codec.points[::-1]
 
     @property
@@ -256,7 +257,7 @@ def _jpeg_xl(threads: int) -> list[PillowCodec]:
     ]
 
 
-def _our_settings(codec: "Codec", effort: str) -> str:
+def _our_settings(codec: "Codec", effort: int) -> str:
     transforms = codec.transforms
     kinds = dict.fromkeys(codec.model.kind(width, effort) for width in codec.points)
     return (

@@ -21,8 +21,10 @@ from slimcae.model.quality import QualityScale
 
 Floats = NDArray[np.float32]
 
-EFFORTS = ("normal", "fast")
-"""What an encoder optimises: file size, or the speed of encoder and decoder."""
+FAST_EFFORT = 1
+DEFAULT_EFFORT = 2
+EFFORTS = range(FAST_EFFORT, 10)
+"""What an encoder can go for: 1 is speed of encoder and decoder, more is smaller files."""
 _FAST_KINDS = ("tables", "factorized")
 
 
@@ -127,24 +129,24 @@ class Model:
         fitting = (p for p in self.points if self.filters(p) == num_filters)
         return next((p for p in fitting if self.fingerprint(p) == fingerprint), None)
 
-    def kind(self, width: int, effort: str = "normal") -> str:
+    def kind(self, width: int, effort: int = DEFAULT_EFFORT) -> str:
         """Return the kind of entropy model that an encoder uses at a width.
 
         Raises:
             ConfigError: a width that the model lacks.
         """
         kinds = self.entropy_models[self.check_point(width)]
-        fast = [kind for kind in _FAST_KINDS if kind in kinds] if effort == "fast" else []
+        fast = [kind for kind in _FAST_KINDS if kind in kinds] if effort == FAST_EFFORT else []
         return next(iter((*fast, *kinds)))
 
-    def efforts(self, width: int) -> tuple[str, ...]:
-        """Return those of `EFFORTS` that make a difference at a width.
+    def efforts(self, width: int) -> tuple[int, ...]:
+        """Return the efforts that make a difference for a decoder at a width, the default first.
 
         Raises:
             ConfigError: a width that the model lacks.
         """
-        by_kind = {self.kind(width, effort): effort for effort in reversed(EFFORTS)}
-        return tuple(effort for effort in EFFORTS if effort in by_kind.values())
+        fast = self.kind(width, FAST_EFFORT) != self.kind(width)
+        return (DEFAULT_EFFORT, FAST_EFFORT) if fast else (DEFAULT_EFFORT,)
 
     def entropy_model(self, width: int, kind: str | None = None) -> EntropyModel:
         """Return what codes the symbols of a width.

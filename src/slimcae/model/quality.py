@@ -111,6 +111,26 @@ class QualityScale:
         """Return all points of one width by rising rate, from the coarsest step to the finest."""
         return tuple(sorted((p for p in self._measured if p.width == width), key=self.bpp))
 
+    def slope(self, point: Point) -> float:
+        """Return λ where a width's curve passes a point: bits per pixel for a squared error of 1.
+
+        −dR / dD, between the steps on both sides, with D = 10^(−PSNR / 10). It weighs a change of
+        quality against one of rate so that both count as along the curve.
+
+        Where the curve does not fall, that of the step nearest to the point is taken where it does.
+
+        Raises:
+            ConfigError: a width of a single step, or whose curve nowhere falls.
+        """
+        points = self.points(point.width)
+        place = points.index(point)
+        for reach in range(1, len(points)):
+            low, high = points[max(place - reach, 0)], points[min(place + reach, len(points) - 1)]
+            gained = 10 ** (-self.psnr(low) / 10) - 10 ** (-self.psnr(high) / 10)
+            if gained > 0 and self.bpp(high) > self.bpp(low):
+                return (self.bpp(high) - self.bpp(low)) / gained
+        raise ConfigError(f"width {point.width} has no curve of rate and quality", field="effort")
+
     def ladder(self, widths: Collection[int] | None = None) -> tuple[Point, ...]:
         """Return the points worth choosing with these widths (None: all), from cheapest to best.
 

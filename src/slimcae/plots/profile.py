@@ -44,8 +44,8 @@ def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    """As in "48", or "48 fast"."""
-    return str(row["width"]) if row["effort"] == "normal" else f"{row['width']} {row['effort']}"
+    """As in "48", or "48 effort 1"."""
+    return f"{row['width']} effort 1" if row["effort"] == 1 else str(row["width"])
 
 
 def _draw_times(axes: "Axes", rows: Sequence[Mapping[str, Any]], way: str) -> None:

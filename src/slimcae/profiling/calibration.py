@@ -120,7 +120,7 @@ def fit(pixels: Sequence[int], milliseconds: Sequence[float]) -> Times:
     return Times(fixed, slope)
 
 
-def _round_trip_ms(codec: Codec, picture: Picture, width: int, effort: str) -> tuple[float, float]:
+def _round_trip_ms(codec: Codec, picture: Picture, width: int, effort: int) -> tuple[float, float]:
     """Milliseconds to compress and to decompress."""
     start = time.perf_counter()
     data = codec.compress(picture, point=width, effort=effort)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimcae.errors import ConfigError
+from slimcae.model.model import DEFAULT_EFFORT
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
@@ -38,7 +39,7 @@ def peak_memory(
     *,
     precision: str,
     backend: str = "auto",
-    effort: str = "normal",
+    effort: int = DEFAULT_EFFORT,
 ) -> PeakMemory | None:
     """What one picture (H, W, 3) takes on the processor at one width; None where not measurable.
 
@@ -54,7 +55,7 @@ def peak_memory(
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder, "pixels.npy")
         np.save(picture, pixels)
-        common = [str(model), precision, backend, str(width), effort, folder]
+        common = [str(model), precision, backend, str(width), str(effort), folder]
         encode, decode = (
             max(_run(way, *common) for _ in range(RUNS)) for way in ("encode", "decode")
         )
@@ -91,7 +92,7 @@ def taken(
     pixels = np.load(Path(folder, "pixels.npy"))
     file = Path(folder, "picture.scae")
     small = codec.compress(
-        Picture(pixels[:WARM_UP_SIDE, :WARM_UP_SIDE].copy()), point=int(width), effort=effort
+        Picture(pixels[:WARM_UP_SIDE, :WARM_UP_SIDE].copy()), point=int(width), effort=int(effort)
     )
     codec.decompress(small)
     data = file.read_bytes() if way == "decode" else b""
@@ -99,7 +100,7 @@ def taken(
     _RESET.write_text("5")  # man 5 proc: resets the peak resident set size
     before = _kilobytes("VmRSS")
     if way == "encode":
-        data = codec.compress(Picture(pixels), point=int(width), effort=effort)
+        data = codec.compress(Picture(pixels), point=int(width), effort=int(effort))
     else:
         codec.decompress(data)
     peak = _kilobytes("VmHWM")

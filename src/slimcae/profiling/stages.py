@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from slimcae.codec import Codec
 from slimcae.images import Picture
+from slimcae.model.model import DEFAULT_EFFORT
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class Stages:
 
 
 def stage_seconds(
-    codec: Codec, pixels: NDArray[np.uint8], width: int, effort: str = "normal"
+    codec: Codec, pixels: NDArray[np.uint8], width: int, effort: int = DEFAULT_EFFORT
 ) -> tuple[Stages, Stages]:
     """Encoding and decoding of one picture (H, W, 3) at Δ = 1, clocked within the same calls."""
     network, coder = _Clock(), _Clock()

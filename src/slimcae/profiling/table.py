@@ -35,7 +35,7 @@ class Complexity:
     """
 
     width: int
-    effort: str
+    effort: int
     entropy_model: str
     pixels: int
     parameters: int
@@ -92,16 +92,16 @@ def complexity(
     checked_repeats(repeats)
     pixels = texture(*size).pixels
     choices = [(width, effort) for width in codec.points for effort in codec.model.efforts(width)]
-    headers: dict[tuple[int, str], Header] = {}
+    headers: dict[tuple[int, int], Header] = {}
     for width, effort in choices:
         target = Target(point=width, effort=effort)
         headers[width, effort] = codec.encode(Picture(pixels), target).header
         stage_seconds(codec, pixels, width, effort)  # prepares what is prepared once
-    rounds: dict[tuple[int, str], list[tuple[Stages, Stages]]] = {choice: [] for choice in choices}
+    rounds: dict[tuple[int, int], list[tuple[Stages, Stages]]] = {choice: [] for choice in choices}
     for choice in track(choices * repeats, "parts"):
         rounds[choice].append(stage_seconds(codec, pixels, *choice))
     architecture, transforms = codec.model.architecture, codec.transforms
-    memory: dict[tuple[int, str], PeakMemory | None] = dict.fromkeys(choices)
+    memory: dict[tuple[int, int], PeakMemory | None] = dict.fromkeys(choices)
     if transforms.device == "cpu":
         for choice in track(choices, "memory"):
             memory[choice] = _peak_memory(model, pixels, transforms, *choice)
@@ -124,7 +124,7 @@ def complexity(
 
 
 def _peak_memory(
-    model: Path, pixels: Pixels, transforms: Transforms, width: int, effort: str
+    model: Path, pixels: Pixels, transforms: Transforms, width: int, effort: int
 ) -> PeakMemory | None:
     return peak_memory(
         model,

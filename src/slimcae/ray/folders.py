@@ -120,12 +120,9 @@ class Folder:
 
     def _find_local(self, kinds: Collection[str]) -> "Found":
         top = Path(self.path)
-        files, closed = find_files(top, kinds)
-        names = [file.relative_to(top).as_posix() for file in files]
-        left_out = Counter(
-            Path(name).suffix.lower() for _, _, found in os.walk(top) for name in found
-        )
-        return Found(names, _without(left_out, kinds), [str(error) for error in closed])
+        found = find_files(top, kinds)
+        names = [file.relative_to(top).as_posix() for file in found.files]
+        return Found(names, found.left_out, [str(error) for error in found.closed])
 
     def _find(self, kinds: Collection[str]) -> "Found":
         suffixes = {f".{kind}" for kind in kinds}
@@ -138,8 +135,9 @@ class Folder:
             suffix = path.suffix.lower()
             if suffix in suffixes and not path.name.startswith("._"):
                 names.append(path.relative_to(top).as_posix())
-            left_out[suffix] += 1
-        return Found(sorted(names), _without(left_out, kinds), [])
+            elif suffix not in suffixes:
+                left_out[suffix] += 1
+        return Found(sorted(names), left_out, [])
 
 
 @dataclass(frozen=True)
@@ -153,12 +151,6 @@ class Found:
     names: list[str]
     left_out: Counter[str]
     closed: list[str]
-
-
-def _without(counted: Counter[str], kinds: Collection[str]) -> Counter[str]:
-    return Counter(
-        {suffix: n for suffix, n in counted.items() if suffix.removeprefix(".") not in kinds}
-    )
 
 
 def _of_pyarrow(filesystem: Any) -> Any:

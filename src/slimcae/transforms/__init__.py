@@ -4,16 +4,18 @@ An implementation computes one array at a time and knows nothing of tiles, files
 it owns the centring of latents and what Δ does to them.
 """
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slimcae.backend import choose_backend
-from slimcae.errors import SettingError
+from slimcae.errors import MissingPackageError, SettingError
 from slimcae.model.config import whole_number
 
 if TYPE_CHECKING:
+    from slimcae.coding.entropy import EntropyModel
     from slimcae.model.model import Model
 
 MAX_THREADS = 256
@@ -22,6 +24,8 @@ MAX_THREADS = 256
 Pixels = NDArray[np.uint8]
 Residuals = NDArray[np.float32]
 Symbols = NDArray[np.int16]
+Region = tuple[slice, slice]
+"""Rows and columns of pixels."""
 
 
 class Transforms(Protocol):
@@ -70,6 +74,82 @@ class Transforms(Protocol):
         Raises:
             ModelError: a reconstruction that is not finite.
         """
+
+
+class Gradients(Protocol):
+    """Derivatives of one width's squared error, for encoders that search for better symbols.
+
+    Latents are y − median, (C, h, w), float32. Levels of pixels are in [0, 1].
+    """
+
+    def distortion(
+        self,
+        latents: Residuals,
+        region: Region,
+        pixels: Pixels,
+        visible: NDArray[np.bool_] | None,
+        grey: bool,
+    ) -> tuple[float, Residuals]:
+        """Return the squared error of what g_s makes of latents, and its gradient (C, h, w).
+
+        region: the pixels that count, among those of the latents; `pixels` (H, W, 3) is what they
+        should be, of which the last rows and columns may be missing: they do not count.
+        visible: (H, W), the pixels that count; None: all. grey: the decoder takes the mean of the
+        three colours.
+        """
+
+    def curvature(self, latents: Residuals) -> Residuals:
+        """Return estimates (C, h, w) of Σ (∂x_hat / ∂latent)² over all levels, for each latent.
+
+        Each is right on average, and as far off as the square of a normal variable: only means
+        over many are good for anything.
+        """
+
+
+class Slopes(Protocol):
+    """A smooth continuation of what symbols cost."""
+
+    def __call__(self, symbols: Residuals) -> Residuals:
+        """Return the gradient of the bits of symbols (C, h, w), which need not be whole."""
+
+
+def open_gradients(model: "Model", width: int, threads: int | None = None) -> Gradients:
+    """Return the derivatives of a width, which torch computes.
+
+    Raises:
+        MissingPackageError: torch is not installed.
+    """
+    require_gradients()
+    from slimcae.transforms.torch_.gradients import TorchGradients
+
+    return TorchGradients(model, width, threads)
+
+
+def open_slopes(
+    entropy_model: "EntropyModel", step: int, threads: int | None = None
+) -> Slopes | None:
+    """Return the slopes of a context network's bits; None: this kind has no smooth continuation.
+
+    Raises:
+        MissingPackageError: torch is not installed.
+    """
+    require_gradients()
+    from slimcae.coding.context import ContextModel
+    from slimcae.transforms.torch_.gradients import ContextSlopes
+
+    if not isinstance(entropy_model, ContextModel):
+        return None
+    return ContextSlopes(entropy_model.arrays, step, threads)
+
+
+def require_gradients() -> None:
+    """Refuse to go on where nothing computes gradients.
+
+    Raises:
+        MissingPackageError: torch is not installed.
+    """
+    if find_spec("torch") is None:
+        raise MissingPackageError("torch", "computes gradients for efforts from 3 on")
 
 
 def open_transforms(

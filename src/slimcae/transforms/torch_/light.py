@@ -57,7 +57,7 @@ class LightAnalysis:
         assert isinstance(second, Unshuffle)
         self._factor = second.factor
         self._reach = _rows(fine)
-        weights = _Weights(model, width, inner, device)
+        weights = Weights(model, width, inner, device)
         embedding, *fine_rest = fine
         assert isinstance(embedding, Convolution)
         self._fine = [weights.embedding(embedding), *weights.steps(fine_rest)]
@@ -74,14 +74,14 @@ class LightAnalysis:
             above, below = max(top - self._reach, 0), min(bottom + self._reach, height)
             part = words[above:below].contiguous().view(torch.uint8)
             x = part.view(1, below - above, columns, -1).permute(0, 3, 1, 2).float()
-            x = _run(self._fine, x)[0, :, top - above : bottom - above]
+            x = run_steps(self._fine, x)[0, :, top - above : bottom - above]
             if out is None:
                 size = (len(x), factor, factor, height // factor, columns // factor)
                 out = torch.empty(size, dtype=x.dtype, device=x.device)
             rows = x.reshape(len(x), (bottom - top) // factor, factor, columns // factor, factor)
             out[:, :, :, top // factor : bottom // factor] = rows.permute(0, 2, 4, 1, 3)
         assert out is not None
-        return _run(self._coarse, out.view(1, -1, height // factor, columns // factor))[0]
+        return run_steps(self._coarse, out.view(1, -1, height // factor, columns // factor))[0]
 
 
 class LightSynthesis:
@@ -100,7 +100,7 @@ class LightSynthesis:
         fine, coarse = _until(layers[::-1], Shuffle)
         fine, coarse = fine[::-1], coarse[::-1]
         self._reach = _rows(fine)
-        weights = _Weights(model, width, inner, device)
+        weights = Weights(model, width, inner, device)
         self._coarse = weights.steps(coarse)
         *fine_first, rendering = fine
         assert isinstance(rendering, Convolution)
@@ -113,13 +113,13 @@ class LightSynthesis:
 
         Returns None where the reconstruction is not finite.
         """
-        x = _run(self._coarse, y_hat[None].contiguous())
+        x = run_steps(self._coarse, y_hat[None].contiguous())
         _, _, height, columns = x.shape
         side = self._side
         image = torch.empty((side * height, side * columns, 3), dtype=torch.uint8, device=x.device)
         for top, bottom in strips(4 * self._channels * columns, height, x.device):
             above, below = max(top - self._reach, 0), min(bottom + self._reach, height)
-            blocks = _run(self._fine, x[:, :, above:below].contiguous())
+            blocks = run_steps(self._fine, x[:, :, above:below].contiguous())
             # channels lie last already, unless there is but one before the last layer
             blocks = blocks[0, :, top - above : bottom - above].permute(1, 2, 0).contiguous()
             if not torch.isfinite(blocks.sum()):
@@ -129,7 +129,7 @@ class LightSynthesis:
         return image
 
 
-class _Weights:
+class Weights:
     """Makes the steps of layers from a model's weights."""
 
     def __init__(self, model: Model, width: int, inner: torch.dtype, device: torch.device) -> None:
@@ -139,8 +139,8 @@ class _Weights:
 
     def embedding(self, layer: Convolution) -> Step:
         """Return the first layer, of levels with channels last, ordered by row, column, colour."""
-        kernel, bias = self._parameters(layer.name)
-        kernel = _channels_last(kernel[:, _by_place(kernel.shape[1])] / LEVELS)
+        kernel, bias = self.parameters(layer.name)
+        kernel = _channels_last(kernel[:, by_place(kernel.shape[1])] / LEVELS)
         padding = layer.padding
 
         def run(x: Tensor) -> Tensor:
@@ -150,8 +150,8 @@ class _Weights:
 
     def rendering(self, layer: Convolution) -> tuple[Step, Tensor]:
         """Return the last layer, the inverse, and what is added to its levels."""
-        kernel, bias = self._parameters(layer.name)
-        order = _by_place(len(kernel))
+        kernel, bias = self.parameters(layer.name)
+        order = by_place(len(kernel))
         kernel = _channels_last((LEVELS * kernel[order]).to(self._inner))
         padding = layer.padding
 
@@ -167,7 +167,7 @@ class _Weights:
         for layer in layers:
             match layer:
                 case Convolution():
-                    kernel, bias = self._parameters(layer.name)
+                    kernel, bias = self.parameters(layer.name)
                     steps.append(_convolution(layer, kernel.to(dtype), bias.to(dtype)))
                 case Residual():
                     steps.append(self._residual(layer))
@@ -184,7 +184,8 @@ class _Weights:
                     raise TypeError(f"no step for {layer}")
         return steps
 
-    def _parameters(self, name: str) -> tuple[Tensor, Tensor]:
+    def parameters(self, name: str) -> tuple[Tensor, Tensor]:
+        """Return kernel and bias of a convolution."""
         return self._tensor(f"{name}.weight"), self._tensor(f"{name}.bias")
 
     def _tensor(self, name: str) -> Tensor:
@@ -195,7 +196,7 @@ class _Weights:
         steps = self.steps(block.layers, self._inner)
 
         def run(x: Tensor) -> Tensor:
-            return _run(steps, x).float().add_(x)
+            return run_steps(steps, x).float().add_(x)
 
         return run
 
@@ -230,7 +231,8 @@ def _convolution(layer: Convolution, kernel: Tensor, bias: Tensor) -> Step:
     return _Neighbours(kernel.contiguous(), bias, layer.padding, groups)
 
 
-def _run(steps: Sequence[Step], x: Tensor) -> Tensor:
+def run_steps(steps: Sequence[Step], x: Tensor) -> Tensor:
+    """Return what the steps make of x, one after the other."""
     for step in steps:
         x = step(x)
     return x
@@ -254,7 +256,7 @@ def _most_channels(layers: Sequence[Layer], width: int) -> int:
     )
 
 
-def _by_place(channels: int) -> Tensor:
+def by_place(channels: int) -> Tensor:
     """Return the architecture's numbers of the channels of blocks of pixels, colours last."""
     return torch.arange(channels).view(3, -1).T.flatten()
 
