@@ -15,7 +15,7 @@ class NotingCodec:
 
     def __init__(self, real: Codec) -> None:
         self.real = real
-        self.widths = real.widths
+        self.widths, self.points = real.widths, real.points
         self.info = ModelInfo("tiny", "1")
         self.model = real.model
         self.asked: list[dict[str, Any]] = []
