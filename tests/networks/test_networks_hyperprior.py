@@ -13,6 +13,7 @@ from slow_density import slow_mass, state_of
 from torch import Tensor
 
 from context_networks import random_symbols
+from slimcae.coding.entropy import Part
 from slimcae.coding.hyperprior import HyperpriorModel
 from slimcae.errors import ModelError
 from slimcae.model.file import read_model, write_model
