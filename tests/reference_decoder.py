@@ -374,7 +374,7 @@ def decode_file(data: bytes) -> File:
     at += 4
     for _ in range(num_chunks):
         at = decode_chunk(data, at, file.chunks)
-    if {"ALPH", "ALPC"} <= file.chunks.keys():
+    if {"ALPH", "OPAC"} <= file.chunks.keys():
         raise DamagedError("two chunks of alpha")
     for entry in range(index, index + 8 * num_tiles, 8):
         length, checksum = number(data[entry : entry + 4]), number(data[entry + 4 : entry + 8])
@@ -402,9 +402,9 @@ def decode_chunk(data: bytes, at: int, chunks: dict[str, bytes]) -> int:
     tag = head[:4].decode("ascii")
     if tag in chunks:
         raise DamagedError("tag twice")
-    if tag[0].isupper() and tag not in ("ALPH", "ALPC"):
+    if tag[0].isupper() and tag not in ("ALPH", "OPAC"):
         raise DamagedError("unknown mandatory chunk")
-    if tag == "ALPC" and length != 1:
+    if tag == "OPAC" and length != 1:
         raise DamagedError("the alpha of all pixels")
     chunks[tag] = payload
     return at + 12 + length

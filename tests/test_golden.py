@@ -105,7 +105,7 @@ def test_the_set_is_whole_and_covers_what_it_should(symbols: dict[str, np.ndarra
     assert {file.grey for file in files} == {file.srgb for file in files} == {True, False}
     assert {tag for file in files for tag in file.chunks} == {
         "ALPH",
-        "ALPC",
+        "OPAC",
         "iccp",
         "exif",
         "xmpp",
@@ -184,7 +184,7 @@ def test_headers_metadata_and_alpha_are_read_alike(path: Path) -> None:
     assert file.tiles == list(contents.tiles)
     assert file.chunks.get("ALPH") == contents.alpha
     level = contents.constant_alpha
-    assert file.chunks.get("ALPC") == (None if level is None else bytes([level]))
+    assert file.chunks.get("OPAC") == (None if level is None else bytes([level]))
     assert metadata(file, "iccp") == contents.icc_profile
     assert metadata(file, "xmpp") == contents.xmp
     exif = metadata(file, "exif")

@@ -449,10 +449,10 @@ def test_forged_chunks(tally: Tally) -> None:
     tally.refused(with_chunks(chunk(b"File", whole)), "needs chunk File")
     tally.refused(with_chunks(chunk(b"note", b""), chunk(b"note", b"")), "note appears twice")
     tally.refused(with_chunks(chunk(b"ALPH", b""), chunk(b"ALPH", b"")), "ALPH appears twice")
-    assert tally.end_of(with_chunks(chunk(b"ALPC", b"\x80")))[0] == DECODED
+    assert tally.end_of(with_chunks(chunk(b"OPAC", b"\x80")))[0] == DECODED
     for payload in (b"", b"\x80\x80"):
-        tally.refused(with_chunks(chunk(b"ALPC", payload)), "the alpha of all pixels has")
-    both = chunk(b"ALPC", b"\x80"), chunk(b"ALPH", saved("L", (33, 17)))
+        tally.refused(with_chunks(chunk(b"OPAC", payload)), "the alpha of all pixels has")
+    both = chunk(b"OPAC", b"\x80"), chunk(b"ALPH", saved("L", (33, 17)))
     for chunks in (both, both[::-1]):
         tally.refused(with_chunks(*chunks), "two chunks of alpha")
     tally.refused(bytes(replace(head, num_chunks=255)) + streams, "chunk|truncated|tag")

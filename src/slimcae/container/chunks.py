@@ -14,7 +14,7 @@ from slimcae.version import __version__
 log = logging.getLogger("slimcae")
 
 ALPHA = b"ALPH"
-CONSTANT_ALPHA = b"ALPC"
+CONSTANT_ALPHA = b"OPAC"
 ICC_PROFILE = b"iccp"
 EXIF = b"exif"
 XMP = b"xmpp"

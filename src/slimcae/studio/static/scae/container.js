@@ -13,7 +13,7 @@ const ENTRY_BYTES = 8;
 const CRC_BYTES = 4;
 const FRAME_BYTES = 12;
 const MAX_INFLATED_BYTES = 2 ** 24;
-const MANDATORY = ["ALPH", "ALPC"];
+const MANDATORY = ["ALPH", "OPAC"];
 const KNOWN = [...MANDATORY, "iccp", "exif", "xmpp"];
 const AGAIN = "copy it again";
 
@@ -77,7 +77,7 @@ export class Reader {
 
   /** @returns {number | null} the alpha of all pixels, or null @throws {ScaeError} */
   constantAlpha() {
-    const payload = this.#payload("ALPC");
+    const payload = this.#payload("OPAC");
     if (payload !== null && payload.length !== 1)
       throw new ScaeError(`the alpha of all pixels has ${payload.length} bytes: must be one`);
     return payload && payload[0];
