@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # holds small builds for Linux, where the default brings CUDA; without it any other build will do
 CPU_BUILDS := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
 
-.PHONY: demo docs test test-processors test-without-torch check fuzz results
+.PHONY: demo docs test test-processors test-without-torch test-ray check fuzz results
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -24,6 +24,10 @@ test-processors: $(READY)
 test-without-torch: $(READY)
 	tools/test_without_torch.sh
 
+# the tests that `make test` skips where Ray (600 MB) is not installed; it gets its own environment
+test-ray: $(READY)
+	tools/test_ray.sh
+
 check: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -35,10 +39,12 @@ docs: $(READY)
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees \
 		docs build/docs
 
-# docs/results.md and README.md's table, from the files in docs/results: measures nothing
+# docs/results.md, README.md's table and the measured parts of other pages, from the files in
+# docs/results: measures nothing
 results: $(READY)
 	$(BIN)/python benchmarks/make_results.py
 	$(BIN)/python benchmarks/training_trials.py
+	$(BIN)/python benchmarks/reference_systems.py
 
 # coverage-guided, on Linux: one minute of damaged files for container and coder
 fuzz: $(READY)

@@ -9,7 +9,7 @@ import json
 import math
 import struct
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from operator import mul
 from typing import Any
 
@@ -77,6 +77,10 @@ class Model:
             numbers = struct.iter_unpack(f"<{kind}", data[start + begin : start + end])
             shape = tuple(entry["shape"])
             self.tensors[name] = Tensor(shape, [value for (value,) in numbers], kind)
+
+    def point(self, number: int) -> "PointModel":
+        """docs/format.md, "Operating points": the network of one, in format 6."""
+        return PointModel(self, number)
 
     def entropy_model(self, width: int, step: int, kind: str | None = None) -> EntropyModel:
         """docs/format.md, "Symbols"; without `kind` the first that the model has."""
@@ -181,13 +185,22 @@ class Model:
             [[median + delta * k for k in row] for row in plane]
             for median, plane in zip(medians, planes, strict=True)
         ]
+        x = self._before(x)
         if self.described["config"].get("architecture") == "light":
             return self._light(x)
         for number, stride in ((1, 2), (2, 2), (3, 4)):
-            x = self._normalised(f"g_s.igdn{number}", x)
+            x = self._between(f"g_s.deconv{number}", self._normalised(f"g_s.igdn{number}", x))
             kernel = self.tensors[f"g_s.deconv{number}.weight"]
             bias = self.tensors[f"g_s.deconv{number}.bias"].numbers
             x = transposed(x, kernel, bias[: 3 if number == 3 else width], stride)
+        return x
+
+    def _before(self, x: list[list[Numbers]]) -> list[list[Numbers]]:
+        """What the synthesis begins with: the latents."""
+        return x
+
+    def _between(self, layer: str, x: list[list[Numbers]]) -> list[list[Numbers]]:
+        """What a layer computes with: what the one before has made."""
         return x
 
     def _light(self, x: list[list[Numbers]]) -> list[list[Numbers]]:
@@ -243,6 +256,57 @@ class Model:
                 [scalars["gamma_scale"] * g + scalars["gamma_bias"] for g in row] for row in gamma
             ]
         return beta, gamma
+
+
+class PointModel(Model):
+    """docs/format.md, "Operating points": a point's network, as if it were alone."""
+
+    def __init__(self, model: Model, point: int) -> None:
+        config = model.described["config"]
+        widths = config["widths"]
+        own = config["method"] == "independent"
+        falling = all(a > b for a, b in pairwise(widths))
+        points = widths if own and falling else list(range(len(widths), 0, -1))
+        row = points.index(point)
+        self.width = widths[row]
+        self.described = {
+            **model.described,
+            "config": {**config, "widths": [self.width]},
+            "entropy_models": {str(self.width): model.described["entropy_models"][str(point)]},
+        }
+        self.tensors, self.factors = {}, {}
+        for name, tensor in model.tensors.items():
+            first, _, rest = name.partition(".")
+            number, _, last = rest.partition(".")
+            if first == "networks":
+                if number == str(point):
+                    self.tensors[last] = tensor
+            elif first in ("g_a", "g_s", "scaling"):
+                if name == "scaling.log_scale" or name.endswith(".modulation"):
+                    count = tensor.shape[1]
+                    self.factors[name] = Tensor((count,), [tensor.at(row, c) for c in range(count)])
+                else:
+                    self.tensors[name] = tensor
+            elif number == str(point):
+                self.tensors[f"{first}.{self.width}.{last}"] = tensor
+
+    def _arrays(self, width: int) -> dict[str, Tensor]:
+        return super()._arrays(width) | self.factors
+
+    def _before(self, x: list[list[Numbers]]) -> list[list[Numbers]]:
+        if "scaling.log_scale" not in self.factors:
+            return x
+        return multiplied(x, [-v for v in self.factors["scaling.log_scale"].numbers])
+
+    def _between(self, layer: str, x: list[list[Numbers]]) -> list[list[Numbers]]:
+        name = f"{layer}.modulation"
+        return multiplied(x, self.factors[name].numbers) if name in self.factors else x
+
+
+def multiplied(x: list[list[Numbers]], logs: Numbers) -> list[list[Numbers]]:
+    """Planes times a factor each, of which the logarithm is given."""
+    factors = map(math.exp, logs)
+    return [[[f * v for v in row] for row in plane] for f, plane in zip(factors, x, strict=True)]
 
 
 def value(stored: float, minimum: float) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from slimcae import backend
+from slimcae import backend, machine
 from slimcae.backend import TORCH_PAYS_AFTER, choose_backend, has_bfloat16
 from slimcae.errors import ConfigError, MissingPackageError
 from slimcae.model.model import Model
@@ -77,7 +77,7 @@ def test_an_unknown_backend_is_named(tiny_model: Model) -> None:
 def test_the_processor_tells_whether_it_computes_bfloat16(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, limit: str, found: bool
 ) -> None:
-    monkeypatch.setattr(backend, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
     assert not has_bfloat16()
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu vme {flags}\nbugs\t: x\n")

@@ -20,4 +20,4 @@ $install --force-reinstall --no-deps "$work"/slimcae-*.whl
 
 SLIMCAE_TEST_MODELS=$work/models $lean/bin/python -m pytest --numprocesses 2 --dist loadfile \
     tests/codec tests/cli tests/studio tests/test_backend.py \
-    tests/test_golden.py tests/test_golden_later.py tests/test_pillow.py tests/test_shipped.py "$@"
+    tests/test_golden*.py tests/test_pillow.py tests/test_shipped.py "$@"

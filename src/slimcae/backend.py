@@ -2,9 +2,9 @@
 
 import os
 from importlib.util import find_spec
-from pathlib import Path
 
 from slimcae.errors import ConfigError, MissingPackageError
+from slimcae.machine import BFLOAT16_FLAGS, processor_flags
 
 BACKENDS = ("auto", "onnx", "torch")
 TORCH_PAYS_AFTER = 40.0
@@ -12,7 +12,6 @@ TORCH_PAYS_AFTER = 40.0
 seconds that its import takes."""
 
 _PACKAGES = {"onnx": "onnxruntime", "torch": "torch"}
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 def choose_backend(
@@ -62,12 +61,7 @@ def has_bfloat16() -> bool:
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
     if limit and not limit.upper().endswith(("BF16", "FP16", "AMX", "DEFAULT", "ALL")):
         return False
-    if not _CPUINFO.exists():
-        return False
-    for line in _CPUINFO.read_text(errors="replace").splitlines():
-        if line.startswith("flags"):
-            return bool({"avx512_bf16", "amx_bf16"} & set(line.split()))
-    return False
+    return bool(processor_flags() & BFLOAT16_FLAGS)
 
 
 def _is_installed(name: str) -> bool:

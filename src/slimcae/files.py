@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and streams read whole."""
 
 import errno
 import os
@@ -6,7 +6,13 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
+
+MAX_STREAM_BYTES = 2**30
+"""More than any picture of the sizes that are read takes as a file."""
+_PIECE = 2**20
 
 _ACL = "system.posix_acl_access"
 
@@ -43,6 +49,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def read_stream(file: BinaryIO) -> BytesIO:
+    """Return what a pipe holds, up to its end.
+
+    Raises:
+        OSError: EFBIG beyond `MAX_STREAM_BYTES`: it may have no end. What reading raises.
+    """
+    content = BytesIO()
+    while part := file.read(_PIECE):
+        content.write(part)
+        if content.tell() > MAX_STREAM_BYTES:
+            raise OSError(errno.EFBIG, f"more than {MAX_STREAM_BYTES >> 20} MiB come from it")
+    content.seek(0)
+    return content
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -4,18 +4,23 @@ import os
 import platform
 from pathlib import Path
 
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+"""Of which one is enough to compute bfloat16 natively."""
 _CPUINFO = Path("/proc/cpuinfo")
+_WIDTHS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX"}
 
 
 def describe_machine() -> str:
-    """Return processor, number of cores and system: "AMD EPYC, 2 cores, Linux".
+    """Return processor, number of cores and system: "AMD EPYC (AVX-512, bfloat16), 2 cores, Linux".
 
-    Where ONEDNN_MAX_CPU_ISA keeps the network from newer instructions, that is said, too:
-    "AMD EPYC, 2 cores, Linux, torch limited to AVX2".
+    In brackets stands what decides about the network's speed, where the system tells it. Where
+    ONEDNN_MAX_CPU_ISA keeps torch from newer instructions, that is said, too, at the end:
+    "torch limited to AVX2".
     """
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
     limited = f", torch limited to {limit.upper()}" if limit.replace("_", "").isalnum() else ""
-    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()}{limited}"
+    features = f" ({', '.join(_features())})" if _features() else ""
+    return f"{_processor()}{features}, {os.cpu_count()} cores, {platform.system()}{limited}"
 
 
 def available_cores() -> int:
@@ -24,6 +29,23 @@ def available_cores() -> int:
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, int(limit)) if limit.isdecimal() and int(limit) else cores
+
+
+def processor_flags() -> frozenset[str]:
+    """Return the features of the processor as Linux names them on x86; elsewhere none."""
+    if _CPUINFO.exists():
+        for line in _CPUINFO.read_text(errors="replace").splitlines():
+            if line.startswith("flags"):
+                return frozenset(line.split())
+    return frozenset()
+
+
+def _features() -> list[str]:
+    flags = processor_flags()
+    if not flags:
+        return []
+    widest = next((name for flag, name in _WIDTHS.items() if flag in flags), "no AVX")
+    return [widest, "bfloat16" if flags & BFLOAT16_FLAGS else "no bfloat16"]
 
 
 def _processor() -> str:

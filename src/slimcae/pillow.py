@@ -31,7 +31,7 @@ from slimcae.files import write_bytes
 FORMAT = "SCAE"
 MIME = "image/x-scae"
 EXTENSION = ".scae"
-_CHOICES = ("width", "quality", "bpp", "target_size", "target_psnr", "closest", "effort")
+_CHOICES = ("width", "point", "quality", "bpp", "target_size", "target_psnr", "closest", "effort")
 
 
 class ScaeImageFile(ImageFile.ImageFile):

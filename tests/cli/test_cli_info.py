@@ -41,7 +41,7 @@ def header(**changes: Any) -> Header:
     return Header(**facts | changes)
 
 
-def save_scae(path: Path, head: Header, **kept: bytes) -> Path:
+def save_scae(path: Path, head: Header, **kept: Any) -> Path:
     """A file of tiles without meaning, which is all that `info` needs."""
     tiles = [bytes([k]) * 4 * k for k in range(head.num_tiles)]
     path.write_bytes(container.write(Contents(head, tiles, **kept)))

@@ -1,6 +1,7 @@
 """slimcae profile: what the table says, and where the calibration goes."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from command_line import ARCHITECTURE, WIDTHS, call, error_line, save_tiny_model
 from PIL import Image
 
 from slimcae import profiling
+from slimcae.cli.profile import _Lines
 from slimcae.codec import Codec
 from slimcae.model.cost import Profile, Times, read_profile
 from slimcae.profiling import Complexity, PeakMemory, Stages, peak_memory
+from slimcae.profiling.calibration import Track
 
 PROFILE = Profile(
     model="tiny@1",
@@ -62,12 +65,12 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The measurements give `PROFILE` and `ROWS` at once; what they were called with."""
     repeats: list[int] = []
 
-    def measure(codec: Codec, count: int) -> Profile:
+    def measure(codec: Codec, count: int, track: Track) -> Profile:
         assert codec.widths == WIDTHS
         repeats.append(count)
         return PROFILE
 
-    def complexity(codec: Codec, model: Path, count: int) -> list[Complexity]:
+    def complexity(codec: Codec, model: Path, count: int, track: Track) -> list[Complexity]:
         assert codec.widths == WIDTHS and model.is_file()
         repeats.append(count)
         return ROWS
@@ -190,3 +193,40 @@ def test_real_times(
             assert min(row[f"{way}_coder_ms"], row[f"{way}_network_ms"]) > 0
     if sys.platform == "linux":
         assert 1_000_000 < facts["widths"][-1]["decode_peak_bytes"] < 200_000_000
+
+
+def test_progress_is_a_line_now_and_then_without_a_terminal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "slimcae")
+    seconds = iter([0, 0, 4, 8, 12, 16, 20, 24])
+    track = _Lines(lambda: next(seconds))
+    assert list(track("abcdefg", "times")) == list("abcdefg")
+    assert caplog.messages == [
+        "times: 3 of 7, about 16 s left",
+        "times: 6 of 7, about 4 s left",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "terminal", "shown"),
+    [([], True, True), ([], False, False), (["--quiet"], True, False)],
+)
+def test_a_bar_on_a_terminal(
+    model: Path,
+    cache: Path,
+    words: list[str],
+    terminal: bool,
+    shown: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def measure(codec: Codec, count: int, track: Track) -> Profile:
+        assert list(track([1, 2, 3], "times")) == [1, 2, 3]
+        return PROFILE
+
+    monkeypatch.setattr(profiling, "measure", measure)
+    monkeypatch.setattr(profiling, "complexity", lambda *_, **__: ROWS)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    assert call(["profile", "--model", model, *words]) == 0
+    assert ("times:   0%" in capsys.readouterr().err) == shown

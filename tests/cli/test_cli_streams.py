@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -309,3 +309,31 @@ def test_ctrl_c_never_parts_a_line_from_its_end(bar: bool, monkeypatch: pytest.M
     with suppress(KeyboardInterrupt):
         put_line("a.jpg -> a.scae\n0.02 s", stream)
     assert stream.getvalue() == "a.jpg -> a.scae 0.02 s\n"
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="an endless file")
+@pytest.mark.parametrize("name", ["-", "pipe", "/dev/zero"])
+@pytest.mark.parametrize("command", ["compress", "decompress", "info"])
+def test_what_has_no_end_is_given_up(
+    place: Path,
+    command: str,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("slimcae.files.MAX_STREAM_BYTES", 3 * 2**20)
+    with Path("/dev/zero").open("rb") as endless, ExitStack() as stack:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(endless))
+        if name == "pipe":
+            os.mkfifo("pipe")
+            writer = subprocess.Popen(["sh", "-c", "exec cat /dev/zero > pipe"])
+            stack.callback(writer.wait, HANG)
+            stack.callback(writer.kill)
+        output = [] if command == "info" else ["-o", "o.png" if command == "decompress" else "o"]
+        assert call([command, name, *output, *([] if command == "info" else MODEL)]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("slimcae: error: ")
+    assert err.count("\n") == 1
+    if name != "/dev/zero" or command == "decompress":  # others see by its start that it is none
+        assert "more than 3 MiB come from it" in err
+    assert not Path("o").exists() and not Path("o.png").exists()

@@ -99,6 +99,23 @@ def test_ideal_bits_are_the_sum_over_all_symbols(step: int) -> None:
 
 
 @every_kind
+def test_bits_of_symbols_lie_where_the_symbols_do(kind: str) -> None:
+    model, symbols = MODELS[kind], symbols_of(7)
+    bits = model.symbol_bits(symbols, 1)
+    assert bits.shape == symbols.shape
+    assert bits.sum() == pytest.approx(model.ideal_bits(symbols, 1), rel=1e-12)
+    # nothing is coded after the last group's white fields: such a symbol changes its own bits alone
+    for place in ((1, 0, 1), (2, 0, 1), (2, 3, 4), (2, 4, 5)):
+        changed = []
+        for symbol in range(-64, 65):
+            other = symbols.copy()
+            other[place] = symbol
+            changed += np.argwhere(model.symbol_bits(other, 1) != bits).tolist()
+        assert changed and all(each == list(place) for each in changed)
+    assert model.symbol_bits(symbols[:, :0], 1).shape == (3, 0, 6)
+
+
+@every_kind
 def test_arrays_give_the_model_back(kind: str) -> None:
     model = MODELS[kind]
     arrays = model.to_arrays()

@@ -34,15 +34,19 @@ class QuantisingCodec:
     def widths(self) -> tuple[int, ...]:
         return tuple(STEP)
 
+    @property
+    def points(self) -> tuple[int, ...]:
+        return self.widths
+
     def quantise(self, picture: Picture, width: int) -> np.ndarray:
         step = STEP[width]
         middles = picture.pixels // step * step + step // 2 + self.shift
         return np.asarray(np.clip(middles, 0, 255), np.uint8)
 
-    def compress(self, picture: Picture, width: int) -> bytes:
+    def compress(self, picture: Picture, *, point: int) -> bytes:
         self.calls.append(("compress", picture.pixels.shape[0]))
         coarse = Picture(
-            self.quantise(picture, width), picture.grey, picture.alpha, picture.icc_profile
+            self.quantise(picture, point), picture.grey, picture.alpha, picture.icc_profile
         )
         file = io.BytesIO()
         coarse.to_image().save(file, "png", compress_level=0)

@@ -25,7 +25,7 @@ def test_rate_is_that_of_the_whole_file_and_quality_that_of_the_pixels(tmp_path:
     pixels = make_image(tmp_path / "a.png", 40, 50)
     codec, picture = QuantisingCodec(), read_picture(tmp_path / "a.png")
     _, result = evaluate_codec(codec, [tmp_path / "a.png"], name="fake")
-    assert result.bpp == 8 * len(codec.compress(picture, 4)) / (40 * 50)
+    assert result.bpp == 8 * len(codec.compress(picture, point=4)) / (40 * 50)
     assert result.bpp_estimated == 1000 * 4 / (40 * 50)
     assert result.mse == pytest.approx(squared_error(pixels, STEP[4]))
     assert result.psnr == pytest.approx(-10 * math.log10(squared_error(pixels, STEP[4])))
@@ -43,7 +43,7 @@ def test_grey_and_alpha_compare_colour_only(tmp_path: Path, mode: str) -> None:
         colour = colour[pixels[..., -1] > 0]
     codec, picture = QuantisingCodec(), read_picture(tmp_path / "a.png").filled()
     result, _ = evaluate_codec(codec, [tmp_path / "a.png"], name="fake")
-    assert result.bpp == 8 * len(codec.compress(picture, 8)) / (30 * 20)  # with its alpha
+    assert result.bpp == 8 * len(codec.compress(picture, point=8)) / (30 * 20)  # with its alpha
     assert result.mse == pytest.approx(squared_error(colour, STEP[8]))
 
 

@@ -6,6 +6,7 @@ Without atheris: `fuzz_container.py` feeds it, `test_fuzz_corpus.py` replays wha
 import zlib
 from functools import cache
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 
@@ -90,6 +91,8 @@ def check_file(data: bytes) -> bool:
     assert tuple(map(reader.tile, range(header.num_tiles))) == contents.tiles
     extras = (reader.alpha, reader.icc_profile, reader.exif, reader.xmp)
     assert extras == (contents.alpha, contents.icc_profile, contents.exif, contents.xmp)
+    level = reader.constant_alpha
+    assert level == contents.constant_alpha
     sizes = reader.sizes()
     assert sum(sizes.values()) == len(data)
 
@@ -100,10 +103,12 @@ def check_file(data: bytes) -> bool:
     assert container.read(written) == contents
     assert container.write(container.read(written)) == written
     alpha, icc_profile, exif, xmp = extras
-    chunks = container.pack_chunks(alpha=alpha, icc_profile=icc_profile, exif=exif, xmp=xmp)
+    chunks = container.pack_chunks(
+        alpha=alpha, constant_alpha=level, icc_profile=icc_profile, exif=exif, xmp=xmp
+    )
     assert container.overhead(header, chunks) == len(written) - sizes["tiles"]
     assert container.assemble(header, contents.tiles, chunks) == written
-    if sizes.keys() <= {"header", "ALPH", "tiles"}:
+    if sizes.keys() <= {"header", "ALPH", "ALPC", "tiles"}:
         assert written == data
     check_streams(contents)
     return True
@@ -198,7 +203,7 @@ def seeds() -> dict[str, bytes]:
         num_filters: int = 3,
         side: int = 16,
         kind: str = "tables",
-        **extras: bytes,
+        **extras: Any,
     ) -> bytes:
         header = Header(
             height,
@@ -241,10 +246,12 @@ def seeds() -> dict[str, bytes]:
         "read-alpha": file(1, 1, alpha=b"\x89PNG\r\n\x1a\n"),
         "read-metadata": file(5, 40, 1, icc_profile=b"profile", exif=b"II*\0", xmp=b"<x/>"),
         "read-many-filters": file(16, 16, 17),
+        "read-constant-alpha": file(1, 1, constant_alpha=129),
         "read-unknown-chunk": with_chunk(one, b"note", b"of 2040"),
         "read-nested": with_chunk(one, b"ALPH", one),
         "read-bomb": with_chunk(one, b"iccp", bomb),
         "read-damaged-exif": with_chunk(one, b"exif", b"not deflated"),
+        "refused-constant-alpha": with_chunk(one, b"ALPC", b"\x80\x80"),
         "refused-mandatory-chunk": with_chunk(one, b"Note", b"of 2040"),
         "refused-truncated": one[:-3],
         "refused-followed": one + one,

@@ -383,7 +383,7 @@ def test_truncated_files_are_refused(saved: Path, kept: int) -> None:
 def test_another_format_number_is_named(saved: Path) -> None:
     metadata, tensors = contents(saved)
     rewrite(saved, metadata | {"format": 3}, tensors)
-    assert_refused(saved, "format 3", "formats 4 and 5", "this slimcae")
+    assert_refused(saved, "format 3", "formats 4 to 6", "this slimcae")
 
 
 @pytest.mark.parametrize(

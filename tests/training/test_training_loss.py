@@ -253,7 +253,7 @@ def test_settings_that_cannot_work_name_field_and_value(name: str, value: Any) -
 )
 def test_lmbda_is_one_positive_number_per_width(lmbda: tuple[float, ...], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        check_lmbda(lmbda, (8, 4))
+        check_lmbda(lmbda, SlimCAEConfig((8, 4)))
 
 
 def test_stats_average_each_width_over_the_steps_that_trained_it() -> None:

@@ -62,10 +62,11 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> Non
         (replace(SETTINGS, sandwich=True, precision="bfloat16"),
          Start((9, 7, 5, 3), "slim+", None, (100.1, 80.2, 60.3, 40.4))),
         (replace(SETTINGS, entropy_model="context", quantization="mixed", at_one=0.3), START),
+        (replace(SETTINGS, entropy_model="hyperprior"), START),
         (replace(SETTINGS, quantization="mixed"),
          Start((12, 8, 4), None, "light", (100.0, 50.0, 25.0))),
     ],
-    ids=["cached", "workers", "warm sandwich bf16 slim+", "context", "light"],
+    ids=["cached", "workers", "warm sandwich bf16 slim+", "context", "hyperprior", "light"],
 )  # fmt: skip
 def test_resuming_is_exact(
     tmp_path: Path,

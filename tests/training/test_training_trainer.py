@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slimcae.errors import ConfigError, TrainingError
 from slimcae.model.config import ArchitectureName, SlimCAEConfig
@@ -46,7 +46,7 @@ def logged(trainer: Trainer, last_step: int) -> list[StepLog]:
     return lines
 
 
-def weights(model: SlimCAE) -> dict[str, Tensor]:
+def weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 

@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     prefix = writable_prefix(args.report_path)
     loaded = codec.load(model, **network_options(args), megapixels=math.inf)
     ours: list[Contender] = [OurWidths(loaded)]
-    if any(len(loaded.model.efforts(width)) > 1 for width in loaded.widths):
+    if any(len(loaded.model.efforts(width)) > 1 for width in loaded.points):
         ours.append(OurWidths(loaded, "fast"))
     if args.quality:
         ours.append(OurQualities(loaded, args.quality))

@@ -4,7 +4,6 @@ import argparse
 import logging
 import time
 from functools import cache, cached_property, partial
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from slimcae.cli.batch import Done, Gate, run_jobs
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
     from slimcae.images import Picture
 
 _EPILOG = """\
-`slimcae info MODEL` lists a model's widths. An existing output is replaced only with -y.
+`slimcae info MODEL` lists a model's widths, or the points that it has instead. An existing output
+is replaced only with -y.
 
 examples:
   slimcae compress photo.png                            # photo.scae, at the widest width
@@ -137,7 +137,7 @@ class _Compressor:
         size = picture.pixels.shape[:2]
         choice = self._choice
         if limit is not None:
-            choice = choice | limit.choose(self._args.width, codec.widths, size)
+            choice = choice | limit.choose(self._chosen, codec.points, size)
         start = time.perf_counter()
         found = codec.encode(picture, Target(**choice), **self._handling)
         seconds = time.perf_counter() - start
@@ -151,6 +151,12 @@ class _Compressor:
                 write_output(job.source, job.output, write, overwrite=self._args.overwrite)
         return self._describe(found, seconds)
 
+    @property
+    def _chosen(self) -> int | None:
+        """The operating point that was asked for."""
+        found: int | None = self._args.width
+        return self._args.point if found is None else found
+
     @cached_property
     def _codec(self) -> "Codec":
         from slimcae import codec
@@ -163,6 +169,8 @@ class _Compressor:
         )
         if self._args.width is not None:
             loaded.model.check_width(self._args.width)
+        if self._args.point is not None:
+            loaded.model.check_point(self._args.point)
         return loaded
 
     @cached_property
@@ -173,7 +181,7 @@ class _Compressor:
         from slimcae.images import MAX_PIXELS, read_picture
 
         return read_picture(
-            BytesIO(read_standard_input()) if source == STREAM else source,
+            read_standard_input() if source == STREAM else source,
             self._args.max_pixels or MAX_PIXELS,
         )
 
@@ -183,7 +191,8 @@ class _Compressor:
         facts: dict[str, Any] = {
             "bytes": len(found.data),
             "bpp": found.bpp,
-            "width": width,
+            "width": header.num_filters,
+            **({} if width == header.num_filters else {"point": width}),
             "step": step,
             "image_width": columns,
             "image_height": rows,
@@ -191,7 +200,7 @@ class _Compressor:
         }
         delta = f" Δ {self._codec.model.steps[step]:.3g}" if step else ""
         line = (
-            f"{columns}x{rows}  width {width}{delta}  {len(found.data):,} B  "
+            f"{columns}x{rows}  {self._codec.model.label(width)}{delta}  {len(found.data):,} B  "
             f"{found.bpp:.3f} bpp  {seconds:.2f} s"
         )
         if self._limit is not None:

@@ -57,7 +57,7 @@ class DecoderLimit:
         if self.profile is not None:
             kind = self.model.kind(width, self.effort)
             ms = self.profile.decode_ms(width, kind, rows * columns)
-        return Cost(width, self.model.architecture.decoder_macs(width), ms)
+        return Cost(width, self.model.architecture.decoder_macs(self.model.filters(width)), ms)
 
     def within(self, widths: Sequence[int], size: tuple[int, int]) -> tuple[int, ...]:
         """Those of `widths` that cost no more than the limits, for a picture of `size`.
@@ -89,8 +89,8 @@ class DecoderLimit:
             return {"widths": cheap}
         if width not in cheap:
             raise ConfigError(
-                f"width {width} takes {self.cost(width, size)} to decode, more than {self}: "
-                f"choose from {', '.join(map(str, cheap))}"
+                f"{self.model.label(width)} takes {self.cost(width, size)} to decode, more than "
+                f"{self}: choose from {', '.join(map(str, cheap))}"
             )
         return {}
 

@@ -40,6 +40,9 @@ _EXTRAS = {
     "torch": "train",
     "fastapi": "studio",
     "uvicorn": "studio",
+    "fsspec": "ray",
+    "pyarrow": "ray",
+    "ray": "ray",
 }
 """Packages that only some commands need, and the extra that installs them."""
 

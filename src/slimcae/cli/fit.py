@@ -23,16 +23,22 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 _EPILOG = """\
-Context networks, where the model has some (slimcae train --stage entropy), become integers, and
-tables are counted for them: files get 10 to 30 % smaller than with the densities of training alone.
+Context networks or a hyperprior, where the model has some (slimcae train --stage entropy, or
+--entropy_model), become integers, and tables are counted for them: with context networks files get
+10 to 30 % smaller than with the densities of training alone.
 Tables for classes of activity are counted as well, as the fast choice. And `slimcae compress -q`
 works: the model file then holds how much rate and quality each width and quantisation step has on
 average. Files made with the model as it was need that model.
+
+A modulated model (slimcae train --method modulated) can have operating points at any λ from the
+least to the greatest that it was trained for: --lmbda lists them, the greatest first.
 
 examples:
   slimcae fit --model runs/first --train_glob photos/ --inputPath valid/ -o fitted.safetensors
   slimcae fit -m runs/first --train_glob photos/ --inputPath valid/ -o mine.safetensors \\
       --half --name mine --model_version 2
+  slimcae fit -m runs/modulated --train_glob photos/ --inputPath valid/ -o nine.safetensors \\
+      --lmbda 2048 1450 1024 724 512 362 256 181 128
 """
 
 
@@ -52,6 +58,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="store the kernels in half precision: the file is half as large",
     )
+    add_option(
+        parser,
+        "--lmbda",
+        type=float,
+        nargs="+",
+        metavar="X",
+        help="of a modulated model: operating points at any λ that it was trained for or between",
+    )
     add_option(parser, "--name", help="name of the model, for its files and `slimcae models`")
     add_option(parser, "--model_version", metavar="VERSION", help="version of the model")
     add_device_option(parser, "auto")
@@ -64,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
     train, valid = find_images(args.train_glob), find_images(args.inputPath)
 
+    from slimcae.model.factors import MODULATION
     from slimcae.model.file import halved, read_model, write_model
     from slimcae.model.registry import find_model
     from slimcae.training.fitting import fit
@@ -78,6 +93,11 @@ def run(args: argparse.Namespace) -> int:
         name=args.name or model.info.name,
         version=args.model_version or model.info.version,
     )
+    if args.lmbda is not None:
+        from slimcae.training.any_lambda import at_lambda
+
+        model = at_lambda(model, args.lmbda, train)
+        info = replace(info, lmbda=model.info.lmbda)
     if args.half:
         model = halved(model)
     transforms = open_transforms(model, device=args.device, precision="float32", backend="torch")
@@ -89,7 +109,10 @@ def run(args: argparse.Namespace) -> int:
     }
     info = replace(info, quality=found.quality, training={**info.training, "fit": note})
     try:
-        fitted = replace(model, entropy_models=found.entropy_models, info=info, training_tensors={})
+        kept = {k: v for k, v in model.training_tensors.items() if k.startswith(MODULATION)}
+        fitted = replace(
+            model, entropy_models=found.entropy_models, info=info, training_tensors=kept
+        )
         write_model(Path(args.output), fitted, half=args.half)
     except OSError as error:
         raise cannot_write(args.output, error) from error

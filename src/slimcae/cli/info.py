@@ -14,6 +14,7 @@ from slimcae.cli.streams import STREAM, naming, read_bitstream
 from slimcae.cli.talk import add_talk_options, print_error
 from slimcae.container import Header
 from slimcae.errors import BitstreamError, MissingPackageError, SlimCAEError
+from slimcae.files import read_stream
 from slimcae.model.architecture import architecture_of
 from slimcae.model.config import SlimCAEConfig
 from slimcae.model.cost import decoder_memory, padded_pixels
@@ -81,7 +82,7 @@ def _file_facts(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             if not file.seekable():  # a pipe
-                return _picture_facts(str(path), file.read())
+                return _picture_facts(str(path), read_stream(file).getvalue())
             if not looks_like_safetensors(file.read(16)):
                 file.seek(0)
                 return _picture_facts(str(path), file)
@@ -102,6 +103,8 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
         }
     size = sum(parts.values())
     model = matching_model(header)
+    needed = header.num_filters, header.model_fingerprint.hex()
+    point = None if model is None else model.header.point_of(*needed)
     return {
         "file": name,
         "kind": "picture",
@@ -112,6 +115,7 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
         "srgb": header.srgb,
         **kept,
         "width": header.num_filters,
+        **({} if point in (None, header.num_filters) else {"point": point}),
         "step": header.step,
         "entropy_model": header.entropy_model,
         "delta": None if model is None else dict(enumerate(model.header.steps)).get(header.step),
@@ -158,6 +162,7 @@ def _model_facts(path: Path) -> dict[str, Any]:
         "version": header.version,
         "architecture": header.config.architecture,
         **config_to_json(header.config),
+        **({} if header.points == header.widths else {"points": list(header.points)}),
         "lambda": None if header.lmbda is None else list(header.lmbda),
         "steps": list(header.steps),
         "entropy_models": {str(w): list(kinds) for w, kinds in header.entropy_models.items()},

@@ -76,7 +76,7 @@ def _facts(model: InstalledModel) -> dict[str, Any]:
         "version": header.version,
         "widths": list(header.widths),
         "steps": len(header.steps),
-        "fingerprint": header.fingerprints[str(header.widths[0])],
+        "fingerprint": header.fingerprints[str(header.points[0])],
         "file": str(model.path),
     }
 

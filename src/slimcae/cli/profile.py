@@ -3,8 +3,11 @@
 import argparse
 import json
 import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from slimcae.cli.options import (
     add_model_option,
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     from slimcae.profiling import Complexity
 
 log = logging.getLogger("slimcae")
+
+T = TypeVar("T")
+SECONDS_BETWEEN = 10.0
+"""Of lines that say how far the measuring is."""
 
 _EPILOG = """\
 Times of a picture of 768x512 pixels, in parts: the network, the coder, and the rest. Memory is the
@@ -92,13 +99,15 @@ def run(args: argparse.Namespace) -> int:
         raise cannot_write(str(path), error) from error
     loaded = codec.load(model, **network_options(args))
     log.info("measuring pictures of several sizes ...")
-    profile = profiling.measure(loaded, args.repeats)
+    shown = sys.stderr.isatty() and args.level < logging.ERROR
+    track = _Bar() if shown else _Lines()
+    profile = profiling.measure(loaded, args.repeats, track=track)
     try:
         write_profile(profile, path)
     except OSError as error:
         raise cannot_write(str(path), error) from error
     log.info("measuring parts and memory ...")
-    rows = profiling.complexity(loaded, model, args.repeats)
+    rows = profiling.complexity(loaded, model, args.repeats, track=track)
     facts = _facts(profile, rows, profiling.PHOTO)
     if args.plot is not None:
         from slimcae.plots.profile import plot_complexity
@@ -114,6 +123,32 @@ def run(args: argparse.Namespace) -> int:
         print(format_table(facts))
     log.info("profile written: %s", path)
     return 0
+
+
+class _Bar:
+    """Progress bars on a terminal, with the time that is left."""
+
+    def __call__(self, items: Sequence[T], what: str) -> Iterable[T]:
+        from tqdm import tqdm
+
+        return cast("Iterable[T]", tqdm(items, what, dynamic_ncols=True, leave=False))
+
+
+class _Lines:
+    """A line now and then, at most one in `SECONDS_BETWEEN`, where there is no terminal."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+
+    def __call__(self, items: Sequence[T], what: str) -> Iterator[T]:
+        start = said = self._clock()
+        for done, item in enumerate(items):
+            now = self._clock()
+            if done and now - said >= SECONDS_BETWEEN:
+                said = now
+                left = (now - start) / done * (len(items) - done)
+                log.info("%s: %d of %d, about %.0f s left", what, done, len(items), left)
+            yield item
 
 
 def format_table(facts: dict[str, Any]) -> str:

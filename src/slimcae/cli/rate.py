@@ -7,14 +7,21 @@ from slimcae.cli.options import add_option
 from slimcae.cli.quantities import percentage, positive, size
 from slimcae.errors import ConfigError
 
-_CHOICES = ("width", "quality", "bpp", "target_size", "target_psnr")
-_TARGETS = _CHOICES[2:]
+_CHOICES = ("width", "point", "quality", "bpp", "target_size", "target_psnr")
+_TARGETS = _CHOICES[3:]
 
 
 def add_rate_options(options: argparse._ArgumentGroup) -> None:
     """Exactly what `Codec.compress` can be asked for, at most one of them."""
     one = options.add_mutually_exclusive_group()
     add_option(one, "-w", "--width", type=int, metavar="W", help="use this width of the model")
+    add_option(
+        one,
+        "--point",
+        type=int,
+        metavar="N",
+        help="one of the model's operating points, of models that have several at a width",
+    )
     add_option(
         one,
         "-q",

@@ -4,10 +4,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 from slimcae.cli.standard import standard_input
 from slimcae.errors import BitstreamError, ConfigError
+from slimcae.files import read_stream
 
 STREAM = "-"
 
@@ -20,21 +22,22 @@ def read_bitstream(source: str) -> bytes:
         ConfigError: standard input is closed or cannot be read.
     """
     if source == STREAM:
-        return read_standard_input()
+        return read_standard_input().getvalue()
     try:
-        return Path(source).read_bytes()
+        with Path(source).open("rb") as file:
+            return read_stream(file).getvalue()
     except OSError as error:
         raise cannot_read(source, error) from error
 
 
-def read_standard_input() -> bytes:
+def read_standard_input() -> BytesIO:
     """All bytes of standard input.
 
     Raises:
-        ConfigError: it is closed, or cannot be read (a folder, say).
+        ConfigError: it is closed, has no end, or cannot be read (a folder, say).
     """
     try:
-        return standard_input().read()
+        return read_stream(standard_input())
     except OSError as error:
         raise ConfigError(f"standard input cannot be read: {error.strerror or error}") from error
 

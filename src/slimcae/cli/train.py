@@ -18,10 +18,10 @@ from slimcae.cli.options import (
 from slimcae.cli.settings import add_settings, given_settings
 from slimcae.cli.talk import add_talk_options, say
 from slimcae.errors import ConfigError
-from slimcae.model.config import ARCHITECTURES, GDN_VARIANTS
+from slimcae.model.config import ARCHITECTURES, GDN_VARIANTS, METHODS
 from slimcae.model.header import MODEL_NAME, read_model_header
 from slimcae.model.registry import find_model
-from slimcae.training.settings import EntropySettings, TrainSettings
+from slimcae.training.settings import SCALING_SETTINGS, EntropySettings, TrainSettings
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -51,7 +51,15 @@ saves first. Every option may be spelt with dashes too: --last-step.
 
 Stage entropy trains only the context networks, which predict latents from those coded before, for
 the model that --init_from names, or for some of its widths (--switch_list). It takes minutes per
-width. Files become 10 to 30 % smaller once `slimcae fit` has converted the networks to integers.
+width. Files become 10 to 30 % smaller once `slimcae fit` has converted the networks to integers. A
+scale hyperprior (--entropy_model hyperprior) trains along with everything else.
+
+Methods: slimcae trains the paper's model, whose widths share their kernels. The others are what the
+paper compares with (docs/reference-systems.md). independent: a network for each λ, of the widths
+that --switch_list gives, or of one width for all λ. bottleneck_scaling: the best point of the model
+that --init_from names, with a factor for each latent channel for every other λ; 10,000 steps train
+these alone. modulated: one network of one width, with factors for its channels that are functions
+of λ.
 
 examples:
   slimcae train --train_glob photos/ --checkpoint_dir runs/first
@@ -75,6 +83,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     model = parser.add_argument_group("model")
     add_width_options(model)
+    add_option(
+        model,
+        "--method",
+        choices=METHODS,
+        help="what operating points have in common, see below (default: slimcae)",
+    )
     add_option(
         model,
         "--architecture",
@@ -105,7 +119,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     optimization = parser.add_argument_group("optimization")
     names = ("last_step", "decay", "stage", *OPTIMIZATION)
     add_settings(optimization, TrainSettings, names, EntropySettings, STAGE)
-    context = parser.add_argument_group("context networks")
+    context = parser.add_argument_group("context networks and hyperprior")
     add_settings(context, TrainSettings, CONTEXT, EntropySettings, STAGE)
     add_settings(context, EntropySettings, ("places",))
     running = parser.add_argument_group("running")
@@ -119,6 +133,8 @@ def run(args: argparse.Namespace) -> int:
     from slimcae.images import find_images
 
     widths = wanted_widths(args)
+    if widths is None and args.num_filters is not None and args.method not in (None, "slimcae"):
+        widths = (args.num_filters,)
     if widths is None and args.num_filters is not None:
         raise ConfigError(
             f"--num_filters {args.num_filters} does not say the other widths: "
@@ -132,13 +148,16 @@ def run(args: argparse.Namespace) -> int:
     if args.inputPath is not None or hasattr(args, "places"):
         raise ConfigError("--inputPath and --places are for --stage entropy: leave them out")
     given = given_settings(args, TrainSettings)
-    settings = TrainSettings(**{**_known(stored, TrainSettings), **given})
+    usual = SCALING_SETTINGS if args.method == "bottleneck_scaling" else {}
+    settings = TrainSettings(**{**usual, **_known(stored, TrainSettings), **given})
     paths = find_images(args.train_glob)
 
     from slimcae.training.run import Start, train
 
     lmbda = None if args.lmbda is None else tuple(args.lmbda)
-    start = Start(widths, args.gdn, args.architecture, lmbda, args.init_from, args.warm_start)
+    start = Start(
+        widths, args.gdn, args.architecture, lmbda, args.init_from, args.warm_start, args.method
+    )
     return end(train(args.checkpoint_dir, paths, start, settings, args.device), args.checkpoint_dir)
 
 
@@ -149,7 +168,7 @@ def _train_entropy(
 
     given = given_settings(args, EntropySettings)
     foreign = [name for name in given_settings(args, TrainSettings) if name not in given]
-    of_model = ("architecture", "gdn", "lmbda")
+    of_model = ("method", "architecture", "gdn", "lmbda")
     foreign += [name for name in of_model if getattr(args, name) is not None]
     if foreign:
         raise ConfigError(f"--{foreign[0]} is not for --stage entropy: leave it out")

@@ -33,7 +33,7 @@ Source = images.Source | Picture
 
 
 class Codec:
-    """Compress pictures at any width and rate of one model, and decompress them.
+    """Compress pictures at any operating point and rate of one model, and decompress them.
 
     ::
 
@@ -91,8 +91,13 @@ class Codec:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The model's widths, widest (best quality, most bits) first."""
+        """Filters per layer of each operating point, best (of most bits) first."""
         return self.model.widths
+
+    @property
+    def points(self) -> tuple[int, ...]:
+        """The number of each operating point, best first: its width, or n … 1."""
+        return self.model.points
 
     @property
     def info(self) -> ModelInfo:
@@ -118,6 +123,7 @@ class Codec:
         bpp: float | None = None,
         target_size: int | None = None,
         target_psnr: float | None = None,
+        point: int | None = None,
         widths: Collection[int] | None = None,
         closest: bool = False,
         effort: str = "normal",
@@ -132,9 +138,10 @@ class Codec:
         quality: 0 to 100, along the model's rate–distortion hull on its validation images.
         bpp: bits per pixel of the whole file, at most. target_size: bytes, at most.
         target_psnr: dB of the decoded 8-bit RGB picture where its alpha is not 0, at least.
+        point: one of `points`, with `step`, where not the width tells them apart.
 
-        widths: the widths that may be used, to limit the cost of decoding; without a target, the
-            best quality within them. closest: use the nearest point if the target is out of range.
+        widths: the operating points that may be used, for what the decoder can afford; alone, the
+            best quality within them. closest: take the nearest point if the target is out of range.
         effort: `normal` makes the smallest files; `fast` codes and decodes faster, where the model
             has a faster entropy model.
         metadata: `all`, `icc` (no EXIF, which can hold a position, and no XMP) or `none`.
@@ -146,7 +153,7 @@ class Codec:
                 or a target out of range.
         """
         target = Target(
-            width, step, quality, bpp, target_size, target_psnr, widths, closest, effort
+            width, step, quality, bpp, target_size, target_psnr, widths, closest, effort, point
         )
         return self.encode(image, target, metadata=metadata, verify=verify).data
 
@@ -189,7 +196,7 @@ class Codec:
             picture.filled().pixels,
             picture.visible,
             picture.grey,
-            container.overhead(header(Point(self.widths[0], 0)), [*metadata, *alpha]),
+            container.overhead(header(Point(self.points[0], 0)), [*metadata, *alpha]),
             self._side,
             self.model,
             self.tiled,
@@ -222,34 +229,35 @@ class Codec:
         if not isinstance(max_pixels, SupportsIndex):
             raise SettingError("max_pixels", max_pixels, "a whole number")
         with opened(data) as reader:
-            header = reader.header
-            self._check_model(header)
-            picture = decode_picture(reader, crop, max_pixels, self.model, self.tiled, self._side)
+            width = self._check_model(reader.header)
+            picture = decode_picture(
+                reader, width, crop, max_pixels, self.model, self.tiled, self._side
+            )
         return picture.to_image()
 
     def read_symbols(self, data: Data) -> Symbols:
-        """Return the symbols (width, ⌈H/16⌉, ⌈W/16⌉) of a file, without running the network.
+        """Return the symbols (C, ⌈H/16⌉, ⌈W/16⌉) of a file, without running the network.
 
         Raises:
             BitstreamError: damaged or foreign data, or another model's.
         """
         with opened(data) as reader:
-            self._check_model(reader.header)
+            width = self._check_model(reader.header)
             reader.verify()
-            return decode_symbols(reader, self.model)
+            return decode_symbols(reader, width, self.model)
 
     def analyse(self, pixels: Pixels, width: int, step: int = 0) -> Symbols:
-        """Return symbols (width, ⌈H/16⌉, ⌈W/16⌉) of an image (H, W, 3): round((y − median) / Δ).
+        """Return symbols (C, ⌈H/16⌉, ⌈W/16⌉) of an image (H, W, 3): round((y − median) / Δ).
 
-        The image's last row and column are repeated up to multiples of 16. Symbols beyond
-        ±32767 are clipped.
+        width: an operating point. The image's last row and column are repeated up to multiples of
+        16. Symbols beyond ±32767 are clipped.
 
         Raises:
             ModelError: latents that are not finite.
         """
-        width = self.model.check_width(width)
+        width = self.model.check_point(width)
         grid = self.tiled.grid((pixels.shape[0], pixels.shape[1]))
-        channels = self.model.architecture.latent_channels(width)
+        channels = self.model.architecture.latent_channels(self.model.filters(width))
         symbols = np.empty((channels, grid.height, grid.width), np.int16)
         for tile in split(grid, self._side):
             residuals = self.tiled.residuals(pixels, tile, width)
@@ -261,20 +269,24 @@ class Codec:
     ) -> Pixels:
         """Return the image (H, W, 3) of `size` (H, W) from symbols (C, rows, columns).
 
+        width: an operating point.
+
         Raises:
             ModelError: a reconstruction that is not finite.
         """
-        width = self.model.check_width(width)
+        width = self.model.check_point(width)
         return self.tiled.image(symbols, size, width, self.model.steps[step], self._side)
 
     def ideal_bits(self, pixels: Pixels, width: int, step: int = 0) -> float:
         """Return the information content of an image's symbols (H, W, 3) under the entropy model.
 
+        width: an operating point.
+
         Raises:
-            ConfigError: a width that the model lacks.
+            ConfigError: a point that the model lacks.
             ModelError: latents that are not finite.
         """
-        width, step = self.model.check_width(width), operator.index(step)
+        width, step = self.model.check_point(width), operator.index(step)
         entropy_model = self.model.entropy_model(width)
         bits = 0.0
         for tile in split(self.tiled.grid((pixels.shape[0], pixels.shape[1])), self._side):
@@ -285,10 +297,13 @@ class Codec:
     def macs(self, width: int) -> tuple[float, float]:
         """Return the multiply-accumulates per pixel of the analysis and of the synthesis.
 
+        width: an operating point.
+
         Raises:
-            ConfigError: a width that the model lacks.
+            ConfigError: a point that the model lacks.
         """
-        architecture, width = self.model.architecture, self.model.check_width(width)
+        architecture = self.model.architecture
+        width = self.model.filters(self.model.check_point(width))
         return architecture.encoder_macs(width), architecture.decoder_macs(width)
 
     @property
@@ -305,7 +320,7 @@ class Codec:
                 image_width=columns,
                 grey=picture.grey,
                 srgb=picture.srgb,
-                num_filters=point.width,
+                num_filters=self.model.filters(point.width),
                 step=point.step,
                 entropy_model=self.model.kind(point.width, effort),
                 tile_side=self.tile_side,
@@ -315,38 +330,45 @@ class Codec:
 
         return header
 
-    def _check_model(self, header: container.Header) -> None:
-        """Refuse what another model has coded: its symbols would decode to noise."""
+    def _check_model(self, header: container.Header) -> int:
+        """Return the operating point that has coded a file.
+
+        What another model has coded is refused: its symbols would decode to noise.
+        """
         needs = f"{header.model_name} width {header.num_filters} ({header.model_fingerprint.hex()})"
         if header.num_filters not in self.widths:
-            have = ", ".join(map(str, self.widths))
+            have = ", ".join(map(str, dict.fromkeys(self.widths)))
             raise BitstreamError(
                 f"the file needs model {needs}; the model here, {self.info.name}, "
                 f"has widths {have}",
                 field="model",
             )
-        have = self.model.fingerprint(header.num_filters).hex()
-        if header.model_fingerprint.hex() != have:
+        point = self.model.point_of(header.num_filters, header.model_fingerprint)
+        if point is None:
+            of_width = (p for p in self.points if self.model.filters(p) == header.num_filters)
+            have = " ".join(self.model.fingerprint(p).hex() for p in of_width)
             raise BitstreamError(
                 f"the file needs model {needs}; the model here is {self.info.name} ({have})",
                 field="model",
             )
-        kinds = self.model.entropy_models[header.num_filters]
+        kinds = self.model.entropy_models[point]
         if header.entropy_model not in kinds:
             raise BitstreamError(
                 f"the file's symbols need an entropy model of kind {header.entropy_model}: the "
-                f"model has {', '.join(kinds)} at width {header.num_filters}"
+                f"model has {', '.join(kinds)} at {self.model.label(point)}"
             )
         if header.step >= len(self.model.steps):
             raise BitstreamError(
                 f"quantisation step {header.step}: the model has {len(self.model.steps)}"
             )
+        return point
 
     def _verify(self, data: bytes, picture: Picture) -> None:
         """Compare all that is kept exactly; the symbols were compared with their streams."""
         with opened(data) as reader:
+            width = self._check_model(reader.header)
             restored = decode_picture(
-                reader, None, picture.pixels.size, self.model, self.tiled, self._side
+                reader, width, None, picture.pixels.size, self.model, self.tiled, self._side
             )
         same = (
             restored.pixels.shape == picture.pixels.shape

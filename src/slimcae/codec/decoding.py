@@ -23,6 +23,7 @@ Crop = tuple[int, int, int, int]
 
 def decode_picture(
     reader: Reader,
+    width: int,
     crop: Crop | None,
     max_pixels: int,
     model: Model,
@@ -31,7 +32,7 @@ def decode_picture(
 ) -> Picture:
     """Return the picture of a file or a part of it; for a whole one, verify all checksums.
 
-    model: the one that made the file. side: see `decode_pixels`.
+    model, width: the one that made the file, and its operating point. side: see `decode_pixels`.
 
     Raises:
         BitstreamError: damaged data, or more than `max_pixels`.
@@ -45,7 +46,7 @@ def decode_picture(
     if crop is None:
         reader.verify()
     try:
-        pixels = decode_pixels(reader, part, model, transforms, side)
+        pixels = decode_pixels(reader, width, part, model, transforms, side)
     except ModelError as error:  # symbols that no encoder makes of a picture
         raise BitstreamError(f"the file's symbols are no picture: {error}") from error
     alpha = None
@@ -64,24 +65,25 @@ def decode_picture(
     )
 
 
-def decode_symbols(reader: Reader, model: Model) -> Symbols:
-    """Return the symbols (C, rows, columns) of a whole file.
+def decode_symbols(reader: Reader, width: int, model: Model) -> Symbols:
+    """Return the symbols (C, rows, columns) of a whole file of an operating point of a model.
 
     Raises:
         BitstreamError: damaged streams.
     """
-    with _decoding(reader, None, model) as (symbols, pending):
+    with _decoding(reader, width, None, model) as (symbols, pending):
         for _, stream in pending:
             stream.result()
     return symbols
 
 
 def decode_pixels(
-    reader: Reader, crop: Crop, model: Model, transforms: TiledTransforms, side: int
+    reader: Reader, width: int, crop: Crop, model: Model, transforms: TiledTransforms, side: int
 ) -> Pixels:
     """Return the pixels (height, width, 3) of a rectangle of the picture.
 
-    side: of the tiles in which the network computes, in latents; its memory depends on it.
+    width: the operating point of the model that made the file. side: of the tiles in which the
+        network computes, in latents; its memory depends on it.
 
     Raises:
         BitstreamError: damaged streams.
@@ -93,14 +95,14 @@ def decode_pixels(
     wanted = Tile(y // scale, x // scale, -(-(y + rows) // scale), -(-(x + columns) // scale))
     region = wanted.grown(halo, transforms.grid((header.image_height, header.image_width)))
     delta = model.steps[header.step]
-    with _decoding(reader, region, model) as (symbols, pending):
+    with _decoding(reader, width, region, model) as (symbols, pending):
         image = np.empty((rows, columns, 3), np.uint8)
         for tile in _computed(wanted, side):
             window = tile.grown(halo, region)
             for place, stream in pending:
                 if place.touches(window):
                     stream.result()
-            pixels = transforms.pixels(symbols, region, tile, header.num_filters, delta)
+            pixels = transforms.pixels(symbols, region, tile, width, delta)
             if header.grey:
                 pixels = make_grey(pixels)
             top, left = scale * tile.top - y, scale * tile.left - x
@@ -112,7 +114,7 @@ def decode_pixels(
 
 @contextmanager
 def _decoding(
-    reader: Reader, region: Tile | None, model: Model
+    reader: Reader, width: int, region: Tile | None, model: Model
 ) -> Iterator[tuple[Symbols, list[tuple[Tile, Future[None]]]]]:
     """Symbols of a region that a second thread fills tile by tile, and the tiles to wait for.
 
@@ -125,7 +127,7 @@ def _decoding(
     grid = latent_grid((header.image_height, header.image_width), scale)
     region = region or grid
     channels = model.architecture.latent_channels(header.num_filters)
-    entropy_model = model.entropy_model(header.num_filters, header.entropy_model)
+    entropy_model = model.entropy_model(width, header.entropy_model)
     tiles = list(covering(region, grid, header.tile_side // scale))
     for number, tile in tiles:
         shape = (channels, tile.height, tile.width)

@@ -139,7 +139,7 @@ class Encoding:
         if residuals is None:
             while len(self._tiles) > 1 and len(self._residuals) >= KEPT_WIDTHS:
                 del self._residuals[next(iter(self._residuals))]
-            channels = self._model.architecture.latent_channels(width)
+            channels = self._model.architecture.latent_channels(self._model.filters(width))
             residuals = np.empty((channels, self._grid.height, self._grid.width), np.float32)
             for tile in self._tiles:
                 part = self._transforms.residuals(self._pixels, tile, width)

@@ -57,6 +57,7 @@ class CompressOptions(TypedDict, total=False):
     bpp: float | None
     target_size: int | None
     target_psnr: float | None
+    point: int | None
     widths: Collection[int] | None
     closest: bool
     effort: str

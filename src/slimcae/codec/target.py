@@ -1,4 +1,4 @@
-"""What somebody wants of a compressed picture: at most one of width, quality, size and PSNR."""
+"""What somebody wants of a compressed picture: at most one of point, quality, size and PSNR."""
 
 import math
 from collections.abc import Collection
@@ -31,19 +31,20 @@ class Target:
     widths: Collection[int] | None = None
     closest: bool = False
     effort: str = "normal"
+    point: int | None = None
 
     def __post_init__(self) -> None:
         if self.effort not in EFFORTS:
             raise SettingError("effort", self.effort, " or ".join(EFFORTS))
         if self.widths is not None and not isinstance(self.widths, Collection):
             raise ConfigError(f"widths {self.widths!r}: give several, as in [96, 72, 48]")
-        choices = ("width", "quality", "bpp", "target_size", "target_psnr")
+        choices = ("width", "point", "quality", "bpp", "target_size", "target_psnr")
         given = [name for name in choices if getattr(self, name) is not None]
         if len(given) > 1:
             raise ConfigError(f"{' and '.join(given)} contradict each other: give one of them")
-        if self.step is not None and self.width is None:
+        if self.step is not None and self.width is None and self.point is None:
             raise ConfigError("step goes with a width: give both, or neither")
-        for name in choices[1:]:
+        for name in choices[2:]:
             value: Any = getattr(self, name)
             is_number = isinstance(value, Real)
             if value is not None and not is_number:
@@ -59,15 +60,20 @@ class Target:
             object.__setattr__(self, "widths", kept)
 
     def check(self, model: Model) -> None:
-        """Refuse widths and steps that the model lacks, before any work.
+        """Refuse points and steps that the model lacks, before any work.
 
         Raises:
-            ConfigError: such a width or step, or a width that `widths` does not allow.
+            ConfigError: such a point or step, or a point that `widths` does not allow.
         """
         for width in self.widths or ():
-            model.check_width(width)
-        if self.width is not None or self.widths is None:
+            model.check_point(width)
+        if self._chooses or self.widths is None:
             self._fixed(model)
+
+    @property
+    def _chooses(self) -> bool:
+        """Whether it names an operating point."""
+        return self.width is not None or self.point is not None
 
     def choose(self, model: Model, encoding: Encoding) -> Point:
         """Return the operating point of a picture that is being compressed.
@@ -96,7 +102,7 @@ class Target:
                 closest=self.closest,
                 rate=rate,
             )
-        if self.width is None and widths is not None:
+        if not self._chooses and widths is not None:
             # the best within what the decoder can afford
             return scale.ladder(widths)[-1] if scale.nominal else scale.point(MAX_QUALITY, widths)
         return self._fixed(model)
@@ -104,13 +110,17 @@ class Target:
     def _allowed(self, model: Model) -> tuple[int, ...] | None:
         if self.widths is None:
             return None
-        return tuple(width for width in model.widths if width in self.widths)
+        return tuple(width for width in model.points if width in self.widths)
 
     def _fixed(self, model: Model) -> Point:
-        width = model.widths[0] if self.width is None else model.check_width(self.width)
+        width = model.points[0]
+        if self.width is not None:
+            width = model.check_width(self.width)
+        elif self.point is not None:
+            width = model.check_point(self.point)
         steps = len(model.steps)
         if self.widths is not None and width not in self.widths:
-            raise ConfigError(f"width {width} is more than the decoder can afford")
+            raise ConfigError(f"{model.label(width)} is more than the decoder can afford")
         step = 0 if self.step is None else whole_number(self.step)
         if step is None or not 0 <= step < steps:
             raise ConfigError(

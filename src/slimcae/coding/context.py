@@ -144,6 +144,15 @@ class ContextModel(EntropyModel):
         decoded[:, board.order] = symbols
         return decoded.reshape(shape)
 
+    def order(self, shape: Shape) -> NDArray[np.intp]:
+        """Return where the values of `walk` lie, see `EntropyModel.order`."""
+        _, height, width = shape
+        board = _board(height, width)
+        places = np.arange(self.num_channels)[:, None] * (height * width) + board.order
+        colours = (slice(0, board.black), slice(board.black, None))
+        parts = [places[group, of].ravel() for group in self._weights.groups for of in colours]
+        return np.concatenate(parts)
+
 
 class _Weights:
     """The arrays of a context network as its products take them."""

@@ -114,19 +114,38 @@ class EntropyModel(ABC):
         Raises:
             ValueError: as `encode`.
         """
+        return sum(float(bits.sum()) for bits in self._bits(symbols, step))
+
+    def symbol_bits(self, symbols: NDArray[np.integer[Any]], step: int) -> NDArray[np.float64]:
+        """Return the information content of each symbol: (C, h, w), in bits.
+
+        Raises:
+            ValueError: as `encode`.
+        """
+        bits = np.zeros(symbols.size)
+        parts = self._bits(symbols, step)
+        if parts:
+            bits[self.order(_shape(symbols))] = np.concatenate(parts)
+        return bits.reshape(symbols.shape)
+
+    def order(self, shape: Shape) -> NDArray[np.intp]:
+        """Return where the values that `walk` visits, part after part, lie in raveled symbols."""
+        return np.arange(math.prod(shape))
+
+    def _bits(self, symbols: NDArray[np.integer[Any]], step: int) -> list[NDArray[np.float64]]:
+        """Return the information content of each value of each part."""
         known = self._checked(symbols)
         tables = self._ready.tables
-        bits = 0.0
+        parts: list[NDArray[np.float64]] = []
 
         def add(which: Tables, values: Values | None) -> Values:
-            nonlocal bits
             assert values is not None
-            bits += float(tables.costs[tables.entries(values, which)].sum())
+            parts.append(tables.costs[tables.entries(values, which)])
             return values
 
         if known.size:
             self.walk(add, _shape(known), step, known)
-        return bits
+        return parts
 
     def check_length(self, length: int, shape: Shape, step: int) -> None:
         """Refuse a number of bytes that is no stream's, or too few for symbols of this shape.
@@ -157,7 +176,7 @@ class EntropyModel(ABC):
         return symbols.astype(np.int16, copy=False)
 
 
-def _shape(symbols: Symbols) -> Shape:
+def _shape(symbols: NDArray[np.integer[Any]]) -> Shape:
     channels, height, width = symbols.shape
     return channels, height, width
 

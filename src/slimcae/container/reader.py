@@ -136,6 +136,7 @@ class Reader:
             )
         for tag in self._chunks:
             self._verified(tag)
+        _ = self.constant_alpha  # it looks into its chunk
         for index in range(self.header.num_tiles):
             self.tile(index)
 

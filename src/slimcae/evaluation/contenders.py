@@ -61,7 +61,7 @@ class OurWidths:
         self.codec = codec
         self.effort = effort
         self.name = "SlimCAE" if effort == "normal" else f"SlimCAE {effort}"
-        self.points: tuple[float, ...] = codec.widths[::-1]
+        self.points: tuple[float, ...] = codec.points[::-1]
 
     @property
     def settings(self) -> str:
@@ -70,11 +70,11 @@ class OurWidths:
 
     def label(self, point: float) -> str:
         """As in "width 96"."""
-        return f"width {point:g}"
+        return self.codec.model.label(int(point))
 
     def encode(self, picture: Picture, point: float) -> bytes:
-        """At a width."""
-        return self.codec.compress(Picture(picture.pixels), int(point), effort=self.effort)
+        """At an operating point."""
+        return self.codec.compress(Picture(picture.pixels), point=int(point), effort=self.effort)
 
     def decode(self, data: bytes) -> Pixels:
         """By the file alone."""
@@ -258,7 +258,7 @@ def _jpeg_xl(threads: int) -> list[PillowCodec]:
 
 def _our_settings(codec: "Codec", effort: str) -> str:
     transforms = codec.transforms
-    kinds = dict.fromkeys(codec.model.kind(width, effort) for width in codec.widths)
+    kinds = dict.fromkeys(codec.model.kind(width, effort) for width in codec.points)
     return (
         f"slimcae {__version__}, model {codec.info.name}@{codec.info.version}, "
         f"entropy model {' and '.join(kinds)}, "

@@ -1,4 +1,4 @@
-"""Rate-distortion points of one of our models: whole files at every width."""
+"""Rate-distortion points of one of our models: whole files at every operating point."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -25,40 +25,45 @@ class Codec(Protocol):
 
     @property
     def info(self) -> _Info:
-        """Has `lmbda`: a λ per width in the order of `widths`, or None if not known."""
+        """Has `lmbda`: a λ per operating point in the order of `points`, or None if not known."""
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The operating points."""
+        """Filters per layer of each operating point."""
 
-    def compress(self, picture: Picture, width: int, /) -> bytes:
+    @property
+    def points(self) -> tuple[int, ...]:
+        """The number of each operating point."""
+
+    def compress(self, picture: Picture, /, *, point: int) -> bytes:
         """A whole compressed file."""
 
     def decompress(self, data: bytes, /) -> Image.Image:
         """The picture of a compressed file."""
 
-    def ideal_bits(self, pixels: Pixels, width: int, /) -> float:
+    def ideal_bits(self, pixels: Pixels, point: int, /) -> float:
         """Information content of an image's symbols under the model's entropy model."""
 
-    def macs(self, width: int, /) -> tuple[float, float]:
+    def macs(self, point: int, /) -> tuple[float, float]:
         """Multiply-accumulates per pixel of the analysis and of the synthesis."""
 
 
 class _WholeFiles:
-    """A contender with a point per width, whose files hold alpha and metadata, too."""
+    """A contender with all points of a model, whose files hold alpha and metadata, too."""
 
     settings = ""
 
     def __init__(self, codec: Codec, name: str) -> None:
         self.codec = codec
         self.name = name
-        self.points = codec.widths
+        self.points = codec.points
+        self._widths = dict(zip(codec.points, codec.widths, strict=True))
 
     def label(self, point: float) -> str:
-        return f"width {point:g}"
+        return f"width {self._widths[int(point)]}"
 
     def encode(self, picture: Picture, point: float) -> bytes:
-        return self.codec.compress(picture, int(point))
+        return self.codec.compress(picture, point=int(point))
 
     def decode(self, data: bytes) -> Pixels:
         return as_rgb(self.codec.decompress(data))
@@ -72,7 +77,9 @@ def silent(images: Sequence[Path], _name: str) -> Iterable[Path]:
 def evaluate_codec(
     codec: Codec, images: Sequence[Path], *, name: str, progress: Progress = silent
 ) -> list[RDPoint]:
-    """Return the RD points of a codec on all images, one per width, in the order of its widths.
+    """Return the RD points of a codec on all images, in the order of its operating points.
+
+    The setting of each is its width, which several may have in common; λ tells them apart then.
 
     The rate is that of whole files, alpha and metadata included; the quality is that of the colour
     pixels alone. See `slimcae.evaluation.measure` for how it is measured.
@@ -83,12 +90,14 @@ def evaluate_codec(
     (points,), _ = measure(
         [_WholeFiles(codec, name)],
         images,
-        ideal_bits=lambda pixels, width: codec.ideal_bits(pixels, int(width)),
+        ideal_bits=lambda pixels, point: codec.ideal_bits(pixels, int(point)),
         progress=lambda paths: progress(paths, name),
     )
     lmbdas = codec.info.lmbda or [None] * len(points)
     found = []
-    for point, width, lmbda in zip(points, codec.widths, lmbdas, strict=True):
-        encoder, decoder = codec.macs(width)
-        found.append(replace(point, lmbda=lmbda, encoder_macs=encoder, decoder_macs=decoder))
+    for point, number, width, lmbda in zip(points, codec.points, codec.widths, lmbdas, strict=True):
+        encoder, decoder = codec.macs(number)
+        found.append(
+            replace(point, setting=width, lmbda=lmbda, encoder_macs=encoder, decoder_macs=decoder)
+        )
     return found

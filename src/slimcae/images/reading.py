@@ -9,6 +9,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from slimcae.errors import ImageError, PictureTooLargeError
+from slimcae.files import read_stream
 from slimcae.images.colours import Colours
 from slimcae.images.depth import is_deep
 from slimcae.images.heads import low_bytes
@@ -122,9 +123,12 @@ def _read(
 def _repeatable(source: str | Path | BinaryIO) -> str | Path | BinaryIO:
     """The content of a pipe, which can be read only once; all else as it is."""
     if isinstance(source, str | Path):
-        return BytesIO(Path(source).read_bytes()) if Path(source).is_fifo() else source
+        if not Path(source).is_fifo():
+            return source
+        with Path(source).open("rb") as pipe:
+            return read_stream(pipe)
     seekable = getattr(source, "seekable", None)
-    return source if seekable is None or seekable() else BytesIO(source.read())
+    return source if seekable is None or seekable() else read_stream(source)
 
 
 def _bare(source: str | Path | BinaryIO) -> BarePicture | None:

@@ -7,12 +7,13 @@ from them, here and nowhere else.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 
 from slimcae.model.config import SlimCAEConfig
+from slimcae.model.factors import Factors, factor_tensors, factors_of
 from slimcae.model.layers import (
     WIDTH,
     Channels,
@@ -37,6 +38,8 @@ PICTURE_CHANNELS = 3
 class Architecture:
     """The two transforms of a configuration, as lists of layers.
 
+    What they cost depends on a width alone; which tensors they take, on an operating point.
+
     analysis: from pixels to latents, g_a. synthesis: from latents to pixels, g_s.
     """
 
@@ -46,7 +49,7 @@ class Architecture:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The operating points, widest first."""
+        """Filters per layer of each operating point, best point first."""
         return self.config.widths
 
     @property
@@ -94,26 +97,42 @@ class Architecture:
         return float(max(values for _, values in self._work(self.synthesis, width)))
 
     def parameters(self, width: int) -> int:
-        """Return how many numbers of both transforms a width uses."""
-        shapes = self.tensors()
-        return sum(
-            math.prod(
-                len(range(*part.indices(side))) if isinstance(part, slice) else 1
-                for part, side in zip(parts, shapes[stored], strict=True)
-            )
-            for stored, parts in self.used(width).values()
-        )
+        """Return how many numbers of both transforms a width uses, factors of a point aside."""
+        alone = replace(self.config, widths=(width,), method="slimcae")
+        return sum(math.prod(shape) for shape in self._tensors(alone).values())
+
+    @cached_property
+    def factors(self) -> tuple[Factors, ...]:
+        """Those that the operating points have beside layers that they share."""
+        return factors_of(self.config, self.analysis, self.synthesis)
 
     def tensors(self) -> dict[str, Shape]:
         """Return name and shape of each tensor of the transforms that a model file has."""
-        return {k: v for layer in self.layers for k, v in layer.tensors(self.config).items()}
+        config = self.config
+        if config.method == "independent":
+            return {
+                network_prefix(point) + name: shape
+                for point in config.points
+                for name, shape in self._tensors(config.transforms_of(point)).items()
+            }
+        shared = self._tensors(config.transforms_of(config.points[0]))
+        return shared | factor_tensors(config, self.factors)
 
-    def used(self, width: int) -> Used:
-        """Return which part of which tensor of the file a width uses, by the part's own name.
+    def used(self, point: int) -> Used:
+        """Return which part of which tensor of the file a point uses, by the part's own name.
 
         The names are those that the fingerprint hashes (docs/format.md, "Fingerprint").
         """
-        return {k: v for layer in self.layers for k, v in layer.used(self.config, width).items()}
+        own, width = self.config.transforms_of(point), self.config.filters(point)
+        found = {k: v for layer in self.layers for k, v in layer.used(own, width).items()}
+        if self.config.method == "independent":
+            prefix = network_prefix(point)
+            return {name: (prefix + stored, part) for name, (stored, part) in found.items()}
+        row = self.config.points.index(point)
+        return found | {each.name: (each.name, (row,)) for each in self.factors}
+
+    def _tensors(self, config: SlimCAEConfig) -> dict[str, Shape]:
+        return {k: v for layer in self.layers for k, v in layer.tensors(config).items()}
 
     def kernels(self, width: int) -> dict[str, Shape]:
         """Return name and shape of each kernel of a network of this width alone."""
@@ -141,6 +160,11 @@ class Architecture:
             # what a transposed convolution does at each input, a strided one does at each output
             yield layer.macs(width) * min(inputs, outputs), values
             channels, positions = made, outputs
+
+
+def network_prefix(point: int) -> str:
+    """Return how the names of tensors begin that belong to one of several independent networks."""
+    return f"networks.{point}."
 
 
 def architecture_of(config: SlimCAEConfig) -> Architecture:

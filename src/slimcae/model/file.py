@@ -104,10 +104,10 @@ def write_model(path: Path, model: Model, *, half: bool = False) -> None:
         "version": info.version,
         "config": config_to_json(model.config),
         "steps": list(model.steps),
-        "entropy_models": {str(w): list(kinds) for w, kinds in model.entropy_models.items()},
+        "entropy_models": {str(p): list(kinds) for p, kinds in model.entropy_models.items()},
         "lmbda": None if info.lmbda is None else list(info.lmbda),
         "quality": None if info.quality is None else _quality_to_json(info.quality),
-        "fingerprints": {str(width): model.fingerprint(width).hex() for width in model.widths},
+        "fingerprints": {str(point): model.fingerprint(point).hex() for point in model.points},
         "training": info.training,
     }
     write_bytes(path, safetensors.numpy.save(arrays, metadata={METADATA_KEY: json.dumps(metadata)}))
@@ -144,11 +144,11 @@ def _entropy_model(
         model = entropy_model_of(kind, own)
     except ValueError as error:
         raise ValueError(f"{kind} of width {width}: {error}") from error
-    steps = len(header.steps)
-    if model.num_steps != steps or model.num_channels != width:
+    steps, channels = len(header.steps), header.config.filters(width)
+    if model.num_steps != steps or model.num_channels != channels:
         raise ValueError(
             f"{kind} of {model.num_steps} steps and {model.num_channels} channels "
-            f"for {steps} steps and {width} channels"
+            f"for {steps} steps and {channels} channels"
         )
     return model
 
@@ -170,8 +170,8 @@ def _taken(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[An
 
 def _check_tensors(model: Model) -> None:
     expected = model.architecture.tensors()
-    for width in model.widths:
-        shapes = density_tensors(model.architecture.latent_channels(width))
+    for width in model.points:
+        shapes = density_tensors(model.architecture.latent_channels(model.filters(width)))
         expected |= {density_prefix(width) + name: shape for name, shape in shapes.items()}
     for name in sorted(expected.keys() ^ model.tensors.keys()):
         raise ValueError(f"tensor {name} is {'missing' if name in expected else 'unknown'}")
@@ -184,10 +184,10 @@ def _check_tensors(model: Model) -> None:
 
 def _check_fingerprints(model: Model, expected: Mapping[str, str]) -> None:
     with ThreadPoolExecutor() as pool:  # hashing leaves other threads alone
-        found = pool.map(lambda width: model.fingerprint(width).hex(), model.widths)
-    for width, actual in zip(model.widths, found, strict=True):
+        found = pool.map(lambda width: model.fingerprint(width).hex(), model.points)
+    for width, actual in zip(model.points, found, strict=True):
         if actual != expected[str(width)]:
-            raise ValueError(f"the fingerprint of width {width} does not match its tensors")
+            raise ValueError(f"the fingerprint of {model.label(width)} does not match its tensors")
 
 
 def _quality_to_json(quality: Quality) -> dict[str, dict[str, list[float]]]:

@@ -18,7 +18,9 @@ PAPER_FORMAT = 4
 """Version of model files of the architecture `slimcae`."""
 NAMED_FORMAT = 5
 """Version of those of other architectures, which it names."""
-FORMATS = (PAPER_FORMAT, NAMED_FORMAT)
+METHOD_FORMAT = 6
+"""Version of those of other methods than `slimcae`, which names both."""
+FORMATS = (PAPER_FORMAT, NAMED_FORMAT, METHOD_FORMAT)
 METADATA_KEY = "slimcae"
 MODEL_NAME = "model.safetensors"
 """What a run folder calls its model."""
@@ -45,10 +47,10 @@ class ModelHeader:
     """A model file's description.
 
     steps: the quantisation steps Δ, of which the first is 1.
-    quality: for each width bits per pixel and PSNR in dB at every step, means over validation
-        images; None before `slimcae fit`.
-    fingerprints: of each width, as 16 hex digits.
-    entropy_models: the kinds of each width, that of the smallest files first.
+    quality: for each operating point bits per pixel and PSNR in dB at every step, means over
+        validation images; None before `slimcae fit`.
+    fingerprints: of each operating point, as 16 hex digits.
+    entropy_models: the kinds of each operating point, that of the smallest files first.
     parameters: trained numbers of the transforms and densities; what is made of them, as medians
         and entropy models are, does not count.
     bytes: size of the file.
@@ -68,17 +70,36 @@ class ModelHeader:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The operating points, widest first."""
+        """Filters per layer of each operating point, best point first."""
         return self.config.widths
+
+    @property
+    def points(self) -> tuple[int, ...]:
+        """The number of each operating point, best first; see `SlimCAEConfig.points`."""
+        return self.config.points
+
+    def point_of(self, num_filters: int, fingerprint: str) -> int | None:
+        """Return the operating point that a `.scae` header names; None: another model made it.
+
+        fingerprint: as hex digits.
+        """
+        fitting = (p for p in self.points if self.config.filters(p) == num_filters)
+        return next((p for p in fitting if self.fingerprints[str(p)] == fingerprint), None)
 
 
 def format_of(config: SlimCAEConfig) -> int:
     """Return the version of a model file: the first that can hold such a model."""
+    if config.method != "slimcae":
+        return METHOD_FORMAT
     return PAPER_FORMAT if config.architecture == "slimcae" else NAMED_FORMAT
 
 
 def config_to_json(config: SlimCAEConfig) -> dict[str, Any]:
     """Return what a model file says of the configuration."""
+    if config.method != "slimcae":
+        found = {"method": config.method, "architecture": config.architecture}
+        gdn = {"gdn": config.gdn} if config.architecture == "slimcae" else {}
+        return {**found, "widths": list(config.widths), **gdn}
     if config.architecture == "slimcae":
         return {"widths": list(config.widths), "gdn": config.gdn}
     return {"architecture": config.architecture, "widths": list(config.widths)}
@@ -89,6 +110,11 @@ def _config(value: Any, version: int) -> SlimCAEConfig:
     widths = tuple(_list(found["widths"]))
     if version == PAPER_FORMAT:
         return SlimCAEConfig(widths, found["gdn"])
+    if version == METHOD_FORMAT:
+        if found["method"] == "slimcae" or ("gdn" in found) != (found["architecture"] == "slimcae"):
+            raise ValueError("a model that belongs into another format")
+        gdn = found.get("gdn", "switchable")
+        return SlimCAEConfig(widths, gdn, found["architecture"], found["method"])
     if found["architecture"] == "slimcae" or "gdn" in found:
         raise ValueError(f"a model that belongs into format {PAPER_FORMAT}")
     return SlimCAEConfig(widths, architecture=found["architecture"])
@@ -121,7 +147,7 @@ def read_model_header(path: Path) -> ModelHeader:
         if type(found) is not int or found not in FORMATS:
             raise ModelError(
                 f"{path} has model format {str(found)[:20]}, this slimcae reads formats "
-                f"{' and '.join(map(str, FORMATS))}: install a matching version, or train it again"
+                f"{FORMATS[0]} to {FORMATS[-1]}: install a matching version, or train it again"
             )
         _check_places(tensors, size - _LENGTH_BYTES - length)
         return _model_header(described, tensors, size)
@@ -172,7 +198,7 @@ def _model_header(described: dict[str, Any], tensors: dict[str, Any], size: int)
     if not (1 <= len(name) <= MAX_NAME and name.isascii() and len(version) <= MAX_VERSION):
         raise ValueError("a name or version that cannot be used")
     config = _config(described["config"], described["format"])
-    widths = config.widths
+    points = config.points
     lmbda = described["lmbda"]
     steps = tuple(_numbers(described["steps"]))
     if not (1 <= len(steps) <= MAX_STEPS and steps[0] == 1 and min(steps) > 0):
@@ -180,19 +206,19 @@ def _model_header(described: dict[str, Any], tensors: dict[str, Any], size: int)
     if len(set(steps)) < len(steps):
         raise ValueError("a step that is there twice")
     fingerprints = _object(described["fingerprints"])
-    if fingerprints.keys() != {str(width) for width in widths}:
+    if fingerprints.keys() != {str(point) for point in points}:
         raise ValueError("fingerprints of other widths")
-    entropy_models = _kinds(described["entropy_models"], widths)
+    entropy_models = _kinds(described["entropy_models"], points)
     made = (TRAINING_PREFIX, *(f"{kind}." for kinds in entropy_models.values() for kind in kinds))
     return ModelHeader(
         name=name,
         version=version,
         config=config,
-        lmbda=None if lmbda is None else tuple(_numbers(lmbda, len(widths))),
+        lmbda=None if lmbda is None else tuple(_numbers(lmbda, len(points))),
         steps=steps,
-        quality=_quality(described["quality"], widths, len(steps)),
+        quality=_quality(described["quality"], points, len(steps)),
         training=_object(described["training"]),
-        fingerprints={str(width): _hex_digits(fingerprints[str(width)]) for width in widths},
+        fingerprints={str(point): _hex_digits(fingerprints[str(point)]) for point in points},
         entropy_models=entropy_models,
         parameters=sum(
             math.prod(tensor["shape"])

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from slimcae.errors import ConfigError
 from slimcae.model.architecture import Architecture, architecture_of
 from slimcae.model.config import DEFAULT_STEPS, ModelInfo, SlimCAEConfig
 from slimcae.model.density import MEDIANS, density_tensors
+from slimcae.model.folding import fold, normalized
 from slimcae.model.normalization import effective
 from slimcae.model.quality import QualityScale
 
@@ -29,10 +30,14 @@ _FAST_KINDS = ("tables", "factorized")
 class Model:
     """Everything that coding with a model needs.
 
-    config: widths, and the variant of the normalization.
-    tensors: of the transforms and of each width's density, named as in the file; float32, or
+    An operating point is called by its number (`points`), which is its width where widths tell the
+    points apart. So `width` means here, and to all who compute with a model, such a number; what
+    the point computes with is `filters(width)`.
+
+    config: widths, the variant of the normalization, and what the points have in common.
+    tensors: of the transforms and of each point's density, named as in the file; float32, or
         float16 where the file has that, which takes half the memory. They mean the same.
-    entropy_models: what codes the symbols of each width, by kind; the kind that makes the
+    entropy_models: what codes the symbols of each point, by kind; the kind that makes the
         smallest files comes first, and is an encoder's choice unless speed is asked for.
     steps: quantisation steps Δ that the latents can be coded with; between widths they make the
         rate continuous.
@@ -51,10 +56,10 @@ class Model:
     training_tensors: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for width in self.config.widths:
+        for width in self.points:
             models = self.entropy_models.get(width)
             if not models or any(kind != model.kind for kind, model in models.items()):
-                raise ValueError(f"width {width} needs entropy models, each under its kind")
+                raise ValueError(f"{self.label(width)} needs entropy models, each under its kind")
 
     def __reduce__(self) -> tuple[Callable[..., "Model"], tuple[Any, ...]]:
         """Pickle what a model file holds; the coder's own tables are made anew."""
@@ -67,8 +72,24 @@ class Model:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The operating points, widest (best quality, most bits) first."""
+        """Filters per layer of each operating point, best (of most bits) first."""
         return self.config.widths
+
+    @property
+    def points(self) -> tuple[int, ...]:
+        """The number of each operating point, best first: its width, or n … 1."""
+        return self.config.points
+
+    def filters(self, width: int) -> int:
+        """Return the width that an operating point computes with."""
+        return self.config.filters(width)
+
+    def label(self, width: int) -> str:
+        """Return what people call a point: `width 96`, or `point 3 (λ 512)`."""
+        if self.points == self.widths:
+            return f"width {width}"
+        lmbda = dict(zip(self.points, self.info.lmbda or (), strict=False)).get(width)
+        return f"point {width}" + ("" if lmbda is None else f" (λ {lmbda:g})")
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -78,19 +99,33 @@ class Model:
     @cached_property
     def scale(self) -> QualityScale:
         """Mean rate and quality of the operating points."""
-        return QualityScale.of_model(self.steps, self.widths, self.info.quality)
+        return QualityScale.of_model(self.steps, self.points, self.info.quality)
 
     def __repr__(self) -> str:
         widths = " ".join(map(str, self.widths))
-        return f"<Model {self.info.name} {self.info.version}, widths {widths}>"
+        method = "" if self.config.method == "slimcae" else f"{self.config.method}, "
+        return f"<Model {self.info.name} {self.info.version}, {method}widths {widths}>"
 
     def check_width(self, width: object) -> int:
-        """Return a width that the model has.
+        """Return a width that tells an operating point of the model.
+
+        Raises:
+            ConfigError: another one, or widths do not tell the points apart.
+        """
+        return self.config.check_width(width)
+
+    def check_point(self, width: object) -> int:
+        """Return the number of an operating point that the model has.
 
         Raises:
             ConfigError: another one.
         """
-        return self.config.check_width(width)
+        return self.config.check_point(width)
+
+    def point_of(self, num_filters: int, fingerprint: bytes) -> int | None:
+        """Return the operating point that a file's header names; None: another model made it."""
+        fitting = (p for p in self.points if self.filters(p) == num_filters)
+        return next((p for p in fitting if self.fingerprint(p) == fingerprint), None)
 
     def kind(self, width: int, effort: str = "normal") -> str:
         """Return the kind of entropy model that an encoder uses at a width.
@@ -98,7 +133,7 @@ class Model:
         Raises:
             ConfigError: a width that the model lacks.
         """
-        kinds = self.entropy_models[self.check_width(width)]
+        kinds = self.entropy_models[self.check_point(width)]
         fast = [kind for kind in _FAST_KINDS if kind in kinds] if effort == "fast" else []
         return next(iter((*fast, *kinds)))
 
@@ -119,12 +154,12 @@ class Model:
         Raises:
             ConfigError: a width that the model lacks, or a kind that it lacks there.
         """
-        models = self.entropy_models[self.check_width(width)]
+        models = self.entropy_models[self.check_point(width)]
         if kind is None:
             return next(iter(models.values()))
         if kind not in models:
             raise ConfigError(
-                f"the model has no entropy model of kind {kind} at width {width}, only "
+                f"the model has no entropy model of kind {kind} at {self.label(width)}, only "
                 f"{', '.join(models)}"
             )
         return models[kind]
@@ -133,14 +168,46 @@ class Model:
         """Return the centres of rounding (C) of a width."""
         return self.tensors[density_prefix(width) + MEDIANS].astype(np.float32, copy=False)
 
-    def weights(self, width: int) -> dict[str, Floats]:
-        """Return the tensors of the transforms, each as far as a width uses it.
+    def alone(self, width: int) -> "Model":
+        """Return the model of one operating point, of method `slimcae`.
 
-        In float32. The names are those of a network of this width alone: `g_a.conv1.weight`,
-        `g_a.gdn1.beta`.
+        Raises:
+            ConfigError: the point has factors, which its file could not have.
+        """
+        if self.architecture.factors:
+            raise ConfigError(f"a point of method {self.config.method} cannot stand alone")
+        filters = self.filters(width)
+        config = SlimCAEConfig((filters,), self.config.gdn, self.config.architecture)
+        architecture, own = architecture_of(config), self._stored(width)
+        tensors = {k: np.empty(v, np.float32) for k, v in architecture.tensors().items()}
+        for name, (stored, part) in architecture.used(filters).items():
+            tensors[stored][part] = own[name]
+        for name in density_tensors(architecture.latent_channels(filters)):
+            density = self.tensors[density_prefix(width) + name]
+            tensors[density_prefix(filters) + name] = density.astype(np.float32, copy=False)
+        lmbda, quality = self.info.lmbda, self.info.quality
+        info = replace(
+            self.info,
+            lmbda=None if lmbda is None else (lmbda[self.points.index(width)],),
+            quality=None if quality is None else {filters: quality[width]},
+        )
+        models = {filters: self.entropy_models[width]}
+        return Model(config, tensors, models, self.steps, info)
+
+    def weights(self, width: int) -> dict[str, Floats]:
+        """Return the tensors of the transforms, each as far as a point uses it.
+
+        In float32. The names are those of a network of this point alone: `g_a.conv1.weight`,
+        `g_a.gdn1.beta`. What factors the point has are in them, except for those that
+        `normalization` has.
         """
         stored = self._stored(width)
-        return {name: part.astype(np.float32, copy=False) for name, part in stored.items()}
+        found = {name: part.astype(np.float32, copy=False) for name, part in stored.items()}
+        factors = self.architecture.factors
+        logs = {each.name: found.pop(each.name) for each in factors if each.name in found}
+        for each in factors:
+            fold(each, logs[each.name], found)
+        return found
 
     def _stored(self, width: int) -> dict[str, NDArray[Any]]:
         used = self.architecture.used(width)
@@ -148,18 +215,23 @@ class Model:
 
     def normalization(self, name: str, width: int) -> tuple[Floats, Floats]:
         """Return β (width) and γ (width, width) of a normalization, as its formula has them."""
-        stem, weights = f"{name}.", self.weights(width)
-        return effective({k.removeprefix(stem): weights[k] for k in weights if k.startswith(stem)})
+        stem, stored = f"{name}.", self._stored(width)
+        weights = {k.removeprefix(stem): v for k, v in stored.items() if k.startswith(stem)}
+        beta, gamma = effective({k: v.astype(np.float32, copy=False) for k, v in weights.items()})
+        for each in self.architecture.factors:
+            if each.layer == self.architecture.layer(name):
+                beta, gamma = normalized(each, stored[each.name], beta, gamma)
+        return beta, gamma
 
     @cached_property
     def fingerprint(self) -> Callable[[int], bytes]:
-        """The fingerprint of a width, 8 bytes, computed once; see docs/format.md."""
+        """The fingerprint of an operating point, 8 bytes, computed once; see docs/format.md."""
         return cache(self._fingerprint)
 
     def _fingerprint(self, width: int) -> bytes:
         digest = hashlib.sha256()
         arrays = self._stored(width)
-        for name in density_tensors(self.architecture.latent_channels(width)):
+        for name in density_tensors(self.architecture.latent_channels(self.filters(width))):
             arrays[f"entropy_bottleneck.{name}"] = self.tensors[density_prefix(width) + name]
         for kind, model in self.entropy_models[width].items():
             arrays |= {f"{kind}.{name}": array for name, array in model.to_arrays().items()}
@@ -174,7 +246,7 @@ class Model:
 
 
 def density_prefix(width: int) -> str:
-    """Return how the names of a width's density begin."""
+    """Return how the names of an operating point's density begin."""
     return f"entropy_bottlenecks.{width}."
 
 

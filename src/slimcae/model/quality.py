@@ -1,8 +1,9 @@
 """Operating points of a model, and the scale of quality 0 to 100 that leads through them.
 
-A point is a width and a quantisation step. `slimcae fit` measures each one's mean rate and mean
-quality on validation images; from these comes the ladder, the points worth choosing. Knows
-nothing of torch.
+A point is a width and a quantisation step; where not the width tells a model's networks apart, the
+number of one stands for it (`slimcae.model.model.Model.points`). `slimcae fit` measures each one's
+mean rate and mean quality on validation images; from these comes the ladder, the points worth
+choosing. Knows nothing of torch.
 """
 
 import math
@@ -26,7 +27,10 @@ mean's. Twice that deviation still leaves a photo's bytes within 2 % of what the
 
 
 class Point(NamedTuple):
-    """An operating point: a width, and the index of a quantisation step in the model's list."""
+    """An operating point: a width, and the index of a quantisation step in the model's list.
+
+    width: one of `Model.points`.
+    """
 
     width: int
     step: int

@@ -139,10 +139,8 @@ def model_for(header: Needed) -> Path:
     found = _matching(header, models)
     if found is not None:
         return found.path
-    width = str(header.num_filters)
-    here = (
-        f"{m.label} {m.header.fingerprints.get(width, f'without width {width}')}" for m in models
-    )
+    width = header.num_filters
+    here = (f"{m.label} {_of_width(m.header, width) or f'without width {width}'}" for m in models)
     raise BitstreamError(
         f"the file needs model {header.model_name} width {width} "
         f"({header.model_fingerprint.hex()}); the models here are "
@@ -176,8 +174,14 @@ def add_model(source: Path, *, overwrite: bool = False) -> InstalledModel:
 
 
 def _matching(header: Needed, models: Iterable[InstalledModel]) -> InstalledModel | None:
-    width, needed = str(header.num_filters), header.model_fingerprint.hex()
-    return next((m for m in models if m.header.fingerprints.get(width) == needed), None)
+    needed = header.num_filters, header.model_fingerprint.hex()
+    return next((m for m in models if m.header.point_of(*needed) is not None), None)
+
+
+def _of_width(header: ModelHeader, width: int) -> str:
+    """The fingerprints of the operating points of a width."""
+    points = (point for point in header.points if header.config.filters(point) == width)
+    return " ".join(header.fingerprints[str(point)] for point in points)
 
 
 def _age(model: InstalledModel) -> list[tuple[bool, int, str]]:

@@ -83,7 +83,12 @@ class EntropyBottleneck(nn.Module):
         return x
 
     def likelihood(self, y: Tensor, step: Tensor | float = 1.0) -> Tensor:
-        """Return the mass, at least 1e-9, of the interval `step` around each of y (N, C, H, W)."""
+        """Return the mass of the interval `step` around each value of y (N, C, H, W), from 1e-9.
+
+        step: one for all values, or (1, C, 1, 1).
+        """
+        if isinstance(step, Tensor) and step.ndim:
+            step = step.float().reshape(-1, 1, 1)
         with torch.autocast(y.device.type, enabled=False):
             values = y.float().transpose(0, 1).reshape(self.num_channels, 1, -1)
             mass = self._interval_mass(values, step)

@@ -51,7 +51,7 @@ def context_networks(model: Model) -> dict[int, ContextNetwork]:
         ModelError: tensors that are no context network's of that width.
     """
     found = {}
-    for width in model.widths:
+    for width in model.points:
         prefix = _prefix(width)
         arrays = {
             name.removeprefix(prefix): array
@@ -67,7 +67,7 @@ def context_networks(model: Model) -> dict[int, ContextNetwork]:
             raise ModelError(
                 f"the training tensors of width {width} are no context network: {reason}"
             ) from error
-        channels = model.architecture.latent_channels(width)
+        channels = model.architecture.latent_channels(model.filters(width))
         if sum(network.groups) != channels:
             raise ModelError(
                 f"the context network of width {width} is one of {sum(network.groups)} channels, "

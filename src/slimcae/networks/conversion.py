@@ -12,11 +12,14 @@ from slimcae.model.config import DEFAULT_STEPS, ModelInfo
 from slimcae.model.file import halved, read_model, write_model
 from slimcae.model.model import Model
 from slimcae.model.registry import find_model
+from slimcae.networks.autoencoder import Autoencoder
 from slimcae.networks.bottleneck import EntropyBottleneck
-from slimcae.networks.slimcae import SlimCAE
+from slimcae.networks.methods import new_network
 
 
-def load_network(model: str | Path | None = None, device: str | torch.device = "cpu") -> SlimCAE:
+def load_network(
+    model: str | Path | None = None, device: str | torch.device = "cpu"
+) -> Autoencoder:
     """Read the network of a model, in evaluation mode.
 
     model: a model file, a run folder, NAME or NAME@VERSION of an installed model; None is the
@@ -28,7 +31,7 @@ def load_network(model: str | Path | None = None, device: str | torch.device = "
     return to_network(read_model(find_model(model)), device)
 
 
-def save_network(path: Path, network: SlimCAE, info: ModelInfo, *, half: bool = False) -> None:
+def save_network(path: Path, network: Autoencoder, info: ModelInfo, *, half: bool = False) -> None:
     """Write the model file of a network, with tables of its densities.
 
     half: store the kernels as float16: the file is half as large, and the model another.
@@ -41,18 +44,21 @@ def save_network(path: Path, network: SlimCAE, info: ModelInfo, *, half: bool = 
     write_model(path, halved(model) if half else model, half=half)
 
 
-def to_network(model: Model, device: str | torch.device = "cpu") -> SlimCAE:
-    """Return the network that a model was made of, in evaluation mode."""
-    network = SlimCAE(model.config, initialise=False)
-    state = {name: torch.tensor(array).float() for name, array in model.tensors.items()}
-    network.load_state_dict(state, assign=True)
+def to_network(model: Model, device: str | torch.device = "cpu") -> Autoencoder:
+    """Return the network that a model was made of, in evaluation mode.
+
+    Raises:
+        ModelError: the file lacks what training needs of this method.
+    """
+    network = new_network(model.config, model.info.lmbda, initialise=False)
+    network.restore(model.tensors, model.training_tensors)
     for parameter in network.parameters():
         parameter.requires_grad_(True)
     return network.to(device).eval()
 
 
 def to_model(
-    network: SlimCAE, info: ModelInfo | None = None, *, steps: tuple[float, ...] = DEFAULT_STEPS
+    network: Autoencoder, info: ModelInfo | None = None, *, steps: tuple[float, ...] = DEFAULT_STEPS
 ) -> Model:
     """Return the model of a network: its weights, and tables of its densities.
 
@@ -61,16 +67,14 @@ def to_model(
     network.update()
     return Model(
         network.config,
-        {
-            name: tensor.detach().float().cpu().numpy().copy()
-            for name, tensor in network.state_dict().items()
-        },
+        network.tensors(),
         {
             width: by_kind(factorized_model(network.entropy_bottleneck(width), steps))
-            for width in network.widths
+            for width in network.points
         },
         steps,
         info or ModelInfo(),
+        network.training_tensors(),
     )
 
 

@@ -43,7 +43,8 @@ class _Layer(nn.Module):
         """Return the bias (..., channels) of a width at log Δ (...)."""
         a, b, c = self.bias[place, :, :channels]
         log_step = log_step[..., None]
-        return a + log_step * b + log_step.square() * c
+        bias: Tensor = a + log_step * b + log_step.square() * c
+        return bias
 
     def forward(self, x: Tensor, place: int, log_step: Tensor) -> Tensor:
         """Convolve x (N, C, rows, columns), of as many channels as the width at `place` has."""
@@ -80,9 +81,11 @@ class Hyperprior(nn.Module):
         for name, geometry in (ANALYSIS | SYNTHESIS).items():
             self.add_module(name.replace(".", ""), _Layer(geometry, most, len(self.channels)))
         nn.init.zeros_(self.layer("h_s.3").weight)
-        self.bottlenecks = nn.ModuleDict(
-            {str(count): EntropyBottleneck(count) for count in self.channels}
-        )
+        self.bottlenecks = nn.ModuleDict()
+        for count in self.channels:
+            bottleneck = EntropyBottleneck(count)
+            bottleneck.straight_through = True  # h_s sees whole numbers
+            self.bottlenecks[str(count)] = bottleneck
 
     def layer(self, name: str) -> _Layer:
         """Return a layer by its name in a model file, such as `h_a.1`."""
@@ -94,7 +97,6 @@ class Hyperprior(nn.Module):
         """Return the density of z of the width with so many channels; its medians are 0."""
         bottleneck = self.bottlenecks[str(channels)]
         assert isinstance(bottleneck, EntropyBottleneck)
-        bottleneck.straight_through = True  # h_s sees whole numbers
         return bottleneck
 
     @torch.no_grad()
@@ -123,7 +125,7 @@ class Hyperprior(nn.Module):
 
     def bits(self, known: Tensor, coded: Tensor, width: int, step: Tensor | float) -> Tensor:
         """Return all bits of residuals, see `forward`; a loss's rate."""
-        found = self(known, step, coded)
+        found: dict[str, Tensor] = self(known, step, coded)
         return found["y"].sum() + found["z"].sum()
 
     def analyse(self, known: Tensor, step: Tensor) -> Tensor:
@@ -163,6 +165,20 @@ class Hyperprior(nn.Module):
         return {name: tensor.cpu().numpy().copy() for name, tensor in self.state_dict().items()}
 
 
+class _LogNormal(torch.autograd.Function):
+    """log Φ, with a gradient that float32 can hold: torch takes the exponential of a difference."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Any:
+        ctx.save_for_backward(x)
+        return torch.special.log_ndtr(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (x,) = ctx.saved_tensors
+        return grads[0] * math.sqrt(2 / math.pi) / torch.special.erfcx(-x / math.sqrt(2))
+
+
 def normal_bits(values: Tensor, log_scales: Tensor) -> Tensor:
     """Return −log₂ of the mass that a normal distribution around 0 has within ½ of each value.
 
@@ -171,6 +187,6 @@ def normal_bits(values: Tensor, log_scales: Tensor) -> Tensor:
     """
     inverse = torch.exp(-lower_bound(log_scales, SMALLEST_LOG_SCALE).clamp(max=LARGEST_LOG_SCALE))
     distance = values.abs()
-    high = torch.special.log_ndtr((0.5 - distance) * inverse)
-    low = torch.special.log_ndtr((-0.5 - distance) * inverse)
+    high: Tensor = _LogNormal.apply((0.5 - distance) * inverse)  # type: ignore[no-untyped-call]
+    low: Tensor = _LogNormal.apply((-0.5 - distance) * inverse)  # type: ignore[no-untyped-call]
     return -(high + torch.log(-torch.expm1(low - high))) / math.log(2)

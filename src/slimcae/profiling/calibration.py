@@ -1,8 +1,10 @@
 """How long this machine takes: real pictures through a codec, and a line through the times."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import product
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -11,12 +13,34 @@ from slimcae.errors import SettingError
 from slimcae.images import Picture
 from slimcae.model.cost import Profile, Times
 
+T = TypeVar("T")
+
+
+class Track(Protocol):
+    """Yields the items that it is given, and shows how many of them are done."""
+
+    def __call__(self, items: Sequence[T], what: str) -> Iterable[T]:
+        """Yield the items; `what` they are, in words."""
+
+
 SIZES = ((256, 384), (512, 768), (1024, 1536))
 """Heights and widths of the pictures, in pixels."""
 
 
-def measure(codec: Codec, repeats: int = 3, sizes: Sequence[tuple[int, int]] = SIZES) -> Profile:
+def untracked(items: Sequence[T], what: str) -> Iterable[T]:
+    """Return the items: nobody wants to see how many are done."""
+    return items
+
+
+def measure(
+    codec: Codec,
+    repeats: int = 3,
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    track: Track = untracked,
+) -> Profile:
     """Time every width and effort of a codec, in whole files; of `repeats` runs the median counts.
+
+    track: yields the items that it is given, with what they are in words; shows progress.
 
     Raises:
         SettingError: fewer than one run.
@@ -24,17 +48,17 @@ def measure(codec: Codec, repeats: int = 3, sizes: Sequence[tuple[int, int]] = S
     checked_repeats(repeats)
     pictures = [texture(*size) for size in sizes]
     pixels = [height * columns for height, columns in sizes]
-    choices = [(width, effort) for width in codec.widths for effort in codec.model.efforts(width)]
-    for choice in choices:
+    choices = [(width, effort) for width in codec.points for effort in codec.model.efforts(width)]
+    for choice in track(choices, "preparing"):
         _round_trip_ms(codec, pictures[0], *choice)  # the first run also builds tables
     # round after round, so that what else the machine does for a while hits all choices alike
-    rounds = [
-        [[_round_trip_ms(codec, picture, *choice) for picture in pictures] for choice in choices]
-        for _ in range(repeats)
-    ]
-    medians = np.median(rounds, axis=0)  # of each choice, picture, and way
-    encode: dict[int, dict[str, Times]] = {width: {} for width in codec.widths}
-    decode: dict[int, dict[str, Times]] = {width: {} for width in codec.widths}
+    runs = list(product(range(repeats), range(len(choices)), range(len(pictures))))
+    found = np.empty((repeats, len(choices), len(pictures), 2))  # the last: there and back
+    for run in track(runs, "times"):
+        found[run] = _round_trip_ms(codec, pictures[run[2]], *choices[run[1]])
+    medians = np.median(found, axis=0)
+    encode: dict[int, dict[str, Times]] = {width: {} for width in codec.points}
+    decode: dict[int, dict[str, Times]] = {width: {} for width in codec.points}
     for k, (width, effort) in enumerate(choices):
         kind = codec.model.kind(width, effort)
         encode[width][kind] = fit(pixels, medians[k, :, 0].tolist())
@@ -99,7 +123,7 @@ def fit(pixels: Sequence[int], milliseconds: Sequence[float]) -> Times:
 def _round_trip_ms(codec: Codec, picture: Picture, width: int, effort: str) -> tuple[float, float]:
     """Milliseconds to compress and to decompress."""
     start = time.perf_counter()
-    data = codec.compress(picture, width, effort=effort)
+    data = codec.compress(picture, point=width, effort=effort)
     between = time.perf_counter()
     codec.decompress(data)
     return 1000 * (between - start), 1000 * (time.perf_counter() - between)

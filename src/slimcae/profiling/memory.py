@@ -18,7 +18,7 @@ from slimcae.errors import ConfigError
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
 _PROGRAM = "import sys; from slimcae.profiling import memory; print(memory.taken(*sys.argv[1:]))"
-RUNS = 3
+RUNS = 2
 WARM_UP_SIDE = 32
 """Pixels a side of the picture that is coded before: libraries load, threads start."""
 
@@ -91,7 +91,7 @@ def taken(
     pixels = np.load(Path(folder, "pixels.npy"))
     file = Path(folder, "picture.scae")
     small = codec.compress(
-        Picture(pixels[:WARM_UP_SIDE, :WARM_UP_SIDE].copy()), int(width), effort=effort
+        Picture(pixels[:WARM_UP_SIDE, :WARM_UP_SIDE].copy()), point=int(width), effort=effort
     )
     codec.decompress(small)
     data = file.read_bytes() if way == "decode" else b""
@@ -99,7 +99,7 @@ def taken(
     _RESET.write_text("5")  # man 5 proc: resets the peak resident set size
     before = _kilobytes("VmRSS")
     if way == "encode":
-        data = codec.compress(Picture(pixels), int(width), effort=effort)
+        data = codec.compress(Picture(pixels), point=int(width), effort=effort)
     else:
         codec.decompress(data)
     peak = _kilobytes("VmHWM")

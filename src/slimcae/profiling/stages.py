@@ -46,7 +46,7 @@ def stage_seconds(
     timed.model = replace(
         codec.model, entropy_models={**codec.model.entropy_models, width: entropy_models}
     )
-    for each in codec.widths:
+    for each in codec.points:
         timed.model.fingerprint(each)  # computed once per model: no part of a call
     timed.transforms = _clocked(codec.transforms, ("residuals", "pixels"), network)
     picture = Picture(pixels)
@@ -57,7 +57,7 @@ def stage_seconds(
         result = call()
         return result, Stages(time.perf_counter() - start, network.seconds, coder.seconds)
 
-    data, encode = stages(lambda: timed.compress(picture, width, effort=effort))
+    data, encode = stages(lambda: timed.compress(picture, point=width, effort=effort))
     _, decode = stages(lambda: np.asarray(timed.decompress(data)))
     return encode, decode
 

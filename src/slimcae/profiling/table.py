@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from slimcae.codec.target import Target
 from slimcae.container import Header
 from slimcae.images import Picture
 from slimcae.model.cost import decoder_memory
-from slimcae.profiling.calibration import checked_repeats, texture
+from slimcae.profiling.calibration import Track, checked_repeats, texture, untracked
 from slimcae.profiling.memory import PeakMemory, peak_memory
 from slimcae.profiling.stages import Stages, stage_seconds
 from slimcae.transforms import Pixels, Transforms
@@ -25,7 +24,7 @@ class Complexity:
     """What one width costs for one picture, with one of its entropy models.
 
     Attributes:
-        width: Filters per layer.
+        width: The operating point: filters per layer, or its number.
         effort, entropy_model: Effort of the encoder, and the kind that it chooses.
         pixels: Of the picture.
         parameters: Numbers of both transforms that the width uses.
@@ -74,11 +73,15 @@ class Complexity:
 
 
 def complexity(
-    codec: Codec, model: Path, repeats: int = 3, size: tuple[int, int] = PHOTO
+    codec: Codec,
+    model: Path,
+    repeats: int = 3,
+    size: tuple[int, int] = PHOTO,
+    track: Track = untracked,
 ) -> list[Complexity]:
     """Measure every width and effort of a codec on one picture of `size`.
 
-    model: the file that the codec comes from.
+    model: the file that the codec comes from. track: see `measure`.
 
     Times are medians of `repeats` rounds through all widths. Memory is measured for a network on
     the processor.
@@ -88,28 +91,30 @@ def complexity(
     """
     checked_repeats(repeats)
     pixels = texture(*size).pixels
-    choices = [(width, effort) for width in codec.widths for effort in codec.model.efforts(width)]
+    choices = [(width, effort) for width in codec.points for effort in codec.model.efforts(width)]
     headers: dict[tuple[int, str], Header] = {}
     for width, effort in choices:
-        target = Target(width, effort=effort)
+        target = Target(point=width, effort=effort)
         headers[width, effort] = codec.encode(Picture(pixels), target).header
         stage_seconds(codec, pixels, width, effort)  # prepares what is prepared once
     rounds: dict[tuple[int, str], list[tuple[Stages, Stages]]] = {choice: [] for choice in choices}
-    for _ in range(repeats):
-        for (width, effort), found in rounds.items():
-            found.append(stage_seconds(codec, pixels, width, effort))
+    for choice in track(choices * repeats, "parts"):
+        rounds[choice].append(stage_seconds(codec, pixels, *choice))
     architecture, transforms = codec.model.architecture, codec.transforms
-    measured = partial(_peak_memory, model, pixels, codec.transforms)
+    memory: dict[tuple[int, str], PeakMemory | None] = dict.fromkeys(choices)
+    if transforms.device == "cpu":
+        for choice in track(choices, "memory"):
+            memory[choice] = _peak_memory(model, pixels, transforms, *choice)
     return [
         Complexity(
             width=width,
             effort=effort,
             entropy_model=codec.model.kind(width, effort),
             pixels=size[0] * size[1],
-            parameters=architecture.parameters(width),
-            encoder_macs=architecture.encoder_macs(width),
-            decoder_macs=architecture.decoder_macs(width),
-            memory=measured(width, effort) if transforms.device == "cpu" else None,
+            parameters=architecture.parameters(codec.model.filters(width)),
+            encoder_macs=codec.macs(width)[0],
+            decoder_macs=codec.macs(width)[1],
+            memory=memory[width, effort],
             decoder_estimate=decoder_memory(architecture, headers[width, effort]),
             encode=_median([encode for encode, _ in found]),
             decode=_median([decode for _, decode in found]),

@@ -67,7 +67,7 @@ def export_page(
 
 def _write_model(folder: Path, codec: Codec) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for width in codec.widths:
+    for width in codec.points:
         for kind in (ENTROPY, GRAPH):
             data = width_file(codec.model, width, kind)
             write_bytes(folder / f"{width}.{kind}", data)
@@ -76,10 +76,10 @@ def _write_model(folder: Path, codec: Codec) -> None:
 def _write_samples(folder: Path, codec: Codec) -> None:
     """Write each sample as a `.scae` file of a middle width, with a small picture of it."""
     folder.mkdir(exist_ok=True)
-    width = codec.widths[len(codec.widths) // 2]
+    width = codec.points[len(codec.points) // 2]
     for path in sorted((STATIC / "samples").glob("*.webp")):
         with Image.open(path) as image:
-            data = codec.compress(image.convert("RGB"), width)
+            data = codec.compress(image.convert("RGB"), point=width)
             image.thumbnail((_SAMPLE_SIDE, _SAMPLE_SIDE))
             small = BytesIO()
             image.save(small, "WEBP", quality=80)

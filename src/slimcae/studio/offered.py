@@ -42,7 +42,7 @@ class Offers:
         self._offers: dict[str, Offer] = {}
         for model in models:
             header = model.header
-            scale = QualityScale.of_model(header.steps, header.widths, header.quality)
+            scale = QualityScale.of_model(header.steps, header.points, header.quality)
             name = self._free_name(model)
             self._offers[name] = Offer(name, model, scale)
 
@@ -78,9 +78,9 @@ class Offers:
         Raises:
             BitstreamError: it is not among those here.
         """
-        width, needed = str(header.num_filters), header.model_fingerprint.hex()
+        width, needed = header.num_filters, header.model_fingerprint.hex()
         for offer in self._offers.values():
-            if offer.model.header.fingerprints.get(width) == needed:
+            if offer.model.header.point_of(width, needed) is not None:
                 return offer.name
         raise BitstreamError(
             f"the file needs model {header.model_name} width {width} ({needed}), which is not "

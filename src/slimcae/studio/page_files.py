@@ -29,7 +29,7 @@ def add_page_files(app: FastAPI, service: Service) -> None:
         request: Request, folder: str, width: int, kind: Literal["safetensors", "onnx"]
     ) -> Response:
         offer = by_folder.get(folder)
-        if offer is None or width not in offer.model.header.widths:
+        if offer is None or width not in offer.model.header.points:
             raise Refused(404, f"no model {folder[:80]!r} of width {width} here")
 
         def made() -> bytes:

@@ -61,9 +61,9 @@ def _described(folder: str, header: ModelHeader) -> dict[str, Any]:
             str(width): {
                 "fingerprint": header.fingerprints[str(width)],
                 "kinds": header.entropy_models[width],
-                "macs": architecture.decoder_macs(width),
+                "macs": architecture.decoder_macs(header.config.filters(width)),
             }
-            for width in header.widths
+            for width in header.points
         },
     }
 

@@ -220,7 +220,7 @@ def _line(value: object) -> bytes:
 
 def _point(service: Service, model: str | None, width: int, step: int) -> Point:
     header = service.offers.named(model).model.header
-    header.config.check_width(width)
+    header.config.check_point(width)
     if step >= len(header.steps):
         raise Refused(422, f"this model has no step {step}: give 0 to {len(header.steps) - 1}")
     return Point(width, step)

@@ -195,7 +195,10 @@ def _model(offer: Offer) -> shapes.Model:
     return shapes.Model(
         name=offer.name,
         widths=[
-            shapes.WidthCost(width=width, decoder_macs_per_pixel=architecture.decoder_macs(width))
+            shapes.WidthCost(
+                width=width,
+                decoder_macs_per_pixel=architecture.decoder_macs(header.config.filters(width)),
+            )
             for width in scale.widths
         ],
         ladder=[shape(point) for point in scale.ladder()],

@@ -194,15 +194,15 @@ def _counted(
     Whole pictures are counted, not crops: near the border of what the transforms see latents are
     distributed otherwise, and a crop's share of them is several times that of a picture.
     """
-    density = dict(side_by_side(partial(_density, model), model.widths))
-    channels = {width: density[width].num_channels for width in model.widths}
+    density = dict(side_by_side(partial(_density, model), model.points))
+    channels = {width: density[width].num_channels for width in model.points}
     with TemporaryDirectory(prefix="slimcae-", ignore_cleanup_errors=True) as folder:
         store = LatentStore(Path(folder), channels, "")
         filling = store.fill(tiled, train, MOST_BYTES)
         for _ in progress(filling, "training images", len(train)):
             pass
         count = partial(_class_counts, model, store, density)
-        points = [(width, step) for width in model.widths for step in range(len(model.steps))]
+        points = [(width, step) for width in model.points for step in range(len(model.steps))]
         counts = dict(progress(side_by_side(count, points), "tables", len(points)))
         learn = partial(_learned_model, model, store, networks)
         learned = dict(
@@ -213,7 +213,7 @@ def _counted(
         return tables_model([counts[width, step] for step in range(len(model.steps))])
 
     kinds: dict[int, dict[str, EntropyModel]] = {}
-    for width, tables in side_by_side(cluster, model.widths):
+    for width, tables in side_by_side(cluster, model.points):
         earlier = [each for kind, each in model.entropy_models[width].items() if kind in LEARNED]
         found = [learned[width]] if width in learned else earlier
         kinds[width] = by_kind(density[width], tables, *found)
@@ -288,7 +288,7 @@ def _measured(
     size = (pixels.shape[0], pixels.shape[1])
     count = size[0] * size[1]
     found = {}
-    for width in model.widths:
+    for width in model.points:
         residuals = tiled.residuals(pixels, tiled.grid(size), width)
         rates, psnr, real = [], [], []
         for step in probes:

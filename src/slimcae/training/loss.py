@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from slimcae.networks.autoencoder import Autoencoder, SlimCAEOutput
 from slimcae.networks.context import ContextNetworks
 from slimcae.networks.hyperprior import Hyperprior
 from slimcae.networks.layers import leading
-from slimcae.networks.slimcae import SlimCAE, SlimCAEOutput
 
 
 def bits_per_pixel(likelihoods: Tensor, num_pixels: int) -> Tensor:
@@ -33,7 +33,7 @@ def border_error(error: Tensor, side: int) -> Tensor:
 
 
 class RateDistortionLoss(nn.Module):
-    """Σ over widths of λ_w · MSE_w + bpp_w (Yang et al. 2021, eq. 5).
+    """Σ over widths, or other operating points, of λ_w · MSE_w + bpp_w (Yang et al. 2021, eq. 5).
 
     With context networks or a hyperprior (`rates`) the rate is theirs, and the densities train
     beside them on latents that they do not change. At another step than Δ = 1 the distortion counts
@@ -55,7 +55,7 @@ class RateDistortionLoss(nn.Module):
 
     def __init__(
         self,
-        model: SlimCAE,
+        model: Autoencoder,
         lmbda: Sequence[float],
         rates: ContextNetworks | Hyperprior | None = None,
         *,
@@ -69,15 +69,16 @@ class RateDistortionLoss(nn.Module):
         self._block = model.architecture.downsampling  # torch.compile knows no properties
         self._sides = {
             width: {k: v[:2] for k, v in model.architecture.kernels(width).items()}
-            for width in model.widths
+            for width in (model.widths if model.config.method == "slimcae" else ())
         }
+        """What the kernels that all widths share are sliced to, by width and name."""
         self.rates = rates
         self.register_buffer("_lmbda", torch.zeros(len(lmbda)), persistent=False)
         self.lmbda = tuple(lmbda)
 
     @property
     def lmbda(self) -> tuple[float, ...]:
-        """λ of each width of the model, with all digits that were given."""
+        """λ of each operating point of the model, with all digits that were given."""
         return self._exact_lmbda
 
     @lmbda.setter
@@ -98,12 +99,13 @@ class RateDistortionLoss(nn.Module):
         # each width slices the kernels of the one before it, so that the gradient of a narrow
         # slice is padded to the next width, not by each width to the whole kernel
         parameters = self.model.named_parameters()
-        kernels: dict[str, Tensor] = {name: p for name, p in parameters if p.ndim == 4}
+        shared = next(iter(self._sides.values()), {})
+        kernels: dict[str, Tensor] = {name: p for name, p in parameters if name in shared}
         if torch.is_autocast_enabled(x.device.type):
             half = torch.get_autocast_dtype(x.device.type)
             kernels = {name: kernel.to(half) for name, kernel in kernels.items()}
         for filters in widths:
-            sides = self._sides[filters]
+            sides = self._sides.get(filters, {})
             kernels = {name: leading(kernel, *sides[name]) for name, kernel in kernels.items()}
             out = functional_call(self.model, kernels, (x, filters, step))
             bpp = bits_per_pixel(out["likelihoods"], n * height * width)
@@ -114,7 +116,7 @@ class RateDistortionLoss(nn.Module):
             if self.rates is not None:
                 total = total + bpp  # of the density, whose latents are detached
                 bpp = self._bits(self.rates, out, filters, step) / (n * height * width)
-            lmbda = self._lmbda[self.model.widths.index(filters)] / step**2
+            lmbda = self._lmbda[self.model.points.index(filters)] / step**2
             cost = lmbda * distortion + bpp
             total = total + (torch.log(cost) if self._balance == "log" else cost)
             measured.append(torch.stack([bpp.detach(), mse.detach()]))

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from slimcae.images.distortion import psnr
-from slimcae.networks.slimcae import SlimCAE
+from slimcae.networks.autoencoder import Autoencoder
 from slimcae.training.loss import bits_per_pixel
 
 
@@ -21,8 +21,8 @@ class Point:
 
 
 @torch.no_grad()
-def measure(model: SlimCAE, images: Sequence[Tensor], width: int) -> Point:
-    """Return the mean bpp (estimated, float32) and PSNR of 8-bit reconstructions.
+def measure(model: Autoencoder, images: Sequence[Tensor], width: int) -> Point:
+    """Return the mean bpp (estimated, float32) and PSNR of 8-bit reconstructions over images.
 
     images: uint8 tensors (3, H, W), padded like the codec does. The model's medians are brought
     up to date.

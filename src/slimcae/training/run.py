@@ -14,15 +14,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from slimcae.errors import ConfigError, ContradictionError, ModelError
-from slimcae.model.config import ModelInfo, SlimCAEConfig, check_same_config
+from slimcae.model.config import DEFAULT_WIDTHS, ModelInfo, SlimCAEConfig, check_same_config
 from slimcae.model.file import read_model, write_model
 from slimcae.model.header import MODEL_NAME
+from slimcae.model.model import Model
+from slimcae.networks.autoencoder import Autoencoder
+from slimcae.networks.bottleneck_scaling import ScaledBottleneck
 from slimcae.networks.context import ContextNetwork, ContextNetworks
 from slimcae.networks.context_conversion import context_networks, context_tensors
-from slimcae.networks.conversion import load_network, to_model
+from slimcae.networks.conversion import to_model, to_network
 from slimcae.networks.hyperprior import Hyperprior
 from slimcae.networks.hyperprior_conversion import hyperprior_of, hyperprior_tensors
-from slimcae.networks.slimcae import SlimCAE
+from slimcae.networks.methods import new_network
 from slimcae.training.context_trainer import ContextLog, ContextTrainer
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import local_device, process_group
@@ -54,6 +57,8 @@ class Start:
     """What a new run starts from; a folder that holds a run continues that instead."""
 
     widths: tuple[int, ...] | None = None
+    """Of the operating points; one alone stands for all points that `lmbda` has, in methods other
+    than `slimcae`."""
     gdn: str | None = None
     architecture: str | None = None
     lmbda: tuple[float, ...] | None = None
@@ -61,6 +66,7 @@ class Start:
     """A model file whose weights to begin with."""
     warm_start: bool = True
     """Without `init_from`: begin as a block transform instead of at random."""
+    method: str | None = None
 
 
 def default_lmbda(widths: Sequence[int]) -> tuple[float, ...]:
@@ -92,6 +98,10 @@ def train(
             raise ConfigError(
                 "stage decoder needs a trained model to begin with", field="init_from"
             )
+        if untrained and start.method == "bottleneck_scaling":
+            raise ConfigError(
+                "method bottleneck_scaling needs a trained model to begin with", field="init_from"
+            )
         if not folder.exists():
             resolve(folder, start, None)  # what cannot work leaves no folder behind
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,8 +115,9 @@ def train(
             )
         with state_errors(folder / STATE_NAME) if state is not None else nullcontext():
             config, lmbda = resolve(folder, start, state)
+        check_method(config.method, settings)
         torch.manual_seed(settings.seed)
-        model = _initial_model(config, start if state is None else Start(), device)
+        model = _initial_model(config, lmbda, start if state is None else Start(), device)
         images = TrainingImages(paths, device, settings.cache_gb, settings.num_workers)
         images.report_small(settings.patchsize)
         if process.is_main:
@@ -207,7 +218,10 @@ def save_run(folder: Path, trainer: Trainer) -> None:
         case _:
             tensors = {}
     model = to_model(trainer.averaged, model_info(folder, trainer))
-    write_model(folder / MODEL_NAME, replace(model, training_tensors=tensors))
+    write_model(
+        folder / MODEL_NAME,
+        replace(model, training_tensors={**model.training_tensors, **tensors}),
+    )
 
 
 def model_info(folder: Path, trainer: Trainer) -> ModelInfo:
@@ -239,6 +253,7 @@ def resolve(
         "widths": start.widths,
         "gdn": start.gdn,
         "architecture": start.architecture,
+        "method": start.method,
     }
     if state is not None:
         origin = folder / STATE_NAME
@@ -255,26 +270,97 @@ def resolve(
     elif start.init_from is not None:
         origin = start.init_from
         model = read_model(origin)
+        if start.method == "bottleneck_scaling" != model.config.method:
+            return _scaled(model, start)
         have, lmbda = model.config, start.lmbda or model.info.lmbda or default_lmbda(model.widths)
     else:
+        wanted["widths"] = _widths(start)
         config = SlimCAEConfig(**{key: value for key, value in wanted.items() if value is not None})
         lmbda = start.lmbda or default_lmbda(config.widths)
-        check_lmbda(lmbda, config.widths)
+        check_lmbda(lmbda, config)
         return config, lmbda
-    check_same_config(origin, have, start.widths, start.gdn, start.architecture)
-    check_lmbda(lmbda, have.widths)
+    check_same_config(origin, have, start.widths, start.gdn, start.architecture, start.method)
+    check_lmbda(lmbda, have)
     return have, lmbda
 
 
-def _initial_model(config: SlimCAEConfig, start: Start, device: torch.device) -> SlimCAE:
-    if start.init_from is not None:
-        return load_network(start.init_from, device)
-    return SlimCAE(config).to(device)
+def _scaled(model: Model, start: Start) -> tuple[SlimCAEConfig, tuple[float, ...]]:
+    """Configuration and λ of a new model of scaled bottlenecks, which begins with another model.
+
+    Raises:
+        ModelError: what is wanted contradicts the best point of that model.
+    """
+    assert start.init_from is not None
+    best = model.alone(model.points[0])
+    check_same_config(start.init_from, best.config, start.widths, start.gdn, start.architecture)
+    known = best.info.lmbda
+    lmbda = start.lmbda or tuple((known or (2048.0,))[0] / 2**k for k in range(len(DEFAULT_WIDTHS)))
+    if known is not None and lmbda[0] != known[0]:
+        raise ContradictionError("lmbda", words(lmbda), start.init_from, words(known))
+    have = best.config
+    config = SlimCAEConfig(
+        have.widths * len(lmbda), have.gdn, have.architecture, "bottleneck_scaling"
+    )
+    check_lmbda(lmbda, config)
+    return config, lmbda
+
+
+def check_method(method: str, settings: TrainSettings) -> None:
+    """Refuse settings that a method has no use for.
+
+    Raises:
+        ConfigError: such a setting.
+    """
+    if settings.stage == "decoder" and method not in ("slimcae", "independent"):
+        raise ConfigError(f"stage decoder: in method {method}, decoders are not trained alone")
+    if settings.sandwich and method == "independent":
+        raise ConfigError("sandwich: in method independent, no network trains along with others")
+    if settings.optimizer == "soap" and method == "bottleneck_scaling":
+        raise ConfigError("optimizer soap: method bottleneck_scaling trains no kernels")
+    if settings.entropy_model == "context" and method == "bottleneck_scaling":
+        raise ConfigError(
+            "entropy_model context: method bottleneck_scaling trains nothing but factors; train "
+            "context networks in stage entropy"
+        )
+
+
+def _widths(start: Start) -> tuple[int, ...] | None:
+    """The widths of new operating points; None are the default ones of method `slimcae`."""
+    if start.method in (None, "slimcae"):
+        return start.widths
+    widths = start.widths or DEFAULT_WIDTHS
+    if start.method == "independent":
+        alone = len(widths) == 1 and start.lmbda is not None
+    else:
+        alone = len(set(widths)) == 1
+        if not alone and start.widths is not None:
+            raise ConfigError(
+                f"widths {words(widths)}: the operating points of method {start.method} differ in "
+                f"λ and share one width; give it alone, as in {widths[0]}",
+                field="lmbda",
+            )
+        alone = True
+    points = len(start.lmbda or DEFAULT_WIDTHS)
+    return widths[:1] * points if alone else widths
+
+
+def _initial_model(
+    config: SlimCAEConfig, lmbda: tuple[float, ...], start: Start, device: torch.device
+) -> Autoencoder:
+    if start.init_from is None:
+        return new_network(config, lmbda).to(device)
+    model = read_model(start.init_from)
+    if model.config.method == config.method:
+        return to_network(model, device)
+    network = new_network(config, lmbda)
+    assert isinstance(network, ScaledBottleneck)  # `resolve` has no other
+    network.begin_with(model.alone(model.points[0]))
+    return network.to(device)
 
 
 @torch.no_grad()
 def _rates(
-    model: SlimCAE, origin: Path | None, images: TrainingImages, settings: TrainSettings
+    model: Autoencoder, origin: Path | None, images: TrainingImages, settings: TrainSettings
 ) -> ContextNetworks | Hyperprior | None:
     """The networks of the rate: those in a model file, or new ones for the latents."""
     if settings.entropy_model == "factorized":
@@ -283,26 +369,28 @@ def _rates(
     x = images.sample(settings.patchsize, settings.batchsize, settings.seed).float() / 255
 
     def deviation(width: int) -> Tensor:
-        y = model.g_a(x, width).float().transpose(0, 1).flatten(1)
+        y: Tensor = model.analyse(x, width).float().transpose(0, 1).flatten(1)
         return (y.var(dim=1, correction=0) + 0.01).sqrt().cpu()
 
     if settings.entropy_model == "hyperprior":
+        if model.config.method != "slimcae":
+            raise ConfigError("a hyperprior trains with --method slimcae only")
         found = None if known is None else hyperprior_of(known)
         if found is None:
-            found = Hyperprior([model.architecture.latent_channels(w) for w in model.widths])
-            for width in model.widths:
+            found = Hyperprior([model.architecture.latent_channels(w) for w in model.points])
+            for width in model.points:
                 found.begin_with(deviation(width))
         return found
     networks = {} if known is None else context_networks(known)
-    for width in model.widths:
+    for width in model.points:
         if width not in networks:
             spread, kind = deviation(width), model.config.architecture
             networks[width] = ContextNetwork.for_channels(len(spread), spread, kind)
-    return ContextNetworks({width: networks[width] for width in model.widths})
+    return ContextNetworks({width: networks[width] for width in model.points})
 
 
 def _warm_start(
-    model: SlimCAE, images: TrainingImages, lmbda: tuple[float, ...], settings: TrainSettings
+    model: Autoencoder, images: TrainingImages, lmbda: tuple[float, ...], settings: TrainSettings
 ) -> None:
     log.info("warm start: block transform of the training images, then entropy models alone")
     size = max(settings.patchsize, 64)

@@ -82,7 +82,8 @@ def train_entropy(
         widths = have
         if init_from is not None:
             log.info("the given model is for new runs: this one goes on from its own state")
-    widths = tuple(model.check_width(width) for width in widths or model.widths)
+    choose = model.check_point if state is not None else model.check_width
+    widths = tuple(map(choose, widths)) if widths else model.points
     with ExitStack() as stack:
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(locked(folder))
@@ -122,7 +123,8 @@ def train_entropy(
         )
         if not stop:
             for width in widths if len(stores["valid"]) else ():
-                log.info("width %d: %s", width, _valid_words(trainer, width, model.steps))
+                found = _valid_words(trainer, width, model.steps)
+                log.info("%s: %s", model.label(width), found)
             log.info(
                 "done: %s holds the networks, of which a fit makes integers", folder / MODEL_NAME
             )
@@ -134,15 +136,16 @@ def save_run(folder: Path, model: Model, trainer: ContextTrainer) -> None:
     save_state(folder / STATE_NAME, {"entropy": trainer.state_dict()})
     networks = {**context_networks(model), **trainer.networks}
     story = {**model.info.training, "entropy": {"step": trainer.step, **trainer.settings.as_dict()}}
+    tensors = {**model.training_tensors, **context_tensors(networks)}
     info = replace(model.info, name=name_of(folder), version=str(trainer.step), training=story)
     write_model(
         folder / MODEL_NAME,
-        replace(model, info=info, training_tensors=context_tensors(networks)),
+        replace(model, info=info, training_tensors=tensors),
     )
 
 
 def _store(folder: Path, model: Model, widths: tuple[int, ...]) -> LatentStore:
-    channels = {width: model.architecture.latent_channels(width) for width in widths}
+    channels = {w: model.architecture.latent_channels(model.filters(w)) for w in widths}
     source = " ".join(f"{width}:{model.fingerprint(width).hex()}" for width in widths)
     return LatentStore(folder, channels, source)
 
@@ -160,7 +163,9 @@ def _trainer(
     architecture, kind = model.architecture, model.config.architecture
     networks = {
         width: known.get(width)
-        or new_network(places[width], architecture.latent_channels(width), settings.seed, kind)
+        or new_network(
+            places[width], architecture.latent_channels(model.filters(width)), settings.seed, kind
+        )
         for width in widths
     }
     measured = {width: valid.places(width) for width in widths if len(valid)}

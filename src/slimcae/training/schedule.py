@@ -167,7 +167,12 @@ def train_lambda_schedule(
     first = lmbda or found.info.lmbda
     if first is None:
         raise ConfigError(f"{folder / MODEL_NAME} does not say its λ", field="lmbda")
-    check_lmbda(first, found.widths)
+    check_lmbda(first, found.config)
+    if found.config.method != "slimcae":
+        raise ConfigError(
+            f"λ-scheduling balances widths that share their kernels: those of {folder / MODEL_NAME}"
+            f", of method {found.config.method}, do not"
+        )
     model = to_network(found, device)
     valid = _validation_images(valid_paths)
     with ExitStack() as stack:

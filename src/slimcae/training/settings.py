@@ -3,9 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Literal
 
 from slimcae.errors import SettingError
+from slimcae.model.config import SlimCAEConfig
+
+POWER_STEPS, POWER = 1000, 0.8
+"""τ and κ of the learning rate τ^κ / (τ + t)^κ (Theis et al. 2017, section 3.3)."""
+SCALING_SETTINGS = {"last_step": 10_000, "learning_rate": 1e-3, "decay": "power"}
+"""Of method `bottleneck_scaling`, unless given (Theis et al. 2017, section 3.3)."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,9 @@ class TrainSettings:
     """Peak learning rate of the entropy bottlenecks."""
     warmup_steps: int = 100
     """Steps over which the learning rates rise linearly from zero."""
-    decay: Literal["cosine", "step", "none"] = "cosine"
-    """cosine: down to 1 % at the last step; step: a tenth for the last fifth of the steps."""
+    decay: Literal["cosine", "step", "power", "none"] = "cosine"
+    """cosine: down to 1 % at the last step; step: a tenth for the last fifth of the steps; power:
+    (1000 / (1000 + step))^0.8."""
     clip_norm: float = 1.0
     """Largest norm of the gradient of all parameters together."""
     ema_decay: float = 0.999
@@ -94,6 +102,8 @@ class TrainSettings:
             return warmup * _cosine(done)
         if self.decay == "step":
             return warmup * (0.1 if done >= 0.8 else 1.0)
+        if self.decay == "power":
+            return float(warmup * (POWER_STEPS / (POWER_STEPS + step)) ** POWER)
         return warmup
 
     def as_dict(self) -> dict[str, object]:
@@ -201,16 +211,22 @@ def words(values: Sequence[float]) -> str:
     return " ".join(f"{value:g}" for value in values)
 
 
-def check_lmbda(lmbda: tuple[float, ...], widths: tuple[int, ...]) -> None:
-    """Check that there is one positive λ per width.
+def check_lmbda(lmbda: tuple[float, ...], config: SlimCAEConfig) -> None:
+    """Check that there is one positive λ per operating point.
 
     Raises:
-        SettingError: another number of values, or one that is not a positive number.
+        SettingError: another number of values, one that is not a positive number, or values that
+            do not fall where they alone tell the points apart.
     """
-    if len(lmbda) != len(widths):
+    if len(lmbda) != len(config.points):
+        number = len(config.points)
         raise SettingError(
-            "lmbda", words(lmbda), f"one λ for each of the {len(widths)} widths, widest first"
+            "lmbda", words(lmbda), f"one λ for each of the {number} widths, widest first"
         )
     for value in lmbda:
         if not (math.isfinite(value) and value > 0):
             raise SettingError("lmbda", f"{value:g}", "a positive number for each width")
+    if config.points != config.widths and any(a <= b for a, b in pairwise(lmbda)):
+        raise SettingError(
+            "lmbda", words(lmbda), f"strictly decreasing values for method {config.method}"
+        )

@@ -14,9 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from slimcae.errors import ConfigError, TrainingError
 from slimcae.model.config import DEFAULT_STEPS
+from slimcae.networks.autoencoder import Autoencoder
 from slimcae.networks.context import ContextNetworks
 from slimcae.networks.hyperprior import Hyperprior
-from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import Process
 from slimcae.training.loss import RateDistortionLoss
@@ -45,16 +45,17 @@ class Trainer:
 
     def __init__(
         self,
-        model: SlimCAE,
+        model: Autoencoder,
         lmbda: tuple[float, ...],
         settings: TrainSettings,
         images: TrainingImages,
         process: Process | None = None,
         rates: ContextNetworks | Hyperprior | None = None,
     ) -> None:
-        self.model: SlimCAE = model.to(  # type: ignore[call-overload]
+        self.model: Autoencoder = model.to(  # type: ignore[call-overload]
             images.device, memory_format=torch.channels_last
         )
+        self.model.freeze()
         self.settings = settings
         self.images = images
         self.process = process or Process()
@@ -80,8 +81,9 @@ class Trainer:
         transforms = [p for p in model.parameters() if id(p) not in chosen]
         if settings.stage == "decoder":
             self.model.requires_grad_(False)
-            self.model.g_s.requires_grad_(True)
-            transforms = list(model.g_s.parameters())
+            transforms = [p for pair, _ in model.pairs for p in pair.g_s.parameters()]
+            for parameter in transforms:
+                parameter.requires_grad_(True)
             self._rates.requires_grad_(False).eval()
         self._soap: Soap | None = None
         if settings.optimizer == "soap":
@@ -113,7 +115,7 @@ class Trainer:
 
     @property
     def lmbda(self) -> tuple[float, ...]:
-        """λ per width, widest first."""
+        """λ per operating point, best first."""
         return self._loss.lmbda
 
     @lmbda.setter
@@ -147,17 +149,18 @@ class Trainer:
         self.model.train()
         if self.settings.stage == "decoder":
             # rounding instead of noise, and as exact as the codec is before it
-            self.model.g_a.eval()
+            for pair, _ in self.model.pairs:
+                pair.g_a.eval()
             self.model.entropy_bottlenecks.eval()
         mixed = self.settings.quantization == "mixed"
         other_rate = self._loss.rates is not None
-        for width in self.model.widths:
+        for width in self.model.points:
             self.model.entropy_bottleneck(width).straight_through = mixed
             self.model.entropy_bottleneck(width).detached = other_rate
-        stats = Stats(self.model.widths, self.device)
+        stats = Stats(self.model.points, self.device)
         while self.step < last_step:
             if (mixed or other_rate) and self.step % MEDIANS_EVERY == 0:
-                for width in self.model.widths:
+                for width in self.model.points:
                     self.model.entropy_bottleneck(width).update_medians()
             self._train_step(forward, next(batches), stats)
             self.step += 1
@@ -190,13 +193,24 @@ class Trainer:
             loss, measured = forward(x, widths, step) if step is not None else forward(x, widths)
         self._loss.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self._loss.parameters(), settings.clip_norm)
+        norm = self._clipped_norm()
         self._adam.step()
         if self._soap is not None:
             self._soap.step()
         self._update_average()
         pixels = x.shape[0] * x.shape[2] * x.shape[3]
         stats.add(loss.detach(), norm, widths, measured, pixels)
+
+    def _clipped_norm(self) -> Tensor:
+        """Clip the gradients, of networks that train apart each for itself; return the norm."""
+        parts: list[list[nn.Parameter]] = self.model.parts
+        if len(parts) == 1:
+            parts[0] += self._rates.parameters()
+        elif isinstance(self._rates, ContextNetworks):
+            for part, point in zip(parts, self.model.points, strict=True):
+                part += self._rates.by_width[point].parameters()
+        norms = [nn.utils.clip_grad_norm_(part, self.settings.clip_norm) for part in parts]
+        return norms[0] if len(norms) == 1 else torch.stack(norms).norm()
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -219,7 +233,7 @@ class Trainer:
         return torch.tensor(delta, device=self.device)  # as a number it would compile anew
 
     def _step_widths(self) -> tuple[int, ...]:
-        widths = self.model.widths
+        widths = self.model.trained_points
         if not self.settings.sandwich or len(widths) < 4:
             return widths
         middle = random.Random(f"{self.settings.seed} {self.step}").choice(widths[1:-1])

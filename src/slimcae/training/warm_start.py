@@ -8,15 +8,16 @@ most. The synthesis transform is the transpose.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from slimcae.networks.autoencoder import Autoencoder, TransformPair
 from slimcae.networks.bottleneck import INIT_SCALE, EntropyBottleneck
 from slimcae.networks.bounds import to_stored
 from slimcae.networks.gdn import SlimmableGDN
-from slimcae.networks.slimcae import SlimCAE
 from slimcae.training.workers import one_thread
 
 GAMMA_DIAGONAL = 1e-4
@@ -31,28 +32,33 @@ FIT_VALUES = 1024
 
 
 @torch.no_grad()
-def warm_start_transforms(model: SlimCAE, x: Tensor, lmbda: tuple[float, ...]) -> None:
+def warm_start_transforms(model: Autoencoder, x: Tensor, lmbda: tuple[float, ...]) -> None:
     """Set g_a and g_s to a nested block transform of the images and its inverse.
 
     x: sample of images (N, 3, H, W) in [0, 1], sides multiples of 16. The gain puts the
     rounding step where λ wants it: with independent coefficients, MSE = Δ²/12 and 3 coefficients
     per pixel, λ·MSE + bpp is least at Δ² = 18 / (λ ln 2).
     """
-    n = model.config.num_filters
-    gain = math.sqrt(max(lmbda) * math.log(2) / 18)
-    if model.config.architecture == "light":
-        _start_light(model, gain, x, lmbda)
-    else:
-        first, second, third = nested_components(x, min(48, n), n, n)
-        _start_slimcae(model, gain, x.mean(dim=(0, 2, 3)), (first, second, third), lmbda)
+    of_point = dict(zip(model.points, lmbda, strict=True))
+    for pair, points in model.pairs:
+        # points that share a width begin alike, as the best one
+        widths = model.config.transforms_of(points[0]).widths
+        own = dict(zip(widths, (of_point[point] for point in points), strict=False))
+        gain = math.sqrt(max(own.values()) * math.log(2) / 18)
+        if pair.config.architecture == "light":
+            _start_light(pair, gain, x, own)
+        else:
+            n = pair.config.num_filters
+            first, second, third = nested_components(x, min(48, n), n, n)
+            _start_slimcae(pair, gain, x.mean(dim=(0, 2, 3)), (first, second, third), own)
 
 
 def _start_slimcae(
-    model: SlimCAE,
+    model: TransformPair,
     gain: float,
     mean: Tensor,
     components: tuple[Tensor, Tensor, Tensor],
-    lmbda: tuple[float, ...],
+    lmbda: dict[int, float],
 ) -> None:
     first, second, third = components
     g_a, g_s = model.g_a, model.g_s
@@ -75,12 +81,12 @@ def _start_slimcae(
     for norm in (g_a.gdn1, g_a.gdn2, g_s.igdn2, g_s.igdn3):
         _near_identity(norm, None)
     # the rounding step of a width grows with λ^−½: through β of the layers around the latents
-    beta = {w: max(lmbda) / value for w, value in zip(model.widths, lmbda, strict=True)}
+    beta = {width: max(lmbda.values()) / value for width, value in lmbda.items()}
     _near_identity(g_a.gdn3, beta)
     _near_identity(g_s.igdn1, beta)
 
 
-def _start_light(model: SlimCAE, gain: float, x: Tensor, lmbda: tuple[float, ...]) -> None:
+def _start_light(model: TransformPair, gain: float, x: Tensor, lmbda: dict[int, float]) -> None:
     """Residual branches begin at zero, which `initialise` has made them.
 
     The laps begin as those of a time-domain lapped transform (Tran, Liang, Tu, "Lapped transform
@@ -124,8 +130,8 @@ def _start_light(model: SlimCAE, gain: float, x: Tensor, lmbda: tuple[float, ...
             kernel[: values.shape[0], : values.shape[1], 0, 0] = values
     # the gain is in the scales: in the kernels it would make some of them so large and others so
     # small that no learning rate suits both. The rounding step of a width grows with λ^−½
-    for place, value in enumerate(lmbda):
-        factor = math.log(gain) + 0.5 * math.log(value / max(lmbda))
+    for place, value in enumerate(lmbda.values()):
+        factor = math.log(gain) + 0.5 * math.log(value / max(lmbda.values()))
         g_a.scale.log_scale[place] = factor
         g_s.scale.log_scale[place] = -factor
 
@@ -170,15 +176,19 @@ def nested_components(x: Tensor, *counts: int) -> tuple[Tensor, Tensor, Tensor]:
     return first, second, third
 
 
-def fit_entropy_models(model: SlimCAE, x: Tensor, seed: int) -> None:
+def fit_entropy_models(
+    model: Autoencoder, x: Tensor, seed: int, points: Sequence[int] | None = None
+) -> None:
     """Fit the entropy bottlenecks alone to the latents of the images x (N, 3, H, W).
+
+    points: whose; None: all.
 
     Each channel's density is first scaled to the spread of its latents, then fitted by Adam.
     """
     generator = torch.Generator(x.device).manual_seed(seed)
-    for width in model.widths:
+    for width in model.points if points is None else points:
         with torch.no_grad():
-            y = model.g_a(x, width).float().transpose(0, 1).flatten(1)  # (C, values)
+            y = model.analyse(x, width).float().transpose(0, 1).flatten(1)  # (C, values)
         # thousands of tiny operations: on a busy machine threads would mostly wait for each other
         with one_thread():
             _fit(model.entropy_bottleneck(width), y, generator)

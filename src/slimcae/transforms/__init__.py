@@ -27,6 +27,8 @@ Symbols = NDArray[np.int16]
 class Transforms(Protocol):
     """g_a and g_s of one model on one device; may be used from several threads at once.
 
+    `width` names one of the model's operating points.
+
     The model's architecture says how large a neighbourhood they need: `analysis_halo` and
     `synthesis_halo`, in latents.
     """

@@ -5,8 +5,8 @@ the repository:
 
     PYTHONPATH=src:tests:tests/codec python tests/data/golden/make_golden.py --force
 
-With --light it makes those of the architecture `light` instead, and with --hyperprior those of the
-kind `hyperprior`, which came later.
+With --light it makes those of the architecture `light` instead, with --hyperprior those of the kind
+`hyperprior`, and with --methods those of the other methods than `slimcae`, which came later.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from tiny_codec import LMBDA, WIDTHS, make_network
 from conftest import smooth_pixels
 from context_networks import random_arrays
 from hyperpriors import random_hyperprior
+from method_networks import coding
 from slimcae import container
 from slimcae.codec import Codec
 from slimcae.coding.context_counting import REACH, count_cells, counted_model
@@ -34,7 +35,7 @@ from slimcae.coding.entropy_models import by_kind
 from slimcae.coding.factorized import FactorizedModel
 from slimcae.coding.hyperprior_counting import counted_hyperprior
 from slimcae.images.alpha import pack_alpha
-from slimcae.model.config import ModelInfo
+from slimcae.model.config import METHODS, ModelInfo
 from slimcae.model.file import halved, read_model, write_model
 from slimcae.model.model import Model
 from slimcae.networks.conversion import to_model
@@ -47,6 +48,7 @@ LIGHT_MODEL = FOLDER / "tiny-light.safetensors"
 LIGHT_FILES = FOLDER / "light"
 HYPERPRIOR_MODEL = FOLDER / "tiny-hyperprior.safetensors"
 HYPERPRIOR_FILES = FOLDER / "hyperprior"
+METHOD_FILES = FOLDER / "methods"
 STEPS = (1.0, 0.6, 1.7)
 
 
@@ -254,13 +256,43 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def make_methods() -> None:
+    """A model of two points of width 8 for each other method, and a file of each point."""
+    METHOD_FILES.mkdir(exist_ok=True)
+    pinned = {}
+    for method in METHODS[1:]:
+        _, model = coding(method, widths=(8, 8))
+        path = METHOD_FILES / f"{method}.safetensors"
+        write_model(path, halved(model), half=True)
+        codec = Codec(read_model(path), precision="float32")
+        for point in codec.points:
+            name = f"{method}-{point}"
+            pixels = smooth_pixels(40, 52, point)
+            data = codec.compress(pixels, point=point, step=point - 1)
+            pinned[name] = {
+                "file": digest(data),
+                "symbols": digest(codec.read_symbols(data).astype("<i2").tobytes()),
+            }
+            (METHOD_FILES / f"{name}.scae").write_bytes(data)
+            codec.decompress(data).save(METHOD_FILES / f"{name}.png", optimize=True)
+    text = json.dumps(pinned, indent=2) + "\n"
+    (METHOD_FILES / "pinned.json").write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.add_argument("--keep-model", action="store_true", help="make the files only")
     parser.add_argument("--light", action="store_true", help="those of the architecture light")
     parser.add_argument("--hyperprior", action="store_true", help="those of the kind hyperprior")
+    parser.add_argument("--methods", action="store_true", help="those of the other methods")
     options = parser.parse_args()
+    if options.methods:
+        if any(METHOD_FILES.glob("*")) and not options.force:
+            parser.error("there are golden files of methods: new ones need --force")
+        torch.set_num_threads(1)
+        make_methods()
+        return
     path, files, cases = MODEL, FILES, CASES
     if options.light:
         path, files, cases = LIGHT_MODEL, LIGHT_FILES, LIGHT_CASES

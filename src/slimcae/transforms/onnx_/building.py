@@ -105,7 +105,7 @@ class _Builder:
         self.graph = Graph(half)
         self.places = 1
         self._outputs = 0  # of the last convolution
-        self._model, self._width = model, width
+        self._model, self._point, self._width = model, width, model.filters(width)
         self._weights = model.weights(width)
 
     def number(self, value: float) -> str:
@@ -170,7 +170,7 @@ class _Builder:
         add = self.graph.add
         match layer:
             case Normalization():
-                beta, gamma = self._model.normalization(layer.name, self._width)
+                beta, gamma = self._model.normalization(layer.name, self._point)
                 norm = self.convolve(add("Mul", x, x), gamma[:, :, None, None], beta, [0] * 4)
                 return add("Mul" if layer.inverse else "Div", x, add("Sqrt", norm))
             case Residual():

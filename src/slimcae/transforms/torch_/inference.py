@@ -53,9 +53,9 @@ class Analysis:
     def __init__(
         self, model: Model, width: int, inner: torch.dtype, device: torch.device = CPU
     ) -> None:
-        self._width = width
+        self._width = model.filters(width)
         self._inner = inner
-        self._between = _between(width, inner)
+        self._between = _between(self._width, inner)
         kernel, bias = _kernel(model, "g_a.conv1", width, device)
         first = _convolution(model, "g_a.conv1")
         self._margin, self._stride = first.padding, first.stride
@@ -107,7 +107,7 @@ class Synthesis:
         self, model: Model, width: int, inner: torch.dtype, device: torch.device = CPU
     ) -> None:
         self._inner = inner
-        self._between = _between(width, inner)
+        self._between = _between(model.filters(width), inner)
         kernel, bias = _kernel(model, "g_s.deconv1", width, device)
         self._kernel1, self._bias1 = _laid_out(kernel, inner), bias.to(inner)
         kernel, bias = _kernel(model, "g_s.deconv2", width, device)
@@ -155,7 +155,7 @@ class _Normalization:
         self, model: Model, name: str, width: int, inner: torch.dtype, device: torch.device
     ) -> None:
         beta, gamma = model.normalization(name, width)
-        self._between = _between(width, inner)
+        self._between = _between(model.filters(width), inner)
         self._gamma = _tensor(gamma, device).to(inner)[:, :, None, None]
         self._beta = _tensor(beta, device).to(self._between)
         layer = model.architecture.layer(name)

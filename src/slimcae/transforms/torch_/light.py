@@ -62,7 +62,7 @@ class LightAnalysis:
         assert isinstance(embedding, Convolution)
         self._fine = [weights.embedding(embedding), *weights.steps(fine_rest)]
         self._coarse = weights.steps(coarse)
-        self._channels = _most_channels(fine, width)
+        self._channels = _most_channels(fine, model.filters(width))
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Pixels (H, W, 3), uint8, sides multiples of 16, to latents (C, H/16, W/16)."""
@@ -106,7 +106,7 @@ class LightSynthesis:
         assert isinstance(rendering, Convolution)
         rendered, self._bias = weights.rendering(rendering)
         self._fine = [*weights.steps(fine_first), rendered]
-        self._channels = _most_channels(fine, width)
+        self._channels = _most_channels(fine, model.filters(width))
 
     def __call__(self, y_hat: Tensor) -> Tensor | None:
         """Latents (C, h, w), float32, to pixels (16h, 16w, 3), uint8.

@@ -1,0 +1,189 @@
+"""Write the measured part of docs/reference-systems.md, and its plots, from its result files.
+
+    python benchmarks/reference_systems.py      # or: make results
+
+Measures nothing: the files in docs/results/reference-systems are what recipes/reference_systems.sh
+wrote. Where there are none, the page says that it has not been run.
+"""
+
+import csv
+import json
+import math
+import shutil
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from make_results import ROOT, signed, table, with_block
+
+from slimcae.evaluation.bd_rate import bd_rate
+from slimcae.evaluation.report import NO_MS_SSIM
+from slimcae.evaluation.results import Results, read_json
+from slimcae.plots.evaluation import ModelSeries, plot_all
+
+FOLDER = ROOT / "docs" / "results" / "reference-systems"
+PAGE = ROOT / "docs" / "reference-systems.md"
+FIGURES = ROOT / "docs" / "figures"
+STEM = "reference-systems"
+PLOTS = ("rd_psnr", "macs", "time")
+SYSTEMS = {
+    "full": "independent, widest width",
+    "independent": "independent, a width per λ",
+    "scaling": "bottleneck scaling",
+    "modulated": "modulated autoencoder",
+    "naive": "SlimCAE, λ equal",
+    "fixed": "SlimCAE, fixed list of λ",
+    "scheduled": "SlimCAE, λ-scheduling",
+}
+"""By the recipe's names; the first is what BD-rates are against."""
+NOT_RUN = (
+    "`recipes/reference_systems.sh` has not been run yet, so there is no figure to show. It is "
+    "laid out for three hours on two idle cores; then `make results` puts plots and tables here."
+)
+
+
+class System(NamedTuple):
+    """One system: its curve, what its model file says, and what each point costs."""
+
+    results: Results
+    info: Mapping[str, Any]
+    costs: Sequence[Mapping[str, Any]]
+
+
+def main() -> None:
+    """Write everything."""
+    systems = read(FOLDER)
+    if systems:
+        draw(systems, FIGURES)
+    PAGE.write_text(with_block(PAGE.read_text(encoding="utf-8"), block(systems)), encoding="utf-8")
+
+
+def read(folder: Path) -> dict[str, System]:
+    """Return the systems that were measured, by name."""
+    found = {}
+    for name in SYSTEMS:
+        path = folder / f"{name}.json"
+        if path.exists():
+            info, profile = (
+                json.loads((folder / f"{name}.{part}.json").read_text(encoding="utf-8"))
+                for part in ("info", "profile")
+            )
+            costs = [row for row in profile["widths"] if row["effort"] == "normal"]
+            found[name] = System(read_json(path), info, costs)
+    return found
+
+
+def block(systems: Mapping[str, System], folder: Path = FOLDER) -> str:
+    """What is measured: plots and tables, or that nothing is."""
+    if not systems:
+        return NOT_RUN
+    parts = [
+        f"![Rate and quality](figures/{STEM}_rd_psnr.png)",
+        curves_table(systems),
+        "Each cell: bits per pixel / PSNR (dB) of an operating point, on the validation pictures; "
+        "BD-rates against the first row.",
+        f"![Quality and multiply-accumulates](figures/{STEM}_macs.png)",
+        f"![Quality and time](figures/{STEM}_time.png)",
+        costs_table(systems),
+        "Ranges go from the point of the fewest bits to the best. Times and peak memory are those "
+        "of a picture of 768×512 pixels.",
+    ]
+    if (folder / "noise.csv").exists():
+        parts.append(noise_words(folder))
+    return "\n\n".join(parts)
+
+
+def curves_table(systems: Mapping[str, System]) -> str:
+    """A row for each system, a column for each point, and the BD-rate against the first."""
+    first = next(iter(systems.values())).results
+    rows = []
+    for name, system in systems.items():
+        lists = system.results.lists
+        pairs = zip(lists["bpp"], lists["psnr-rgb"], strict=True)
+        cells = [f"{bpp:.3f} / {psnr:.2f}" for bpp, psnr in pairs]
+        gain = bd_rate(first.curve(), system.results.curve())
+        bd = "no overlap" if gain is None else f"{signed(gain.value, 1)} %"
+        rows.append([SYSTEMS[name], *cells, bd])
+    points = max(len(row) for row in rows) - 2
+    heads = ["", *(f"point {k}" for k in range(1, points + 1)), "BD-rate"]
+    return table(heads, [[*row[:-1], *[""] * (points + 2 - len(row)), row[-1]] for row in rows])
+
+
+def costs_table(systems: Mapping[str, System]) -> str:
+    """A row for each system: parameters, file, work, time and memory."""
+    rows = []
+    for name, system in systems.items():
+        costs = system.costs[::-1]
+
+        def span(key: str, unit: float, digits: int, costs: Sequence[Any] = costs) -> str:
+            ends = [costs[0][key], costs[-1][key]]
+            texts = ["–" if end is None else f"{end / unit:.{digits}f}" for end in ends]
+            return " … ".join(dict.fromkeys(texts))
+
+        rows.append(
+            [
+                SYSTEMS[name],
+                f"{system.info['parameters'] / 1e6:.2f}",
+                f"{system.info['bytes'] / 1e6:.1f}",
+                span("decoder_macs_per_pixel", 1e3, 1),
+                span("encode_ms", 1, 0),
+                span("decode_ms", 1, 0),
+                span("encode_peak_bytes", 1e6, 0),
+                span("decode_peak_bytes", 1e6, 0),
+            ]
+        )
+    heads = ["", "parameters, M", "model file, MB", "decoder, kMAC per pixel", "encode, ms",
+             "decode, ms", "peak encoding, MB", "peak decoding, MB"]  # fmt: skip
+    return table(heads, rows)
+
+
+def noise_words(folder: Path) -> str:
+    """How much slopes change from try to try with λ as they are, and when they fall."""
+    found = {}
+    for name in ("noise", "schedule"):
+        with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))[1:]
+        found[name] = [abs(float(row["slope"]) - float(row["slope_target"])) for row in rows]
+    noise, schedule = (statistics.median(found[name]) for name in ("noise", "schedule"))
+    return (
+        f"From one try to the next the slope between two widths changes by {schedule:.2f} dB per "
+        f"bpp (median of {len(found['schedule'])} tries) where λ are scheduled, and by "
+        f"{noise:.2f} where they stay as they are ({len(found['noise'])} tries): that is its noise."
+    )
+
+
+def draw(systems: Mapping[str, System], folder: Path) -> None:
+    """The three plots of the page."""
+    series = [_series(SYSTEMS[name], system.results) for name, system in systems.items()]
+    with TemporaryDirectory() as made:
+        plot_all(Path(made) / STEM, series, NO_MS_SSIM)
+        for plot in PLOTS:
+            shutil.copyfile(Path(made) / f"{STEM}_{plot}.png", folder / f"{STEM}_{plot}.png")
+
+
+def _series(name: str, results: Results) -> ModelSeries:
+    lists = results.lists
+    seconds = {key: lists[f"{key}_time"] for key in ("encoding", "decoding")}
+    return ModelSeries(
+        name=name,
+        widths=[_number(value) for value in lists["width"]],
+        bpp=[_number(value) for value in lists["bpp"]],
+        mse=lists["mse"],
+        psnr=lists["psnr-rgb"],
+        ms_ssim=lists["ms-ssim-rgb"],
+        ms_ssim_db=lists["ms-ssim-db-rgb"],
+        encoder_macs=lists["encoder-macs-per-pixel"],
+        decoder_macs=lists["decoder-macs-per-pixel"],
+        encode_ms=[1000 * _number(value) for value in seconds["encoding"]],
+        decode_ms=[1000 * _number(value) for value in seconds["decoding"]],
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""`slimcae ray`: a folder of pictures to `.scae` files and a table, on a Ray cluster."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from slimcae.cli.options import add_model_option, add_option
+from slimcae.cli.quantities import count, whole
+from slimcae.cli.rate import add_rate_options, chosen_rate
+from slimcae.cli.talk import add_talk_options, note
+
+_EPILOG = """\
+Both folders are paths that all machines of the cluster see, or URIs of object storage. a/b.jpg
+becomes a/b.jpg.scae in OUTPUT and a row of a Parquet table there; one that cannot be compressed, a
+row with an error. The same command continues a run that was stopped. RAY_ADDRESS names the
+cluster; without it, one is started on this machine with all its cores.
+
+examples:
+  slimcae ray photos -o small -q 40
+  slimcae ray s3://bucket/photos -o s3://bucket/small -q 40 --psnr
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.usage = "slimcae ray FOLDER -o OUTPUT [options]"
+    parser.description = "Compress a folder of many pictures on a Ray cluster."
+    parser.epilog = _EPILOG
+    parser.add_argument("folder", metavar="FOLDER", help="of pictures, searched recursively")
+    add_talk_options(parser, logging.WARNING)
+    files = parser.add_argument_group("files and cluster")
+    add_option(
+        files, "-o", "--output", metavar="OUTPUT", required=True, help="folder of .scae files"
+    )
+    add_option(
+        files,
+        "--table",
+        metavar="NAME",
+        default="table.parquet",
+        help="name of the table in OUTPUT (table.parquet)",
+    )
+    add_option(
+        files,
+        "--retry_errors",
+        action="store_true",
+        help="do pictures again whose row of the table holds an error",
+    )
+    add_option(
+        files,
+        "--workers",
+        type=whole,
+        metavar="N",
+        help="processes of one core each (default: all cores of the cluster)",
+    )
+    add_rate_options(parser.add_argument_group("size and quality, one of (default: widest width)"))
+    pictures = parser.add_argument_group("pictures and model")
+    add_option(
+        pictures, "--psnr", action="store_true", help="measure it, too; takes a third more time"
+    )
+    add_option(
+        pictures,
+        "--metadata",
+        choices=("all", "icc", "none"),
+        default="icc",
+        help="what to keep (default: icc)",
+    )
+    add_option(
+        pictures,
+        "--max_pixels",
+        type=count,
+        metavar="N",
+        help="refuse larger pictures (default: 2^28)",
+    )
+    add_option(
+        pictures,
+        "--effort",
+        choices=("normal", "fast"),
+        default="normal",
+        help="fast: larger files that code and decode faster",
+    )
+    add_model_option(pictures, "slimcae's own")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compress, say how it ended."""
+    from slimcae.codec import Target
+    from slimcae.images import MAX_PIXELS
+    from slimcae.ray import compress_folder
+
+    target = Target(**chosen_rate(args) | {"effort": args.effort})
+    quiet = args.level >= logging.ERROR
+    with _shown(quiet) as progress:
+        found = compress_folder(
+            args.folder,
+            args.output,
+            target,
+            model=args.model,
+            metadata=args.metadata,
+            max_pixels=args.max_pixels or MAX_PIXELS,
+            psnr=args.psnr,
+            table=args.table,
+            retry_errors=args.retry_errors,
+            workers=args.workers,
+            progress=progress,
+        )
+    if not quiet:
+        known = f", {found.skipped:,} known before" if found.skipped else ""
+        note(f"{found.compressed:,} ok, {found.failed:,} failed{known}: {found.table}")
+    return 1 if found.failed else 0
+
+
+@contextmanager
+def _shown(quiet: bool) -> Iterator[Callable[[int, int], object]]:
+    """Show a bar on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(unit="file", dynamic_ncols=True) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show

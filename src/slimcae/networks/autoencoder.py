@@ -1,0 +1,178 @@
+"""What autoencoders of all methods have in common: latents, what codes them, and pixels."""
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from slimcae.errors import ConfigError
+from slimcae.model.architecture import architecture_of
+from slimcae.model.config import SlimCAEConfig
+from slimcae.networks.bottleneck import EntropyBottleneck
+from slimcae.networks.transform import Transform
+
+Arrays = dict[str, NDArray[np.float32]]
+StoredArrays = Mapping[str, NDArray[np.float32] | NDArray[np.float16]]
+
+
+class SlimCAEOutput(TypedDict):
+    """What a forward pass returns; shapes for an image batch x of (N, 3, H, W)."""
+
+    x_hat: Tensor  # (N, 3, H, W)
+    y: Tensor  # (N, C, H/16, W/16)
+    y_hat: Tensor  # like y
+    likelihoods: Tensor  # like y
+
+
+class TransformPair(nn.Module):
+    """g_a and g_s of a configuration."""
+
+    def __init__(self, config: SlimCAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        architecture = architecture_of(config)
+        self.g_a = Transform(architecture.analysis, config, exact_end=True)
+        self.g_s = Transform(architecture.synthesis, config)
+
+    def initialise(self) -> None:
+        """Draw random kernels."""
+        self.g_a.initialise()
+        self.g_s.initialise()
+
+
+class Autoencoder(TransformPair):
+    """An autoencoder at several operating points, each another rate and quality.
+
+    ::
+
+        x ── g_a(·, point) ──► y ── Q, entropy bottleneck of the point ──► y_hat ── g_s ──► x_hat
+
+    This one has one pair of transforms for all points. Other methods say in `analyse` and
+    `synthesise` what a point computes with, or in `forward` what happens in between.
+
+    `initialise=False` leaves the kernels unset, for weights that come next.
+    """
+
+    def __init__(self, config: SlimCAEConfig, *, initialise: bool = True) -> None:
+        super().__init__(config.transforms_of(config.points[0]))
+        self._finish(config, initialise)
+
+    def _finish(self, config: SlimCAEConfig, initialise: bool) -> None:
+        self.config = config
+        self.architecture = architecture_of(config)
+        self._downsampling = self.architecture.downsampling  # torch.compile knows no properties
+        self._filters = dict(zip(config.points, config.widths, strict=True))
+        self.entropy_bottlenecks = nn.ModuleDict(
+            {
+                str(point): EntropyBottleneck(self.architecture.latent_channels(width))
+                for point, width in self._filters.items()
+            }
+        )
+        if initialise:
+            self.initialise()
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Filters per layer of each operating point, best point first."""
+        return self.config.widths
+
+    @property
+    def points(self) -> tuple[int, ...]:
+        """The number of each operating point, best first; see `SlimCAEConfig.points`."""
+        return self.config.points
+
+    @property
+    def trained_points(self) -> tuple[int, ...]:
+        """Those that training changes."""
+        return self.points
+
+    def freeze(self) -> None:
+        """Keep training from what the method does not train."""
+
+    @property
+    def pairs(self) -> list[tuple[TransformPair, tuple[int, ...]]]:
+        """The pairs of transforms, and the operating points that compute with each."""
+        return [(self, self.points)]
+
+    @property
+    def parts(self) -> list[list[nn.Parameter]]:
+        """The parameters of each part that trains apart from others: here all of them."""
+        return [list(self.parameters())]
+
+    def entropy_bottleneck(self, width: int) -> EntropyBottleneck:
+        """The entropy bottleneck of one operating point.
+
+        Raises:
+            ConfigError: a point that the model does not have.
+        """
+        bottleneck = self.entropy_bottlenecks[str(self.config.check_point(width))]
+        assert isinstance(bottleneck, EntropyBottleneck)
+        return bottleneck
+
+    def analyse(self, x: Tensor, width: int) -> Tensor:
+        """Return the latents y (N, C, H/16, W/16) of images (N, 3, H, W) at a point."""
+        y: Tensor = self.g_a(x, self._filters[width])
+        return y
+
+    def synthesise(self, y_hat: Tensor, width: int) -> Tensor:
+        """Return the images (N, 3, H, W) of latents (N, C, H/16, W/16) at a point."""
+        x_hat: Tensor = self.g_s(y_hat, self._filters[width])
+        return x_hat
+
+    def forward(self, x: Tensor, width: int, step: Tensor | float = 1.0) -> SlimCAEOutput:
+        """Run images (N, 3, H, W) in [0, 1] through the codec at one point and step Δ.
+
+        width: the operating point, which in method `slimcae` is its width.
+
+        Training mode adds uniform noise to the latents, evaluation mode rounds them.
+
+        Raises:
+            ConfigError: a point that the model does not have, or images of another shape.
+        """
+        self._check(x)
+        bottleneck = self.entropy_bottleneck(width)
+        y = self.analyse(x, width)
+        y_hat, likelihoods = bottleneck(y, step)
+        x_hat = self.synthesise(y_hat, width)
+        return {"x_hat": x_hat, "y": y, "y_hat": y_hat, "likelihoods": likelihoods}
+
+    def _check(self, x: Tensor) -> None:
+        scale = self._downsampling
+        if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % scale or x.shape[3] % scale:
+            raise ConfigError(
+                f"images of shape {tuple(x.shape)}: give (N, 3, H, W) with H and W multiples of "
+                f"{scale}"
+            )
+
+    def update(self) -> None:
+        """Find the medians, around which latents are rounded, of the present densities.
+
+        Called when a model is made of the network; the name is CompressAI's.
+        """
+        for width in self.points:
+            self.entropy_bottleneck(width).update_medians()
+
+    def tensors(self) -> Arrays:
+        """Return what a model file has of the network, by name; densities included."""
+        return arrays(self.state_dict())
+
+    def restore(self, tensors: StoredArrays, training_tensors: StoredArrays) -> None:
+        """Take the weights that a model file has; the inverse of `tensors`.
+
+        Raises:
+            ModelError: what training needs of this method is not among them.
+        """
+        state = {name: torch.tensor(array).float() for name, array in tensors.items()}
+        self.load_state_dict(state, assign=True)
+
+    def training_tensors(self) -> Arrays:
+        """Return what a model file has of the network for training to go on with alone."""
+        return {}
+
+
+def arrays(tensors: dict[str, Tensor]) -> Arrays:
+    """Return tensors as arrays of their own, in float32."""
+    return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in tensors.items()}

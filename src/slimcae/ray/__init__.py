@@ -1,0 +1,29 @@
+"""Many pictures on many machines: a Ray Data pipeline from a folder to `.scae` files and a table.
+
+>>> from slimcae.codec import Target
+>>> from slimcae.ray import compress_folder
+>>> compress_folder("s3://bucket/photos", "s3://bucket/small", Target(quality=40))  # doctest: +SKIP
+
+`slimcae ray` is the same on the command line. Needs the extra `[ray]`; the machines of a cluster
+need this package, and the same version of Ray and Python (docs/million-photos.md).
+"""
+
+import sys
+
+from slimcae.errors import MissingPackageError
+
+_PYTHONS = "3.11 to 3.14"
+"""The versions of Python that the Ray of constraints.txt has builds for."""
+
+try:
+    from slimcae.ray.pipeline import Summary, compress_folder
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.partition(".")[0] not in ("ray", "pyarrow", "fsspec"):
+        raise
+    raise MissingPackageError(
+        error.name.partition(".")[0],
+        f"slimcae.ray needs (Ray has builds for Python {_PYTHONS}, "
+        f"this is {sys.version_info.major}.{sys.version_info.minor})",
+    ) from error
+
+__all__ = ["Summary", "compress_folder"]

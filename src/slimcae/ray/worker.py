@@ -1,0 +1,141 @@
+"""What happens on an actor: pictures are read ahead, compressed one by one, and written."""
+
+import math
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from slimcae.codec import Codec, Target
+from slimcae.errors import SlimCAEError
+from slimcae.images import read_picture
+from slimcae.model.model import Model
+from slimcae.ray.folders import Folder
+from slimcae.ray.table import SCHEMA, Row, failed
+
+SUFFIX = ".scae"
+AHEAD = 4
+"""Number of pictures that are read, or written, beside the one that is computed."""
+MOST_ATTEMPTS = 3
+"""How often a picture may end the process that works on it."""
+
+
+class Attempts(Protocol):
+    """Counts how often each picture was begun and not ended, for all actors together."""
+
+    def begin(self, name: str) -> int:
+        """Note that work on a picture begins; return how often it has begun by now."""
+
+    def end(self, name: str) -> None:
+        """Note that it ended, well or with an error."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done with each picture.
+
+    source, destination: folders; `a/b.jpg` becomes `a/b.jpg.scae`. target, metadata: see
+    `Codec.compress`. max_pixels: larger pictures are refused. psnr: measure it. backend, precision:
+    see `slimcae.load`.
+    """
+
+    source: Folder
+    destination: Folder
+    target: Target
+    metadata: str
+    max_pixels: int
+    psnr: bool
+    backend: str
+    precision: str
+
+
+class Worker:
+    """Compresses batches of pictures with one thread; an actor makes one, and with it a codec."""
+
+    def __init__(self, model: Model, work: Work, attempts: Attempts) -> None:
+        self._work = work
+        self._attempts = attempts
+        self._codec = Codec(
+            model,
+            backend=work.backend,
+            precision=work.precision,
+            threads=1,
+            megapixels=math.inf,  # many: what takes time to load pays
+        )
+
+    def __call__(self, batch: Any) -> Any:
+        """Compress the pictures that a `pyarrow.Table` names; return a row as in `SCHEMA` for each.
+
+        Whatever is wrong with a picture becomes its row's error.
+        """
+        names = batch["path"].to_pylist()
+        with ThreadPoolExecutor(AHEAD) as pool:
+            contents = [pool.submit(self._work.source.read, name) for name in names[:AHEAD]]
+            rows, writes = [], []
+            for number, name in enumerate(names):
+                if number + AHEAD < len(names):
+                    contents.append(pool.submit(self._work.source.read, names[number + AHEAD]))
+                row, data = self._attempt(name, contents[number])
+                contents[number] = _NOTHING  # not to be held until the batch ends
+                rows.append(row)
+                if data is not None:
+                    writes.append((row, pool.submit(self._write, name, data)))
+            for row, written in writes:
+                try:
+                    written.result()
+                except Exception as error:
+                    row |= failed(row["path"], _describe(error))
+        return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+    def _attempt(self, name: str, content: Future[bytes]) -> tuple[Row, bytes | None]:
+        attempt = self._attempts.begin(name)
+        if attempt > MOST_ATTEMPTS:
+            self._attempts.end(name)
+            problem = f"the worker's process died {MOST_ATTEMPTS} times at this picture"
+            return failed(name, problem), None
+        try:
+            return self._compress(name, content.result())
+        except Exception as error:
+            return failed(name, _describe(error)), None
+        finally:
+            self._attempts.end(name)
+
+    def _compress(self, name: str, content: bytes) -> tuple[Row, bytes]:
+        work, model = self._work, self._codec.model
+        picture = read_picture(BytesIO(content), work.max_pixels).keeping(work.metadata)
+        start = time.perf_counter()
+        draft = self._codec.draft(picture, work.target.effort)
+        found = draft.file(work.target.choose(model, draft.encoding))
+        seconds = time.perf_counter() - start
+        row = {
+            "path": name,
+            "bytes": len(found.data),
+            "bpp": found.bpp,
+            "width": found.point.width,
+            "step": found.point.step,
+            "image_width": found.header.image_width,
+            "image_height": found.header.image_height,
+            "psnr": draft.encoding.psnr(found.point) if work.psnr else None,
+            "seconds": seconds,
+            "error": None,
+        }
+        return row, found.data
+
+    def _write(self, name: str, data: bytes) -> None:
+        self._work.destination.write(name + SUFFIX, data)
+
+
+_NOTHING: Future[bytes] = Future()
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, SlimCAEError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory: take a smaller picture or a narrower width"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,76 @@
+"""The page about the reference systems, of result files made up here, and without any."""
+
+import json
+from pathlib import Path
+
+import pytest
+import reference_systems as page
+
+from slimcae.evaluation.results import COMMON_LISTS, MODEL_LISTS, Results, write_results
+
+
+def save(folder: Path, name: str, scale: float) -> None:
+    bpp = [0.2 * scale, 0.5 * scale, 1.0 * scale]
+    lists = {key: tuple(bpp) for key in MODEL_LISTS} | {"psnr-rgb": (28.0, 31.0, 34.0)}
+    write_results(folder / f"{name}.json", Results(name, "", lists))
+    facts = {"parameters": 4_230_000, "bytes": 17_000_000}
+    (folder / f"{name}.info.json").write_text(json.dumps(facts), encoding="utf-8")
+    rows = [
+        {
+            "effort": "normal",
+            "decoder_macs_per_pixel": 1000.0 * k,
+            "encode_ms": 10.0 * k,
+            "decode_ms": 20.0 * k,
+            "encode_peak_bytes": None,
+            "decode_peak_bytes": 5_000_000 * k,
+        }
+        for k in (3, 2, 1)
+    ]
+    (folder / f"{name}.profile.json").write_text(json.dumps({"widths": rows}), encoding="utf-8")
+
+
+def test_without_a_run_the_page_says_so() -> None:
+    assert page.block({}) == page.NOT_RUN
+    assert "has not been run" in page.NOT_RUN
+
+
+def test_tables_hold_what_the_files_do(tmp_path: Path) -> None:
+    save(tmp_path, "full", 1.0)
+    save(tmp_path, "scheduled", 1.2)
+    columns = "width,try,slope,slope_target\n"
+    for name, change in (("noise", 0.25), ("schedule", 2.0)):
+        rows = f"12,0,9,9\n12,1,{9 + change},9\n"
+        (tmp_path / f"{name}.csv").write_text(columns + rows, encoding="utf-8")
+    systems = page.read(tmp_path)
+    assert list(systems) == ["full", "scheduled"]
+    text = page.block(systems, tmp_path)
+    assert (
+        "| independent, widest width | 0.200 / 28.00 | 0.500 / 31.00 | 1.000 / 34.00 | +0.0 % |"
+        in text
+    )
+    assert (
+        "| SlimCAE, λ-scheduling | 0.240 / 28.00 | 0.600 / 31.00 | 1.200 / 34.00 | +20.0 % |"
+        in text
+    )
+    costs = "| 4.23 | 17.0 | 1.0 … 3.0 | 10 … 30 | 20 … 60 | – | 5 … 15 |"
+    assert text.count(costs) == 2
+    assert "changes by 2.00 dB per bpp" in text
+    assert "by 0.25 where they stay as they are" in text
+
+
+def test_plots_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slimcae.plots.style.DOTS_PER_INCH", 40)
+    save(tmp_path, "full", 1.0)
+    save(tmp_path, "modulated", 1.1)
+    page.draw(page.read(tmp_path), tmp_path)
+    made = {path.name for path in tmp_path.glob("*.png")}
+    assert made == {f"{page.STEM}_{plot}.png" for plot in page.PLOTS}
+    assert set(COMMON_LISTS) < set(MODEL_LISTS)
+
+
+def test_the_committed_page_is_what_the_files_make() -> None:
+    if not page.FOLDER.exists():
+        assert page.NOT_RUN in page.PAGE.read_text(encoding="utf-8")
+        return
+    pytest.importorskip("scipy")
+    assert page.block(page.read(page.FOLDER)) in page.PAGE.read_text(encoding="utf-8")
