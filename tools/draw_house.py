@@ -41,7 +41,8 @@ STAIRS = {"images": 1, "transforms": 2, "coding": 3, "container": 4}
 TORCH = ("networks", "training", "compressai")
 COLUMNS = {
     "studio": 1.0, "compressai": -2.15, "pillow": -1.25, "profiling": -0.35, "ray": 0.57,
-    "evaluation": 2.05, "training": 1.35, "networks": -1.3, "codec": -0.1, "transforms": -0.95, "model": -1.25,
+    "evaluation": 2.05, "training": 1.35, "networks": -1.3, "codec": -0.1,
+    "transforms": -0.95, "model": -1.25,
     "coding": -1.4, "container": -0.25, "images": 0.9, "plots": 2.05,
 }  # fmt: skip
 """Where a room stands, from the middle, so that few lines run behind rooms."""
