@@ -24,6 +24,8 @@ JOBS = {
     "evaluation": "metrics, BD-rate, rivals",
     "profiling": "time and memory",
     "pillow": "the format in Pillow",
+    "ray": "many machines",
+    "compressai": "models in CompressAI",
     "training": "loss, loop, λ, fitting",
     "networks": "torch modules",
     "codec": "where everything meets",
@@ -36,10 +38,11 @@ JOBS = {
 }
 STAIRS = {"images": 1, "transforms": 2, "coding": 3, "container": 4}
 """The order in which a photo passes through when it is compressed; `codec` leads it."""
-TORCH = ("networks", "training")
+TORCH = ("networks", "training", "compressai")
 COLUMNS = {
-    "studio": 1.0, "pillow": -1.2, "profiling": -0.1, "evaluation": 1.9, "training": 0.8,
-    "networks": -1.3, "codec": -0.1, "transforms": -0.95, "model": -1.25,
+    "studio": 1.0, "compressai": -2.15, "pillow": -1.25, "profiling": -0.35, "ray": 0.57,
+    "evaluation": 2.05, "training": 1.35, "networks": -1.3, "codec": -0.1,
+    "transforms": -0.95, "model": -1.25,
     "coding": -1.4, "container": -0.25, "images": 0.9, "plots": 2.05,
 }  # fmt: skip
 """Where a room stands, from the middle, so that few lines run behind rooms."""
@@ -47,7 +50,7 @@ FLOORS = 2
 
 COLUMN, ROW, BOX = 186, 92, (164, 54)
 MARGIN = 24
-WIDTH = 960
+WIDTH = 1000
 STYLE = """
 text { font-family: ui-sans-serif, system-ui, "Segoe UI", Roboto, sans-serif; }
 .room { fill: #ffffff; stroke: #9aa5b1; }

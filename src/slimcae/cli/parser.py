@@ -21,7 +21,7 @@ COMMANDS = {
     "train": "train a model",
     "train_lambda_schedule": "tune the rate-distortion tradeoff of each width of a trained model",
     "fit": "fit coding tables and the quality scale of a model to images",
-    "ray": "a folder of many pictures to .scae files and a table, on a Ray cluster",
+    "ray": "compress a folder of many pictures on a Ray cluster",
     "bench": "compare rate, quality and speed with other codecs on your images",
     "evaluate": "measure rate, quality and time of one model or several",
 }

@@ -29,8 +29,11 @@ def load(
 
     model: a file, a run folder, or the name of an installed model (NAME or NAME@VERSION); None is
         the shipped model.
-    device, precision, backend, threads, megapixels: where and how the transforms are computed, see
-        `slimcae.transforms.open_transforms`.
+    device: `cpu`, `cuda` or `auto`. precision: `auto`, `float32` or `bfloat16`.
+    backend: `auto`, `onnx` or `torch`. threads: number that one call uses; None: one per core.
+    megapixels: size of the pictures to come, if known; `auto` may choose another backend by it.
+
+    `slimcae.transforms.open_transforms` describes these options in full.
 
     Raises:
         ModelError: the model is missing, damaged or not a model.
