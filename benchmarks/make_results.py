@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from slimcae.cli.profile import format_table
-from slimcae.evaluation.bd_rate import METHOD, BDResult, rate_at
+from slimcae.evaluation.bd_rate import METHOD, BDResult, bd_rate, rate_at
 from slimcae.evaluation.comparison import QUALITIES, bd_rates, curve_of
 from slimcae.evaluation.figures import draw_rd, draw_times
 from slimcae.evaluation.published import published
 from slimcae.evaluation.results import Results, read_json
+from slimcae.plots.effort import plot_effort
 from slimcae.plots.profile import plot_complexity
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +28,9 @@ BENCH = RESULTS / "kodak"
 MARKS = "<!-- made by `make results` from here -->", "<!-- to here -->"
 CODECS = ("jpeg", "webp", "jpeg-2000", "avif-speed-6", "avif-speed-8", "jpeg-xl-effort-3",
           "jpeg-xl-effort-7")  # fmt: skip
+
+EffortPoint = tuple[float, float, str]
+"""Seconds per megapixel, % of bytes at equal PSNR, and the setting."""
 
 BAR = (
     ("compress against CompressAI factorized N = 192", "encode", "CompressAI N=192", (50, 10)),
@@ -66,6 +70,8 @@ class Sources:
         self.start_up = _load(folder / "start_up.json")
         self.backends = _load(folder / "backends.json")
         self.backends_avx2 = _load(folder / "avx2" / "backends.json")
+        effort = folder / "effort.json"
+        self.effort = _load(effort) if effort.exists() else None
         ideas = folder / "ideas.md"
         self.ideas = ideas.read_text(encoding="utf-8").strip() if ideas.exists() else ""
 
@@ -100,6 +106,12 @@ def draw(sources: Sources, folder: Path) -> None:
     plot_complexity(
         folder / "profile.png", sources.profile["widths"], title.format(**sources.profile)
     )
+    if sources.effort is not None:
+        ours, others = effort_series(sources.effort)
+        title = (
+            "What encoding longer saves: {model}, {images} images, threads: {threads}, {machine}"
+        )
+        plot_effort(folder / "effort.png", ours, others, title.format(**sources.effort))
 
 
 def page(sources: Sources) -> str:
@@ -142,6 +154,7 @@ def page(sources: Sources) -> str:
                 "\n".join(["```text", format_table(sources.profile), "```"]),
                 profile_words(sources),
                 "\n".join(["```text", format_table(sources.profile_avx2), "```"]),
+                *([] if sources.effort is None else effort_words(sources.effort)),
                 "## ONNX Runtime and torch",
                 *backends_words(sources),
                 "## Start-up",
@@ -174,6 +187,7 @@ On an otherwise idle machine, with the Kodak images in a folder KODAK and traini
     slimcae profile --repeats 9 -o results/profile.json -y --json > docs/results/profile.json
     python benchmarks/start_up.py PHOTO -o docs/results/start_up.json         # 1 minute
     python benchmarks/backends.py PHOTO -o docs/results/backends.json         # 2 minutes
+    python benchmarks/effort.py KODAK -o docs/results/effort.json             # hours
     python benchmarks/training_throughput.py --images TRAIN --compile -o docs/results/training.json
     export ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2     # the other kind of processor
     slimcae bench KODAK --report_path docs/results/avx2/kodak/bench
@@ -297,6 +311,61 @@ def profile_words(sources: Sources) -> str:
             f"{over('decode_peak_bytes')} lower"
         )
     return text + "."
+
+
+def effort_series(
+    found: Mapping[str, Any],
+) -> tuple[dict[str, list[EffortPoint]], dict[str, list[EffortPoint]]]:
+    """Seconds per megapixel and BD-rate by width, against effort 2, and by other codec."""
+    ours: dict[str, list[EffortPoint]] = {}
+    others: dict[str, list[EffortPoint]] = {}
+    for key, row in found["ours"].items():
+        width, _, effort = key.partition("/")
+        point = _effort_point(found["ours"][f"{width}/2"], row, effort)
+        ours.setdefault(f"width {width}", []).append(point)
+    for name, row in found["others"].items():
+        codec, kind, setting = re.split(" (speed|effort) ", name)
+        family = {n: r for n, r in found["others"].items() if n.startswith(f"{codec} {kind}")}
+        fastest = min(family.values(), key=lambda each: float(each["seconds_per_megapixel"]))
+        others.setdefault(codec, []).append(_effort_point(fastest, row, setting))
+    by_width = sorted(ours.items(), key=lambda item: int(item[0].split()[1]))
+    return dict(by_width), others
+
+
+def _effort_point(anchor: Mapping[str, Any], row: Mapping[str, Any], label: str) -> EffortPoint:
+    curves = [[(rate, quality) for rate, quality in each["curve"]] for each in (anchor, row)]
+    delta = bd_rate(curves[0], curves[1])
+    return row["seconds_per_megapixel"], 0.0 if delta is None else delta.value, label
+
+
+def effort_words(found: Mapping[str, Any]) -> list[str]:
+    """What each effort costs and brings."""
+    rows = []
+    for name, series in effort_series(found)[0].items():
+        width = name.split()[1]
+        plain = found["ours"][f"{width}/2"]["seconds_per_megapixel"]
+        for seconds, percent, effort in sorted(series, key=lambda point: int(point[2])):
+            changed = found["ours"][f"{width}/{effort}"]["changed"]
+            rows.append(
+                (
+                    width,
+                    effort,
+                    f"{signed(percent, 1)} %",
+                    f"{seconds:.2f}",
+                    f"{seconds / plain:.1f}",
+                    f"{100 * changed:.1f} %",
+                )
+            )
+    heads = ("width", "effort", "BD-rate", "s per megapixel", "x effort 2", "symbols changed")
+    return [
+        "## Effort",
+        "Bytes at equal PSNR against effort 2 of the same weights, which rounds to the nearest "
+        f"integers ({METHOD}, over steps Δ from 0.54 to 1.98); {found['model']}, "
+        f"{found['images']} images, {found['machine']}, threads: {found['threads']}, "
+        f"{found['date'][:10]}. AVIF and JPEG XL stand against their own fastest settings.",
+        "![Bytes saved against seconds](figures/effort.png)",
+        table(heads, rows),
+    ]
 
 
 def backends_words(sources: Sources) -> list[str]:

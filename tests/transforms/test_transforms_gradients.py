@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny_codec import make_model
+from made_models import make, make_light
 
 from conftest import smooth_pixels
 from optional_torch import torch
@@ -10,18 +10,22 @@ from slimcae.codec.tiled import quantise
 from slimcae.coding.context import ContextModel
 from slimcae.model.config import ArchitectureName
 from slimcae.model.file import read_model
+from slimcae.model.model import Model
 from slimcae.model.registry import find_model
-from slimcae.networks.conversion import to_network
+from slimcae.networks.slimcae import SlimCAE
 from slimcae.transforms import open_gradients, open_slopes, open_transforms
 
 ARCHITECTURES: list[ArchitectureName] = ["slimcae", "light"]
 
 
+def made(architecture: ArchitectureName) -> tuple[SlimCAE, Model]:
+    return make("slim+") if architecture == "slimcae" else make_light()
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("grey", [False, True])
 def test_the_gradient_is_that_of_the_network(architecture: ArchitectureName, grey: bool) -> None:
-    model = make_model(0, architecture=architecture)
-    network, width = to_network(model), 8
+    (network, model), width = made(architecture), 8
     generator = np.random.default_rng(0)
     latents = generator.normal(scale=2.0, size=(width, 4, 5)).astype(np.float32)
     pixels = smooth_pixels(30, 41, 3)  # of the region's 32x48, the picture has not all
@@ -47,8 +51,7 @@ def test_the_gradient_is_that_of_the_network(architecture: ArchitectureName, gre
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_curvatures_are_right_on_average(architecture: ArchitectureName) -> None:
-    model = make_model(0, architecture=architecture)
-    network, width = to_network(model), 4
+    (network, model), width = made(architecture), 4
     latents = np.random.default_rng(1).normal(size=(width, 6, 6)).astype(np.float32)
     found = open_gradients(model, width).curvature(latents)
     medians = torch.tensor(model.medians(width))[:, None, None]
@@ -85,5 +88,5 @@ def test_smooth_bits_are_those_of_the_tables() -> None:
 
 
 def test_only_context_networks_are_smooth() -> None:
-    model = make_model(0)
+    _, model = make_light()
     assert open_slopes(model.entropy_model(8, "factorized"), 0) is None
