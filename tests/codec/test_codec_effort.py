@@ -97,12 +97,12 @@ def cost(codec: Codec, picture: Picture, data: bytes) -> float:
     symbols, side = codec.read_symbols(data), header.tile_side // 16
     model = codec.model.entropy_model(point.width, header.entropy_model)
     rows, columns = symbols.shape[1:]
-    bits = sum(
+    bits: float = sum(
         model.ideal_bits(symbols[:, top : top + side, left : left + side], point.step)
         for top in range(0, rows, side)
         for left in range(0, columns, side)
     )
-    return bits + codec.model.scale.slope(point) * error
+    return float(bits + codec.model.scale.slope(point) * error)
 
 
 @pytest.mark.parametrize("effort", [3, 4, 6])

@@ -57,7 +57,8 @@ def test_curvatures_are_right_on_average(architecture: ArchitectureName) -> None
     medians = torch.tensor(model.medians(width))[:, None, None]
 
     def synthesis(y: torch.Tensor) -> torch.Tensor:
-        return network.g_s((y + medians)[None], width).flatten()
+        x_hat: torch.Tensor = network.synthesise((y + medians)[None], width)
+        return x_hat.flatten()
 
     jacobian = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
         synthesis, torch.tensor(latents), vectorize=True

@@ -172,7 +172,7 @@ def _compressed(
     _connect()
     workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
     size = max(1, min(LARGEST_BATCH, len(names) // (workers * BATCHES_PER_WORKER)))
-    attempts = _Attempts.remote()
+    attempts = _Attempts.remote()  # type: ignore[attr-defined, unused-ignore]  # without ray
     data = ray.data.from_arrow(
         pa.table({"path": pa.array(names, pa.string())}),
         override_num_blocks=-(-len(names) // size),
