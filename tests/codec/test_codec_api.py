@@ -55,7 +55,7 @@ FOREIGN: dict[str, Callable[[Any], object]] = {
     "width": lambda codec: codec.compress(PIXELS, "48"),
     "widths": lambda codec: codec.compress(PIXELS, widths=48),
     "metadata": lambda codec: codec.compress(PIXELS, metadata=3),
-    "effort": lambda codec: codec.compress(PIXELS, effort=3),
+    "effort": lambda codec: codec.compress(PIXELS, effort="fast"),
     "target": lambda codec: codec.encode(PIXELS, "small"),
     "data": lambda codec: codec.decompress(3),
     "text": lambda codec: codec.decompress(io.StringIO("SCAE")),

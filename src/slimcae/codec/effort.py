@@ -139,7 +139,8 @@ def search(
     caution = CAUTION
     for _ in range(plan.sweeps):
         weight = np.float32(caution) * stiffness
-        wanted: Residuals = best.symbols - np.float32(delta / 2) * best.gradient / weight
+        ahead = np.float32(delta / 2) * best.gradient / weight
+        wanted = np.subtract(best.symbols, ahead, dtype=np.float32)
         symbols, bits = optimised(entropy_model, best.symbols, wanted, weight, step)
         if np.array_equal(symbols, best.symbols):
             break
