@@ -292,7 +292,7 @@ def _rates(
             found = Hyperprior([model.architecture.latent_channels(w) for w in model.widths])
             for width in model.widths:
                 found.begin_with(deviation(width))
-        return found
+        return found.train()
     networks = {} if known is None else context_networks(known)
     for width in model.widths:
         if width not in networks:
