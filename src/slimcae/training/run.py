@@ -380,7 +380,7 @@ def _rates(
             found = Hyperprior([model.architecture.latent_channels(w) for w in model.points])
             for width in model.points:
                 found.begin_with(deviation(width))
-        return found
+        return found.train()
     networks = {} if known is None else context_networks(known)
     for width in model.points:
         if width not in networks:
