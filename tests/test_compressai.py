@@ -40,12 +40,13 @@ def compressai(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     def register_model(name: str) -> Callable[[type], type]:
         return lambda cls: registry.setdefault(name, cls)
 
-    for name, contents in {
+    modules: dict[str, dict[str, Any]] = {
         "compressai": {},
         "compressai.models": {"CompressionModel": nn.Module},
         "compressai.registry": {"register_model": register_model},
         "compressai.zoo": {"image_models": zoo},
-    }.items():
+    }
+    for name, contents in modules.items():
         module = ModuleType(name)
         vars(module).update(contents)
         monkeypatch.setitem(sys.modules, name, module)

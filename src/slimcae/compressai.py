@@ -147,11 +147,11 @@ def register(name: str, model: Model | str | Path | None = None, **options: Any)
     Raises:
         ModelError: no such model.
     """
-    path = None if isinstance(model, Model) else find_model(model)
+    source = model if isinstance(model, Model) else find_model(model)
 
     @cache
     def load() -> Model:
-        return model if isinstance(model, Model) else read_model(path)
+        return source if isinstance(source, Model) else read_model(source)
 
     def pretrained(
         quality: int, metric: str = "mse", pretrained: bool = True, progress: bool = True
@@ -160,7 +160,9 @@ def register(name: str, model: Model | str | Path | None = None, **options: Any)
         widths = loaded.widths[::-1]
         if not 1 <= quality <= len(widths):
             raise ConfigError(f"quality {quality}: must be 1 to {len(widths)}, the widths {widths}")
-        return SlimCAE(loaded, widths[quality - 1], **options).eval()
+        made = SlimCAE(loaded, widths[quality - 1], **options)
+        made.eval()
+        return made
 
     image_models[name] = pretrained
 

@@ -68,7 +68,7 @@ def codec() -> Codec:
 
 
 def run(photos: Path, target: Target | None = None, **options: Any) -> Summary:
-    settings = {"model": MODEL, "backend": "onnx"} | options
+    settings: dict[str, Any] = {"model": MODEL, "backend": "onnx"} | options
     return compress_folder(photos, photos.parent / "out", target or Target(width=WIDTH), **settings)
 
 
