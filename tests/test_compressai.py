@@ -40,7 +40,7 @@ def compressai(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     def register_model(name: str) -> Callable[[type], type]:
         return lambda cls: registry.setdefault(name, cls)
 
-    modules: dict[str, dict[str, object]] = {
+    modules: dict[str, dict[str, Any]] = {
         "compressai": {},
         "compressai.models": {"CompressionModel": nn.Module},
         "compressai.registry": {"register_model": register_model},

@@ -147,11 +147,11 @@ def register(name: str, model: Model | str | Path | None = None, **options: Any)
     Raises:
         ModelError: no such model.
     """
-    found = model if isinstance(model, Model) else find_model(model)
+    source = model if isinstance(model, Model) else find_model(model)
 
     @cache
     def load() -> Model:
-        return found if isinstance(found, Model) else read_model(found)
+        return source if isinstance(source, Model) else read_model(source)
 
     def pretrained(
         quality: int, metric: str = "mse", pretrained: bool = True, progress: bool = True
@@ -160,9 +160,9 @@ def register(name: str, model: Model | str | Path | None = None, **options: Any)
         widths = loaded.widths[::-1]
         if not 1 <= quality <= len(widths):
             raise ConfigError(f"quality {quality}: must be 1 to {len(widths)}, the widths {widths}")
-        network = SlimCAE(loaded, widths[quality - 1], **options)
-        network.eval()
-        return network
+        made = SlimCAE(loaded, widths[quality - 1], **options)
+        made.eval()
+        return made
 
     image_models[name] = pretrained
 

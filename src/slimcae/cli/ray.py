@@ -85,6 +85,9 @@ def run(args: argparse.Namespace) -> int:
 
     target = Target(**chosen_rate(args) | {"effort": args.effort})
     quiet = args.level >= logging.ERROR
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):  # its files in /tmp/ray tell the rest
+            handler.setLevel(max(args.level, logging.WARNING))
     with _shown(quiet) as progress:
         found = compress_folder(
             args.folder,

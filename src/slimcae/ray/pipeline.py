@@ -172,7 +172,7 @@ def _compressed(
     _connect()
     workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
     size = max(1, min(LARGEST_BATCH, len(names) // (workers * BATCHES_PER_WORKER)))
-    attempts = _Attempts.remote()  # type: ignore[attr-defined, unused-ignore]  # without ray
+    attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts).remote()
     data = ray.data.from_arrow(
         pa.table({"path": pa.array(names, pa.string())}),
         override_num_blocks=-(-len(names) // size),
@@ -223,9 +223,8 @@ class _Counted:
         self._attempts.end.remote(name)  # calls of one process arrive in their order
 
 
-@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class _Attempts:
-    """See `Attempts`; lives in a process of its own, which outlives those of the pictures."""
+    """See `Attempts`; an actor, whose process outlives those that work on pictures."""
 
     def __init__(self) -> None:
         self._begun: dict[str, int] = {}
