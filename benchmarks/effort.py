@@ -40,7 +40,7 @@ Point = tuple[float, float]
 
 def main() -> None:
     """Measure, and write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("pictures", metavar="IMAGES")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("-m", "--model")

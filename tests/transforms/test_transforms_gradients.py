@@ -57,9 +57,10 @@ def test_curvatures_are_right_on_average(architecture: ArchitectureName) -> None
     medians = torch.tensor(model.medians(width))[:, None, None]
 
     def synthesis(y: torch.Tensor) -> torch.Tensor:
-        return network.g_s((y + medians)[None], width).flatten()
+        blocks: torch.Tensor = network.g_s((y + medians)[None], width)
+        return blocks.flatten()
 
-    jacobian = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
+    jacobian = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call, unused-ignore]
         synthesis, torch.tensor(latents), vectorize=True
     )
     assert found.mean() == pytest.approx(float(jacobian.square().sum()) / latents.size, rel=0.3)
