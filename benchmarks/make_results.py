@@ -107,11 +107,11 @@ def draw(sources: Sources, folder: Path) -> None:
         folder / "profile.png", sources.profile["widths"], title.format(**sources.profile)
     )
     if sources.effort is not None:
-        series, rivals = effort_series(sources.effort)
+        widths, rivals = effort_series(sources.effort)
         title = (
             "What encoding longer saves: {model}, {images} images, threads: {threads}, {machine}"
         )
-        plot_effort(folder / "effort.png", series, rivals, title.format(**sources.effort))
+        plot_effort(folder / "effort.png", widths, rivals, title.format(**sources.effort))
 
 
 def page(sources: Sources) -> str:

@@ -11,6 +11,7 @@ from PIL import Image
 
 import slimcae.pillow  # noqa: F401  # registers the format
 from conftest import smooth_pixels
+from optional_torch import HAS_TORCH
 from slimcae import container
 from slimcae.codec import Codec, Target
 from slimcae.codec import effort as effort_module
@@ -84,6 +85,8 @@ def test_pillow_takes_effort(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module", params=[1024, 64])
 def searching(request: pytest.FixtureRequest) -> Codec:
     """Return a codec whose model knows its own curve, of one tile or several."""
+    if not HAS_TORCH:
+        pytest.skip("torch is not installed")
     model = read_model(find_model("light"))
     return Codec(model, tile_side=request.param, precision="float32", threads=1)
 

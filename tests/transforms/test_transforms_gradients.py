@@ -60,7 +60,7 @@ def test_curvatures_are_right_on_average(architecture: ArchitectureName) -> None
         x_hat: torch.Tensor = network.synthesise((y + medians)[None], width)
         return x_hat.flatten()
 
-    jacobian = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
+    jacobian = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call, unused-ignore]
         synthesis, torch.tensor(latents), vectorize=True
     )
     assert found.mean() == pytest.approx(float(jacobian.square().sum()) / latents.size, rel=0.3)

@@ -2,7 +2,10 @@
 
 import argparse
 import logging
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from slimcae.codec import Codec, Compressed
     from slimcae.images import Picture
 
+LONG_EFFORT = 6
+"""From here on a picture takes so long that its progress is shown."""
 _EPILOG = """\
 effort: time to encode, as multiples of effort 2, and bytes at equal PSNR (light, width 96)
   1     0.7 x   +9 to +25 %  a simpler entropy model; decodes faster, too
@@ -146,7 +151,8 @@ class _Compressor:
         if limit is not None:
             choice = choice | limit.choose(self._chosen, codec.points, size)
         start = time.perf_counter()
-        found = codec.encode(picture, Target(**choice), **self._handling)
+        with self._showing(codec) as shown:
+            found = shown.encode(picture, Target(**choice), **self._handling)
         seconds = time.perf_counter() - start
         data = found.data
         del picture  # not to be held while a slow disk writes
@@ -183,6 +189,22 @@ class _Compressor:
     @cached_property
     def _limit(self) -> DecoderLimit | None:
         return decoder_limit(self._args, self._codec)
+
+    @contextmanager
+    def _showing(self, codec: "Codec") -> "Iterator[Codec]":
+        """Show on a terminal that the one picture gets on, where that takes long."""
+        quiet = self._args.level >= logging.ERROR or not sys.stderr.isatty()
+        if self._plan.several or quiet or self._args.effort < LONG_EFFORT:
+            yield codec
+            return
+        from tqdm import tqdm
+
+        with tqdm(desc="searching", unit="pass", dynamic_ncols=True, leave=False) as bar:
+
+            def tell() -> None:
+                bar.update()
+
+            yield codec.watched(tell)
 
     def _read(self, source: str) -> "Picture":
         from slimcae.images import MAX_PIXELS, read_picture

@@ -139,8 +139,7 @@ def search(
     caution = CAUTION
     for _ in range(plan.sweeps):
         weight = np.float32(caution) * stiffness
-        ahead = np.float32(delta / 2) * best.gradient / weight
-        wanted = np.subtract(best.symbols, ahead, dtype=np.float32)
+        wanted = best.symbols.astype(np.float32) - np.float32(delta / 2) * best.gradient / weight
         symbols, bits = optimised(entropy_model, best.symbols, wanted, weight, step)
         if np.array_equal(symbols, best.symbols):
             break

@@ -4,6 +4,8 @@ Both in float32 on the processor, of one window of latents at a time. They decid
 are no part of what decoders compute.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -35,12 +37,24 @@ REACH = 40
 """Symbols further than this from their mean have the slope of the outermost."""
 
 
+@contextmanager
+def _differentiating() -> Iterator[None]:
+    """What whoever calls has set for precision and gradients does not count."""
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast("cpu", enabled=False),
+    ):
+        yield
+
+
 class TorchGradients:
     """See `slimcae.transforms.Gradients`."""
 
+    @torch.inference_mode(False)
     def __init__(self, model: Model, width: int, threads: int | None = None) -> None:
         self._threads = threads
-        self._medians = torch.tensor(model.medians(width))[:, None, None]
+        self._medians = _tensor(model.medians(width))[:, None, None]
         self._synthesis = _Synthesis(model, width)
 
     def distortion(
@@ -53,7 +67,7 @@ class TorchGradients:
     ) -> tuple[float, Residuals]:
         """Return the squared error of the pixels of a region, and its gradient."""
         self._set_threads()
-        with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        with _differentiating():
             y = (torch.from_numpy(latents) + self._medians).requires_grad_(True)
             blocks = self._synthesis(y[None])
             error = self._errors(blocks, region, pixels, visible, grey)
@@ -68,11 +82,12 @@ class TorchGradients:
         the diagonal of a matrix", 2007, of JᵀJ); the signs are always the same.
         """
         self._set_threads()
-        with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        with _differentiating():
             y = (torch.from_numpy(latents) + self._medians).requires_grad_(True)
             blocks = self._synthesis(y[None])
             generator = torch.Generator().manual_seed(0)
-            signs = 2.0 * torch.randint(0, 2, blocks.shape, generator=generator) - 1
+            bits = torch.randint(0, 2, blocks.shape, generator=generator, device="cpu")
+            signs = 2 * bits.float() - 1
             (gradient,) = torch.autograd.grad((blocks * signs).sum(), y)
         found: Residuals = (gradient * gradient).numpy()
         return found
@@ -141,7 +156,7 @@ class _Synthesis:
     def _step(self, layer: Layer) -> Step:
         match layer:
             case Normalization(name, inverse):
-                beta, gamma = map(torch.tensor, self._model.normalization(name, self._width))
+                beta, gamma = map(_tensor, self._model.normalization(name, self._width))
                 weight = gamma[:, :, None, None]
 
                 def normalize(x: Tensor) -> Tensor:
@@ -165,6 +180,7 @@ class ContextSlopes:
     costs between those of two tables and two values, are interpolated.
     """
 
+    @torch.inference_mode(False)
     def __init__(self, arrays: ContextArrays, step: int, threads: int | None = None) -> None:
         self._threads = threads
         groups = [0, *np.cumsum(arrays.groups).tolist()]
@@ -193,7 +209,7 @@ class ContextSlopes:
         """Return the bits of symbols (C, h, w) and their gradient."""
         if self._threads is not None and torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
-        with torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        with _differentiating():
             k = torch.from_numpy(symbols).requires_grad_(True)
             bits = self._of(k)
             (gradient,) = torch.autograd.grad(bits, k)
@@ -201,9 +217,9 @@ class ContextSlopes:
 
     def _of(self, k: Tensor) -> Tensor:
         channels, height, width = k.shape
-        rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        white = ((rows + columns) % 2).flatten()
-        colours = [torch.nonzero(white == colour)[:, 0] for colour in (0, 1)]
+        rows, columns = np.indices((height, width))
+        white = ((rows + columns) % 2).ravel()
+        colours = [torch.from_numpy(np.flatnonzero(white == colour)) for colour in (0, 1)]
         features = F.pad(self._seen(k).reshape(2 * channels, height, width), (1, 1, 1, 1))
         taps = [features[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
         cross, even = (
@@ -293,4 +309,4 @@ def _flat(kernel: NDArray[np.float32]) -> Tensor:
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:
-    return torch.tensor(array, dtype=torch.float32)
+    return torch.tensor(array, dtype=torch.float32, device="cpu")
