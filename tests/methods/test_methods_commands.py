@@ -42,7 +42,7 @@ def test_a_file_of_a_point_comes_back(
     line = error_line(capsys, ["compress", photo, "-y", "--point", "12", *options])
     assert line == "this model has no operating point 12: choose from 3, 2, 1"
     assert call(["compress", photo, "-y", "--max-decode-macs", "1G", *options]) == 0
-    assert "point 3 (λ 400)" in capsys.readouterr().out
+    assert "point 3 (λ 400)" in capsys.readouterr().err
 
 
 def test_info_tells_the_points(

@@ -126,8 +126,9 @@ class ModulatedAutoencoder(Autoencoder):
         """Return what a model file has of the network, with the factors of its points."""
         state = self.state_dict()
         found = {k: v for k, v in state.items() if k not in self._training_state()}
-        with torch.no_grad():
-            return arrays(found | self.log_factors(self._lmbda))
+        with torch.no_grad():  # one by one, as they are computed with: batches round otherwise
+            rows = [self.log_factors(value) for value in self._lmbda]
+        return arrays(found | {name: torch.stack([r[name] for r in rows]) for name in rows[0]})
 
     def training_tensors(self) -> Arrays:
         """Return what makes the factors of any λ."""
