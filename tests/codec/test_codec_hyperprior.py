@@ -20,7 +20,7 @@ MODEL = Path(__file__).parents[1] / "data" / "golden" / "tiny-hyperprior.safeten
 PICTURE = Picture(smooth_pixels(75, 150, 3))
 
 
-@pytest.fixture(scope="module", params=[1024, 64, 16])
+@pytest.fixture(scope="module", params=[1024, 32])
 def codec(request: pytest.FixtureRequest) -> Codec:
     """Return a codec of one tile or several, of whole and of less than whole z."""
     return Codec(read_model(MODEL), tile_side=request.param)
@@ -53,7 +53,7 @@ def test_forged_streams_are_refused_or_read(codec: Codec) -> None:
     contents = container.read(codec.compress(PICTURE, 4))
     rng = np.random.default_rng(0)
     refused = 0
-    for _ in range(60):
+    for _ in range(30):
         tiles = [bytearray(tile) for tile in contents.tiles]
         tile = tiles[rng.integers(len(tiles))]
         for place in rng.integers(0, len(tile), rng.integers(1, 6)).tolist():
@@ -68,7 +68,7 @@ def test_forged_streams_are_refused_or_read(codec: Codec) -> None:
             refused += 1
         else:
             assert image.size == (150, 75)
-    assert refused > 10
+    assert refused > 5
 
 
 def test_the_programs_know_it(
