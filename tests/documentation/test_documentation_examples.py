@@ -145,7 +145,8 @@ def shrink(words: Sequence[str]) -> list[str]:
     if "--lmbda" in made:
         made = _with_values(made, "--lmbda", ["1024", "256"])
     if "entropy" in made:
-        return [*made, "--places", "32"]
+        more = [] if "--last_step" in made else ["--last_step", SMALL["--last_step"]]
+        return [*made, *more, "--places", "32"]
     steps = "--last_step" if command == "train" else "--schedule_steps"
     for flag in (steps, "--patchsize", "--batchsize"):
         if flag not in made:
