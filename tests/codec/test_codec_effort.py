@@ -194,7 +194,7 @@ def test_random_rounding_is_relaxed_and_its_derivative_true() -> None:
     )
     # cold, it goes to the nearer side nearly always
     cold, _ = effort_module.random_rounding(values, 0.1, noise)
-    assert np.mean(np.rint(cold) == np.rint(values)) > 0.95
+    assert np.mean(np.rint(cold) == np.rint(values)) > 0.9
 
 
 def test_soft_rounding_has_its_limits() -> None:

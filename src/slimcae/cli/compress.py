@@ -33,15 +33,15 @@ LONG_EFFORT = 6
 """From here on a picture takes so long that its progress is shown."""
 _EPILOG = """\
 effort: time to encode, as multiples of effort 2, and bytes at equal PSNR (light, width 96)
-  1     0.7 x   +9 to +25 %  a simpler entropy model; decodes faster, too
-  2       1 x                rounds to the nearest integers
-  3      10 x   -1.5 %       each symbol weighed against its price; from here on, torch is needed
-  4      16 x   -4.5 %       latents follow the gradient of their cost, two steps
-  5      21 x   -5 %         the same, weighed longer
-  6     250 x   -5 %         60 steps with random rounding
-  7     450 x   -7 %         100 steps
-  8     900 x   -7 %         200 steps
-  9    1300 x   -8 %         300 steps, half a minute for 768x512 pixels
+  1    0.6 x   +12 %    a simpler entropy model; decodes faster, too
+  2      1 x            rounds to the nearest integers
+  3     12 x    -1.2 %  weighs each symbol against its price; from here on, PyTorch is needed
+  4     17 x    -5 %    latents follow the gradient of their cost, two steps
+  5     22 x    -5.2 %  the same, weighed longer
+  6    220 x    -6 %    60 steps more, with random rounding
+  7    340 x    -7 %    100 steps
+  8    670 x    -8 %    200 steps
+  9   1000 x    -8.6 %  300 steps
 A decoder sees no difference between 2 and 9. At a width or quality, bytes fall and PSNR stays about
 the same; targets are met as ever, and within bits or bytes PSNR rises.
 
