@@ -63,7 +63,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     page = source / "slimcae" / "studio" / "static"
     files = {str(path.relative_to(source)) for path in page.rglob("*") if path.is_file()}
     published = {name for name in others if name.startswith("slimcae/evaluation/published_curves/")}
-    weights = {WEIGHTS, "slimcae/weights/light.safetensors"}
+    weights = {WEIGHTS, "slimcae/weights/paper.safetensors"}
     assert others - published == {"slimcae/py.typed"} | files | weights
     assert any(name.endswith("index.html") for name in files)
     assert metadata["Version"] == slimcae.__version__

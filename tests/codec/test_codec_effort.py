@@ -19,7 +19,7 @@ from slimcae.errors import ConfigError, MissingPackageError
 from slimcae.images import Picture
 from slimcae.model.file import read_model
 from slimcae.model.quality import Point
-from slimcae.model.registry import find_model
+from slimcae.model.registry import shipped_model
 
 MODEL = Path(__file__).parents[1] / "data" / "golden" / "tiny.safetensors"
 PICTURE = Picture(smooth_pixels(70, 90, 3))
@@ -87,7 +87,7 @@ def searching(request: pytest.FixtureRequest) -> Codec:
     """Return a codec whose model knows its own curve, of one tile or several."""
     if not HAS_TORCH:
         pytest.skip("torch is not installed")
-    model = read_model(find_model("light"))
+    model = read_model(shipped_model())
     return Codec(model, tile_side=request.param, precision="float32", threads=1)
 
 

@@ -18,7 +18,7 @@ MODELS = "/static/models"
 
 def test_models_are_described_and_their_files_given(client: TestClient, tiny: Codec) -> None:
     models = client.get(f"{MODELS}/index.json").json()["models"]
-    assert [model["name"] for model in models] == ["tiny", "slimcae", "light"]
+    assert [model["name"] for model in models] == ["tiny", "slimcae", "paper"]
     described = models[0]
     assert described["steps"] == list(tiny.model.steps)
     assert (described["downsampling"], described["halo"]) == (16, 2)

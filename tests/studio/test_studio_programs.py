@@ -72,8 +72,8 @@ def test_metadata_are_kept_as_asked_for(client: TestClient) -> None:
 
 def test_models_with_their_points(client: TestClient, tiny: Codec) -> None:
     offer = client.get("/models").json()
-    first, shipped, light = offer["models"]
-    assert light["name"].startswith("light@")
+    first, shipped, paper = offer["models"]
+    assert paper["name"].startswith("paper@")
     assert first["name"] == "tiny@1"
     assert not first["measured"] and shipped["measured"]
     macs = tiny.model.architecture.decoder_macs

@@ -11,7 +11,7 @@ from slimcae.coding.context import ContextModel
 from slimcae.model.config import ArchitectureName
 from slimcae.model.file import read_model
 from slimcae.model.model import Model
-from slimcae.model.registry import find_model
+from slimcae.model.registry import shipped_model
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.transforms import open_gradients, open_slopes, open_transforms
 
@@ -68,7 +68,7 @@ def test_curvatures_are_right_on_average(architecture: ArchitectureName) -> None
 
 
 def test_smooth_bits_are_those_of_the_tables() -> None:
-    model = read_model(find_model("light"))
+    model = read_model(shipped_model())
     width, step = 48, 14
     pixels = smooth_pixels(128, 192, 2)
     residuals = open_transforms(model, precision="float32").residuals(pixels, width)
