@@ -69,13 +69,17 @@ def test_macs_are_what_torch_counts(config: SlimCAEConfig, place: int) -> None:
 
 
 def test_macs_are_those_of_the_readme() -> None:
-    architecture = slimcae(SlimCAEConfig())
+    architectures = (light(SlimCAEConfig(architecture="light")), slimcae(SlimCAEConfig()))
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| +(\d+) \| +([\d.]+) k \|$", text, re.MULTILINE)
-    assert [int(width) for width, _ in rows] == [192, 144, 96, 72, 48]
-    for width, macs in rows:
-        assert f"{architecture.decoder_macs(int(width)) / 1000:#.3g}" == macs
-        assert architecture.encoder_macs(int(width)) == architecture.decoder_macs(int(width))
+    rows = re.findall(r"^\| +(\d+) \| ([\d.]+) k \| ([\d.]+) k \|$", text, re.MULTILINE)
+    assert [int(width) for width, *_ in rows] == [192, 144, 96, 72, 48]
+    for width, *macs in rows:
+        for architecture, one in zip(architectures, macs, strict=True):
+            assert f"{architecture.decoder_macs(int(width)) / 1000:#.3g}" == one
+            assert architecture.encoder_macs(int(width)) == architecture.decoder_macs(int(width))
+    kernels = [architecture.kernels(192).values() for architecture in architectures]
+    numbers = [sum(map(math.prod, shapes)) / 1e6 for shapes in kernels]
+    assert "hold {:.2f} M parameters ({:.2f} M)".format(*numbers) in text
 
 
 def test_macs_of_the_light_architecture_are_those_of_its_reference() -> None:
