@@ -20,8 +20,9 @@ from slimcae.training.stats import Stats
 class FakeModel(nn.Module):
     """Reconstructions and likelihoods that a hand can add up."""
 
-    widths = (4, 2)
-    architecture = slimcae(SlimCAEConfig(widths))
+    widths = points = (4, 2)
+    config = SlimCAEConfig(widths)
+    architecture = slimcae(config)
 
     def forward(self, x: Tensor, width: int, step: float) -> dict[str, Tensor]:
         if width == 4:  # off by 0.1 everywhere; 2 images · 2 latents at 1/4: 8 bits
