@@ -233,7 +233,7 @@ EVERY_BYTE = range(256)
 
 def test_every_value_of_the_fields_of_the_head() -> None:
     assert readable({value: forged(version=value) for value in EVERY_BYTE}) == [4]
-    assert readable({value: forged(kind=value) for value in EVERY_BYTE}) == [0, 1, 2]
+    assert readable({value: forged(kind=value) for value in EVERY_BYTE}) == [0, 1, 2, 3]
     assert readable({value: forged(flags=value) for value in EVERY_BYTE}) == [0, 1, 2, 3]
     assert readable({value: forged(name_length=value) for value in EVERY_BYTE}) == [4]
     assert readable({value: forged(*CHUNKS, num_chunks=value) for value in EVERY_BYTE}) == [4]
