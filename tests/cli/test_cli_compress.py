@@ -21,6 +21,7 @@ from slimcae.codec import Codec, Compressed, Target
 from slimcae.errors import BitstreamError
 from slimcae.images import Picture
 from slimcae.model import cost
+from slimcae.model.model import EFFORTS
 
 
 @pytest.fixture(scope="module")
@@ -512,3 +513,11 @@ def test_each_file_is_decoded_with_the_model_it_names(
         expected = load(used).decompress(path.read_bytes())
         with Image.open(path.with_suffix(".png")) as image:
             np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
+
+
+def test_help_says_what_each_effort_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["compress", "--help"]) == 0
+    told = re.findall(r"^  (\d) +[\d.]+ x ", capsys.readouterr().out, re.MULTILINE)
+    assert [int(number) for number in told] == list(EFFORTS)
+    assert call(["compress", "photo.png", "--effort", "10"]) == 2
+    assert "--effort" in capsys.readouterr().err
