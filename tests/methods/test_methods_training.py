@@ -13,6 +13,7 @@ from slimcae.model.config import METHODS, Method, SlimCAEConfig
 from slimcae.model.file import read_model, write_model
 from slimcae.networks.conversion import to_network
 from slimcae.networks.independent import IndependentModels
+from slimcae.networks.methods import new_network
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training import run, warm_start
 from slimcae.training.data import TrainingImages
@@ -81,6 +82,22 @@ def test_independent_models_train_as_each_would_alone(picture_folder: Path) -> N
     expected = alone.state_dict()
     for name, tensor in network.pairs[0][0].state_dict().items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-7)
+
+
+def test_a_modulated_network_starts_as_the_same_block_transform_at_every_point() -> None:
+    """Random factors would disturb it; with factors of 1 it is that of the plain network."""
+    x = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    lmbda = (900.0, 400.0, 100.0)
+    modulated = new_network(SlimCAEConfig((12, 12, 12), method="modulated"), lmbda)
+    plain = SlimCAE(SlimCAEConfig((12,)))
+    for network, values in ((modulated, lmbda), (plain, lmbda[:1])):
+        torch.manual_seed(1)
+        warm_start.warm_start_transforms(network, x, values)
+    with torch.no_grad():
+        expected = plain.synthesise(plain.analyse(x, 12), 12)
+        for point in modulated.points:
+            found = modulated.synthesise(modulated.analyse(x, point), point)
+            torch.testing.assert_close(found, expected)
 
 
 def test_the_rate_of_learning_falls_as_a_power() -> None:

@@ -66,6 +66,14 @@ class ModulatedAutoencoder(Autoencoder):
                 for name, layer in self._layers.items()
             }
 
+    @torch.no_grad()
+    def reset_factors(self) -> None:
+        """Set all factors to 1, whatever λ, for transforms that are right without them."""
+        for modulator in self.modulators.values():
+            last = list(modulator.children())[-1]
+            for parameter in last.parameters():
+                parameter.zero_()
+
     def analyse(self, x: Tensor, width: int) -> Tensor:
         """Return the latents of images at a point."""
         y: Tensor = functional_call(self.g_a, self._folded("g_a", width), (x, self.widths[0]))

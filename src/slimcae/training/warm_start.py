@@ -18,6 +18,7 @@ from slimcae.networks.autoencoder import Autoencoder, TransformPair
 from slimcae.networks.bottleneck import INIT_SCALE, EntropyBottleneck
 from slimcae.networks.bounds import to_stored
 from slimcae.networks.gdn import SlimmableGDN
+from slimcae.networks.modulated import ModulatedAutoencoder
 from slimcae.training.workers import one_thread
 
 GAMMA_DIAGONAL = 1e-4
@@ -51,6 +52,8 @@ def warm_start_transforms(model: Autoencoder, x: Tensor, lmbda: tuple[float, ...
             n = pair.config.num_filters
             first, second, third = nested_components(x, min(48, n), n, n)
             _start_slimcae(pair, gain, x.mean(dim=(0, 2, 3)), (first, second, third), own)
+    if isinstance(model, ModulatedAutoencoder):
+        model.reset_factors()
 
 
 def _start_slimcae(
