@@ -34,6 +34,8 @@ def test_onnx_is_taken_unless_torch_is_faster_or_needed(
     assert choose_backend(megapixels=0.9 * MANY) == "onnx"
     assert choose_backend(megapixels=MANY) == ("torch" if native else "onnx")
     assert choose_backend(precision="float32", megapixels=math.inf) == "onnx"
+    assert choose_backend(megapixels=math.inf, architecture="light") == "onnx"
+    assert choose_backend(precision="bfloat16", architecture="light") == "torch"
     assert choose_backend(precision="bfloat16") == "torch"
     assert choose_backend(device="cuda") == choose_backend(device="auto") == "torch"
     for name in ("onnx", "torch"):

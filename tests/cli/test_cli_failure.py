@@ -17,7 +17,7 @@ from slimcae.errors import (
 )
 
 SOURCE = Path(slimcae.__file__).parent
-FACES = ("cli", "studio")
+FACES = ("cli", "studio", "compressai.py")
 
 
 def test_settings_are_flags_here_and_names_in_python() -> None:

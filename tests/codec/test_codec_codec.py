@@ -118,14 +118,15 @@ def test_grey_stays_grey_and_alpha_is_exact(codec: Codec) -> None:
 
 
 def test_a_forged_alpha_channel_is_refused(codec: Codec) -> None:
-    rgba = np.dstack([smooth_pixels(8, 8, seed=7), np.full((8, 8), 7, np.uint8)])
+    alpha = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    rgba = np.dstack([smooth_pixels(8, 8, seed=7), alpha])
     contents = container.read(codec.compress(Image.fromarray(rgba)))
     larger = pack_alpha(np.zeros((8, 9), np.uint8))
     huge = bytearray(pack_alpha(np.zeros((8, 8), np.uint8)))
     huge[16:24] = b"\x00\x0f\xff\xff" * 2  # the size in its header: a million squared
     assert contents.alpha is not None
-    for alpha in (larger, bytes(huge), contents.alpha[:30], b"", b"GIF89a", b"\x89PNG\r\n\x1a\n"):
-        forged = container.write(replace(contents, alpha=alpha))
+    for png in (larger, bytes(huge), contents.alpha[:30], b"", b"GIF89a", b"\x89PNG\r\n\x1a\n"):
+        forged = container.write(replace(contents, alpha=png))
         with pytest.raises(BitstreamError, match="alpha"):
             codec.decompress(forged)
 

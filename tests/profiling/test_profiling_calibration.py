@@ -58,10 +58,10 @@ def test_the_median_run_of_each_width_and_way_counts(
     """A codec that takes known times, by a clock of its own."""
     clock, runs = [0.0], [0]
 
-    def compress(picture: Any, width: int, effort: str) -> tuple[int, int]:
+    def compress(picture: Any, point: int, effort: int) -> tuple[int, int]:
         height, columns, _ = picture.pixels.shape
-        take(5 + width * height * columns / 1e6)
-        return width, height * columns
+        take(5 + point * height * columns / 1e6)
+        return point, height * columns
 
     def decompress(data: tuple[int, int]) -> None:
         width, pixels = data

@@ -128,7 +128,7 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
         "bytes": size,
         "bpp": 8 * size / (header.image_width * header.image_height),
         "parts": parts,
-        "backend": _backend(header),
+        "backend": _backend(header, None if model is None else model.header.config),
         **_decoding(header, None if model is None else model.header.config),
     }
 
@@ -145,10 +145,13 @@ def _decoding(header: Header, config: SlimCAEConfig | None) -> dict[str, Any]:
     return dict(zip(names, facts, strict=True))
 
 
-def _backend(header: Header) -> str | None:
+def _backend(header: Header, config: SlimCAEConfig | None) -> str | None:
     """Return what `slimcae decompress` would compute with; None where neither is installed."""
     try:
-        return choose_backend(megapixels=header.image_width * header.image_height / 1e6)
+        return choose_backend(
+            megapixels=header.image_width * header.image_height / 1e6,
+            architecture="slimcae" if config is None else config.architecture,
+        )
     except MissingPackageError:
         return None
 

@@ -20,7 +20,7 @@ def add_rate_options(options: argparse._ArgumentGroup) -> None:
         "--point",
         type=int,
         metavar="N",
-        help="one of the model's operating points, of models that have several at a width",
+        help="use this operating point, of a model that has several at a width",
     )
     add_option(
         one,

@@ -73,7 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="refuse larger pictures (default: 2^28)",
     )
-    add_effort_option(pictures, "see `slimcae compress --help`")
+    add_effort_option(pictures, "see `compress --help`")
     add_model_option(pictures, "slimcae's own")
 
 

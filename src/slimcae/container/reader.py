@@ -136,7 +136,8 @@ class Reader:
             )
         for tag in self._chunks:
             self._verified(tag)
-        _ = self.constant_alpha  # it looks into its chunk
+        if CONSTANT_ALPHA in self._chunks:
+            _ = self.constant_alpha  # it looks into its chunk
         for index in range(self.header.num_tiles):
             self.tile(index)
 

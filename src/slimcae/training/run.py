@@ -374,7 +374,10 @@ def _rates(
 
     if settings.entropy_model == "hyperprior":
         if model.config.method != "slimcae":
-            raise ConfigError("a hyperprior trains with --method slimcae only")
+            raise ConfigError(
+                "entropy_model hyperprior: method slimcae alone trains one, not "
+                f"{model.config.method}"
+            )
         found = None if known is None else hyperprior_of(known)
         if found is None:
             found = Hyperprior([model.architecture.latent_channels(w) for w in model.points])

@@ -179,7 +179,13 @@ def open_transforms(
         if number is None or not 1 <= number <= MAX_THREADS:
             raise SettingError("threads", threads, f"1 to {MAX_THREADS}")
         threads = number
-    chosen = choose_backend(backend, device=device, precision=precision, megapixels=megapixels)
+    chosen = choose_backend(
+        backend,
+        device=device,
+        precision=precision,
+        megapixels=megapixels,
+        architecture=model.config.architecture,
+    )
     if chosen == "torch":
         from slimcae.transforms.torch_ import TorchTransforms
 
