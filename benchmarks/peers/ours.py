@@ -1,5 +1,6 @@
 """The worker in the project's environment: SlimCAE and the codecs that Pillow has."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -39,9 +40,9 @@ MATRIX_SIDE = 2048
 class Ours:
     """What can be asked for."""
 
-    def load(self, precision: str | None) -> protocol.Answer:
+    def load(self, precision: str | None, backend: str) -> protocol.Answer:
         """Load everything; the names of what can be coded, with their settings."""
-        options: dict[str, Any] = {"backend": "torch"}
+        options: dict[str, Any] = {"backend": backend, "megapixels": math.inf}
         if precision is not None:
             options["precision"] = precision
         self.codec = slimcae.load(**options)

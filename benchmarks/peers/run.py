@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="take every n-th picture only")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--precision", help="of our network (default: the codec's own)")
+    parser.add_argument("--backend", default="auto", help="of our network (default: auto)")
     parser.add_argument(
         "--environment",
         type=Path,
@@ -56,7 +57,8 @@ def main() -> None:
     )
     args = parser.parse_args()
     images = find_images(args.images)[:: args.every]
-    result = measure(images, args.threads, args.precision, args.environment / "bin" / "python")
+    python = args.environment / "bin" / "python"
+    result = measure(images, args.threads, args.precision, args.backend, python)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(args.output) as temporary:
         temporary.write_text(as_json(result))
@@ -64,14 +66,18 @@ def main() -> None:
 
 
 def measure(
-    images: Sequence[Path], threads: int, precision: str | None, their_python: Path
+    images: Sequence[Path],
+    threads: int,
+    precision: str | None,
+    backend: str,
+    their_python: Path,
 ) -> dict[str, Any]:
     """Everything that one run finds out."""
     ours = Worker(sys.executable, HERE / "ours.py", threads)
     theirs = Worker(their_python, HERE / "theirs.py", threads) if their_python.exists() else None
     if theirs is None:
         print("CompressAI is left out: run make_environment.py first", file=sys.stderr)
-    about = ours.ask("load", precision=precision)
+    about = ours.ask("load", precision=precision, backend=backend)
     widths = about["widths"]
     jobs = [(ours, f"{width}") for width in widths] + [(ours, name) for name in about["classics"]]
     about_theirs = layers = None
