@@ -65,7 +65,7 @@ def gains_table(codec: slimcae.Codec, pictures: Mapping[str, Image.Image]) -> st
         cells = []
         for width in codec.widths:
             data = codec.compress(picture, width=width)
-            ours = _psnr(picture, codec.decompress(data))
+            ours = _psnr(picture, codec.decompress(data).convert("RGB"))
             theirs = _psnr(picture, _opened(webp_within(picture, len(data))))
             cells.append(f"{_bpp(data):.2f} / {ours:.1f} ({signed(ours - theirs, 1)})")
         rows.append((name, *cells, f"{_bpp(_saved(picture, 'WEBP', lossless=True)):.2f}"))
@@ -81,7 +81,7 @@ def draw(path: Path, codec: slimcae.Codec, pictures: Mapping[str, Image.Image]) 
         other = webp_within(picture, len(data))
         shown = {
             name: picture,
-            f"SlimCAE {SHOWN_WIDTH}": codec.decompress(data),
+            f"SlimCAE {SHOWN_WIDTH}": codec.decompress(data).convert("RGB"),
             "WebP": _opened(other),
         }
         for (title, image), file, axes in zip(shown.items(), (None, data, other), row, strict=True):
