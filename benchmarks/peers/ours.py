@@ -57,6 +57,7 @@ class Ours:
         }
         return {
             "widths": list(self.codec.widths),
+            "macs": {str(width): self.codec.macs(width) for width in self.codec.widths},
             "precision": self.codec.transforms.precision,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,

@@ -30,8 +30,6 @@ from protocol import Worker
 from slimcae.files import atomic_path
 from slimcae.images import find_images
 from slimcae.machine import describe_machine
-from slimcae.model.architecture import slimcae
-from slimcae.model.config import SlimCAEConfig
 
 HERE = Path(__file__).parent
 
@@ -151,7 +149,9 @@ def measure(
         },
         "matrix_flops": {name: spread(found) for name, found in rates.items()},
         "over_limit": {
-            str(width): over_limit(width, found, staged, rates[about["precision"]])
+            str(width): over_limit(
+                about["macs"][str(width)], found, staged, rates[about["precision"]]
+            )
             for width, found in stages.items()
         },
         "layers": layers,
@@ -159,21 +159,22 @@ def measure(
 
 
 def over_limit(
-    width: int, found: Sequence[dict[str, Any]], pixels: Sequence[int], rates: Sequence[float]
+    macs: Sequence[float],
+    found: Sequence[dict[str, Any]],
+    pixels: Sequence[int],
+    rates: Sequence[float],
 ) -> dict[str, float]:
-    """Network time over what its nominal operations take at the rate of large matrix products."""
+    """Network time over what its nominal operations take at the rate of large matrix products.
+
+    macs: multiply-accumulates per pixel of encoder and decoder.
+    """
     rate = statistics.median(rates)
-    architecture = slimcae(SlimCAEConfig((width,)))
-    ways = {
-        "encode": architecture.encoder_macs(width),
-        "decode": architecture.decoder_macs(width),
-    }
     return {
         way: statistics.median(
-            one[way]["network"] / (2 * macs * count / rate)
+            one[way]["network"] / (2 * each * count / rate)
             for one, count in zip(found, pixels, strict=True)
         )
-        for way, macs in ways.items()
+        for way, each in zip(("encode", "decode"), macs, strict=True)
     }
 
 
