@@ -62,10 +62,18 @@ class FakeWorker:
         log.append((self.kind, " ".join([do, *map(str, arguments.values())])))
         return getattr(self, f"do_{do}")(**arguments)  # type: ignore[no-any-return]
 
-    def do_load(self, precision: str | None = None) -> dict[str, Any]:
+    def do_load(self, precision: str | None = None, backend: str = "auto") -> dict[str, Any]:
         if self.kind == "theirs":
             return {"models": ["CompressAI N=192"]}
-        return {"widths": [12, 8], "precision": "bfloat16", "classics": {"WebP, quality 50": "w"}}
+        return {
+            "widths": [12, 8],
+            "macs": {
+                str(width): (ARCHITECTURE.encoder_macs(width), ARCHITECTURE.decoder_macs(width))
+                for width in (12, 8)
+            },
+            "precision": "bfloat16",
+            "classics": {"WebP, quality 50": "w"},
+        }
 
     def do_open(self, image: str) -> dict[str, Any]:
         return {"size": [100, 200]}
@@ -105,7 +113,7 @@ def result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     python = tmp_path / "python"
     python.touch()
     images = [tmp_path / f"{name}.png" for name in "abcd"]
-    return runner.measure(images, 2, None, python)
+    return runner.measure(images, 2, None, "auto", python)
 
 
 def test_every_picture_goes_through_all_before_the_next_comes(result: dict[str, Any]) -> None:
@@ -150,7 +158,7 @@ def test_without_their_environment_ours_is_measured_alone(
 ) -> None:
     log.clear()
     monkeypatch.setattr(runner, "Worker", FakeWorker)
-    found = runner.measure([tmp_path / "a.png"], 1, "float32", tmp_path / "absent")
+    found = runner.measure([tmp_path / "a.png"], 1, "float32", "torch", tmp_path / "absent")
     assert found["theirs"] is None and found["layers"] is None
     assert {who for who, _ in log} == {"ours"}
     assert "make_environment.py first" in capsys.readouterr().err
@@ -163,7 +171,7 @@ def test_our_worker_times_a_real_picture(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("PIL.AvifImagePlugin.DEFAULT_MAX_THREADS", 0)  # put back at the end
     monkeypatch.setattr("slimcae.load", lambda **options: load(model, **options))
     worker = Ours()
-    about = worker.load(None)
+    about = worker.load(None, "torch")
     assert about["widths"] == [12, 8] and about["threads"] == 1
     assert "AVIF speed 6, quality 45" in about["classics"]
     assert worker.open(str(save_photo(tmp_path / "a.png", (64, 80)))) == {"size": (64, 80)}

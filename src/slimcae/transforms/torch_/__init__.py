@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-if "torch" not in sys.modules:
-    # threads that wait for work in a loop would take the processor from others; OpenMP reads this
-    # when torch is loaded
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+    # Threads that wait for work in a loop would take the processor from others. GNU's OpenMP, which
+    # reads this when torch is loaded, sleeps after some microseconds then: between two layers they
+    # still wait, beside another program they do not stand in its way.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 import torch
 
 from slimcae.errors import ConfigError, ModelError
