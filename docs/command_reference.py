@@ -47,7 +47,10 @@ def reference(command: str) -> Iterator[str]:
     parser = parser_of(command)
     prose, _, examples = (parser.epilog or "").partition("examples:\n")
     yield from _code("text", parser.format_usage().removeprefix("usage: "))
-    yield from (parser.description or "", "", _escaped(prose), "")
+    yield from (parser.description or "", "")
+    for paragraph in prose.strip().split("\n\n"):
+        # lines that are indented are a table
+        yield from _code("text", paragraph) if "\n  " in paragraph else (_escaped(paragraph), "")
     yield from (f".. program:: slimcae {command}", "")
     for group in parser._action_groups:
         actions = [each for each in group._group_actions if each.help != argparse.SUPPRESS]

@@ -68,7 +68,7 @@ class FakeWorker:
         return {
             "widths": [12, 8],
             "macs": {
-                str(width): (ARCHITECTURE.encoder_macs(width), ARCHITECTURE.decoder_macs(width))
+                str(width): [ARCHITECTURE.encoder_macs(width), ARCHITECTURE.decoder_macs(width)]
                 for width in (12, 8)
             },
             "precision": "bfloat16",

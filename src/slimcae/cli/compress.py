@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LONG_EFFORT = 6
 """From here on a picture takes so long that its progress is shown."""
 _EPILOG = """\
-effort: time to encode, as multiples of effort 2, and bytes at equal PSNR (light, width 96)
+effort: time to encode, as multiples of effort 2, and bytes at equal PSNR (width 96)
   1    0.6 x   +12 %    a simpler entropy model; decodes faster, too
   2      1 x            rounds to the nearest integers
   3     12 x    -1.2 %  weighs each symbol against its price; from here on, PyTorch is needed
@@ -42,6 +42,7 @@ effort: time to encode, as multiples of effort 2, and bytes at equal PSNR (light
   7    340 x    -7 %    100 steps
   8    670 x    -8 %    200 steps
   9   1000 x    -8.6 %  300 steps
+
 A decoder sees no difference between 2 and 9. At a width or quality, bytes fall and PSNR stays about
 the same; targets are met as ever, and within bits or bytes PSNR rises.
 
@@ -52,7 +53,7 @@ examples:
   slimcae compress photo.png                            # photo.scae, at the widest width
   slimcae compress photo.png -o small.scae --target_size 50kB
   slimcae compress -r photos -o small/ -q 40 -j 2 --skip_existing
-  slimcae compress photo.png --max_decode_macs 7k       # the best within 7,000 MAC per pixel
+  slimcae compress photo.png --max_decode_macs 2k       # the best within 2,000 MAC per pixel
   slimcae compress - < photo.png > photo.scae
 """
 
