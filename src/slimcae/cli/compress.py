@@ -14,12 +14,12 @@ from slimcae.cli.decoder_limit import DecoderLimit, add_decoder_limit_options, d
 from slimcae.cli.jobs import Job, Plan, add_file_options, plan_jobs
 from slimcae.cli.left_out import report_left_out
 from slimcae.cli.options import (
+    add_max_pixels_option,
     add_model_option,
     add_network_options,
     add_option,
     network_options,
 )
-from slimcae.cli.quantities import count
 from slimcae.cli.rate import add_effort_option, add_rate_options, chosen_rate
 from slimcae.cli.streams import STREAM, read_standard_input, write_output, write_stream
 from slimcae.cli.talk import add_talk_options
@@ -93,13 +93,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("all", "icc", "none"),
         help="what to keep (default: icc; all includes EXIF, which can hold a position)",
     )
-    add_option(
-        pictures,
-        "--max_pixels",
-        type=count,
-        metavar="N",
-        help="refuse larger pictures (default: 2^28)",
-    )
+    add_max_pixels_option(pictures)
     add_effort_option(pictures, "see below")
     add_option(pictures, "--verify", action="store_true", help="decode and compare before writing")
     add_model_option(pictures)

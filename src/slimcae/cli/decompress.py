@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from slimcae.cli.batch import Done, Gate, run_jobs
 from slimcae.cli.jobs import Job, Plan, add_file_options, plan_jobs
 from slimcae.cli.options import (
+    add_max_pixels_option,
     add_model_option,
     add_network_options,
     add_option,
     network_options,
 )
-from slimcae.cli.quantities import count, quality
+from slimcae.cli.quantities import quality
 from slimcae.cli.streams import (
     STREAM,
     cannot_read,
@@ -85,13 +86,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="X,Y,W,H",
         help="decode only W x H pixels, starting at column X and row Y",
     )
-    add_option(
-        pictures,
-        "--max_pixels",
-        type=count,
-        metavar="N",
-        help="refuse larger pictures (default: 2^28)",
-    )
+    add_max_pixels_option(pictures)
     add_model_option(pictures, "the one that made the file")
     add_network_options(pictures)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slimcae.backend import BACKENDS
-from slimcae.cli.quantities import whole
+from slimcae.cli.quantities import count, whole
 from slimcae.errors import ConfigError, ContradictionError, MissingPackageError
 from slimcae.model.config import DEVICES, PRECISIONS
 
@@ -112,6 +112,17 @@ def add_model_option(options: Options, default: str = "the packaged one") -> Non
         "--model",
         metavar="MODEL",
         help=f"NAME, NAME@VERSION, file or run folder (default: {default})",
+    )
+
+
+def add_max_pixels_option(options: Options) -> None:
+    """Add the limit of the size of pictures, which a decoder checks before it allocates."""
+    add_option(
+        options,
+        "--max_pixels",
+        type=count,
+        metavar="N",
+        help="refuse larger pictures (default: 2^28)",
     )
 
 

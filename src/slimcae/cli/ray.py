@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from slimcae.cli.options import add_model_option, add_option
-from slimcae.cli.quantities import count, whole
+from slimcae.cli.options import add_max_pixels_option, add_model_option, add_option
+from slimcae.cli.quantities import whole
 from slimcae.cli.rate import add_effort_option, add_rate_options, chosen_rate
 from slimcae.cli.talk import add_talk_options, note
 
@@ -66,13 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="icc",
         help="what to keep (default: icc)",
     )
-    add_option(
-        pictures,
-        "--max_pixels",
-        type=count,
-        metavar="N",
-        help="refuse larger pictures (default: 2^28)",
-    )
+    add_max_pixels_option(pictures)
     add_effort_option(pictures, "see `compress --help`")
     add_model_option(pictures, "slimcae's own")
 

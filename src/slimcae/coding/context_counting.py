@@ -45,7 +45,7 @@ def count_cells(
 
 def count(model: EntropyModel, tiles: Iterable[tuple[Symbols, int]]) -> Histograms:
     """Count the values that a model codes by their tables: (tables, 2 · REACH + 2)."""
-    cells = model.num_tables
+    cells = model.tables.num_tables
     found = np.zeros(cells * (2 * REACH + 2), np.int64)
 
     def add(part: Part) -> Values:

@@ -70,11 +70,6 @@ class EntropyModel(ABC):
         self._ready = ready
         self.tables = ready.tables
 
-    @property
-    def num_tables(self) -> int:
-        """Number of tables."""
-        return self._ready.tables.num_tables
-
     @abstractmethod
     def walk(self, visit: Visit, shape: Shape, step: int, known: Symbols | None) -> Symbols:
         """Visit the parts of a tile in order, and return its symbols.
