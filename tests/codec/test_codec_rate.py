@@ -114,7 +114,7 @@ def test_quality_rises_with_rate(codec: Codec) -> None:
 
 
 def test_quality_needs_a_fitted_model(unfitted: Codec) -> None:
-    with pytest.raises(ConfigError, match="no quality scale, as it was not fitted"):
+    with pytest.raises(ConfigError, match=r"no quality scale.*not fitted"):
         unfitted.compress(Picture(smooth_pixels(20, 20, 0)), quality=50)
 
 
