@@ -107,7 +107,7 @@ class QualityScale:
         return self._measured[point][1]
 
     def points(self, width: int) -> tuple[Point, ...]:
-        """Return the points of one width by increasing rate, from the coarsest to the finest step."""
+        """Return the points of one width by increasing rate, coarsest step first."""
         return tuple(sorted((p for p in self._measured if p.width == width), key=self.bpp))
 
     def slope(self, point: Point) -> float:
