@@ -31,7 +31,7 @@ class Trial(Protocol):
     """A picture that is being compressed."""
 
     def size(self, point: Point) -> int:
-        """Return an upper bound of the file size in bytes; only the first call per width is slow."""
+        """Return an upper bound of the file size in bytes; the first call per width is slow."""
 
     def psnr(self, point: Point) -> float:
         """Return the PSNR of the decoded picture in dB, which runs the synthesis."""

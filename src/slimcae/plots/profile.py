@@ -1,4 +1,4 @@
-"""The complexity table as a picture: times in parts, and peak memory, for every width."""
+"""Plot of the complexity table: times by stage and peak memory of every width."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ _WAYS = (("encode", BLUE), ("decode", SKY))
 
 
 def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Write a PNG file of what `slimcae profile --json` prints as "widths".
+    """Draw the rows that `slimcae profile --json` prints as "widths" to a PNG file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
     rows = sorted(rows, key=lambda row: -row["width"])
     with_memory = all(row["decode_peak_bytes"] is not None for row in rows)
@@ -26,7 +26,7 @@ def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -
     longest = max(row[f"{way}_ms"] for row in rows for way, _ in _WAYS)
     for axes, (way, _) in zip(panels, _WAYS, strict=False):
         _draw_times(axes, rows, way)
-        axes.set_xlim(0, 1.22 * longest)  # both alike, with room for the sums
+        axes.set_xlim(0, 1.22 * longest)  # equal in both panels, with room for the totals
     if with_memory:
         _draw_memory(panels[2], rows)
     for number, axes in enumerate(panels):
@@ -44,7 +44,7 @@ def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    """As in "48", or "48 effort 1"."""
+    """Return the label of a row, "48" or "48 effort 1"."""
     return f"{row['width']} effort 1" if row["effort"] == 1 else str(row["width"])
 
 
@@ -52,7 +52,7 @@ def _draw_times(axes: "Axes", rows: Sequence[Mapping[str, Any]], way: str) -> No
     places = range(len(rows))
     left = [0.0] * len(rows)
     for part, colour in _PARTS:
-        # parts that ran side by side leave no rest
+        # no rest if stages ran in parallel
         lengths = [max(0.0, row[f"{way}_{part}_ms"]) for row in rows]
         axes.barh(places, lengths, 0.62, left, color=colour, label=part)
         left = [start + length for start, length in zip(left, lengths, strict=True)]
@@ -91,7 +91,7 @@ def _draw_memory(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
     peaks = [row[f"{way}_peak_bytes"] / 1e6 for row in rows for way, _ in _WAYS]
     axes.set_xlim(0, 1.2 * max(estimates + peaks))
     axes.set_xlabel("peak memory, MB", color=INK)
-    # above the bars, since marks may stand anywhere to their right
+    # above the bars, because marks may be anywhere to their right
     axes.legend(
         frameon=False,
         fontsize=8.5,
