@@ -135,7 +135,7 @@ class SlimCAE(CompressionModel):  # type: ignore[misc]  # CompressAI has no type
             grid = self.codec.tiled.grid((image.shape[0], image.shape[1]))
             if (grid.height, grid.width) != tuple(shape):
                 raise BitstreamError(
-                    f"a picture of {image.shape[1]}x{image.shape[0]} pixels: latents must be {shape}"
+                    f"a picture of {image.shape[1]}x{image.shape[0]} pixels, not latents {shape}"
                 )
         x_hat = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
         return {"x_hat": x_hat.to(self.medians.device)}
