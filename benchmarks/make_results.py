@@ -2,8 +2,8 @@
 
     python benchmarks/make_results.py      # or: make results
 
-Measures nothing: the files in docs/results are what the commands at the end of docs/results.md
-wrote. docs/results/ideas.md, where there is one, goes into the page as it is.
+This script measures nothing: the commands at the end of docs/results.md write the files in
+docs/results. docs/results/ideas.md, if it exists, is included in the page unchanged.
 """
 
 import json
@@ -121,35 +121,36 @@ def page(sources: Sources) -> str:
         "\n\n".join(
             [
                 "# Results",
-                "Made by `make results` from the files in `docs/results`; how to measure them "
-                "again stands at the end.",
+                "`make results` generates this page from the files in `docs/results`; the end of "
+                "the page describes how to measure them again.",
                 "## Rate and quality",
                 "![Rate and quality on Kodak](figures/kodak.png)",
                 rd_table(sources),
-                f"BD-rates, negative where SlimCAE needs fewer bits ({METHOD}, over the range of "
-                "quality that both curves have). The first were measured with the same pictures; "
-                "the others are published curves. JPEG as measured here has optimised Huffman "
-                "tables, which the published one lacks.",
+                f"BD-rates are negative where SlimCAE needs fewer bits ({METHOD}, over the common "
+                "range of quality). The first rows were measured with the same pictures; the "
+                "others are published curves. JPEG as measured here has optimised Huffman tables, "
+                "unlike the published curve.",
                 bd_table(sources),
-                "The codecs' settings:",
+                "The codecs have these settings:",
                 _list(f"{found.name}: {_settings(found)}" for found in sources.others.values()),
-                "## Speed, side by side",
-                "Whole calls from 8-bit pixels to the bytes of a file and back, warm, all in one "
-                f"run, picture by picture; {peers['images']} Kodak images, {peers['machine']}, "
+                "## Speed compared with other codecs",
+                "Times are those of whole calls, from 8-bit pixels to bytes of a file and back, "
+                "without start-up, all in one run with one picture after the other; "
+                f"{peers['images']} Kodak images, {peers['machine']}, "
                 f"threads: {peers['threads']}, {peers['date'][:10]}. "
                 + _PROCESSORS.format(native=_precision(peers), avx2=_precision(avx2)),
                 times_table(sources),
                 *_their_words(peers),
-                "How many times faster: the median over the images, and between which values half "
-                "of them lie. In brackets what this project asks of itself.",
+                "The next table shows the speed-up: the median over the images, and the quartiles. "
+                "The targets of this project are in brackets.",
                 bar_table(sources),
                 "![Bits at equal quality, and time](figures/times.png)",
                 "![The same without AVX-512](figures/times-avx2.png)",
-                "How many times longer the network takes than its multiplications would at the "
-                "rate of large matrix products in the same precision (1 cannot be beaten; "
-                f"{_rates(peers)}; without AVX-512 {_rates(avx2)}):",
+                "The next table shows the time of the network relative to the time of as many "
+                "multiplications in large matrix products of the same precision, whose lower bound "
+                f"is 1 ({_rates(peers)}; without AVX-512 {_rates(avx2)}):",
                 limit_table(sources),
-                "## What a width costs",
+                "## Cost of each width",
                 "![Times and memory of each width](figures/profile.png)",
                 "\n".join(["```text", format_table(sources.profile), "```"]),
                 profile_words(sources),
@@ -161,8 +162,8 @@ def page(sources: Sources) -> str:
                 start_table(sources.start_up),
                 "## Training",
                 *training_words(sources.training),
-                *(["## What each idea brought", sources.ideas] if sources.ideas else []),
-                "## Measure it again",
+                *(["## Effect of each idea", sources.ideas] if sources.ideas else []),
+                "## Reproduce the results",
                 _AGAIN,
             ]
         )
@@ -171,11 +172,11 @@ def page(sources: Sources) -> str:
 
 
 _PROCESSORS = """\
-First our network runs in {native} by ONNX Runtime, the default. A second run imitates what most
-people have, AVX2 without AVX-512 and bfloat16: the same machine, with the network in {avx2} by
-torch, which is kept from newer instructions (`ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2`).
-ONNX Runtime cannot be limited. The other codecs choose their instructions themselves, so that
-their times say how alike the two runs are."""
+In the first run, ONNX Runtime, the default, computes the network in {native}. The second run
+imitates common processors, which have AVX2 without AVX-512 and bfloat16: on the same machine, torch
+computes the network in {avx2}, restricted to these instructions (`ONEDNN_MAX_CPU_ISA=AVX2
+ATEN_CPU_CAPABILITY=avx2`). ONNX Runtime cannot be restricted. The other
+codecs choose their instructions themselves, so their times show how similar the two runs are."""
 
 _AGAIN = """\
 On an otherwise idle machine, with the Kodak images in a folder KODAK and training images in TRAIN:
@@ -189,7 +190,7 @@ On an otherwise idle machine, with the Kodak images in a folder KODAK and traini
     python benchmarks/backends.py PHOTO -o docs/results/backends.json         # 2 minutes
     python benchmarks/effort.py KODAK -o docs/results/effort.json             # hours
     python benchmarks/training_throughput.py --images TRAIN --compile -o docs/results/training.json
-    export ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2     # the other kind of processor
+    export ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2     # imitates the other processor
     slimcae bench KODAK --backend torch --report_path docs/results/avx2/kodak/bench
     rm docs/results/avx2/kodak/*.png docs/results/avx2/kodak/*.csv
     python benchmarks/peers/run.py KODAK --backend torch -o docs/results/avx2/peers.json
@@ -300,14 +301,14 @@ def profile_words(sources: Sources) -> str:
         return f"{wide[name] / narrow[name]:.1f} ×"
 
     text = (
-        f"Width {narrow['width']} does {over('decoder_macs_per_pixel')} less work than width "
-        f"{wide['width']}. Its network is {over('encode_network_ms')} faster when it encodes and "
-        f"{over('decode_network_ms')} when it decodes, whole calls {over('encode_ms')} and "
-        f"{over('decode_ms')} [asked: 8 × in the network, 5 × as a whole]"
+        f"Width {narrow['width']} needs {over('decoder_macs_per_pixel')} fewer multiplications "
+        f"than width {wide['width']}. Its network encodes {over('encode_network_ms')} faster and "
+        f"decodes {over('decode_network_ms')} faster; whole calls are {over('encode_ms')} and "
+        f"{over('decode_ms')} faster [targets: 8 × in the network, 5 × in whole calls]"
     )
     if narrow["decode_peak_bytes"]:
         text += (
-            f"; the peak of its memory is {over('encode_peak_bytes')} and "
+            f"; its peak memory is {over('encode_peak_bytes')} and "
             f"{over('decode_peak_bytes')} lower"
         )
     return text + "."
@@ -359,10 +360,11 @@ def effort_words(found: Mapping[str, Any]) -> list[str]:
     heads = ("width", "effort", "BD-rate", "s per megapixel", "x effort 2", "symbols changed")
     return [
         "## Effort",
-        "Bytes at equal PSNR against effort 2 of the same weights, which rounds to the nearest "
-        f"integers ({METHOD}, over steps Δ from 0.54 to 1.98); {found['model']}, "
+        "The table shows bytes at equal PSNR relative to effort 2 of the same weights, which "
+        f"rounds to the nearest integers ({METHOD}, over steps Δ from 0.54 to 1.98); "
+        f"{found['model']}, "
         f"{found['images']} images, {found['machine']}, threads: {found['threads']}, "
-        f"{found['date'][:10]}. AVIF and JPEG XL stand against their own fastest settings.",
+        f"{found['date'][:10]}. AVIF and JPEG XL are relative to their own fastest settings.",
         "![Bytes saved against seconds](figures/effort.png)",
         table(heads, rows),
     ]
@@ -394,12 +396,12 @@ def backends_words(sources: Sources) -> list[str]:
     ]
     runtimes = ", ".join(dict.fromkeys(native["runtimes"].values()))
     return [
-        "Whole calls, encode / decode in milliseconds, 768×512 pixels, in turns in one process "
-        f"({native['machine']}, {runtimes}, {native['date'][:10]}). ONNX Runtime always computes "
-        "in float32, and chooses its instructions itself: under AVX2 only torch is limited.",
+        "Each cell has the milliseconds of whole calls to encode / decode 768×512 pixels, measured "
+        f"alternately in one process ({native['machine']}, {runtimes}, {native['date'][:10]}). "
+        "ONNX Runtime always computes in float32 and chooses its instructions itself, so in the "
+        "columns with AVX2 only torch is restricted.",
         table(heads, rows),
-        "Whole commands from start to end on the first processor, and the most memory that they "
-        "held:",
+        "Each cell has the time of a whole command on the first processor, and its peak memory:",
         table(("", *names), commands),
     ]
 
@@ -420,7 +422,7 @@ def start_table(start_up: Mapping[str, Any]) -> str:
         (name, f"{seconds:.3f}", asked.get(name, ""))
         for name, seconds in start_up["seconds"].items()
     ]
-    return table(("", "seconds", "asked, at most"), rows) + (
+    return table(("", "seconds", "target, at most"), rows) + (
         f"\n\n{start_up['machine']}, {start_up['runtime']}, {start_up['date'][:10]}. Reading "
         "the model and preparing one width should take 0.1 s together."
     )
@@ -443,7 +445,7 @@ def training_words(training: Mapping[str, Any]) -> list[str]:
         f"Whole steps of all five widths, {training['batchsize']} crops of "
         f"{training['patchsize']}×{training['patchsize']}, {training['machine']}, threads: "
         f"{training['threads']}, torch {training['torch']}, {training['date'][:10]}. The first row "
-        "stands in for the earlier port (benchmarks/seed_stand_in.py). [asked: 3 ×]",
+        "is a stand-in for the earlier port (benchmarks/seed_stand_in.py). [target: 3 ×]",
         table(("", "seconds a step", "megapixels/s", "faster"), rows),
     ]
     if training["loader"]:
@@ -452,7 +454,7 @@ def training_words(training: Mapping[str, Any]) -> list[str]:
             f"{name} {100 * seconds / fastest:.2g} %"
             for name, seconds in training["loader"].items()
         )
-        words.append(f"The loader alone takes, of the fastest step's time: {shares}.")
+        words.append(f"The time of the loader alone, relative to the fastest step: {shares}.")
     return words
 
 
@@ -504,9 +506,9 @@ def readme_block(sources: Sources) -> str:
             widths,
             f"Kodak, 24 images, whole files; times of {sources.peers['images']} of them on "
             f"{sources.peers['machine']}, first by ONNX Runtime, then by PyTorch limited to AVX2, "
-            "which is what most laptops have (ONNX Runtime cannot be limited). Bits at equal "
-            f"PSNR (BD-rate): {rates}. Beside CompressAI's factorized model (N = 192, random "
-            f"weights) in the same run, width {narrow} compresses {faster[0]:.0f} × and "
+            "which is what most laptops have (ONNX Runtime cannot be restricted). Bits at equal "
+            f"PSNR (BD-rate): {rates}. Compared with CompressAI's factorized model (N = 192, "
+            f"random weights) in the same run, width {narrow} compresses {faster[0]:.0f} × and "
             f"decompresses {faster[1]:.0f} × faster, width {wide} {slower[0]:.1f} × and "
             f"{slower[1]:.1f} ×. [All results](docs/results.md).",
         ]
@@ -547,10 +549,10 @@ def _their_words(peers: Mapping[str, Any]) -> Iterable[str]:
     if theirs is None:
         return
     yield (
-        f"CompressAI {theirs['compressai']} with torch {theirs['torch']}; its weights are its own "
-        "random initialisation, since the trained ones could not be downloaded, with latents of a "
-        "realistic spread and fitted entropy models (benchmarks/peers/theirs.py): its times count, "
-        "its bits do not."
+        f"CompressAI {theirs['compressai']} with torch {theirs['torch']}; its weights are random, "
+        "because the trained ones could not be downloaded, with latents of a realistic spread and "
+        "fitted entropy models (benchmarks/peers/theirs.py). So only its times are meaningful, "
+        "not its bits."
     )
     largest = {
         name: max(found["largest_difference"][name] for found in peers["layers"])
