@@ -16,6 +16,11 @@
 #   full         a network of the widest width for each λ, the paper's baseline
 #   scaling      the best network of `full`, with SCALING_STEPS for its factors on top
 #   modulated    one network of the widest width for all λ
+#   hyperprior   as `fixed`, and a hyperprior trains along
+#   independent-hyperprior  as `independent`, and each network has a hyperprior of its own
+#
+# The last two train at Δ = 1 alone, as all others do, and are fitted to code with hyperpriors, also
+# where tables without any would take fewer bits.
 #
 # `noise` schedules with a κ close to 1, so λ hardly change; changes of the slopes from try to try are
 # then noise. Each model is fitted to TRAIN (tables per rate), and measured on VALID.
@@ -81,6 +86,17 @@ describe() { # NAME: what a system costs
         --model "$runs/$1.safetensors" -o "$runs/$1.profile.json" > "$results/$1.profile.json"
 }
 
+measure() { # STAGE, REPORT, systems
+    stage=$1 report=$2
+    shift 2
+    once "$stage" $slimcae evaluate --inputPath "$valid" --precision float32 --names "$@" \
+        --report_path "$runs/report/$report" \
+        --checkpoint_paths $(for system; do echo "$runs/$system.safetensors"; done)
+    for system; do
+        cp "$runs/report/${report}_$system.json" "$results/$system.json"
+    done
+}
+
 mkdir -p "$runs" "$results"
 # options are lists of words, hence no quotes
 train naive --switch_list $widths --lmbda $equal
@@ -88,6 +104,9 @@ train fixed --switch_list $widths --lmbda $lmbda
 train independent --method independent --switch_list $widths --lmbda $lmbda
 train full --method independent --switch_list "$widest" --lmbda $lmbda
 train modulated --method modulated --switch_list "$widest" --lmbda $lmbda
+train hyperprior --switch_list $widths --lmbda $lmbda --entropy_model hyperprior --at_one 1
+train independent-hyperprior --method independent --switch_list $widths --lmbda $lmbda \
+    --entropy_model hyperprior --at_one 1
 once scaling $slimcae train --method bottleneck_scaling --init_from "$runs/full" \
     --train_glob "$train" --checkpoint_dir "$runs/scaling" --lmbda $lmbda $crop --compile off \
     --seed 1 --last_step "${SCALING_STEPS:-1000}" ${MORE:-}
@@ -106,16 +125,14 @@ once scheduled $slimcae train --train_glob "$train" --checkpoint_dir "$runs/sche
     --learning_rate 5e-4 $common
 
 systems="full independent scaling modulated naive fixed scheduled"
-for system in $systems; do
+hyperpriors="hyperprior independent-hyperprior"
+for system in $systems $hyperpriors; do
+    case $system in *hyperprior) kind="--entropy_model hyperprior" ;; *) kind= ;; esac
     once "fit-$system" $slimcae fit --model "$runs/$system" --train_glob "$train" \
-        --inputPath "$valid" --half -y -o "$runs/$system.safetensors"
+        --inputPath "$valid" --half -y -o "$runs/$system.safetensors" $kind
     once "cost-$system" describe "$system"
 done
 cp "$runs/schedule/schedule.csv" "$results/schedule.csv"
 cp "$runs/noise/schedule.csv" "$results/noise.csv"
-once evaluate $slimcae evaluate --inputPath "$valid" --precision float32 --names $systems \
-    --report_path "$runs/report/systems" \
-    --checkpoint_paths $(for system in $systems; do echo "$runs/$system.safetensors"; done)
-for system in $systems; do
-    cp "$runs/report/systems_$system.json" "$results/$system.json"
-done
+measure evaluate systems $systems
+measure evaluate-hyperpriors hyperpriors $hyperpriors

@@ -16,8 +16,10 @@ from slimcae.cli.options import (
 )
 from slimcae.cli.streams import cannot_write, check_output
 from slimcae.cli.talk import add_talk_options, say
+from slimcae.container.header import ENTROPY_MODELS
 
 if TYPE_CHECKING:
+    from slimcae.model.model import Model
     from slimcae.training.fitting import Fit
 
 Item = TypeVar("Item")
@@ -66,6 +68,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="of a modulated model: operating points at any λ that it was trained for or between",
     )
+    add_option(
+        parser,
+        "--entropy_model",
+        choices=ENTROPY_MODELS,
+        help="code with this kind (default: the one of the fewest bits at each operating point)",
+    )
     add_option(parser, "--name", help="name of the model, for its files and `slimcae models`")
     add_option(parser, "--model_version", metavar="VERSION", help="version of the model")
     add_device_option(parser, "auto")
@@ -101,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     if args.half:
         model = halved(model)
     transforms = open_transforms(model, device=args.device, precision="float32", backend="torch")
-    found = fit(model, transforms, train, valid, _bar)
+    found = fit(model, transforms, train, valid, _bar, args.entropy_model)
     note = {
         "training_images": len(train),
         "validation_images": len(valid),
@@ -116,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         write_model(Path(args.output), fitted, half=args.half)
     except OSError as error:
         raise cannot_write(args.output, error) from error
-    print("\n".join(_table(found)))
+    print("\n".join(_table(model, found)))
     say(f"{args.output} written after {time.monotonic() - started:.0f} s")
     return 0
 
@@ -128,20 +136,26 @@ def _bar(items: Iterable[Item], text: str, total: int) -> Iterable[Item]:
     return bar
 
 
-def _table(found: "Fit") -> list[str]:
-    """Lines for people: what each width reaches, with which kind, and what that saves."""
-    lines = ["width  kind         bpp at Δ = 1  PSNR at Δ = 1  bits saved, over all Δ"]
-    for width, models in found.entropy_models.items():
+def _table(model: "Model", found: "Fit") -> list[str]:
+    """Lines for people: what each point reaches, with which kind, and what that saves."""
+    labels = {point: model.label(point) for point in model.points}
+    if model.points == model.widths:
+        labels = {width: f"{width:5}" for width in model.points}
+    space = max(map(len, labels.values()))
+    heading = "width" if model.points == model.widths else "point"
+    lines = [f"{heading:{space}}  kind         bpp at Δ = 1  PSNR at Δ = 1  bits saved, over all Δ"]
+    for point, models in found.entropy_models.items():
         kind = next(iter(models))
-        bpp, psnr = found.quality[width][0]
+        bpp, psnr = found.quality[point][0]
         saved = []
-        for other, rates in found.rates[width].items():
+        for other, rates in found.rates[point].items():
             if other != kind:
-                pairs = zip(found.rates[width][kind], rates, strict=True)
+                pairs = zip(found.rates[point][kind], rates, strict=True)
                 gains = [100 * (1 - mine / theirs) for mine, theirs in pairs]
                 saved.append(f"{min(gains):.1f} to {max(gains):.1f} % against {other}")
-        line = f"{width:5}  {kind:11}  {bpp:12.4f}  {psnr:10.2f} dB  {', '.join(saved)}"
-        if width in found.rounding:
-            line += f"; rounding to integers cost {100 * found.rounding[width]:+.2f} %"
+        line = f"{labels[point]:{space}}  {kind:11}  {bpp:12.4f}  {psnr:10.2f} dB  "
+        line += ", ".join(saved)
+        if point in found.rounding:
+            line += f"; rounding to integers cost {100 * found.rounding[point]:+.2f} %"
         lines.append(line)
     return lines

@@ -153,14 +153,19 @@ class _Lines:
 
 def format_table(facts: dict[str, Any]) -> str:
     """The table for people of what --json prints."""
-    return "\n".join([_title(facts), "", *_HEAD, *(_line(row) for row in facts["widths"])])
+    rows = facts["widths"]
+    names = "point        λ  width" if any("point" in row for row in rows) else "width  "
+    space = " " * (len(names) - len("width  "))
+    return "\n".join(
+        [_title(facts), "", space + _OVER, names + _HEAD, *(_line(row) for row in rows)]
+    )
 
 
+_OVER = (
+    "                   kMAC     peak, MB            encode, ms               decode, ms       MP/s"
+)
 _HEAD = (
-    "                   kMAC     peak, MB            encode, ms               decode, ms"
-    "       MP/s",
-    "width   parameters per px  enc dec comp.   all network coder rest   all network coder rest"
-    "  enc  dec",
+    " parameters per px  enc dec comp.   all network coder rest   all network coder rest  enc  dec"
 )
 
 
@@ -176,8 +181,12 @@ def _line(row: dict[str, Any]) -> str:
         for way in ("encode", "decode")
     )
     effort = "e1" if row["effort"] == 1 else ""
+    name = f"{row['width']:3} {effort:4}"
+    if "point" in row:
+        lmbda = "–" if row["lambda"] is None else f"{row['lambda']:g}"
+        name = f"{row['point']:3} {effort:3}{lmbda:>7}{row['width']:7} "
     return (
-        f"{row['width']:3} {effort:4}{row['parameters']:10,}"
+        f"{name}{row['parameters']:10,}"
         f"{row['decoder_macs_per_pixel'] / 1000:7.2f}"
         f" {memory}{row['decode_estimate_bytes'] / 1e6:6.0f}{times}"
         f"{row['encode_megapixels_per_second']:5.1f}{row['decode_megapixels_per_second']:5.1f}"

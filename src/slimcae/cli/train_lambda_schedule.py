@@ -57,7 +57,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ScheduleSettings,
         ("schedule_steps", "kappa", "max_tries"),
     )
-    add_settings(parser.add_argument_group("optimization"), TrainSettings, OPTIMIZATION)
+    optimization = parser.add_argument_group("optimization")
+    add_settings(optimization, TrainSettings, (*OPTIMIZATION, "context_learning_rate", "at_one"))
     running = parser.add_argument_group("running")
     add_device_option(running, "auto")
     add_settings(running, TrainSettings, RUNNING)

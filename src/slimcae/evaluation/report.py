@@ -67,6 +67,7 @@ def to_series(points: Sequence[RDPoint]) -> ModelSeries:
     return ModelSeries(
         name=points[0].codec,
         widths=[point.setting for point in points],
+        lmbda=[point.lmbda for point in points],
         bpp=[point.bpp for point in points],
         mse=[point.mse for point in points],
         psnr=[point.psnr for point in points],

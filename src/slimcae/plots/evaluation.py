@@ -35,6 +35,7 @@ STYLES: tuple[dict[str, Any], ...] = (
     {"color": SKY, "marker": "P", "markersize": 6},
     {"color": GREY, "marker": "X", "markersize": 6, "linestyle": ":"},
     {"color": INK, "marker": "*", "markersize": 8, "linestyle": "--"},
+    {"color": BLUE, "marker": "x", "markersize": 7, "linestyle": ":"},
 )
 """Styles of the models, in their order, repeated cyclically."""
 SIZE_INCHES = (5.6, 4.0)
@@ -53,7 +54,7 @@ class ModelSeries:
 
     Attributes:
         name: Name of the model, for the legend.
-        widths: Filters per layer.
+        widths: Filters per layer. lmbda: λ.
         bpp: Bits per pixel. mse: on the [0, 1] scale. psnr, ms_ssim_db: in dB.
         encoder_macs, decoder_macs: Multiply-accumulates per pixel.
         encode_ms, decode_ms: Milliseconds per picture.
@@ -61,6 +62,7 @@ class ModelSeries:
 
     name: str
     widths: Sequence[float]
+    lmbda: Values
     bpp: Sequence[float]
     mse: Values
     psnr: Values
@@ -70,6 +72,18 @@ class ModelSeries:
     decoder_macs: Values
     encode_ms: Values
     decode_ms: Values
+
+    @property
+    def shares_widths(self) -> bool:
+        """Whether several points have one width, so that λ tells them apart."""
+        return len(set(self.widths)) < len(self.widths)
+
+    @property
+    def labels(self) -> list[str]:
+        """What names each point: its width, or its λ where widths do not tell points apart."""
+        if not self.shares_widths:
+            return [f"{width:g}" for width in self.widths]
+        return ["" if value is None else f"λ {value:g}" for value in self.lmbda]
 
 
 @dataclass(frozen=True)
@@ -153,6 +167,8 @@ def _plot_against_width(
         for model, style in zip(models, cycle(STYLES), strict=False):
             drawn = sorted(_drawable(model, model.widths, quantity))
             axes.plot([x for x, _, _ in drawn], [y for _, y, _ in drawn], **style)
+            if model.shares_widths and len(models) <= LABELLED:
+                _label_points(axes, drawn, style, 1)
 
     _save(path, models, quantity, missing, draw)
 
@@ -168,21 +184,27 @@ def _plot_against_rate(
             if len(models) > LABELLED:
                 continue
             # RD curves are concave, so there is room above on the left and below on the right
-            side = 1 if index else -1
-            for x, y, width in drawn:
-                axes.annotate(
-                    f"{width:g}",
-                    (x, y),
-                    xytext=(6 * side, -5 * side),
-                    textcoords="offset points",
-                    ha="left" if index else "right",
-                    va="top" if index else "bottom",
-                    fontsize=8.5,
-                    color=style["color"],
-                )
+            _label_points(axes, drawn, style, 1 if index else -1)
         axes.margins(x=0.09, y=0.09)
 
     _save(path, models, quantity, missing, draw)
+
+
+def _label_points(
+    axes: "Axes", drawn: Sequence[tuple[float, float, str]], style: dict[str, Any], side: int
+) -> None:
+    """Write labels below right (1) or above left (−1) of points."""
+    for x, y, label in drawn:
+        axes.annotate(
+            label,
+            (x, y),
+            xytext=(6 * side, -5 * side),
+            textcoords="offset points",
+            ha="left" if side > 0 else "right",
+            va="top" if side > 0 else "bottom",
+            fontsize=8.5,
+            color=style["color"],
+        )
 
 
 def _plot_against_cost(
@@ -217,10 +239,10 @@ def _plot_against_cost(
 
 def _drawable(
     model: ModelSeries, places: Sequence[float], quantity: _Quantity
-) -> list[tuple[float, float, float]]:
-    """Return (x, y, width) of the points with a finite value."""
-    triples = zip(places, quantity.of(model), model.widths, strict=True)
-    return [(x, y, width) for x, y, width in triples if y is not None and math.isfinite(y)]
+) -> list[tuple[float, float, str]]:
+    """Return (x, y, label) of the points with a finite value."""
+    triples = zip(places, quantity.of(model), model.labels, strict=True)
+    return [(x, y, label) for x, y, label in triples if y is not None and math.isfinite(y)]
 
 
 def _save(

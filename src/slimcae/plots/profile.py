@@ -1,4 +1,4 @@
-"""Plot of the complexity table: times by stage and peak memory of every width."""
+"""Plot of the complexity table: times by stage and peak memory of every point."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -
     Raises:
         OSError: The file cannot be written.
     """
-    rows = sorted(rows, key=lambda row: -row["width"])
+    rows = sorted(rows, key=lambda row: -row.get("point", row["width"]))
     with_memory = all(row["decode_peak_bytes"] is not None for row in rows)
     figure = new_figure(9.6 if with_memory else 6.6, 1.3 + 0.4 * len(rows))
     panels = figure.subplots(1, 3 if with_memory else 2, squeeze=False)[0]
@@ -38,14 +38,18 @@ def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -
             [_label(row) if number == 0 else "" for row in rows],
         )
         axes.set_ylim(len(rows) - 0.5, -0.5)
-    panels[0].set_ylabel("width", color=INK)
+    names = "point" if any("point" in row for row in rows) else "width"
+    panels[0].set_ylabel(names, color=INK)
     figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
     save(figure, path)
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    """Return the label of a row, "48" or "48 effort 1"."""
-    return f"{row['width']} effort 1" if row["effort"] == 1 else str(row["width"])
+    """Return the label of a row: "48", "48 effort 1", or "3 (λ 512)" where points share a width."""
+    name = str(row.get("point", row["width"]))
+    if row.get("lambda") is not None:
+        name += f" (λ {row['lambda']:g})"
+    return f"{name} effort 1" if row["effort"] == 1 else name
 
 
 def _draw_times(axes: "Axes", rows: Sequence[Mapping[str, Any]], way: str) -> None:

@@ -34,7 +34,7 @@ from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.entropy_models import by_kind
 from slimcae.coding.factorized import FactorizedModel
 from slimcae.coding.hyperprior import HyperpriorModel
-from slimcae.errors import ImageError
+from slimcae.errors import ConfigError, ImageError
 from slimcae.images import distortion, read_picture
 from slimcae.images.distortion import mse, squared_error
 from slimcae.model.model import Model
@@ -122,12 +122,15 @@ def fit(
     train: Sequence[Path],
     valid: Sequence[Path],
     progress: Progress = silent,
+    kind: str | None = None,
 ) -> Fit:
     """Fit a model's entropy models, and measure its points.
 
-    transforms: the model's, which should be exact (float32). train, valid: image files.
+    transforms: the model's, which should be exact (float32). train, valid: image files. kind: what
+    to code with, even where another kind takes fewer bits.
 
     Raises:
+        ConfigError: an operating point has no entropy model of this kind.
         TrainingError: no training picture can be read.
         ImageError: a validation picture cannot be read, or there is none.
         ModelError: latents or pictures that are not finite; training tensors that are no networks.
@@ -136,6 +139,8 @@ def fit(
         raise ImageError("no validation images: give at least one")
     tiled = TiledTransforms(transforms, model.architecture)
     networks = _networks(model)
+    if kind is not None:
+        _check_kind(model, networks, kind)
     probes = _probes(model.steps)
     with one_blas_thread():  # pictures are worked on side by side
         tried = _counted(model, tiled, networks, _evenly(train, TRAINING_PICTURES), progress)
@@ -154,7 +159,7 @@ def fit(
             integers = rates[[probes.index(step) for step in _extremes(model.steps)], -1]
             real = np.mean([each.real for each in figures], axis=0)
             found.rounding[width] = float(integers.sum() / real.sum() - 1)
-        best = _best(kinds, rates.sum(axis=0))
+        best = _best(kinds, rates.sum(axis=0), kind)
         found.entropy_models[width] = best
         psnr = np.mean([each.psnr for each in figures], axis=0)
         decibels = _at_all_steps(model.steps, probes, psnr).tolist()
@@ -164,20 +169,35 @@ def fit(
 
 
 def _networks(model: Model) -> dict[int, Network]:
-    """The trained network of each width that has one."""
-    hyperprior = hyperprior_conversion.hyperprior_of(model)
-    if hyperprior is None:
-        return {**context_networks(model)}
-    return dict.fromkeys(model.widths, hyperprior)
+    """The trained network of each operating point that has one."""
+    hyperpriors = hyperprior_conversion.hyperpriors_of(model)
+    return {**context_networks(model)} if hyperpriors is None else {**hyperpriors.by_point}
 
 
-def _best(kinds: Mapping[str, EntropyModel], bits: Doubles) -> dict[str, EntropyModel]:
+def _check_kind(model: Model, networks: Mapping[int, Network], kind: str) -> None:
+    for point in model.points:
+        found = ["factorized", "tables"]
+        found += [each for each in model.entropy_models[point] if each in LEARNED]
+        if point in networks:
+            own = HyperpriorModel if isinstance(networks[point], Hyperprior) else ContextModel
+            found.append(own.kind)
+        if kind not in found:
+            raise ConfigError(
+                f"entropy_model {kind}: {model.label(point)} of this model has "
+                f"{', '.join(dict.fromkeys(found))}"
+            )
+
+
+def _best(
+    kinds: Mapping[str, EntropyModel], bits: Doubles, wanted: str | None
+) -> dict[str, EntropyModel]:
     """The kind of the fewest bits; behind one with a network the best kind without, which is fast.
 
-    kinds: `factorized`, `tables` and perhaps some of `LEARNED`. bits: of each.
+    kinds: `factorized`, `tables` and perhaps some of `LEARNED`. bits: of each. wanted: a kind to
+    take in any case.
     """
     costs = dict(zip(kinds, bits, strict=True))
-    best = min(kinds, key=costs.__getitem__)
+    best = wanted or min(kinds, key=costs.__getitem__)
     fast = min(("factorized", "tables"), key=costs.__getitem__)
     return by_kind(*(kinds[kind] for kind in dict.fromkeys((best, fast))))
 
@@ -260,8 +280,7 @@ def _learned_model(
                     yield symbols, step
 
     if isinstance(network, Hyperprior):
-        channels = model.architecture.latent_channels(width)
-        return hyperprior_conversion.counted(network, channels, model.steps, tiles())
+        return hyperprior_conversion.counted(network, width, model.steps, tiles())
     arrays = to_integers(network, model.steps)
     found = count_cells(arrays, tiles(), SCALES)
     return counted_model(arrays, found, SMALLEST_LOG_SCALE, SCALES_PER_E)
@@ -302,7 +321,7 @@ def _measured(
             for step in _extremes(model.steps):
                 delta = model.steps[step]
                 tiles = _tiles(quantise(residuals, delta))
-                bits = sum(float_bits(networks[width], tile, delta) for tile in tiles)
+                bits = sum(float_bits(networks[width], tile, width, delta) for tile in tiles)
                 real.append(bits / count)
         found[width] = _Figures(np.array(rates), np.array(psnr), np.array(real))
     return found
@@ -314,11 +333,11 @@ def _bits(entropy_model: EntropyModel, symbols: Symbols, step: int) -> float:
 
 
 @torch.inference_mode()
-def float_bits(network: Network, symbols: Symbols, delta: float) -> float:
-    """Return what the symbols (C, h, w) of a tile cost by a network in floating point."""
+def float_bits(network: Network, symbols: Symbols, point: int, delta: float) -> float:
+    """Return what the symbols (C, h, w) of a tile cost by a point's network in floating point."""
     residuals = torch.from_numpy(symbols.astype(np.float32))[None] * delta
     if isinstance(network, Hyperprior):
-        both = network(residuals, delta)
+        both = network(residuals, point, delta)
         return sum(float(bits.sum(dtype=torch.float64)) for bits in both.values())
     known = neighbourhoods(residuals)
     bits = network(known, torch.full((len(known), 1), delta)).sum(dim=2)

@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from slimcae.networks.autoencoder import Autoencoder, SlimCAEOutput
 from slimcae.networks.context import ContextNetworks
-from slimcae.networks.hyperprior import Hyperprior
+from slimcae.networks.hyperprior import Hyperpriors
 from slimcae.networks.layers import leading
 
 
@@ -35,7 +35,7 @@ def border_error(error: Tensor, side: int) -> Tensor:
 class RateDistortionLoss(nn.Module):
     """Σ over widths, or other operating points, of λ_w · MSE_w + bpp_w (Yang et al. 2021, eq. 5).
 
-    With context networks or a hyperprior (`rates`) the rate is theirs, and the densities train
+    With context networks or hyperpriors (`rates`) the rate is theirs, and the densities train
     beside them on latents that they do not change. At another step than Δ = 1 the distortion counts
     λ / Δ²: this is the slope at which Δ is the right step, as 1 is at λ.
 
@@ -57,7 +57,7 @@ class RateDistortionLoss(nn.Module):
         self,
         model: Autoencoder,
         lmbda: Sequence[float],
-        rates: ContextNetworks | Hyperprior | None = None,
+        rates: ContextNetworks | Hyperpriors | None = None,
         *,
         balance: Literal["sum", "log"] = "sum",
         border_weight: float = 0.0,
@@ -124,7 +124,7 @@ class RateDistortionLoss(nn.Module):
 
     def _bits(
         self,
-        rates: ContextNetworks | Hyperprior,
+        rates: ContextNetworks | Hyperpriors,
         out: SlimCAEOutput,
         width: int,
         step: Tensor | float,

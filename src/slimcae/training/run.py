@@ -23,8 +23,8 @@ from slimcae.networks.bottleneck_scaling import ScaledBottleneck
 from slimcae.networks.context import ContextNetwork, ContextNetworks
 from slimcae.networks.context_conversion import context_networks, context_tensors
 from slimcae.networks.conversion import to_model, to_network
-from slimcae.networks.hyperprior import Hyperprior
-from slimcae.networks.hyperprior_conversion import hyperprior_of, hyperprior_tensors
+from slimcae.networks.hyperprior import Hyperpriors
+from slimcae.networks.hyperprior_conversion import hyperprior_tensors, hyperpriors_of
 from slimcae.networks.methods import new_network
 from slimcae.training.context_trainer import ContextLog, ContextTrainer
 from slimcae.training.data import TrainingImages
@@ -103,7 +103,8 @@ def train(
                 "method bottleneck_scaling needs a trained model to begin with", field="init_from"
             )
         if not folder.exists():
-            resolve(folder, start, None)  # what cannot work leaves no folder behind
+            # what cannot work leaves no folder behind
+            check_method(resolve(folder, start, None)[0].method, settings)
         folder.mkdir(parents=True, exist_ok=True)
         if process.is_main:
             stack.enter_context(locked(folder))
@@ -129,7 +130,7 @@ def train(
         if state is None and start.warm_start and start.init_from is None:
             _warm_start(model, images, lmbda, settings)
         origin = start.init_from if state is None else folder / MODEL_NAME
-        rates = _rates(model, origin, images, settings)
+        rates = rates_of(model, origin, images, settings)
         trainer = Trainer(model, lmbda, settings, images, process, rates)
         if state is not None:
             with state_errors(folder / STATE_NAME):
@@ -210,28 +211,26 @@ def save_run(folder: Path, trainer: Trainer) -> None:
             "config": asdict(config),
         },
     )
+    write_model(folder / MODEL_NAME, trained_model(folder, trainer))
+
+
+def trained_model(folder: Path, trainer: Trainer) -> Model:
+    """Return the model of averaged weights, with the networks of the rate; named as the folder."""
     match trainer.averaged_rates:
         case ContextNetworks() as networks:
-            tensors = context_tensors(networks.by_width)
-        case Hyperprior() as hyperprior:
-            tensors = hyperprior_tensors(hyperprior)
+            tensors = context_tensors(networks.by_point)
+        case Hyperpriors() as hyperpriors:
+            tensors = hyperprior_tensors(hyperpriors)
         case _:
             tensors = {}
-    model = to_model(trainer.averaged, model_info(folder, trainer))
-    write_model(
-        folder / MODEL_NAME,
-        replace(model, training_tensors={**model.training_tensors, **tensors}),
-    )
-
-
-def model_info(folder: Path, trainer: Trainer) -> ModelInfo:
-    """Return the description of a trained model; its name is that of the run folder."""
-    return ModelInfo(
+    info = ModelInfo(
         name=name_of(folder),
         version=str(trainer.step),
         lmbda=trainer.lmbda,
         training={"step": trainer.step, **trainer.settings.as_dict()},
     )
+    model = to_model(trainer.averaged, info)
+    return replace(model, training_tensors={**model.training_tensors, **tensors})
 
 
 def name_of(folder: Path) -> str:
@@ -317,10 +316,10 @@ def check_method(method: str, settings: TrainSettings) -> None:
         raise ConfigError("sandwich: in method independent, no network trains along with others")
     if settings.optimizer == "soap" and method == "bottleneck_scaling":
         raise ConfigError("optimizer soap: method bottleneck_scaling trains no kernels")
-    if settings.entropy_model == "context" and method == "bottleneck_scaling":
+    if settings.entropy_model != "factorized" and method == "bottleneck_scaling":
         raise ConfigError(
-            "entropy_model context: method bottleneck_scaling trains nothing but factors; train "
-            "context networks in stage entropy"
+            f"entropy_model {settings.entropy_model}: method bottleneck_scaling trains nothing but "
+            "factors; its models can have context networks, which stage entropy trains"
         )
 
 
@@ -359,37 +358,38 @@ def _initial_model(
 
 
 @torch.no_grad()
-def _rates(
+def rates_of(
     model: Autoencoder, origin: Path | None, images: TrainingImages, settings: TrainSettings
-) -> ContextNetworks | Hyperprior | None:
-    """The networks of the rate: those in a model file, or new ones for the latents."""
+) -> ContextNetworks | Hyperpriors | None:
+    """Return the networks of the rate: those in a model file, or new ones for the latents.
+
+    origin: of the model file. None: the densities alone tell the rate.
+
+    Raises:
+        ModelError: the file's tensors are no such networks.
+    """
     if settings.entropy_model == "factorized":
         return None
     known = read_model(origin) if origin is not None and origin.exists() else None
     x = images.sample(settings.patchsize, settings.batchsize, settings.seed).float() / 255
 
-    def deviation(width: int) -> Tensor:
-        y: Tensor = model.analyse(x, width).float().transpose(0, 1).flatten(1)
+    def deviation(point: int) -> Tensor:
+        y: Tensor = model.analyse(x, point).float().transpose(0, 1).flatten(1)
         return (y.var(dim=1, correction=0) + 0.01).sqrt().cpu()
 
     if settings.entropy_model == "hyperprior":
-        if model.config.method != "slimcae":
-            raise ConfigError(
-                "entropy_model hyperprior: method slimcae alone trains one, not "
-                f"{model.config.method}"
-            )
-        found = None if known is None else hyperprior_of(known)
+        found = None if known is None else hyperpriors_of(known)
         if found is None:
-            found = Hyperprior([model.architecture.latent_channels(w) for w in model.points])
-            for width in model.points:
-                found.begin_with(deviation(width))
+            found = Hyperpriors.of_config(model.config)
+            for point, hyperprior in found.by_point.items():
+                hyperprior.begin_with(deviation(point), point)
         return found.train()
     networks = {} if known is None else context_networks(known)
-    for width in model.points:
-        if width not in networks:
-            spread, kind = deviation(width), model.config.architecture
-            networks[width] = ContextNetwork.for_channels(len(spread), spread, kind)
-    return ContextNetworks({width: networks[width] for width in model.points})
+    for point in model.points:
+        if point not in networks:
+            spread, kind = deviation(point), model.config.architecture
+            networks[point] = ContextNetwork.for_channels(len(spread), spread, kind)
+    return ContextNetworks({point: networks[point] for point in model.points})
 
 
 def _warm_start(

@@ -21,15 +21,17 @@ from torch import Tensor
 
 from slimcae.errors import ConfigError, ImageError, ModelError, TrainingError
 from slimcae.files import write_bytes
-from slimcae.model.file import read_model
+from slimcae.model.file import read_model, write_model
 from slimcae.model.header import MODEL_NAME
-from slimcae.networks.conversion import save_network, to_network
+from slimcae.networks.context_conversion import context_networks
+from slimcae.networks.conversion import to_network
+from slimcae.networks.hyperprior_conversion import hyperpriors_of
 from slimcae.plots.schedule import plot_tries
 from slimcae.training.data import TrainingImages, decode
 from slimcae.training.distributed import local_device, process_group
 from slimcae.training.interrupt import StopRequest
 from slimcae.training.measure import Point, measure
-from slimcae.training.run import model_info, run_steps
+from slimcae.training.run import rates_of, run_steps, trained_model
 from slimcae.training.run_folder import (
     SCHEDULE_STATE_NAME,
     SCHEDULED_NAME,
@@ -47,6 +49,12 @@ log = logging.getLogger("slimcae")
 
 CSV_NAME = "schedule.csv"
 PLOT_NAME = "schedule.png"
+_WHY_NOT = {
+    "independent": "share nothing: λ of one changes nothing for the others",
+    "bottleneck_scaling": "share a trained network that stays as it is",
+    "modulated": "share the whole network, at the cost of the widest for each",
+}
+"""What operating points of other methods have in common, by method."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,8 @@ def train_lambda_schedule(
 
     Reads `model.safetensors`, which stays as it is, and writes `model_scheduled.safetensors`
     with the final λ list, every try into `schedule.csv` and `schedule.png`. `lmbda` is the list
-    to begin with; None means the model's own.
+    to begin with; None means the model's own. Networks of the rate that the model has, context
+    networks or a hyperprior, train on, and tell the rate that is measured.
 
     Returns the number of the signal that stopped it early, or None.
 
@@ -163,16 +172,21 @@ def train_lambda_schedule(
     steps = schedule_settings.schedule_steps * schedule_settings.max_tries
     settings = replace(settings, decay="none", last_step=steps)
     state_path = folder / SCHEDULE_STATE_NAME
-    found = read_model(folder / MODEL_NAME)
-    first = lmbda or found.info.lmbda
-    if first is None:
-        raise ConfigError(f"{folder / MODEL_NAME} does not say its λ", field="lmbda")
-    check_lmbda(first, found.config)
+    origin = folder / MODEL_NAME
+    found = read_model(origin)
     if found.config.method != "slimcae":
         raise ConfigError(
-            f"λ-scheduling balances widths that share their kernels: those of {folder / MODEL_NAME}"
-            f", of method {found.config.method}, do not"
+            f"λ-scheduling balances widths that share their kernels: {origin} is of method "
+            f"{found.config.method}, whose operating points {_WHY_NOT[found.config.method]}"
         )
+    first = lmbda or found.info.lmbda
+    if first is None:
+        raise ConfigError(f"{origin} does not say its λ", field="lmbda")
+    check_lmbda(first, found.config)
+    if hyperpriors_of(found) is not None:
+        settings = replace(settings, entropy_model="hyperprior")
+    elif context_networks(found):
+        settings = replace(settings, entropy_model="context")
     model = to_network(found, device)
     valid = _validation_images(valid_paths)
     with ExitStack() as stack:
@@ -181,7 +195,8 @@ def train_lambda_schedule(
             stack.enter_context(locked(folder))
         images = TrainingImages(train_paths, device, settings.cache_gb, settings.num_workers)
         images.report_small(settings.patchsize)
-        trainer = Trainer(model, first, settings, images, process)
+        rates = rates_of(model, origin, images, settings)
+        trainer = Trainer(model, first, settings, images, process, rates)
         schedule = Schedule(schedule_settings, first)
         if state_path.exists():
             state = load_state(state_path)
@@ -222,7 +237,7 @@ def train_lambda_schedule(
                 _report(folder, entry, schedule, trainer.model.widths)
         if process.is_main:
             trainer.lmbda = schedule.lmbda
-            save_network(folder / SCHEDULED_NAME, trainer.averaged, model_info(folder, trainer))
+            write_model(folder / SCHEDULED_NAME, trained_model(folder, trainer))
             state_path.unlink(missing_ok=True)
             log.info("done: %s, λ %s", folder / SCHEDULED_NAME, words(schedule.lmbda))
     return None
@@ -241,7 +256,8 @@ def _validation_images(paths: Sequence[Path]) -> list[Tensor]:
 
 
 def _measure(trainer: Trainer, images: Sequence[Tensor]) -> list[Point]:
-    points = [measure(trainer.averaged, images, width) for width in trainer.averaged.widths]
+    model, rates = trainer.averaged, trainer.averaged_rates
+    points = [measure(model, images, width, rates) for width in model.widths]
     # processes may differ in the last bit and must not differ in what they decide
     bpp = trainer.process.from_main([point.bpp for point in points], trainer.device)
     psnr = trainer.process.from_main([point.psnr for point in points], trainer.device)

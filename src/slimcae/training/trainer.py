@@ -16,7 +16,7 @@ from slimcae.errors import ConfigError, TrainingError
 from slimcae.model.config import DEFAULT_STEPS
 from slimcae.networks.autoencoder import Autoencoder
 from slimcae.networks.context import ContextNetworks
-from slimcae.networks.hyperprior import Hyperprior
+from slimcae.networks.hyperprior import Hyperpriors
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import Process
 from slimcae.training.loss import RateDistortionLoss
@@ -50,7 +50,7 @@ class Trainer:
         settings: TrainSettings,
         images: TrainingImages,
         process: Process | None = None,
-        rates: ContextNetworks | Hyperprior | None = None,
+        rates: ContextNetworks | Hyperpriors | None = None,
     ) -> None:
         self.model: Autoencoder = model.to(  # type: ignore[call-overload]
             images.device, memory_format=torch.channels_last
@@ -206,9 +206,9 @@ class Trainer:
         parts: list[list[nn.Parameter]] = self.model.parts
         if len(parts) == 1:
             parts[0] += self._rates.parameters()
-        elif isinstance(self._rates, ContextNetworks):
+        elif isinstance(self._rates, ContextNetworks | Hyperpriors):
             for part, point in zip(parts, self.model.points, strict=True):
-                part += self._rates.by_width[point].parameters()
+                part += self._rates.by_point[point].parameters()
         norms = [nn.utils.clip_grad_norm_(part, self.settings.clip_norm) for part in parts]
         return norms[0] if len(norms) == 1 else torch.stack(norms).norm()
 
