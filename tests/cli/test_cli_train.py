@@ -314,9 +314,8 @@ def test_a_stopped_training_saves_and_says_so(
     (os.killpg if whole_group else os.kill)(training.pid, signal.SIGTERM)
     _, err = training.communicate(timeout=HANG)
     assert training.returncode == 128 + signal.SIGTERM
-    assert err.splitlines()[-1] == (
-        f"slimcae: stopped by SIGTERM: the state is saved in {tmp_path / 'run'}, "
-        "the same command continues"
-    )
+    last = err.splitlines()[-1]
+    assert last.startswith("slimcae: stopped by SIGTERM: ")
+    assert str(tmp_path / "run") in last and "same command" in last
     step = read_model(tmp_path / "run" / "model.safetensors").info.training["step"]
     assert isinstance(step, int) and step >= 2
