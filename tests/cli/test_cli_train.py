@@ -245,7 +245,7 @@ def test_stage_entropy_and_its_flags(
     assert not run.exists()
     assert call([*entropy, "--places", "16", "--switch_list", "8"]) == 0
     assert context_networks(read_model(run)).keys() == {8}
-    assert "of which a fit makes integers" in capsys.readouterr().err
+    assert "slimcae fit" in capsys.readouterr().err
 
     # the run knows its stage and settings
     more: list[str | Path] = [
