@@ -106,7 +106,7 @@ def _quality_options(kind: str, quality: int) -> dict[str, Any]:
 
 
 def png_bytes(image: Image.Image) -> bytes:
-    """Return a PNG file of a picture, with fast compression, which otherwise takes most of the time.
+    """Return a PNG file of a picture, with fast instead of strong compression.
 
     ICC profile, EXIF and XMP come from the image's `info`, as far as Pillow can write them.
     """
