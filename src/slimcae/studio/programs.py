@@ -1,4 +1,4 @@
-"""Routes for programs: pictures to `.scae` files and back. They keep nothing."""
+"""Routes for programs: compress and decompress pictures, without storing anything."""
 
 from functools import partial
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""What the JSON of the HTTP interface looks like."""
+"""JSON schemas of the HTTP interface."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ class OperatingPoint(BaseModel):
 
 
 class WidthCost(BaseModel):
-    """What a width costs whoever decodes it."""
+    """Cost of decoding a width."""
 
     width: int
     decoder_macs_per_pixel: float
@@ -56,7 +56,7 @@ class Offer(BaseModel):
 
 
 class Figures(BaseModel):
-    """A photo as one model codes it at one operating point."""
+    """A photo coded by one model at one operating point."""
 
     model: str
     width: int
@@ -76,7 +76,7 @@ class Figures(BaseModel):
 
 
 class RivalFigures(BaseModel):
-    """A photo in another format; its colour alone, where it has alpha."""
+    """A photo in another format, without alpha."""
 
     format: str
     quality: int = Field(description="On the format's own scale.")
@@ -90,7 +90,7 @@ class RivalFigures(BaseModel):
 
 
 class Photo(BaseModel):
-    """A photo that the server holds for the page, or an opened .scae file."""
+    """A photo that the server keeps for the page, or an opened .scae file."""
 
     id: str
     kind: Literal["picture", "scae"]
@@ -104,7 +104,7 @@ class Photo(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far a request is."""
+    """Progress of a request."""
 
     stage: str
     done: int
