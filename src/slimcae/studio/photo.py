@@ -114,7 +114,7 @@ class Photo:
         return found
 
     def nearest(self, name: str, codec: Codec, ladder: Sequence[Point], wanted: int) -> Point:
-        """Return the point of a ladder (by increasing rate) with the file nearest to `wanted` bytes."""
+        """Return the ladder point (by increasing rate) with the file nearest to `wanted` bytes."""
         bench = self._bench(name, codec)
         with bench.lock:
 
