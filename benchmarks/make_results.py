@@ -197,7 +197,7 @@ training images in TRAIN:
     python benchmarks/backends.py PHOTO -o docs/results/backends.json         # 2 minutes
     python benchmarks/effort.py KODAK -o docs/results/effort.json             # hours
     python benchmarks/training_throughput.py --images TRAIN --compile -o docs/results/training.json
-    export ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2     # the other kind of processor
+    export ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2     # imitates the other processor
     slimcae bench KODAK --backend torch --report_path docs/results/avx2/kodak/bench
     rm docs/results/avx2/kodak/*.png docs/results/avx2/kodak/*.csv
     python benchmarks/peers/run.py KODAK --backend torch -o docs/results/avx2/peers.json

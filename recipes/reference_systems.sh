@@ -4,8 +4,8 @@
 #
 #     recipes/reference_systems.sh TRAIN VALID RUNS
 #
-# TRAIN, VALID: folders of photos. RUNS: where the run folders go. The same command continues where
-# it was stopped. Then `make results` writes the page.
+# TRAIN, VALID: folders of photos. RUNS: folder for the run folders. The same command continues an
+# interrupted run. Then `make results` writes the page.
 #
 # Every system begins with the same transform warm start, and sees STEPS batches of the same size:
 #
@@ -16,10 +16,14 @@
 #   full         a network of the widest width for each λ, the paper's baseline
 #   scaling      the best network of `full`, with SCALING_STEPS for its factors on top
 #   modulated    one network of the widest width for all λ
+#   hyperprior   as `fixed`, and a hyperprior trains along
+#   independent-hyperprior  as `independent`, and each network has a hyperprior of its own
 #
-# `noise` schedules with a κ next to 1, so that λ stay as they are: how much slopes change there from
-# try to try is how much they change without a reason. Each model is fitted to TRAIN (tables per
-# rate), and measured on VALID.
+# The last two train at Δ = 1 alone, as all others do, and are fitted to code with hyperpriors, also
+# where tables without any would take fewer bits.
+#
+# `noise` schedules with a κ close to 1, so λ hardly change; changes of the slopes from try to try are
+# then noise. Each model is fitted to TRAIN (tables per rate), and measured on VALID.
 #
 # Variables change the defaults:
 #   STEPS, TRY_STEPS, TRIES, SCALING_STEPS
@@ -82,6 +86,17 @@ describe() { # NAME: what a system costs
         --model "$runs/$1.safetensors" -o "$runs/$1.profile.json" > "$results/$1.profile.json"
 }
 
+measure() { # STAGE, REPORT, systems
+    stage=$1 report=$2
+    shift 2
+    once "$stage" $slimcae evaluate --inputPath "$valid" --precision float32 --names "$@" \
+        --report_path "$runs/report/$report" \
+        --checkpoint_paths $(for system; do echo "$runs/$system.safetensors"; done)
+    for system; do
+        cp "$runs/report/${report}_$system.json" "$results/$system.json"
+    done
+}
+
 mkdir -p "$runs" "$results"
 # options are lists of words, hence no quotes
 train naive --switch_list $widths --lmbda $equal
@@ -89,6 +104,9 @@ train fixed --switch_list $widths --lmbda $lmbda
 train independent --method independent --switch_list $widths --lmbda $lmbda
 train full --method independent --switch_list "$widest" --lmbda $lmbda
 train modulated --method modulated --switch_list "$widest" --lmbda $lmbda
+train hyperprior --switch_list $widths --lmbda $lmbda --entropy_model hyperprior --at_one 1
+train independent-hyperprior --method independent --switch_list $widths --lmbda $lmbda \
+    --entropy_model hyperprior --at_one 1
 once scaling $slimcae train --method bottleneck_scaling --init_from "$runs/full" \
     --train_glob "$train" --checkpoint_dir "$runs/scaling" --lmbda $lmbda $crop --compile off \
     --seed 1 --last_step "${SCALING_STEPS:-1000}" ${MORE:-}
@@ -107,16 +125,14 @@ once scheduled $slimcae train --train_glob "$train" --checkpoint_dir "$runs/sche
     --learning_rate 5e-4 $common
 
 systems="full independent scaling modulated naive fixed scheduled"
-for system in $systems; do
+hyperpriors="hyperprior independent-hyperprior"
+for system in $systems $hyperpriors; do
+    case $system in *hyperprior) kind="--entropy_model hyperprior" ;; *) kind= ;; esac
     once "fit-$system" $slimcae fit --model "$runs/$system" --train_glob "$train" \
-        --inputPath "$valid" --half -y -o "$runs/$system.safetensors"
+        --inputPath "$valid" --half -y -o "$runs/$system.safetensors" $kind
     once "cost-$system" describe "$system"
 done
 cp "$runs/schedule/schedule.csv" "$results/schedule.csv"
 cp "$runs/noise/schedule.csv" "$results/noise.csv"
-once evaluate $slimcae evaluate --inputPath "$valid" --precision float32 --names $systems \
-    --report_path "$runs/report/systems" \
-    --checkpoint_paths $(for system in $systems; do echo "$runs/$system.safetensors"; done)
-for system in $systems; do
-    cp "$runs/report/systems_$system.json" "$results/$system.json"
-done
+measure evaluate systems $systems
+measure evaluate-hyperpriors hyperpriors $hyperpriors

@@ -29,7 +29,9 @@ PROFILE = Profile(
 )
 ROWS = [
     Complexity(
+        point=width,
         width=width,
+        lmbda=None,
         effort=2,
         entropy_model="context",
         pixels=768 * 512,

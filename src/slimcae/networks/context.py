@@ -182,18 +182,18 @@ class ContextNetwork(nn.Module):
 
 
 class ContextNetworks(nn.ModuleDict):
-    """The context network of each width, as what makes the rate of a loss."""
+    """The context network of each operating point, as what makes the rate of a loss."""
 
     def __init__(self, networks: Mapping[int, ContextNetwork]) -> None:
-        super().__init__({str(width): network for width, network in networks.items()})
+        super().__init__({str(point): network for point, network in networks.items()})
 
     @property
-    def by_width(self) -> dict[int, ContextNetwork]:
+    def by_point(self) -> dict[int, ContextNetwork]:
         """The networks."""
-        networks = {int(width): network for width, network in self.items()}
-        return {w: net for w, net in networks.items() if isinstance(net, ContextNetwork)}
+        networks = {int(point): network for point, network in self.items()}
+        return {p: net for p, net in networks.items() if isinstance(net, ContextNetwork)}
 
-    def bits(self, known: Tensor, coded: Tensor, width: int, step: Tensor | float) -> Tensor:
+    def bits(self, known: Tensor, coded: Tensor, point: int, step: Tensor | float) -> Tensor:
         """Return all bits of residuals (N, C, h, w): the mean of both colourings of the board.
 
         known: what a decoder has. coded: what is coded, in training with noise.
@@ -201,7 +201,7 @@ class ContextNetworks(nn.ModuleDict):
         around = neighbourhoods(known)
         values = coded.permute(0, 2, 3, 1).flatten(0, 2)
         steps = around.new_ones(len(around), 1) * step
-        bits: Tensor = self[str(width)](around, steps, values)
+        bits: Tensor = self[str(point)](around, steps, values)
         return bits.sum() / 2
 
 

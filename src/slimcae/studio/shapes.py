@@ -80,6 +80,7 @@ class RivalFigures(BaseModel):
 
     format: str
     quality: int = Field(description="On the format's own scale.")
+    strength: int = Field(description="AVIF's deltaq-strength, usually 100; elsewhere 100.")
     bytes: int
     bpp: float
     psnr: float | None
