@@ -19,7 +19,7 @@ from slimcae.training.run_folder import load_state, save_state
 
 PIECE_BYTES = 15 * 2**20
 MOMENTS = ("exp_avg", "exp_avg_sq", "mean", "square")
-"""Adam's and SOAP's; bases and covariances of the latter stay as they are."""
+"""Names of the moments of Adam and SOAP; bases and covariances of SOAP are not rounded."""
 
 
 def pack(state_path: Path, folder: Path) -> list[Path]:
