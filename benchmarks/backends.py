@@ -112,7 +112,7 @@ def _process(argv: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print the tables, and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("photo", type=Path)
     parser.add_argument("-m", "--model", help="NAME, file or run folder (default: the shipped one)")

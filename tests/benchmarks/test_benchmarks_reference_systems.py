@@ -1,4 +1,4 @@
-"""The page about the reference systems, of result files made up here, and without any."""
+"""Test the page about the reference systems, with made-up result files and without files."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The page's decoder in Node: symbols of every golden file, and the words for damaged ones."""
+"""Test the page's decoder in Node: symbols of all golden files, and messages for damaged ones."""
 
 import json
 import struct
@@ -86,7 +86,7 @@ def test_symbols_of_the_shipped_model_at_all_widths_and_efforts(in_node: Decode)
 
 
 def outcome(codec: Codec, data: bytes) -> str:
-    """What Python makes of a file: the digest of its symbols, or what is wrong with it."""
+    """Return Python's result for a file: the digest of its symbols, or the error message."""
     try:
         return digest(codec.read_symbols(data))
     except BitstreamError as error:
@@ -104,13 +104,13 @@ def test_damaged_files_fail_in_the_same_words(in_node: Decode) -> None:
             expected[f"{path.stem} {name}"] = outcome(codec, data)
     assert len(files) > 400
     words = {said.partition(":")[0] for said in expected.values()}
-    assert len(words) > 25  # all kinds of damage
+    assert len(words) > 25  # damage of all kinds
     found = in_node(files)
     for name, said in expected.items():
-        # which program it is
+        # the name of the program
         own = f"slimcae {__version__}"
         wanted = said.replace(own, "this decoder").replace("install a newer", "take a newer")
-        # a stream that ends early may be refused, though zeros behind its end happen to be right
+        # a stream that ends early may be refused, even if zeros after its end are correct
         stricter = name.endswith("shorter stream") and found[name] == UNEXPECTED_END
         assert found[name] == wanted or stricter, name
 
@@ -161,7 +161,7 @@ def _changed(data: bytes, place: int, value: int) -> bytes:
 
 
 def _resealed(data: bytes) -> bytes:
-    """A file whose head has the checksum of what it says, where it has one."""
+    """Return a file with the correct checksum for its head, if it has one."""
     try:
         end = head_bytes(peek_header(data)[0]) - 4
     except BitstreamError:

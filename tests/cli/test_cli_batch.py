@@ -1,4 +1,4 @@
-"""compress and decompress for many files: what is said about each."""
+"""Test compress and decompress with many files: the messages about each file."""
 
 import io
 import json
@@ -89,7 +89,7 @@ def test_folders_that_cannot_be_done(
 
 @pytest.mark.skipif(os.name != "posix", reason="links")
 def test_linked_folders_and_all_suffixes_are_mirrored(photos: Path, model: Path) -> None:
-    """Names that Pillow knows for a format, and a link to a folder elsewhere, which links back."""
+    """Make files with all suffixes of a format, and a link to a folder that links back."""
     Path("elsewhere").mkdir()
     save_photo(Path("elsewhere/linked.png"))
     Path("elsewhere/back").symlink_to(photos.resolve())
@@ -194,7 +194,7 @@ def test_standard_input_into_a_file(
 
 
 def test_an_unbuffered_output_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with PYTHONUNBUFFERED=1, where one write may take a part only."""
+    """A stream as with PYTHONUNBUFFERED=1, where one write may write only a part."""
     written = bytearray()
 
     class Unbuffered(io.RawIOBase):

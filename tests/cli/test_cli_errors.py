@@ -1,4 +1,4 @@
-"""Bad input: exit code 1, one line that helps, nothing written, nothing lost."""
+"""Test bad input: exit code 1, one helpful line, no output written, no file lost."""
 
 import os
 import re
@@ -21,7 +21,7 @@ PICTURES = Path(__file__).parents[1] / "data" / "pictures"
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Files to fail with, by name."""
+    """Make the files for the failing commands, by name."""
     folder = tmp_path_factory.mktemp("stock")
     save_photo(folder / "photo.png")
     save_tiny_model(folder / "tiny.safetensors")
@@ -48,7 +48,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture
 def here(tmp_path: Path, stock: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, filled."""
+    """Return the current folder, filled with these files."""
     for name, data in stock.items():
         (tmp_path / name).write_bytes(data)
     for name in ("run", "none", "broken", "images"):
@@ -435,7 +435,7 @@ def test_interrupt_is_130(
 def test_interrupt_is_130_whatever_it_broke(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where Ctrl-C meets tqdm before it has made the lock that it then releases."""
+    """Ctrl-C arrives before tqdm has made the lock that it then releases."""
 
     def interrupted(*_: object, **__: object) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Where the library's errors become the command line's: flags for settings, and the next step."""
+"""Test that library errors become command-line errors, with flags and the next step."""
 
 import ast
 import re
@@ -64,7 +64,7 @@ def test_a_missing_package_is_named_with_what_installs_it() -> None:
 
 
 def texts(path: Path) -> list[str]:
-    """All texts of a module but its docstrings."""
+    """Return all texts of a module except its docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     return [

@@ -1,4 +1,4 @@
-"""Where the outputs of many files go, and which are replaced."""
+"""Test the paths of outputs of many files, and which files are replaced."""
 
 import io
 import os
@@ -39,7 +39,7 @@ def test_a_folder_is_mirrored_and_comes_back(
         f"{small}.scae": codec.compress(photos / name) for small, name in pairs.items()
     }
     back: list[str | Path] = ["decompress", "--recursive", "small", "-o", "back", "-m", model]
-    Path("back").mkdir()  # a folder needs no slash once it is there
+    Path("back").mkdir()  # a folder needs no slash if it exists
     assert call([*back, "--format", "webp", "--jobs", jobs]) == 0
     assert tree(Path("back")).keys() == {f"{name}.webp" for name in pairs}
     for name, data in tree(Path("small")).items():
@@ -78,7 +78,7 @@ def test_what_a_folder_leaves_out_is_said(
 def test_what_is_left_out_of_linked_folders_is_counted_once(
     photos: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where links form a loop, and every folder is listed once, for pictures and others."""
+    """Loops of links end, and every folder is listed once, for pictures and other files."""
     Path("elsewhere").mkdir()
     Path("elsewhere/x.psd").write_bytes(b"")
     Path("elsewhere/back").symlink_to(photos.resolve())

@@ -1,4 +1,4 @@
-"""What newcomers give the codec, and see of it: foreign objects, misspelt options, reprs."""
+"""Test first contacts with the codec: objects of other types, misspelt options, reprs."""
 
 import inspect
 import io

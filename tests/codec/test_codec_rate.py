@@ -1,4 +1,4 @@
-"""Rate control through the codec: what was asked for holds for the file and its picture."""
+"""Test rate control through the codec: targets hold for the file and its picture."""
 
 import math
 import re
@@ -43,7 +43,7 @@ def unfitted() -> Codec:
 
 @pytest.fixture
 def analyses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[int]]:
-    """How often the network has analysed a tile, by width."""
+    """Count the analyses of tiles, by width."""
     counted: Counter[int] = Counter()
     residuals = OnnxTransforms.residuals
 
@@ -56,7 +56,7 @@ def analyses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[int]]:
 
 
 def sizes_of(codec: Codec, pixels: np.ndarray) -> list[int]:
-    """Of every point that the model has."""
+    """Return all operating points of the model."""
     image = Picture(pixels)
     return [
         len(codec.compress(image, width, step=step))
@@ -91,7 +91,7 @@ def test_a_psnr_is_reached(codec: Codec, seed: int, place: float) -> None:
         measured(pixels, codec, codec.compress(image, target_psnr=target, closest=True))
         for target in (1, 99)
     ]
-    # the codec's own figure of the lowest may lie above this one by a rounding error
+    # the codec's own value of the lowest point may be higher by a rounding error
     target = ends[0] + 1e-9 + place * (ends[1] - ends[0]) * 0.999
     found = measured(pixels, codec, codec.compress(image, target_psnr=target))
     assert found >= target - 1e-9
@@ -197,7 +197,7 @@ def test_targets_out_of_range_say_the_range(codec: Codec) -> None:
         r"takes ([\d.]+) to ([\d.]+) bpp, ([\d.]+) of them for header", str(caught.value)
     )
     assert ends is not None
-    for end in map(float, ends.groups()[:2]):  # what it says can be had
+    for end in map(float, ends.groups()[:2]):  # the error names a range that can be reached
         assert 8 * len(codec.compress(image, bpp=end)) <= end * image.pixels[:, :, 0].size
 
 
