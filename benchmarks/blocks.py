@@ -1,4 +1,4 @@
-"""How much of a grid of 16 × 16 pixels one sees in decoded pictures, relative to the originals.
+"""Measure the visible grid of 16 × 16 blocks in decoded pictures, relative to the originals.
 
     python benchmarks/blocks.py shared/data/kodak -m runs/fitted.safetensors
 

@@ -4,8 +4,8 @@
 #
 #     recipes/reference_systems.sh TRAIN VALID RUNS
 #
-# TRAIN, VALID: folders of photos. RUNS: where the run folders go. The same command continues where
-# it was stopped. Then `make results` writes the page.
+# TRAIN, VALID: folders of photos. RUNS: folder for the run folders. The same command continues an
+# interrupted run. Then `make results` writes the page.
 #
 # Every system begins with the same transform warm start, and sees STEPS batches of the same size:
 #
@@ -22,9 +22,8 @@
 # The last two train at Δ = 1 alone, as all others do, and are fitted to code with hyperpriors, also
 # where tables without any would take fewer bits.
 #
-# `noise` schedules with a κ next to 1, so that λ stay as they are: how much slopes change there from
-# try to try is how much they change without a reason. Each model is fitted to TRAIN (tables per
-# rate), and measured on VALID.
+# `noise` schedules with a κ close to 1, so λ hardly change; changes of the slopes from try to try are
+# then noise. Each model is fitted to TRAIN (tables per rate), and measured on VALID.
 #
 # Variables change the defaults:
 #   STEPS, TRY_STEPS, TRIES, SCALING_STEPS

@@ -217,7 +217,7 @@ def test_parts_are_those_of_the_whole(page: Page, tiled: bytes) -> None:
         _close(part, expected[y : y + height, x : x + width])
     for crop, words in (
         ([0, 0, 1701, 1], "crop 0,0,1701,1 is not within 1700x400 pixels"),
-        ([0, 0, 0, 1], "crop 0,0,0,1: give X,Y,WIDTH,HEIGHT from 0,0,1,1 on"),
+        ([0, 0, 0, 1], "crop 0,0,0,1: X and Y must be 0 or more, WIDTH and HEIGHT 1 or more"),
         ([0.5, 0, 1, 1], "crop 0.5,0,1,1: give four whole numbers, X,Y,WIDTH,HEIGHT"),
     ):
         assert page.decode(tiled, crop=crop) == [f"ScaeError: {words}"]

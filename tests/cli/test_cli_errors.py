@@ -132,7 +132,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "model of several missing": (
         ["compress", "photo.png", "half.png", "-o", "new/", "-m", "no.safetensors"],
-        r"no model no\.safetensors: give a file or run folder",
+        r"no model no\.safetensors: give a file",
     ),
     "width of several missing": (
         ["compress", "photo.png", "half.png", "-o", "run/", "-w", "9", *TINY],
@@ -140,15 +140,15 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "output with the suffix of a picture": (
         ["compress", "photo.png", "-o", "new.JPG", *TINY],
-        r"new\.JPG would be no \.jpg file: give -o a name in \.scae",
+        r"new\.JPG would not be a \.jpg file: give -o .*\.scae",
     ),
     "restored picture with our own suffix": (
         ["decompress", "photo.scae", "-o", "new.scae", *TINY],
-        r"new\.scae would be no \.scae file: give -o a name in \.png",
+        r"new\.scae would not be a \.scae file: give -o .*\.png",
     ),
     "quality of a format without one": (
         ["decompress", "photo.scae", "-o", "new.png", "--output-quality", "80"],
-        r"--output_quality 80: png has none; take one of jpg, jpeg, webp, avif",
+        r"--output_quality 80: png has no quality; choose one of jpg, jpeg, webp, avif",
     ),
     "suffix against format": (
         ["decompress", "photo.scae", "-o", "new.png", "--format", "jpg"],
@@ -174,7 +174,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "model missing": (
         ["compress", "photo.png", "-o", "x.scae", "-m", "no.safetensors"],
-        r"no model no\.safetensors: give a file or run folder",
+        r"no model no\.safetensors: give a file",
     ),
     "model of the port": (
         ["compress", "photo.png", "-o", "x.scae", "-m", "port.pth"],
@@ -194,7 +194,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "folder without a model": (
         ["compress", "photo.png", "-o", "x.scae", "-m", "images"],
-        r"folder images holds no model\.safetensors: give",
+        r"folder images .*model\.safetensors: give",
     ),
     "other model": (
         ["decompress", "photo.scae", "-o", "x.png", "-m", "other.safetensors"],
@@ -214,7 +214,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "info of the port": (["info", "port.pth"], r"port\.pth: not a \.scae file"),
     "info of another program": (["info", "plain.safetensors"], r"plain.* is not a slimcae model"),
     "info of a cut model": (["info", "cut.safetensors"], r"cut\..* is not a slimcae model"),
-    "info of a folder": (["info", "images"], r"folder images holds no model"),
+    "info of a folder": (["info", "images"], r"folder images .*model"),
     # training
     "no training images": ([*TRAIN, "--train_glob", "none"], r"no images in none"),
     "pattern without images": ([*TRAIN, "--train_glob", "*.jpg"], r"no images at '\*\.jpg'"),
@@ -284,7 +284,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "evaluate a folder without a model": (
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "none"],
-        r"folder none holds no model\.safetensors",
+        r"folder none .*model\.safetensors",
     ),
     "names of fewer models": (
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", *["tiny.safetensors"] * 3,
@@ -301,7 +301,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "train from nothing": (
         [*TRAIN, "--train_glob", "images", "--init_from", "nobody"],
-        r"no model nobody: give a file or run folder, or the name of a model here",
+        r"no model nobody: give a file.*installed model",
     ),
     "report in a file": (
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "run", *IN_A_FILE],

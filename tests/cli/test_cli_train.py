@@ -245,7 +245,7 @@ def test_stage_entropy_and_its_flags(
     assert not run.exists()
     assert call([*entropy, "--places", "16", "--switch_list", "8"]) == 0
     assert context_networks(read_model(run)).keys() == {8}
-    assert "of which a fit makes integers" in capsys.readouterr().err
+    assert "slimcae fit" in capsys.readouterr().err
 
     # the run knows its stage and settings
     more: list[str | Path] = [
@@ -314,9 +314,8 @@ def test_a_stopped_training_saves_and_says_so(
     (os.killpg if whole_group else os.kill)(training.pid, signal.SIGTERM)
     _, err = training.communicate(timeout=HANG)
     assert training.returncode == 128 + signal.SIGTERM
-    assert err.splitlines()[-1] == (
-        f"slimcae: stopped by SIGTERM: the state is saved in {tmp_path / 'run'}, "
-        "the same command continues"
-    )
+    last = err.splitlines()[-1]
+    assert last.startswith("slimcae: stopped by SIGTERM: ")
+    assert str(tmp_path / "run") in last and "same command" in last
     step = read_model(tmp_path / "run" / "model.safetensors").info.training["step"]
     assert isinstance(step, int) and step >= 2

@@ -322,7 +322,7 @@ def test_streams_that_are_cut_or_longer(name: str, tally: Tally) -> None:
     """Any number of bytes left, with right checksums.
 
     The coder reads zeros beyond the end, and about one in twenty such streams ends as a whole one
-    may (docs/format.md, "What to refuse"): a picture then, if not the right one.
+    may (docs/format.md, "What to reject"): a picture then, if not the right one.
     """
     contents = parts_of(name)
     for index, stream in enumerate(contents.tiles):

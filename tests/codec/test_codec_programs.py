@@ -120,7 +120,7 @@ def test_a_gpu_of_the_parent_is_refused_after_a_fork(monkeypatch: pytest.MonkeyP
     transforms = torch_.TorchTransforms(make_model(0))
     monkeypatch.setattr(transforms, "_device", torch.device("cuda"))
     monkeypatch.setattr(torch_, "forks", lambda: transforms._forks + 1)
-    with pytest.raises(ConfigError, match=r"made by fork cannot use the GPU .* spawn"):
+    with pytest.raises(ConfigError, match=r"forked process cannot use the GPU .* spawn"):
         transforms.residuals(np.zeros((16, 16, 3), np.uint8), 8)
 
 

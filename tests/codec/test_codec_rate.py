@@ -114,7 +114,7 @@ def test_quality_rises_with_rate(codec: Codec) -> None:
 
 
 def test_quality_needs_a_fitted_model(unfitted: Codec) -> None:
-    with pytest.raises(ConfigError, match="no quality scale, as it was not fitted"):
+    with pytest.raises(ConfigError, match=r"no quality scale.*not fitted"):
         unfitted.compress(Picture(smooth_pixels(20, 20, 0)), quality=50)
 
 
@@ -214,8 +214,8 @@ def test_alpha_in_the_way_of_a_target_is_named_in_bytes(codec: Codec) -> None:
     [
         ({"width": 4, "quality": 5}, "width and quality contradict"),
         ({"bpp": 1, "target_size": 5}, "bpp and target_size contradict"),
-        ({"step": 1}, "step goes with a width"),
-        ({"width": 4, "step": 31}, "no quantisation step 31: give 0 to 30"),
+        ({"step": 1}, "step needs a width"),
+        ({"width": 4, "step": 31}, "no quantisation step 31: must be 0 to 30"),
         ({"width": 4, "step": -1}, "no quantisation step -1"),
         ({"width": 5}, "no width 5: choose from 12, 8, 4"),
         ({"width": True}, "no width True"),

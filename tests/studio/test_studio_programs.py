@@ -110,7 +110,7 @@ def test_models_are_named_never_read_from_a_path(
     [
         ({"width": 7}, "no width 7"),
         ({"width": 8, "step": 99}, "step"),
-        ({"step": 1}, "step goes with a width"),
+        ({"step": 1}, "step needs a width"),
         ({"width": 8, "bpp": 1}, "contradict"),
         ({"quality": 40}, "no quality scale"),
         ({"quality": 400}, "quality"),

@@ -1,4 +1,4 @@
-"""`slimcae fit`: tables and quality scale of a trained model, from pictures."""
+"""`slimcae fit`: fit the entropy models and the quality scale of a trained model to pictures."""
 
 import argparse
 import logging
@@ -25,15 +25,14 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 _EPILOG = """\
-Context networks or a hyperprior, where the model has some (slimcae train --stage entropy, or
---entropy_model), become integers, and tables are counted for them: with context networks files get
-10 to 30 % smaller than with the densities of training alone.
-Tables for classes of activity are counted as well, as the fast choice. And `slimcae compress -q`
-works: the model file then holds how much rate and quality each width and quantisation step has on
-average. Files made with the model as it was need that model.
+The command converts context networks or a hyperprior, if the model has them (slimcae train --stage
+entropy, or --entropy_model), to integers and counts their tables. Context networks make files 10 to
+30 % smaller than the densities of training alone. It also counts tables for classes of activity,
+for fast coding, and measures the mean rate and quality of each width and quantisation step, which
+`slimcae compress -q` needs. Files that the unfitted model made still need that model.
 
-A modulated model (slimcae train --method modulated) can have operating points at any λ from the
-least to the greatest that it was trained for: --lmbda lists them, the greatest first.
+A modulated model (slimcae train --method modulated) can have operating points at any λ between the
+smallest and the largest of its training: --lmbda lists them, largest first.
 
 examples:
   slimcae fit --model runs/first --train_glob photos/ --inputPath valid/ -o fitted.safetensors
@@ -58,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser,
         "--half",
         action="store_true",
-        help="store the kernels in half precision: the file is half as large",
+        help="store the kernels in half precision, which halves the file",
     )
     add_option(
         parser,
@@ -66,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs="+",
         metavar="X",
-        help="of a modulated model: operating points at any λ that it was trained for or between",
+        help="operating points of a modulated model, at any λ within those of its training",
     )
     add_option(
         parser,
@@ -137,7 +136,7 @@ def _bar(items: Iterable[Item], text: str, total: int) -> Iterable[Item]:
 
 
 def _table(model: "Model", found: "Fit") -> list[str]:
-    """Lines for people: what each point reaches, with which kind, and what that saves."""
+    """Return lines of text: rate, quality and kind of each point, and the bits that it saves."""
     labels = {point: model.label(point) for point in model.points}
     if model.points == model.widths:
         labels = {width: f"{width:5}" for width in model.points}

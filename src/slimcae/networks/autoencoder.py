@@ -63,7 +63,9 @@ class Autoencoder(TransformPair):
     def _finish(self, config: SlimCAEConfig, initialise: bool) -> None:
         self.config = config
         self.architecture = architecture_of(config)
-        self._downsampling = self.architecture.downsampling  # torch.compile knows no properties
+        self._downsampling = (
+            self.architecture.downsampling
+        )  # torch.compile does not support properties
         self._filters = dict(zip(config.points, config.widths, strict=True))
         self.entropy_bottlenecks = nn.ModuleDict(
             {

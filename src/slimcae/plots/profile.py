@@ -1,4 +1,4 @@
-"""The complexity table as a picture: times in parts, and peak memory, for every point."""
+"""Plot of the complexity table: times by stage and peak memory of every point."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ _WAYS = (("encode", BLUE), ("decode", SKY))
 
 
 def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Write a PNG file of what `slimcae profile --json` prints as "widths".
+    """Draw the rows that `slimcae profile --json` prints as "widths" to a PNG file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
     rows = sorted(rows, key=lambda row: -row.get("point", row["width"]))
     with_memory = all(row["decode_peak_bytes"] is not None for row in rows)
@@ -26,7 +26,7 @@ def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -
     longest = max(row[f"{way}_ms"] for row in rows for way, _ in _WAYS)
     for axes, (way, _) in zip(panels, _WAYS, strict=False):
         _draw_times(axes, rows, way)
-        axes.set_xlim(0, 1.22 * longest)  # both alike, with room for the sums
+        axes.set_xlim(0, 1.22 * longest)  # equal in both panels, with room for the totals
     if with_memory:
         _draw_memory(panels[2], rows)
     for number, axes in enumerate(panels):
@@ -45,7 +45,7 @@ def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    """As in "48", "48 effort 1", or "3 (λ 512)" where widths do not tell the points apart."""
+    """Return the label of a row: "48", "48 effort 1", or "3 (λ 512)" where points share a width."""
     name = str(row.get("point", row["width"]))
     if row.get("lambda") is not None:
         name += f" (λ {row['lambda']:g})"
@@ -56,7 +56,7 @@ def _draw_times(axes: "Axes", rows: Sequence[Mapping[str, Any]], way: str) -> No
     places = range(len(rows))
     left = [0.0] * len(rows)
     for part, colour in _PARTS:
-        # parts that ran side by side leave no rest
+        # no rest if stages ran in parallel
         lengths = [max(0.0, row[f"{way}_{part}_ms"]) for row in rows]
         axes.barh(places, lengths, 0.62, left, color=colour, label=part)
         left = [start + length for start, length in zip(left, lengths, strict=True)]
@@ -95,7 +95,7 @@ def _draw_memory(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
     peaks = [row[f"{way}_peak_bytes"] / 1e6 for row in rows for way, _ in _WAYS]
     axes.set_xlim(0, 1.2 * max(estimates + peaks))
     axes.set_xlabel("peak memory, MB", color=INK)
-    # above the bars, since marks may stand anywhere to their right
+    # above the bars, because marks may be anywhere to their right
     axes.legend(
         frameon=False,
         fontsize=8.5,

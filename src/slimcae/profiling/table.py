@@ -1,4 +1,4 @@
-"""What every operating point of a model costs: the complexity table, computed and measured."""
+"""The complexity table: computed and measured costs of every operating point of a model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from slimcae.profiling.stages import Stages, stage_seconds
 from slimcae.transforms import Pixels, Transforms
 
 PHOTO = (512, 768)
-"""Height and width in pixels of the picture that the table is about."""
+"""Height and width in pixels of the measured picture."""
 
 
 @dataclass(frozen=True)
 class Complexity:
-    """What one operating point costs for one picture, with one of its entropy models.
+    """Cost of one operating point for one picture, with one of its entropy models.
 
     Attributes:
         point, width, lmbda: Number of the operating point, its filters per layer, its λ if known.
-        effort, entropy_model: Effort of the encoder, and the kind that it chooses.
-        pixels: Of the picture.
-        parameters: Numbers of both transforms that the point uses.
+        effort, entropy_model: Effort of the encoder, and the kind of entropy model for it.
+        pixels: Number of pixels of the picture.
+        parameters: Number of parameters of both transforms that the point uses.
         encoder_macs, decoder_macs: Multiply-accumulates per pixel.
-        memory: Measured peaks, or None where that cannot be done.
-        decoder_estimate: Computed bytes that decoding takes.
+        memory: Measured peaks, or None if they cannot be measured.
+        decoder_estimate: Estimated bytes for decoding.
         encode, decode: Seconds of the median run.
     """
 
@@ -49,7 +49,7 @@ class Complexity:
     decode: Stages
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: bytes, milliseconds, megapixels per second."""
+        """Return a dictionary for JSON, with bytes, milliseconds and megapixels per second."""
         return {
             "width": self.width,
             **({} if self.point == self.width else {"point": self.point, "lambda": self.lmbda}),
@@ -84,13 +84,12 @@ def complexity(
 ) -> list[Complexity]:
     """Measure every point and effort of a codec on one picture of `size`.
 
-    model: the file that the codec comes from. track: see `measure`.
+    model: the model file of the codec. track: shows progress, see `measure`.
 
-    Times are medians of `repeats` rounds through all points. Memory is measured for a network on
-    the processor.
+    Times are medians of `repeats` rounds through all points. Memory is measured on the CPU.
 
     Raises:
-        ConfigError: fewer than one round, or a process that measures memory failed.
+        ConfigError: `repeats` is below 1, or a process that measures memory failed.
     """
     checked_repeats(repeats)
     pixels = texture(*size).pixels
@@ -145,5 +144,5 @@ def _peak_memory(
 
 
 def _median(runs: Sequence[Stages]) -> Stages:
-    """The run of one way whose whole is the median: its parts belong together."""
+    """Return the run with the median total, so that its stages add up."""
     return sorted(runs, key=lambda run: run.whole)[(len(runs) - 1) // 2]

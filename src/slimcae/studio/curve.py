@@ -77,7 +77,7 @@ class Curve:
             psnr: float | None = self._encoding.psnr(task.point)
             names: dict[str, object] = task.point._asdict()
         else:
-            data = rivals.encode(self._image, task.kind, task.quality)
+            data = rivals.encode(self._image, task.kind, rivals.Setting(task.quality))
             with Image.open(BytesIO(data)) as image:
                 decoded = np.asarray(image.convert("RGB"))
             psnr = fidelity.psnr(self._picture.pixels, decoded, self._picture.visible)

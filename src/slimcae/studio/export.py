@@ -24,6 +24,7 @@ _MODULES = (
     "viewer.js",
     "format.js",
     "png.js",
+    "save.js",
     "studio.css",
     "icon.svg",
 )

@@ -23,6 +23,7 @@ from slimcae.studio.failures import Refused
 from slimcae.studio.limits import Limits, check_picture_format, is_scae, read_upload
 from slimcae.studio.offered import Offers
 from slimcae.studio.recent import Recent
+from slimcae.studio.rivals import Setting
 from slimcae.studio.work import stage
 
 KEPT_VERSIONS = 3
@@ -80,8 +81,8 @@ class Photo:
         self.notices = notices
         self._benches: Recent[str, _Bench] = Recent(KEPT_DRAFTS)
         self._versions: Recent[Key, Version] = Recent(KEPT_VERSIONS)
-        self._rivals: Recent[tuple[str, int], RivalVersion] = Recent(KEPT_RIVALS)
-        self._rival_sizes: dict[tuple[str, int], int] = {}
+        self._rivals: Recent[tuple[str, Setting], RivalVersion] = Recent(KEPT_RIVALS)
+        self._rival_sizes: dict[tuple[str, Setting], int] = {}
         self._lock = threading.Lock()
 
     @property
@@ -124,34 +125,34 @@ class Photo:
             return ladder[rivals.nearest_quality(size, 0, len(ladder) - 1, wanted)]
 
     def rival(self, kind: str, wanted: int) -> RivalVersion:
-        """The photo in another format, at the quality nearest to `wanted` bytes."""
+        """The photo in another format, in the file nearest to `wanted` bytes."""
         image = rivals.opaque_image(self.picture)
 
-        def size(quality: int) -> int:
-            known = self._rival_sizes.get((kind, quality))
+        def size(setting: Setting) -> int:
+            known = self._rival_sizes.get((kind, setting))
             if known is None:
-                known = len(rivals.encode(image, kind, quality))
-                self._rival_sizes[kind, quality] = known
+                known = len(rivals.encode(image, kind, setting))
+                self._rival_sizes[kind, setting] = known
             return known
 
         stage(f"looking for the nearest {rivals.RIVALS[kind].title}")
-        quality = rivals.nearest_quality(size, *rivals.RIVALS[kind].qualities, wanted)
-        return self.rival_at(kind, quality)
+        return self.rival_at(kind, rivals.nearest_setting(size, kind, wanted))
 
-    def rival_at(self, kind: str, quality: int) -> RivalVersion:
-        """The photo in another format, at a quality of its own scale."""
-        found = self._rivals.get((kind, quality))
+    def rival_at(self, kind: str, setting: Setting) -> RivalVersion:
+        """The photo in another format."""
+        found = self._rivals.get((kind, setting))
         if found is not None:
             return found
         image = rivals.opaque_image(self.picture)
         start = time.perf_counter()
-        data = rivals.encode(image, kind, quality)
+        data = rivals.encode(image, kind, setting)
         between = time.perf_counter()
         decoded = _rgb(data)
         end = time.perf_counter()
         figures = shapes.RivalFigures(
             format=kind,
-            quality=quality,
+            quality=setting.quality,
+            strength=setting.strength,
             bytes=len(data),
             bpp=8 * len(data) / self.num_pixels,
             psnr=fidelity.psnr(self.picture.pixels, decoded, self.picture.visible),
@@ -160,7 +161,7 @@ class Photo:
             decode_ms=1000 * (end - between),
         )
         version = RivalVersion(data, rivals.RIVALS[kind].media_type, figures)
-        return self._rivals.put((kind, quality), version)
+        return self._rivals.put((kind, setting), version)
 
     def _bench(self, name: str, codec: Codec) -> _Bench:
         with self._lock:

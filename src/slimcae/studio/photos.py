@@ -14,6 +14,7 @@ from slimcae.studio import curve, shapes
 from slimcae.studio.failures import ClientGoneError, Refused, responses
 from slimcae.studio.photo import Photo, Version, open_upload
 from slimcae.studio.programs import BODY
+from slimcae.studio.rivals import STRENGTHS, USUAL_STRENGTH, Setting
 from slimcae.studio.service import JobName, ModelName, PhotoName, Service, known_parameters
 
 Width = Annotated[int, Query(ge=1, le=65535)]
@@ -168,9 +169,15 @@ def routes(service: Service) -> APIRouter:
         photo: PhotoName,
         format: RivalName,
         quality: Annotated[int, Query(ge=0, le=100)],
+        strength: Annotated[
+            int, Query(ge=STRENGTHS[0], le=STRENGTHS[1], description="AVIF's deltaq-strength.")
+        ] = USUAL_STRENGTH,
     ) -> Response:
         held = service.gallery.get(photo)
-        found = await service.run(request, partial(held.rival_at, format, quality))
+        if format != "avif" and strength != USUAL_STRENGTH:
+            raise Refused(422, f"{format} has no strength: only AVIF takes one")
+        setting = Setting(quality, strength)
+        found = await service.run(request, partial(held.rival_at, format, setting))
         return Response(found.data, media_type=found.media_type)
 
     @router.get(

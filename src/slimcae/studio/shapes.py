@@ -21,7 +21,7 @@ class WidthCost(BaseModel):
     """What a width costs whoever decodes it."""
 
     width: int = _WIDTH
-    label: str = Field(description="What people call the point: width 96, or point 3 (λ 512).")
+    label: str = Field(description="Name of the point: width 96, or point 3 (λ 512).")
     decoder_macs_per_pixel: float
 
 
@@ -63,7 +63,7 @@ class Figures(BaseModel):
 
     model: str
     width: int = _WIDTH
-    label: str = Field(description="What people call the operating point.")
+    label: str = Field(description="Name of the operating point.")
     step: int
     delta: float
     bytes: int = Field(description="Of the whole .scae file.")
@@ -84,6 +84,7 @@ class RivalFigures(BaseModel):
 
     format: str
     quality: int = Field(description="On the format's own scale.")
+    strength: int = Field(description="AVIF's deltaq-strength, usually 100; elsewhere 100.")
     bytes: int
     bpp: float
     psnr: float | None

@@ -1,10 +1,10 @@
-"""Fitting a trained model's entropy models and quality scale to pictures.
+"""Fit the entropy models and the quality scale of a trained model to pictures.
 
-Training leaves densities, and context networks or a hyperprior in floating point. Files are coded
-with integers: tables are counted on training pictures, for the classes of kind `tables` and for
-the centres and scales that the networks predict. Each width keeps what costs the fewest bits on
-validation pictures. On the way the points' mean rate and quality are measured, which is what
-quality 0 … 100 is made of.
+Training gives densities, and context networks or a hyperprior in floating point, but files are
+coded with integers. So tables are counted on training pictures, for the classes of kind `tables`
+and for the centres and scales that the networks predict. Each width keeps the kinds with the fewest
+bits on validation pictures. The fit also measures the mean rate and quality of the points, from
+which the quality scale 0 … 100 is derived.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -54,29 +54,29 @@ from slimcae.training.workers import side_by_side
 from slimcae.transforms import Pixels, Symbols, Transforms
 
 TRAINING_PICTURES = 200
-"""At most so many training pictures, evenly taken, are analysed and counted."""
+"""Maximal number of evenly spaced training pictures that are analysed and counted."""
 STEP_PICTURES = 64
-"""About so many of them are counted at one step, others at the next."""
+"""Approximate number of these pictures that are counted at each step."""
 THRESHOLD_PICTURES = 32
-"""At most so many of them tell where the classes of activity end."""
+"""Maximal number of these pictures from which thresholds of activity are computed."""
 CONTEXT_STEPS = 2
-"""At so many steps beside Δ = 1 a context network's tables are counted on each picture."""
+"""Number of steps, in addition to Δ = 1, at which a network's tables are counted per picture."""
 MOST_BYTES = 2**30
-"""Of latents that are kept on disk; in memory are those in use."""
+"""Limit on the latents that are stored on disk."""
 FEW_STEPS = 8
-"""So many steps are all measured; of more, every third, and the others interpolated."""
+"""Number of steps up to which all are measured; of more, every third is, the rest interpolated."""
 HIGHEST_PSNR = 100.0
-"""In dB: that of a picture decoded without any error, so that means stay finite."""
+"""PSNR in dB that replaces the infinite one of lossless pictures, so that means stay finite."""
 
 Doubles = NDArray[np.float64]
 Item = TypeVar("Item")
 Network = ContextNetwork | Hyperprior
 LEARNED = (ContextModel.kind, HyperpriorModel.kind)
-"""Kinds that are made of trained networks."""
+"""Kinds that are derived from trained networks."""
 
 
 class Progress(Protocol):
-    """Shows how far a loop is."""
+    """Shows the progress of a loop."""
 
     def __call__(self, items: Iterable[Item], text: str, total: int) -> Iterable[Item]:
         """Return the items, of which there are `total`."""
@@ -89,13 +89,13 @@ def silent(items: Iterable[Item], text: str, total: int) -> Iterable[Item]:
 
 @dataclass(frozen=True)
 class Fit:
-    """What a fit has found, for each width.
+    """The result of a fit, for each width.
 
-    entropy_models: what to code with, the kind of the fewest bits first.
+    entropy_models: the entropy models, with the kind of the fewest bits first.
     quality: mean bits per pixel (of the coded symbols) and mean PSNR in dB at every step.
-    rates: mean bits per pixel at every step with each kind that was tried.
-    rounding: what part of the bits the integers of a network cost more than it would in
-        floating point, over Δ = 1 and the finest and coarsest step; only where there is one.
+    rates: mean bits per pixel at every step for each kind that was tried.
+    rounding: relative increase of the bits due to the integers of a network compared with floating
+        point, over Δ = 1 and the finest and coarsest step; only for widths with a network.
     """
 
     entropy_models: dict[int, dict[str, EntropyModel]]
@@ -105,9 +105,9 @@ class Fit:
 
 
 class _Figures(NamedTuple):
-    """Of one picture at one width.
+    """Measurements of one picture at one width.
 
-    rates: bits per pixel (probed steps, kinds). psnr: in dB (probed steps).
+    rates: bits per pixel (probed steps, kinds). psnr: PSNR in dB (probed steps).
     real: bits per pixel of the network in floating point, at the steps of `_extremes`.
     """
 
@@ -126,14 +126,15 @@ def fit(
 ) -> Fit:
     """Fit a model's entropy models, and measure its points.
 
-    transforms: the model's, which should be exact (float32). train, valid: image files. kind: what
-    to code with, even where another kind takes fewer bits.
+    transforms: transforms of the model, which should be exact (float32). train, valid: image files.
+    kind: the kind to prefer, even if another one takes fewer bits.
 
     Raises:
-        ConfigError: an operating point has no entropy model of this kind.
-        TrainingError: no training picture can be read.
-        ImageError: a validation picture cannot be read, or there is none.
-        ModelError: latents or pictures that are not finite; training tensors that are no networks.
+        ConfigError: An operating point has no entropy model of this kind.
+        TrainingError: No training picture can be read.
+        ImageError: A validation picture cannot be read, or there is none.
+        ModelError: Latents or pictures are not finite, or training tensors are not those of
+            networks.
     """
     if not valid:
         raise ImageError("no validation images: give at least one")
@@ -142,7 +143,7 @@ def fit(
     if kind is not None:
         _check_kind(model, networks, kind)
     probes = _probes(model.steps)
-    with one_blas_thread():  # pictures are worked on side by side
+    with one_blas_thread():  # pictures are processed in parallel
         tried = _counted(model, tiled, networks, _evenly(train, TRAINING_PICTURES), progress)
         measure = partial(_measured, model, tiled, tried, networks, probes)
         done = progress(side_by_side(measure, valid), "validation images", len(valid))
@@ -169,7 +170,7 @@ def fit(
 
 
 def _networks(model: Model) -> dict[int, Network]:
-    """The trained network of each operating point that has one."""
+    """Return the trained network of each operating point that has one."""
     hyperpriors = hyperprior_conversion.hyperpriors_of(model)
     return {**context_networks(model)} if hyperpriors is None else {**hyperpriors.by_point}
 
@@ -191,10 +192,10 @@ def _check_kind(model: Model, networks: Mapping[int, Network], kind: str) -> Non
 def _best(
     kinds: Mapping[str, EntropyModel], bits: Doubles, wanted: str | None
 ) -> dict[str, EntropyModel]:
-    """The kind of the fewest bits; behind one with a network the best kind without, which is fast.
+    """Return the kind of the fewest bits; after a learned one, also the best fast kind.
 
-    kinds: `factorized`, `tables` and perhaps some of `LEARNED`. bits: of each. wanted: a kind to
-    take in any case.
+    kinds: `factorized`, `tables` and possibly some of `LEARNED`. bits: bits of each kind.
+    wanted: a kind to use in any case.
     """
     costs = dict(zip(kinds, bits, strict=True))
     best = wanted or min(kinds, key=costs.__getitem__)
@@ -209,10 +210,10 @@ def _counted(
     train: Sequence[Path],
     progress: Progress,
 ) -> dict[int, dict[str, EntropyModel]]:
-    """The kinds to try at each width, with tables of what training pictures hold.
+    """Return the kinds to try at each width, with tables counted on training pictures.
 
-    Whole pictures are counted, not crops: near the border of what the transforms see latents are
-    distributed otherwise, and a crop's share of them is several times that of a picture.
+    Whole pictures are counted, not crops, because latents near the border are distributed
+    differently, and crops have several times as many of them.
     """
     density = dict(side_by_side(partial(_density, model), model.points))
     channels = {width: density[width].num_channels for width in model.points}
@@ -241,7 +242,7 @@ def _counted(
 
 
 def _density(model: Model, width: int) -> FactorizedModel:
-    """What training left; a fitted model no longer has the tables, but what they were made of."""
+    """Return the density from training; a fitted model has no tables of it, only its parameters."""
     found = model.entropy_models[width].get(FactorizedModel.kind)
     if isinstance(found, FactorizedModel):
         return found
@@ -289,7 +290,7 @@ def _learned_model(
 def _symbols(
     model: Model, store: LatentStore, width: int, step: int, pictures: Iterable[int]
 ) -> Iterator[Symbols]:
-    """The symbols (C, h, w) of pictures at a width and step, tile by tile."""
+    """Yield the symbols (C, h, w) of pictures at a width and step, tile by tile."""
     for picture in pictures:
         yield from _tiles(quantise(store.picture(width, picture), model.steps[step]))
 
@@ -302,7 +303,7 @@ def _measured(
     probes: Sequence[int],
     path: Path,
 ) -> dict[int, _Figures]:
-    """What a validation picture costs and how well it comes back, at each width."""
+    """Measure rate and quality of a validation picture at each width."""
     pixels = read_picture(path).filled().pixels
     size = (pixels.shape[0], pixels.shape[1])
     count = size[0] * size[1]
@@ -328,13 +329,13 @@ def _measured(
 
 
 def _bits(entropy_model: EntropyModel, symbols: Symbols, step: int) -> float:
-    """Of a whole picture (C, H, W), whose tiles know nothing of each other."""
+    """Return the bits of a whole picture (C, H, W), whose tiles are independent."""
     return sum(entropy_model.ideal_bits(tile, step) for tile in _tiles(symbols))
 
 
 @torch.inference_mode()
 def float_bits(network: Network, symbols: Symbols, point: int, delta: float) -> float:
-    """Return what the symbols (C, h, w) of a tile cost by a point's network in floating point."""
+    """Return the bits of the symbols (C, h, w) of a tile with the floating-point network."""
     residuals = torch.from_numpy(symbols.astype(np.float32))[None] * delta
     if isinstance(network, Hyperprior):
         both = network(residuals, point, delta)
@@ -357,17 +358,17 @@ def _psnr(pixels: Pixels, decoded: Pixels) -> float:
 
 
 def _evenly(items: Sequence[Item], most: int) -> Sequence[Item]:
-    """At most so many of the items, evenly taken."""
+    """Return at most `most` of the items, evenly spaced."""
     return items[:: max(1, -(-len(items) // most))]
 
 
 def _extremes(steps: Sequence[float]) -> list[int]:
-    """Δ = 1, the finest and the coarsest step, by number."""
+    """Return the indices of Δ = 1, the finest and the coarsest step."""
     return sorted({0, int(np.argmin(steps)), int(np.argmax(steps))})
 
 
 def _probes(steps: Sequence[float]) -> list[int]:
-    """The steps that are measured, by number, fine ones first."""
+    """Return the indices of the measured steps, finest first."""
     order: list[int] = np.argsort(steps).tolist()
     if len(order) <= FEW_STEPS:
         return order
@@ -376,9 +377,9 @@ def _probes(steps: Sequence[float]) -> list[int]:
 
 
 def _at_all_steps(steps: Sequence[float], probes: Sequence[int], values: Doubles) -> Doubles:
-    """Interpolate what was measured at some steps, over log Δ, without new maxima or minima.
+    """Interpolate measurements at some steps over log Δ, without new maxima or minima.
 
-    Every third step suffices: PSNR errs by at most 0.012 dB, rates by 0.25 %
+    Every third step suffices: the error is at most 0.012 dB of PSNR and 0.25 % of the rate
     (docs/results/trials/README.md, "Fitting").
     """
     from scipy.interpolate import PchipInterpolator

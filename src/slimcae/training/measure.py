@@ -1,4 +1,4 @@
-"""Estimated rate and PSNR of a model on whole images, while it trains."""
+"""Estimated rate and PSNR of a model on whole images during training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,9 +28,8 @@ def measure(
 ) -> Point:
     """Return the mean bpp (estimated, float32) and PSNR of 8-bit reconstructions over images.
 
-    images: uint8 tensors (3, H, W), padded like the codec does. rates: context networks or
-    hyperpriors that estimate the rate; anything else leaves it to the densities. The model's
-    medians are brought up to date.
+    images: uint8 tensors (3, H, W), padded as in the codec. rates: context networks or hyperpriors
+    that estimate the rate; otherwise the densities do. The function updates the model's medians.
     """
     device = next(model.parameters()).device
     was_training = model.training

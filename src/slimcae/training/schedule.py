@@ -1,9 +1,9 @@
 """λ-scheduling: find the λ of each width that puts all widths on one good curve.
 
 Source: Yang et al. 2021, section 5, in the form of the authors' code. From a model trained at equal
-λ, for each width i from the widest on: lower the λ of all narrower widths by κ, fine-tune, and
-look at the slope between width i and the next, (PSNR_i − PSNR_{i+1}) / (bpp_i − bpp_{i+1}). Go on
-as long as the slope falls; when it starts to rise, take the next width.
+λ, for each width i from the largest on: multiply the λ of all smaller widths by κ, fine-tune, and
+measure the slope between width i and the next, (PSNR_i − PSNR_{i+1}) / (bpp_i − bpp_{i+1}). Repeat
+while the slope decreases; when it increases, continue with the next width.
 """
 
 import csv
@@ -41,7 +41,7 @@ from slimcae.training.run_folder import (
     save_state,
     state_errors,
 )
-from slimcae.training.settings import ScheduleSettings, TrainSettings, check_lmbda, words
+from slimcae.training.settings import ScheduleSettings, TrainSettings, check_lmbda, format_list
 from slimcae.training.trainer import Trainer
 from slimcae.transforms.torch_.device import resolve_precision
 
@@ -50,11 +50,11 @@ log = logging.getLogger("slimcae")
 CSV_NAME = "schedule.csv"
 PLOT_NAME = "schedule.png"
 _WHY_NOT = {
-    "independent": "share nothing: λ of one changes nothing for the others",
-    "bottleneck_scaling": "share a trained network that stays as it is",
-    "modulated": "share the whole network, at the cost of the widest for each",
+    "independent": "share nothing, so the λ of one does not affect the others",
+    "bottleneck_scaling": "share a trained network that does not change",
+    "modulated": "share the whole network, with the same cost for each",
 }
-"""What operating points of other methods have in common, by method."""
+"""Why λ-scheduling does not apply to the operating points of other methods."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,16 @@ class Try:
     lmbda: tuple[float, ...]
     points: tuple[Point, ...]
     slope: float
-    """Between width_index and the next narrower width, in dB per bpp."""
+    """Slope between width_index and the next smaller width, in dB per bpp."""
     target: float
-    """What the slope has to stay under for another try."""
+    """Slope below which another try is made."""
 
 
 @dataclass
 class Schedule:
-    """The decisions of λ-scheduling, apart from any training: which λ to try next.
+    """The decisions of λ-scheduling, separate from training: the λ to try next.
 
-    `propose` gives the next λ list or None at the end; `record` takes what came of it.
+    `propose` returns the next list of λ, or None at the end; `record` takes the measured result.
     """
 
     settings: ScheduleSettings
@@ -83,7 +83,7 @@ class Schedule:
     tries: list[Try] = field(default_factory=list)
     width_index: int = 0
     number: int = 0
-    """Tries made for the present width."""
+    """Number of tries for the current width."""
     target: float = math.nan
 
     def start(self, points: Sequence[Point]) -> None:
@@ -101,7 +101,7 @@ class Schedule:
         )
 
     def record(self, lmbda: tuple[float, ...], points: Sequence[Point]) -> Try:
-        """Record the outcome of a fine-tuning at `lmbda`, and decide what comes next."""
+        """Record the result of a fine-tuning at `lmbda`, and decide the next step."""
         self.lmbda = lmbda
         found = slope(points, self.width_index)
         entry = Try(self.width_index, self.number, lmbda, tuple(points), found, self.target)
@@ -117,7 +117,7 @@ class Schedule:
         return entry
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, to store with the training state."""
+        """Return plain values, to store with the training state."""
         return {key: value for key, value in asdict(self).items() if key != "settings"}
 
     @classmethod
@@ -137,7 +137,7 @@ class Schedule:
 
 
 def slope(points: Sequence[Point], index: int) -> float:
-    """Return the slope (dB per bpp) from a width to the next narrower; infinite at equal rates."""
+    """Return the slope (dB per bpp) from a width to the next smaller; infinite at equal rates."""
     wide, narrow = points[index], points[index + 1]
     rate = wide.bpp - narrow.bpp
     return (wide.psnr - narrow.psnr) / rate if rate else math.inf
@@ -154,21 +154,21 @@ def train_lambda_schedule(
 ) -> int | None:
     """Tune the λ of the model in a run folder, continuing an interrupted call.
 
-    Reads `model.safetensors`, which stays as it is, and writes `model_scheduled.safetensors`
-    with the final λ list, every try into `schedule.csv` and `schedule.png`. `lmbda` is the list
-    to begin with; None means the model's own. Networks of the rate that the model has, context
-    networks or a hyperprior, train on, and tell the rate that is measured.
+    The function reads `model.safetensors` without changing it, writes `model_scheduled.safetensors`
+    with the final λ, and records every try in `schedule.csv` and `schedule.png`. lmbda: the initial
+    λ; None: those of the model. Context networks or a hyperprior of the model are trained further,
+    and estimate the measured rate.
 
-    Returns the number of the signal that stopped it early, or None.
+    Return the number of the signal that stopped it early, or None.
 
     Raises:
-        ModelError: no model in the folder, or a stopped schedule that began with another λ list.
-        TrainingError: no usable image to train on or to measure with.
-        ConfigError: settings that contradict each other or the machine.
+        ModelError: The folder has no model, or a stopped schedule that started with other λ.
+        TrainingError: There is no usable image for training or measuring.
+        ConfigError: Settings contradict each other or do not work on the machine.
     """
     device = local_device(device_name)
     resolve_precision(settings.precision, device)  # what cannot work is refused at once
-    # nobody knows yet which step is the last: no decay, and at most so many for each width
+    # the last step is not known yet, so there is no decay, only a limit for each width
     steps = schedule_settings.schedule_steps * schedule_settings.max_tries
     settings = replace(settings, decay="none", last_step=steps)
     state_path = folder / SCHEDULE_STATE_NAME
@@ -205,9 +205,9 @@ def train_lambda_schedule(
                 trainer.load_state_dict(state["trainer"])
             if lmbda is not None and schedule.tries[0].lmbda != lmbda:
                 raise ModelError(
-                    f"{state_path} holds a stopped schedule that began with λ "
-                    f"{words(schedule.tries[0].lmbda)}, not {words(lmbda)}: "
-                    "give that list to continue, or delete the file to start anew"
+                    f"{state_path} has a stopped schedule that started with λ "
+                    f"{format_list(schedule.tries[0].lmbda)}, not {format_list(lmbda)}: "
+                    "give that list to continue, or delete the file to start again"
                 )
             log.info("resuming after %d tries, at step %d", len(schedule.tries) - 1, trainer.step)
         else:
@@ -226,7 +226,7 @@ def train_lambda_schedule(
 
         while (proposal := schedule.propose()) is not None:
             trainer.lmbda = proposal
-            # the tries so far tell where this one ends, also when it was interrupted within
+            # the number of tries determines where this one ends, even after an interruption
             end = len(schedule.tries) * schedule_settings.schedule_steps
             run_steps(trainer, end, run_log, stop, save)
             if process.any(bool(stop), device):
@@ -239,7 +239,7 @@ def train_lambda_schedule(
             trainer.lmbda = schedule.lmbda
             write_model(folder / SCHEDULED_NAME, trained_model(folder, trainer))
             state_path.unlink(missing_ok=True)
-            log.info("done: %s, λ %s", folder / SCHEDULED_NAME, words(schedule.lmbda))
+            log.info("done: %s, λ %s", folder / SCHEDULED_NAME, format_list(schedule.lmbda))
     return None
 
 
@@ -258,7 +258,7 @@ def _validation_images(paths: Sequence[Path]) -> list[Tensor]:
 def _measure(trainer: Trainer, images: Sequence[Tensor]) -> list[Point]:
     model, rates = trainer.averaged, trainer.averaged_rates
     points = [measure(model, images, width, rates) for width in model.widths]
-    # processes may differ in the last bit and must not differ in what they decide
+    # processes may differ in the last bit, but must take the same decisions
     bpp = trainer.process.from_main([point.bpp for point in points], trainer.device)
     psnr = trainer.process.from_main([point.psnr for point in points], trainer.device)
     return [Point(*pair) for pair in zip(bpp, psnr, strict=True)]
@@ -270,12 +270,13 @@ def _report(folder: Path, entry: Try, schedule: Schedule, widths: Sequence[int])
     plot_tries(folder / PLOT_NAME, curves, widths)
     log.info(
         "width %d, try %d: λ %s, slope %.3f dB per bpp (target %.3f)",
-        widths[entry.width_index], entry.number + 1, words(entry.lmbda), entry.slope, entry.target,
+        widths[entry.width_index], entry.number + 1, format_list(entry.lmbda), entry.slope,
+        entry.target,
     )  # fmt: skip
 
 
 def _csv(tries: Sequence[Try], widths: Sequence[int]) -> str:
-    """One row per try: which width, λ, bpp and PSNR of every width, slope and its target."""
+    """Return one row per try: its width, λ, bpp and PSNR of every width, slope and its target."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = [f"{name}_{width}" for name in ("lambda", "bpp", "psnr") for width in widths]

@@ -77,12 +77,3 @@ export async function watched(work, show) {
     show(null);
   }
 }
-
-/** Let the browser save a PNG file. */
-export async function savePng(png, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(await png());
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}

@@ -159,7 +159,7 @@ function checkedCrop(crop, { width, height }) {
     throw new ScaeError(`crop ${crop}: give four whole numbers, X,Y,WIDTH,HEIGHT`);
   const [x, y, columns, rows] = crop;
   if (!(x >= 0 && y >= 0 && columns > 0 && rows > 0))
-    throw new ScaeError(`crop ${crop}: give X,Y,WIDTH,HEIGHT from 0,0,1,1 on`);
+    throw new ScaeError(`crop ${crop}: X and Y must be 0 or more, WIDTH and HEIGHT 1 or more`);
   if (x + columns > width || y + rows > height)
     throw new ScaeError(`crop ${crop} is not within ${width}x${height} pixels`);
   return { x, y, width: columns, height: rows };
