@@ -461,7 +461,7 @@ function showRival(row) {
     line.title = `${settings}; quality ${figures.quality}${strength}${nearest}`;
   } else {
     detail.textContent = away ?? "";
-    line.title = `Width ${figures.width}${nearest}`;
+    line.title = sentence(`${figures.label}${nearest}`);
   }
   label();
 }
