@@ -35,7 +35,7 @@
 set -eu
 train=$1 valid=$2 runs=$3
 slimcae="${PYTHON:-python3} -m slimcae"
-steps=${STEPS:-1800}
+steps=${STEPS:-1500}
 try_steps=${TRY_STEPS:-40}
 tries=${TRIES:-4}
 widths=${WIDTHS:-192 144 96 72 48}

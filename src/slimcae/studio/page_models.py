@@ -61,6 +61,8 @@ def _described(folder: str, header: ModelHeader) -> dict[str, Any]:
             str(width): {
                 "fingerprint": header.fingerprints[str(width)],
                 "kinds": header.entropy_models[width],
+                "filters": header.config.filters(width),
+                "label": header.config.label(width, header.lmbda),
                 "macs": architecture.decoder_macs(header.config.filters(width)),
             }
             for width in header.points

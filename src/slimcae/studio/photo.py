@@ -119,7 +119,7 @@ class Photo:
         with bench.lock:
 
             def size(index: int) -> int:
-                self._analyse(bench, ladder[index].width, codec.tile_side)
+                self._analyse(bench, ladder[index].width, codec)
                 return bench.draft.encoding.size(ladder[index])
 
             return ladder[rivals.nearest_quality(size, 0, len(ladder) - 1, wanted)]
@@ -172,9 +172,9 @@ class Photo:
             return found
 
     def _made(self, name: str, codec: Codec, point: Point, bench: _Bench) -> Version:
-        self._analyse(bench, point.width, codec.tile_side)
+        self._analyse(bench, point.width, codec)
         found, coding_ms = _ms(partial(bench.draft.file, point))
-        stage(f"decoding at width {point.width}", self._tiles(codec.tile_side))
+        stage(f"decoding at {codec.model.label(point.width)}", self._tiles(codec.tile_side))
         image, decode_ms = _ms(partial(codec.decompress, found.data, max_pixels=self.num_pixels))
         analysis_ms = bench.analysis_ms[point.width]
         figures = _figures(
@@ -192,9 +192,9 @@ class Photo:
         )
         return Version(found.data, png_bytes(image), figures)
 
-    def _analyse(self, bench: _Bench, width: int, tile_side: int) -> None:
+    def _analyse(self, bench: _Bench, width: int, codec: Codec) -> None:
         if width not in bench.draft.analysed:
-            stage(f"encoding at width {width}", self._tiles(tile_side))
+            stage(f"encoding at {codec.model.label(width)}", self._tiles(codec.tile_side))
             _, bench.analysis_ms[width] = _ms(partial(bench.draft.analyse, width))
 
     def _tiles(self, side: int) -> int:
@@ -287,9 +287,12 @@ def _figures(
     """Return the figures of a file; without an original, those of quality and encoding are None."""
     architecture = codec.model.architecture
     macs = architecture.decoder_macs(header.num_filters)
+    point = codec.model.point_of(header.num_filters, header.model_fingerprint)
+    assert point is not None  # the codec has coded or decoded it
     return shapes.Figures(
         model=name,
-        width=header.num_filters,
+        width=point,
+        label=codec.model.label(point),
         step=header.step,
         delta=codec.model.steps[header.step],
         bytes=size,

@@ -4,11 +4,13 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+_WIDTH = Field(description="Of the operating point; its number where widths are alike.")
+
 
 class OperatingPoint(BaseModel):
     """A width and a quantisation step, with the means over the model's validation images."""
 
-    width: int
+    width: int = _WIDTH
     step: int = Field(description="Index of the quantisation step; 0 is Δ = 1.")
     delta: float = Field(description="The quantisation step Δ.")
     bpp: float
@@ -18,7 +20,8 @@ class OperatingPoint(BaseModel):
 class WidthCost(BaseModel):
     """Cost of decoding a width."""
 
-    width: int
+    width: int = _WIDTH
+    label: str = Field(description="Name of the point: width 96, or point 3 (λ 512).")
     decoder_macs_per_pixel: float
 
 
@@ -59,7 +62,8 @@ class Figures(BaseModel):
     """A photo coded by one model at one operating point."""
 
     model: str
-    width: int
+    width: int = _WIDTH
+    label: str = Field(description="Name of the operating point.")
     step: int
     delta: float
     bytes: int = Field(description="Of the whole .scae file.")

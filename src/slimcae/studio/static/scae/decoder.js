@@ -25,7 +25,8 @@ const METADATA = { iccp: "ICC profile", exif: "EXIF data", xmpp: "XMP data" };
  * @property {Uint8ClampedArray} rgba four bytes per pixel, alpha not premultiplied
  * @property {import("./container.js").Header} header
  * @property {boolean} alpha whether the picture has alpha
- * @property {{name: string, version: string, delta: number, macs: number}} model macs: a pixel
+ * @property {{name: string, version: string, delta: number, macs: number, label: string}} model
+ *   macs: a pixel; label: of the operating point
  * @property {{load: number, symbols: number, synthesis: number, all: number}} ms
  * @property {Uint8Array | null} iccProfile without it colours are sRGB
  * @property {string[]} notices texts about parts that were left out
@@ -83,7 +84,7 @@ export class Decoder {
       rgba,
       header,
       alpha: reader.hasAlpha,
-      model: { name, version, delta: steps[header.step], macs: widths[model.width].macs },
+      model: { name, version, delta: steps[header.step], macs: widths[model.width].macs, label: widths[model.width].label },
       ms,
       iccProfile: found.iccp ?? null,
       notices,
