@@ -42,7 +42,7 @@ SYSTEMS = {
 }
 """By the recipe's names; the first is what BD-rates are against."""
 NOT_RUN = (
-    "`recipes/reference_systems.sh` has not been run yet, so there is no figure to show. It is "
+    "`recipes/reference_systems.sh` has not been run yet, so there is no figure to show. It "
     "takes about three hours on two idle cores; then `make results` puts plots and tables here."
 )
 OF_HYPERPRIORS = (
