@@ -1,4 +1,4 @@
-"""The context network against slow definitions in double precision, and its integers against it."""
+"""Test the context network against slow definitions in float64, and its integers against it."""
 
 import math
 from dataclasses import replace
@@ -57,7 +57,7 @@ def slow_prediction(
     delta: float,
     at: tuple[int, int, int],
 ) -> tuple[float, float]:
-    """Mean and log-scale of channel, row and column `at`, tap by tap from what is known before."""
+    """Return mean and log-scale at channel, row and column `at`, tap by tap from known symbols."""
     channel, row, column = at
     ends = np.cumsum(groups)
     group = int(np.searchsorted(ends, channel, side="right"))
@@ -99,7 +99,7 @@ def slow_bits(network: ContextNetwork, values: Doubles, delta: float) -> Doubles
 
 
 def exact_bits(value: float, mean: float, log_scale: float, delta: float) -> float:
-    """−log₂ of a logistic's mass around a value, with digits enough for any tail."""
+    """Return −log₂ of the mass of a logistic around a value, with enough precision for any tail."""
     with localcontext(prec=400):
         scale, distance = Decimal(log_scale).exp(), Decimal(value) - Decimal(mean)
         ends = [(distance + side * Decimal(delta) / 2) / scale for side in (1, -1)]
