@@ -42,8 +42,8 @@ SYSTEMS = {
 }
 """By the recipe's names; the first is what BD-rates are against."""
 NOT_RUN = (
-    "`recipes/reference_systems.sh` has not been run yet, so there is no figure to show. It is "
-    "laid out for three hours on two idle cores; then `make results` puts plots and tables here."
+    "`recipes/reference_systems.sh` has not been run yet, so there is no figure to show. It "
+    "takes about three hours on two idle cores; then `make results` puts plots and tables here."
 )
 OF_HYPERPRIORS = (
     "Parameters and multiply-accumulates are those of transforms and densities. A hyperprior of "

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The paper's comparison (docs/reference-systems.md), at equal budget. The defaults are laid out for
-# about three hours on two CPU cores, by the multiply-accumulates of their steps:
+# The paper's comparison (docs/reference-systems.md), at equal budget. The defaults take about three
+# hours on two AVX2 cores:
 #
 #     recipes/reference_systems.sh TRAIN VALID RUNS
 #
@@ -19,11 +19,11 @@
 #   hyperprior   as `fixed`, and a hyperprior trains along
 #   independent-hyperprior  as `independent`, and each network has a hyperprior of its own
 #
-# The last two train at Δ = 1 alone, as all others do, and are fitted to code with hyperpriors, also
-# where tables without any would take fewer bits.
+# The last two train at Δ = 1 alone, as all others do. `slimcae fit` converts their hyperpriors to
+# integers. All others are coded with the densities of their training, as in the papers.
 #
 # `noise` schedules with a κ close to 1, so λ hardly change; changes of the slopes from try to try are
-# then noise. Each model is fitted to TRAIN (tables per rate), and measured on VALID.
+# then noise. Each model is measured on VALID.
 #
 # Variables change the defaults:
 #   STEPS, TRY_STEPS, TRIES, SCALING_STEPS
@@ -35,12 +35,12 @@
 set -eu
 train=$1 valid=$2 runs=$3
 slimcae="${PYTHON:-python3} -m slimcae"
-steps=${STEPS:-1800}
+steps=${STEPS:-500}
 try_steps=${TRY_STEPS:-40}
 tries=${TRIES:-4}
 widths=${WIDTHS:-192 144 96 72 48}
 lmbda=${LMBDA:-2048 1024 512 256 128}
-crop=${CROP:---patchsize 128 --batchsize 8}
+crop=${CROP:---patchsize 128 --batchsize 4}
 results=${RESULTS:-$(dirname "$0")/../docs/results/reference-systems}
 common="$crop --quantization mixed --ema_decay 0.99 --compile off --seed 1 ${MORE:-}"
 trap : TERM INT  # the stage at work gets the signal too, and shall finish saving
@@ -80,21 +80,23 @@ keep() { # NAME, FILE: of a stage that others begin with
     [ -e "$runs/$1/model.safetensors" ] || cp "$2" "$runs/$1/model.safetensors"
 }
 
-describe() { # NAME: what a system costs
-    $slimcae info --json "$runs/$1.safetensors" > "$results/$1.info.json"
-    $slimcae profile --json --repeats "${REPEATS:-3}" --precision float32 -y \
-        --model "$runs/$1.safetensors" -o "$runs/$1.profile.json" > "$results/$1.profile.json"
+model() { # NAME: the file of a system
+    case $1 in
+    *hyperprior) echo "$runs/$1.safetensors" ;;
+    *) echo "$runs/$1/model.safetensors" ;;
+    esac
 }
 
-measure() { # STAGE, REPORT, systems
-    stage=$1 report=$2
-    shift 2
-    once "$stage" $slimcae evaluate --inputPath "$valid" --precision float32 --names "$@" \
-        --report_path "$runs/report/$report" \
-        --checkpoint_paths $(for system; do echo "$runs/$system.safetensors"; done)
-    for system; do
-        cp "$runs/report/${report}_$system.json" "$results/$system.json"
-    done
+describe() { # NAME: what a system costs
+    $slimcae info --json "$(model "$1")" > "$results/$1.info.json"
+    $slimcae profile --json --repeats "${REPEATS:-3}" --precision float32 -y \
+        --model "$(model "$1")" -o "$runs/$1.profile.json" > "$results/$1.profile.json"
+}
+
+measure() { # NAME: its curve on VALID
+    $slimcae evaluate --inputPath "$valid" --precision float32 --names "$1" \
+        --report_path "$runs/report/$1" --checkpoint_paths "$(model "$1")"
+    cp "$runs/report/$1.json" "$results/$1.json"
 }
 
 mkdir -p "$runs" "$results"
@@ -126,13 +128,13 @@ once scheduled $slimcae train --train_glob "$train" --checkpoint_dir "$runs/sche
 
 systems="full independent scaling modulated naive fixed scheduled"
 hyperpriors="hyperprior independent-hyperprior"
-for system in $systems $hyperpriors; do
-    case $system in *hyperprior) kind="--entropy_model hyperprior" ;; *) kind= ;; esac
+for system in $hyperpriors; do
     once "fit-$system" $slimcae fit --model "$runs/$system" --train_glob "$train" \
-        --inputPath "$valid" --half -y -o "$runs/$system.safetensors" $kind
+        --inputPath "$valid" -y -o "$(model "$system")" --entropy_model hyperprior
+done
+for system in $systems $hyperpriors; do
     once "cost-$system" describe "$system"
+    once "curve-$system" measure "$system"
 done
 cp "$runs/schedule/schedule.csv" "$results/schedule.csv"
 cp "$runs/noise/schedule.csv" "$results/noise.csv"
-measure evaluate systems $systems
-measure evaluate-hyperpriors hyperpriors $hyperpriors

@@ -45,9 +45,9 @@ def write_entropy_models(folder: Path, paths: Sequence[Path] = MODELS) -> Path:
     for name, path in zip(names, paths, strict=True):
         (folder / name).mkdir(parents=True)
         model = read_model(path)
-        for width in model.widths:
-            file = folder / name / f"{width}.{ENTROPY}"
-            file.write_bytes(width_file(model, width, ENTROPY))
+        for point in model.points:
+            file = folder / name / f"{point}.{ENTROPY}"
+            file.write_bytes(width_file(model, point, ENTROPY))
     (folder / INDEX).write_bytes(index_file(zip(names, headers, strict=True)))
     return folder
 

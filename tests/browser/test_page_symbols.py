@@ -69,6 +69,27 @@ def test_symbols_of_every_golden_file(in_node: Decode) -> None:
     assert found == pinned
 
 
+def test_symbols_of_points_of_one_width(tmp_path: Path) -> None:
+    """Of models whose operating points share other things than kernels, or nothing."""
+    folder = GOLDEN / "methods"
+    models = write_entropy_models(tmp_path, sorted(folder.glob("*.safetensors")))
+    files = {path.stem: path for path in folder.glob("*.scae")}
+    pinned = json.loads((folder / "pinned.json").read_text())
+    assert len(files) == 6
+    found = decoded_in_node(models, files)
+    assert found == {name: digests["symbols"] for name, digests in pinned.items()}
+    # another point's fingerprint is no other width
+    codec = Codec(read_model(folder / "modulated.safetensors"))
+    data = codec.compress(smooth_pixels(32, 32, 0), point=1)
+    header = replace(container.read_header(data), model_fingerprint=b"otherone")
+    foreign = tmp_path / "foreign.scae"
+    foreign.write_bytes(container.write(replace(container.read(data), header=header)))
+    said = decoded_in_node(models, {"foreign": foreign})["foreign"]
+    assert said.startswith("the file needs model tiny width 8 (6f746865726f6e65); ")
+    prints = " ".join(codec.model.fingerprint(point).hex() for point in (1, 2))
+    assert f"tiny@0 {prints}" in said
+
+
 def test_symbols_of_the_shipped_model_at_all_widths_and_efforts(in_node: Decode) -> None:
     picture = Picture(smooth_pixels(200, 136, 4))
     noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)

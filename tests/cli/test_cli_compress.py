@@ -474,7 +474,7 @@ def test_a_format_is_that_of_an_output_without_a_suffix(
     assert call(["compress", photo, "-o", small, "-m", model]) == 0
     words: list[str | Path] = ["decompress", small, "-m", model]
     capsys.readouterr()
-    assert "write pictures called 'back'" in error_line(capsys, [*words, "-o", back])
+    assert "cannot write pictures with suffix 'back'" in error_line(capsys, [*words, "-o", back])
     assert call([*words, "-o", back, "--format", "webp"]) == 0
     with Image.open(back) as image:
         assert image.format == "WEBP"

@@ -90,5 +90,5 @@ def test_what_to_install_is_said_where_a_plugin_is_missing(tmp_path: Path) -> No
 
 
 def test_other_foreign_files_are_told_as_before() -> None:
-    with pytest.raises(ImageError, match="cannot identify its format"):
+    with pytest.raises(ImageError, match="cannot be read as a picture"):
         read_picture(b"\x00\x00\x00\x18ftypisom" + bytes(40))

@@ -96,8 +96,8 @@ def test_fit_makes_points_at_any_lambda(
     assert found.training_tensors.keys() == origin.training_tensors.keys()
     capsys.readouterr()
     for wrong, words in (
-        (["--lmbda", "500", "90"], "give falling values from 400 to 90"),
-        (["--lmbda", "90", "400"], "give falling values from 400 to 90"),
+        (["--lmbda", "500", "90"], "decreasing values from 400 to 90"),
+        (["--lmbda", "90", "400"], "decreasing values from 400 to 90"),
     ):
         line = error_line(capsys, ["fit", "-m", model, *images, "-o", made, "-y", *wrong])
         assert words in line

@@ -252,5 +252,5 @@ def test_tensors_of_none_are_refused(tiny_model: Model) -> None:
         {**good, "hyperprior.more": np.zeros(3, np.float32)},
         hyperprior_tensors(Hyperpriors([random_hyperprior(5, (12, 8))])),
     ):
-        with pytest.raises(ModelError, match="are no hyperprior"):
+        with pytest.raises(ModelError, match="not a hyperprior"):
             hyperpriors_of(replace(tiny_model, training_tensors=wrong))

@@ -78,7 +78,8 @@ def test_models_with_their_points(client: TestClient, tiny: Codec) -> None:
     assert not first["measured"] and shipped["measured"]
     macs = tiny.model.architecture.decoder_macs
     assert first["widths"] == [
-        {"width": width, "decoder_macs_per_pixel": macs(width)} for width in tiny.widths
+        {"width": width, "label": f"width {width}", "decoder_macs_per_pixel": macs(width)}
+        for width in tiny.widths
     ]
     assert len(shipped["points"]) == len(shipped["widths"]) * 31
     rates = [point["bpp"] for point in shipped["ladder"]]

@@ -1,7 +1,7 @@
 """The configuration of a SlimCAE, its checks, and the names of devices. No torch."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import eq, ge, gt
@@ -110,6 +110,16 @@ class SlimCAEConfig:
     def filters(self, point: int) -> int:
         """Return the width of an operating point."""
         return self.widths[self.points.index(point)]
+
+    def label(self, point: int, lmbda: Sequence[float] | None) -> str:
+        """Return the display name of a point: `width 96`, or `point 3 (λ 512)`.
+
+        lmbda: of all points, if known.
+        """
+        if self.points == self.widths:
+            return f"width {point}"
+        known = dict(zip(self.points, lmbda or (), strict=False)).get(point)
+        return f"point {point}" + ("" if known is None else f" (λ {known:g})")
 
     def transforms_of(self, point: int) -> "SlimCAEConfig":
         """Return the configuration of the transforms of an operating point."""

@@ -88,10 +88,7 @@ class Model:
 
     def label(self, width: int) -> str:
         """Return the display name of a point: `width 96`, or `point 3 (λ 512)`."""
-        if self.points == self.widths:
-            return f"width {width}"
-        lmbda = dict(zip(self.points, self.info.lmbda or (), strict=False)).get(width)
-        return f"point {width}" + ("" if lmbda is None else f" (λ {lmbda:g})")
+        return self.config.label(width, self.info.lmbda)
 
     @cached_property
     def architecture(self) -> Architecture:

@@ -1,4 +1,4 @@
-"""The scale hyperprior as it trains; `slimcae.coding.hyperprior` describes what it computes.
+"""The trainable scale hyperprior; `slimcae.coding.hyperprior` describes the computation.
 
 Source: Ballé, Minnen, Singh, Hwang and Johnston, "Variational image compression with a scale
 hyperprior", ICLR 2018; kernels as in TensorFlow Compression's `bmshj2018.py`.
@@ -21,13 +21,13 @@ from slimcae.networks.context import LARGEST, UNIT
 from slimcae.networks.layers import leading
 
 SMALLEST_LOG_SCALE = math.log(0.11)
-"""In symbols: what is narrower is coded as if it had this scale."""
+"""Smallest scale in symbols; smaller ones are clipped."""
 LARGEST_LOG_SCALE = 8.0
-"""Beyond it float32 no longer tells both ends of a symbol apart."""
+"""Largest scale; beyond it, float32 cannot resolve the two ends of a symbol."""
 
 
 class _Layer(nn.Module):
-    """A slimmable convolution; each point has a bias of its own, which depends on log Δ."""
+    """A slimmable convolution, in which each point has its own bias, a function of log Δ."""
 
     def __init__(self, geometry: Geometry, most: int, points: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class _Layer(nn.Module):
         return bias
 
     def forward(self, x: Tensor, place: int, log_step: Tensor) -> Tensor:
-        """Convolve x (N, C, rows, columns), of as many channels as the point at `place` has."""
+        """Convolve x (N, C, rows, columns) with the channels of the point at index `place`."""
         side, stride, transposed = self.geometry
         channels = x.shape[1]
         weight = leading(self.weight, channels, channels)
@@ -65,11 +65,11 @@ class Hyperprior(nn.Module):
                                                                         │    this point
         log-scales ◄─── 3×3 ─ ReLU ─ 5×5 ×2 ─ ReLU ─ 5×5 ×2 ◄───────────┘
 
-    Kernels are shared by the operating points and sliced; biases, and the bottleneck of z, are each
-    point's own. z has as many channels as the latents, and is rounded to whole numbers at every Δ;
-    all layers are told log Δ. Features and activations end at 127 / 16, as the integers do.
+    The operating points share and slice the kernels; each point has its own biases and bottleneck
+    of z. z has as many channels as the latents, and is rounded to integers at every Δ; all layers
+    get log Δ. Features and activations are clipped at 127 / 16, like the integers.
 
-    channels: of the latents of each operating point, the most first.
+    channels: number of latent channels of each operating point, largest first.
     """
 
     def __init__(self, channels: Mapping[int, int]) -> None:
@@ -83,7 +83,7 @@ class Hyperprior(nn.Module):
         self.bottlenecks = nn.ModuleDict()
         for point, count in self.channels.items():
             bottleneck = EntropyBottleneck(count)
-            bottleneck.straight_through = True  # h_s sees whole numbers
+            bottleneck.straight_through = True  # h_s gets integers
             self.bottlenecks[str(point)] = bottleneck
 
     def layer(self, name: str) -> _Layer:
@@ -100,7 +100,7 @@ class Hyperprior(nn.Module):
 
     @torch.no_grad()
     def begin_with(self, deviation: Tensor, point: int) -> None:
-        """Predict standard deviations (C) of the latents of a point, whatever z is."""
+        """Initialise the predicted standard deviations (C) of a point, independent of z."""
         place = self.places[point]
         self.layer("h_s.3").bias[place, 0, : len(deviation)] = torch.log(deviation)
 
@@ -110,7 +110,7 @@ class Hyperprior(nn.Module):
         """Return the bits of `y` (N, C, h, w) and of `z` (N, C, ⌈h / 4⌉, ⌈w / 4⌉).
 
         known: residuals y − median (N, C, h, w), which are rounded to multiples of the step Δ.
-        coded: what is coded, in training the same with noise; `known` rounded unless given.
+        coded: the coded residuals, in training with noise; None: `known` rounded.
         """
         with torch.autocast(known.device.type, enabled=False):
             known = known.float()
@@ -123,19 +123,19 @@ class Hyperprior(nn.Module):
             return {"y": y, "z": -torch.log2(likelihoods)}
 
     def bits(self, known: Tensor, coded: Tensor, point: int, step: Tensor | float) -> Tensor:
-        """Return all bits of residuals, see `forward`."""
+        """Return the total bits of residuals, see `forward`."""
         found: dict[str, Tensor] = self(known, point, step, coded)
         return found["y"].sum() + found["z"].sum()
 
     def analyse(self, known: Tensor, point: int, step: Tensor) -> Tensor:
-        """Return z, not rounded, of rounded residuals (N, C, h, w): h_a."""
+        """Apply h_a: return z, not rounded, for rounded residuals (N, C, h, w)."""
         sizes = torch.log1p(known.abs()).clamp(max=LARGEST)
         sizes = sizes + ((UNIT * sizes).round() / UNIT - sizes).detach()
         below, right = (-side % DOWNSAMPLING for side in known.shape[2:])
         return self._run(ANALYSIS, F.pad(sizes, (0, right, 0, below)), point, step)
 
     def log_scales(self, z: Tensor, point: int, step: Tensor) -> Tensor:
-        """Return the logarithm of each latent's standard deviation for whole z: h_s."""
+        """Apply h_s: return the logarithm of each latent's standard deviation for integer z."""
         return self._run(SYNTHESIS, z.clamp(-ACTIVATION, ACTIVATION), point, step)
 
     def _run(self, names: Mapping[str, Geometry], x: Tensor, point: int, step: Tensor) -> Tensor:
@@ -148,9 +148,10 @@ class Hyperprior(nn.Module):
 
 
 class Hyperpriors(nn.ModuleDict):
-    """The hyperprior of each operating point, as what makes the rate of a loss.
+    """The hyperpriors of all operating points, as the rate estimator of a loss.
 
-    Points whose transforms share kernels share a hyperprior, which is called by the first of them.
+    Points whose transforms share kernels share a hyperprior, which is named after the first of
+    them.
     """
 
     def __init__(self, hyperpriors: Iterable[Hyperprior]) -> None:
@@ -160,7 +161,7 @@ class Hyperpriors(nn.ModuleDict):
 
     @classmethod
     def of_config(cls, config: SlimCAEConfig) -> "Hyperpriors":
-        """Return new ones for a model: one for all points, or for each independent network."""
+        """Return new hyperpriors: one for all points, or one for each independent network."""
         channels = {point: config.filters(point) for point in config.points}
         if config.method == "independent":
             return cls(Hyperprior({point: count}) for point, count in channels.items())
@@ -168,19 +169,19 @@ class Hyperpriors(nn.ModuleDict):
 
     @property
     def by_point(self) -> dict[int, Hyperprior]:
-        """The hyperprior of each point."""
+        """Return the hyperprior of each point."""
         found = {point: self[name] for point, name in self._names.items()}
         return {p: each for p, each in found.items() if isinstance(each, Hyperprior)}
 
     def bits(self, known: Tensor, coded: Tensor, point: int, step: Tensor | float) -> Tensor:
-        """Return all bits of residuals at a point, see `Hyperprior.forward`."""
+        """Return the total bits of residuals at a point, see `Hyperprior.forward`."""
         hyperprior = self[self._names[point]]
         assert isinstance(hyperprior, Hyperprior)
         return hyperprior.bits(known, coded, point, step)
 
 
 class _LogNormal(torch.autograd.Function):
-    """log Φ, with a gradient that float32 can hold: torch takes the exponential of a difference."""
+    """log Φ, with a gradient that is stable in float32, unlike torch's."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Any:
@@ -194,10 +195,10 @@ class _LogNormal(torch.autograd.Function):
 
 
 def normal_bits(values: Tensor, log_scales: Tensor) -> Tensor:
-    """Return −log₂ of the mass that a normal distribution around 0 has within ½ of each value.
+    """Return −log₂ of the mass of a zero-mean normal distribution within ½ of each value.
 
-    With Φ(high) − Φ(low) = Φ(high) · (1 − Φ(low) / Φ(high)), both below the middle, which loses no
-    digits in the tails.
+    The function uses Φ(high) − Φ(low) = Φ(high) · (1 − Φ(low) / Φ(high)), both in the lower half,
+    which is precise in the tails.
     """
     inverse = torch.exp(-lower_bound(log_scales, SMALLEST_LOG_SCALE).clamp(max=LARGEST_LOG_SCALE))
     distance = values.abs()
