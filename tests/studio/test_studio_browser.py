@@ -1,4 +1,4 @@
-"""The page in headless Chromium: a server process, a real browser, the command line beside it."""
+"""Test the page in headless Chromium, with a server process and the command line."""
 
 import base64
 import json
@@ -55,7 +55,7 @@ def address(tiny_path: Path) -> Iterator[str]:
         said = running.stderr.read()
         running.stdout.close()
         running.stderr.close()
-    # of the one file with frames; the page tells it, too
+    # of the one file with frames; the page reports it, too
     frames = "slimcae: warning: the picture has several frames: only the first one is used"
     assert set(said.splitlines()) <= {frames}
 
