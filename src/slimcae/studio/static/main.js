@@ -452,7 +452,7 @@ function showRival(row) {
   if (figures.format) {
     const { settings, lowest, highest } = state.offer.rivals.find(({ name }) => name === row);
     const end = { [lowest]: "smallest", [highest]: "largest" }[figures.quality];
-    detail.textContent = far ? (end ?? far) : [`q ${figures.quality}`, away].filter(Boolean).join(" ");
+    detail.textContent = (far && end) ?? away ?? `q ${figures.quality}`;
     const strength = figures.strength === 100 ? "" : `, deltaq-strength ${figures.strength}`;
     line.title = `${settings}; quality ${figures.quality}${strength}${nearest}`;
   } else {
