@@ -50,7 +50,7 @@ const viewer = new Viewer({
   hovered: showPixel,
 });
 let chart = null;
-const several = new Several({ show: showEntry, fail, check: checkSize });
+const several = new Several({ show: pick, fail, check: checkSize });
 
 // ---- errors and progress
 
@@ -94,10 +94,14 @@ async function open(items) {
   for (const entry of entries) if ((await showEntry(entry)) !== "failed") return;
 }
 
+// What somebody asked for in the list, or null: nothing is left there.
+function pick(entry) {
+  forgive();
+  return entry ? showEntry(entry) : close();
+}
+
 // Whether it is shown, "failed", or the user meanwhile wanted something else.
 async function showEntry(entry, { alone = false } = {}) {
-  if (entry === null) return close();
-  forgive();
   opening?.abort();
   const mine = (opening = new AbortController());
   try {
