@@ -68,7 +68,7 @@ def run_jobs(
 ) -> int:
     """Do all jobs and return the exit code: 1 if any failed.
 
-    at_a_time: how many, each in a thread of its own.
+    at_a_time: number of jobs that are begun and not ended, each in a thread of its own.
     prepare: called before the first of several jobs, for errors that would meet them all. A
         single job comes without, so that it can find a wrong name before anything is loaded.
 
@@ -122,7 +122,7 @@ def _in_threads(
     gate: Gate,
     report: "_Report",
 ) -> None:
-    """Do jobs in threads; each has one picture in memory."""
+    """Do jobs in so many threads."""
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
     pool = ThreadPoolExecutor(count, _WORKER)
