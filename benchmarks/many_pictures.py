@@ -1,13 +1,14 @@
-"""Pictures per second of a folder of small photos, beside loops over cwebp and avifenc.
+"""Measure pictures per second for a folder of small photos, beside loops over cwebp and avifenc.
 
     python benchmarks/many_pictures.py FOLDER -o docs/results/many_pictures.json [--ray]
 
-Every way reads each photo from its file and writes one file, several at a time. Programs that take
-one picture are started anew for each, as in a shell's loop; where they are not installed, Pillow's
-WebP and AVIF take their place, in as many processes. Starting counts, but not that of Ray's
-cluster. Wall time is that of the whole; CPU time, which is telling on a busy machine too, is that
-of the process and all it started. The ways take turns, `--repeats` times: of each the medians
-count, and for Ray's pipeline the median of its ratios to `compress -r` in the same turn.
+Every contender reads each photo from its file and writes one file, several at a time. `cwebp` and
+`avifenc` are started for each photo, as in a shell's loop; where they are not installed, Pillow's
+WebP and AVIF take their place, in as many processes. The start of each run is included, except that
+of Ray's cluster. Wall time is that of the whole run. CPU time, which is also meaningful on a busy
+machine, is that of the process and of all processes that it started. The contenders take turns
+`--repeats` times, and medians count: for Ray's pipeline also the median of its ratios to
+`compress -r` in the same turn.
 """
 
 import argparse
@@ -88,7 +89,7 @@ print(wall, used)
 
 
 class Cost(NamedTuple):
-    """Seconds of a whole folder."""
+    """Wall time and CPU time in seconds for a whole folder."""
 
     wall: float
     cpu: float
@@ -99,7 +100,7 @@ Way = Callable[[Path, Path], Cost]
 
 
 def main() -> None:
-    """Measure, write the JSON, print a table."""
+    """Measure, write the JSON file, and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, help="of photos, without folders in it")
     parser.add_argument("-o", "--output", type=Path, help="JSON file to write")
