@@ -93,9 +93,7 @@ def test_cmyk_becomes_rgb_and_loses_its_profile(
     picture = read_picture(path)
     assert_picture(picture, np.full((8, 8, 3), [255, 0, 0]))
     assert picture.icc_profile is None
-    assert notices(caplog) == [
-        f"{path} has an ICC profile for other colours (b'CMYK'), which is dropped"
-    ]
+    assert notices(caplog) == [f"{path} has an ICC profile for other colours (b'CMYK'): left out"]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +175,7 @@ def test_an_animation_gives_its_first_frame_with_a_notice(
         path = saved(tmp_path, frames[0], name, save_all=True, append_images=frames[1:])
         caplog.clear()
         assert_picture(read_picture(path), np.full((10, 20, 3), [250, 0, 0]))
-        assert notices(caplog) == [f"{path} has several frames: only the first one is taken"]
+        assert notices(caplog) == [f"{path} has several frames: only the first one is used"]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

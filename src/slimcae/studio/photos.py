@@ -48,7 +48,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.delete("/{photo}", status_code=204, responses=responses(404, 422))
     async def let_go(photo: PhotoName) -> None:
-        """Let go of a photo."""
+        """Remove a photo."""
         service.gallery.remove(photo)
 
     @router.get(
@@ -213,7 +213,9 @@ def routes(service: Service) -> APIRouter:
                     yield _line(await service.run(request, work, background=True))
             except ClientGoneError:
                 return
-            except Refused as refused:  # the headers are out: say it in the stream
+            except (
+                Refused
+            ) as refused:  # the headers have been sent, so the error goes into the stream
                 yield _line({"error": str(refused)})
 
         return StreamingResponse(lines(), media_type=_LINES)

@@ -1,4 +1,4 @@
-"""The same photo as JPEG, WebP and AVIF, at the size that is nearest to another file's."""
+"""The same photo as JPEG, WebP and AVIF, at the size nearest to that of another file."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from slimcae.images import Picture
 from slimcae.studio.work import tick
 
 QUICK_PIXELS = 2_000_000
-"""Larger pictures go to AVIF's encoder at a higher speed."""
+"""Largest picture that AVIF encodes at the slower speed."""
 USUAL_STRENGTH = 100
 STRENGTHS = (50, 150)
 """AVIF has 64 quantisers, whose files differ by 3 to 7 %. libaom's `deltaq-strength`, how much the
@@ -23,7 +23,7 @@ _TRIES = 6
 
 
 class Setting(NamedTuple):
-    """What a format's encoder is told.
+    """Parameters of an encoder.
 
     quality: on the format's own scale. strength: AVIF's `deltaq-strength`, in percent.
     """
@@ -36,8 +36,8 @@ class Setting(NamedTuple):
 class Rival:
     """A format that Pillow writes.
 
-    qualities: the lowest and the highest of its scale. options: what else its encoder is told.
-    shown: qualities for a curve, from coarse to fine. settings: the options in words.
+    qualities: the lowest and the highest of its scale. options: further options of its encoder.
+    shown: qualities for a curve, from coarse to fine. settings: description of the options.
     """
 
     title: str
@@ -81,9 +81,9 @@ RIVALS = {
 
 
 def opaque_image(picture: Picture) -> Image.Image:
-    """The colour of a picture, with its profile, as rivals get it: JPEG has no alpha.
+    """Return the colours of a picture, with its profile but without alpha, which JPEG lacks.
 
-    Where the picture is transparent it has the smooth colours that our codec codes, too.
+    Transparent pixels have the same smooth colours as in our codec.
     """
     image = picture.filled().to_image()
     if "A" in image.getbands():
@@ -94,7 +94,7 @@ def opaque_image(picture: Picture) -> Image.Image:
 
 
 def encode(image: Image.Image, kind: str, setting: Setting) -> bytes:
-    """The file of an image in one of `RIVALS`.
+    """Return the file of an image in one of `RIVALS`.
 
     Raises:
         ValueError: this Pillow's AVIF encoder knows no `deltaq-strength`.
@@ -119,9 +119,10 @@ def encode(image: Image.Image, kind: str, setting: Setting) -> bytes:
 
 
 def nearest_setting(size: Callable[[Setting], int], kind: str, wanted: int) -> Setting:
-    """The setting whose file is nearest to `wanted` bytes; AVIF's is sought until within 1 %.
+    """Return the setting whose file is nearest to `wanted` bytes, for AVIF within 1 %.
 
-    size: of a setting's file.
+    AVIF stays at the nearest quality if the encoder has no `deltaq-strength`, or its range ends.
+    size: function from setting to file size.
     """
 
     def of_quality(quality: int) -> int:
@@ -137,9 +138,9 @@ def nearest_setting(size: Callable[[Setting], int], kind: str, wanted: int) -> S
 
 
 def _nearest_strength(size: Callable[[int], int], wanted: int) -> int:
-    """The strength whose file is nearest to `wanted` bytes, by false position.
+    """Return the strength whose file is nearest to `wanted` bytes, by false position.
 
-    size: of a strength's file, taken to rise with the strength.
+    size: function from strength to file size, which is assumed to increase.
     """
     away = {USUAL_STRENGTH: math.log(size(USUAL_STRENGTH) / wanted)}
     trial = STRENGTHS[away[USUAL_STRENGTH] < 0]
@@ -157,9 +158,9 @@ def _nearest_strength(size: Callable[[int], int], wanted: int) -> int:
 
 
 def nearest_quality(size: Callable[[int], int], lowest: int, highest: int, wanted: int) -> int:
-    """The quality whose file is nearest to `wanted` bytes, by the ratio.
+    """Return the quality whose file is nearest to `wanted` bytes, by the ratio.
 
-    size: of a quality's file, taken to rise with the quality.
+    size: function from quality to file size, which is assumed to increase.
     """
     low, high = lowest, highest
     while low < high:  # the first that has `wanted` bytes or more, or the highest

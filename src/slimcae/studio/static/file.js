@@ -102,7 +102,7 @@ function show({ photo, figures, picture }, part) {
   const numbers = part ?? [0, 0, width, height];
   for (const [index, field] of ["x", "y", "width", "height"].entries()) fields[field].value = numbers[index];
   $("show-whole").disabled = part === null || width * height > MOST_PIXELS;
-  say("spoken", `Opened: ${shown.name}, ${figures.model}, width ${figures.width}, ${format.bytes(figures.bytes)}`);
+  say("spoken", `Opened: ${shown.name}, ${figures.model}, ${figures.label}, ${format.bytes(figures.bytes)}`);
 }
 
 function element(tag, text) {

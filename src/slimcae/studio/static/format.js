@@ -55,5 +55,8 @@ export function partOfRaw(bytes, { image_width, image_height, grey, alpha }) {
   return bytes < raw ? part(bytes, raw, "its raw pixels") : "larger than its raw pixels";
 }
 
-export const operatingPoint = ({ width, step, delta }) =>
-  step ? `${width}, quantisation step ${delta.toFixed(2)}` : `${width}`;
+// Under the heading "width", hence no word where the point is one.
+export const operatingPoint = ({ label, step, delta }) => {
+  const name = label.replace("width ", "");
+  return step ? `${name}, quantisation step ${delta.toFixed(2)}` : name;
+};

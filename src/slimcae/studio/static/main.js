@@ -236,13 +236,16 @@ function setModel(name) {
   const widths = state.model.widths.map(({ width }) => width).sort((a, b) => a - b);
   if (!widths.includes(state.width)) state.width = null;
   const group = $("widths");
-  group.replaceChildren(group.querySelector("legend"));
+  const legend = group.querySelector("legend");
+  legend.textContent = labelOf(widths[0]) === `width ${widths[0]}` ? "Width" : "Point";
+  group.replaceChildren(legend);
   for (const width of [null, ...widths]) {
     const option = document.createElement("label");
     const input = document.createElement("input");
     const words = document.createElement("span");
     Object.assign(input, { type: "radio", name: "width", value: width ?? "any", checked: width === state.width });
     words.textContent = width ?? "Any";
+    if (width !== null) option.title = labelOf(width);
     option.append(input, words);
     group.append(option);
   }
@@ -270,6 +273,7 @@ function nearestIndex(points, bpp) {
   return points.reduce((best, point, index) => (distance(point) < distance(points[best]) ? index : best), 0);
 }
 
+const labelOf = (width) => state.model.widths.find((each) => each.width === width).label;
 const current = () => state.points[$("slider").value];
 const choice = () => ({ model: state.model.name, width: current().width, step: current().step });
 
@@ -278,7 +282,7 @@ function decorateSlider() {
   const percent = (100 * slider.value) / Math.max(slider.max, 1);
   slider.style.setProperty("--filled", `${percent}%`);
   const { width, step, delta } = current();
-  slider.setAttribute("aria-valuetext", `width ${width}${step ? `, step ${delta.toFixed(2)}` : ""}`);
+  slider.setAttribute("aria-valuetext", `${labelOf(width)}${step ? `, step ${delta.toFixed(2)}` : ""}`);
 }
 
 // Show the chosen point: at once if nothing runs, else as soon as what runs is done or too slow.
@@ -359,7 +363,7 @@ async function finish(signal) {
   const figures = await kept(() => api.version(state.photo.id, { model, width, step, ms_ssim: true }, signal, () => {}));
   state.figures = figures;
   showFigures(figures);
-  say("spoken", `${format.bytes(figures.bytes)}, PSNR ${format.decibels(figures.psnr)}, width ${figures.width}`);
+  say("spoken", `${format.bytes(figures.bytes)}, PSNR ${format.decibels(figures.psnr)}, ${figures.label}`);
   const rows = Object.keys(state.rivals);
   const first = rows.filter((row) => row === state.left);
   for (const row of rows) $(`row-${row}`).classList.add("pending");
@@ -416,7 +420,7 @@ function showFigures(figures) {
   if (photo.kind === "scae") {
     say("file-model", figures.model);
     say("file-width", format.operatingPoint(figures));
-    say("spoken", `Opened: ${figures.model}, width ${figures.width}, ${format.bytes(figures.bytes)}`);
+    say("spoken", `Opened: ${figures.model}, ${figures.label}, ${format.bytes(figures.bytes)}`);
     return;
   }
   chart.mark(figures.width, figures.step, figures.bpp, figures.psnr);
@@ -461,7 +465,7 @@ function showRival(row) {
     line.title = `${settings}; quality ${figures.quality}${strength}${nearest}`;
   } else {
     detail.textContent = away ?? "";
-    line.title = `Width ${figures.width}${nearest}`;
+    line.title = sentence(`${figures.label}${nearest}`);
   }
   label();
 }

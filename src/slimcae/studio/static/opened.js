@@ -39,6 +39,7 @@ export async function openHere(file, options) {
     figures: {
       model: `${model.name}@${model.version}`,
       width: header.numFilters,
+      label: model.label,
       step: header.step,
       delta: model.delta,
       bytes: file.size,
