@@ -23,7 +23,7 @@ _TRIES = 6
 
 
 class Setting(NamedTuple):
-    """What a format's encoder is told.
+    """Parameters of an encoder.
 
     quality: on the format's own scale. strength: AVIF's `deltaq-strength`, in percent.
     """
@@ -94,7 +94,7 @@ def opaque_image(picture: Picture) -> Image.Image:
 
 
 def encode(image: Image.Image, kind: str, setting: Setting) -> bytes:
-    """The file of an image in one of `RIVALS`.
+    """Return the file of an image in one of `RIVALS`.
 
     Raises:
         ValueError: this Pillow's AVIF encoder knows no `deltaq-strength`.
@@ -119,9 +119,10 @@ def encode(image: Image.Image, kind: str, setting: Setting) -> bytes:
 
 
 def nearest_setting(size: Callable[[Setting], int], kind: str, wanted: int) -> Setting:
-    """The setting whose file is nearest to `wanted` bytes; AVIF's is sought until within 1 %.
+    """Return the setting whose file is nearest to `wanted` bytes, for AVIF within 1 %.
 
-    size: of a setting's file.
+    AVIF stays at the nearest quality if the encoder has no `deltaq-strength`, or its range ends.
+    size: function from setting to file size.
     """
 
     def of_quality(quality: int) -> int:
@@ -137,9 +138,9 @@ def nearest_setting(size: Callable[[Setting], int], kind: str, wanted: int) -> S
 
 
 def _nearest_strength(size: Callable[[int], int], wanted: int) -> int:
-    """The strength whose file is nearest to `wanted` bytes, by false position.
+    """Return the strength whose file is nearest to `wanted` bytes, by false position.
 
-    size: of a strength's file, taken to rise with the strength.
+    size: function from strength to file size, which is assumed to increase.
     """
     away = {USUAL_STRENGTH: math.log(size(USUAL_STRENGTH) / wanted)}
     trial = STRENGTHS[away[USUAL_STRENGTH] < 0]
