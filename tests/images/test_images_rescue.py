@@ -128,7 +128,7 @@ def test_streams_that_cannot_go_back_are_no_new_error() -> None:
     np.testing.assert_array_equal(
         read_picture(Pipe(png(Image.fromarray(RGB), b"", b""))).pixels, RGB
     )
-    with pytest.raises(ImageError, match="cannot identify"):
+    with pytest.raises(ImageError, match="cannot be read as a picture"):
         read_picture(Pipe(b"no picture"))
 
 
