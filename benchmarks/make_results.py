@@ -515,7 +515,7 @@ def readme_block(sources: Sources) -> str:
     slower = [ratios(sources.peers, way, BAR[0][2], wide)[1] for way in ("encode", "decode")]
     return "\n\n".join(
         [
-            "![Rate and quality on Kodak beside JPEG, WebP, JPEG 2000, AVIF, BPG, VVC and a "
+            "![Rate and quality on Kodak compared with JPEG, WebP, JPEG 2000, AVIF, BPG, VVC and a "
             "factorized prior](docs/figures/kodak.png)",
             widths,
             "Rate and quality are those of whole files of the 24 Kodak images. Times are for "

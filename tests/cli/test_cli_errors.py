@@ -289,7 +289,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "names of fewer models": (
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", *["tiny.safetensors"] * 3,
          "--names", "a", "b"],
-        r"--names gives 2 of 3 models: give one for each",
+        r"--names has 2 names for 3 models: give one for each",
     ),
     "evaluate other widths": (
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "run", *OTHER_WIDTHS],

@@ -32,10 +32,10 @@ def test_both_sides_of_a_contradiction_are_named() -> None:
     assert str(error) == "widths 16 8 contradicts a, which has widths 12 8"
     assert describe(error) == (
         "--switch_list 16 8 contradicts a, which has widths 12 8: "
-        "leave it out, or take another model"
+        "leave it out, or use another model"
     )
     assert describe(ContradictionError("lmbda", "2 1", Path("a"), "4 2")).endswith(
-        "which has lmbda 4 2: leave it out to continue, or take another --checkpoint_dir"
+        "which has lmbda 4 2: leave it out to continue, or use another --checkpoint_dir"
     )
 
 

@@ -245,7 +245,7 @@ def test_stage_entropy_and_its_flags(
     assert not run.exists()
     assert call([*entropy, "--places", "16", "--switch_list", "8"]) == 0
     assert context_networks(read_model(run)).keys() == {8}
-    assert "slimcae fit" in capsys.readouterr().err
+    assert "fitting converts" in capsys.readouterr().err
 
     # the run has its stage and settings
     more: list[str | Path] = [

@@ -128,7 +128,7 @@ def train_entropy(
                 found = _describe_validation(trainer, width, model.steps)
                 log.info("%s: %s", model.label(width), found)
             log.info(
-                "done: %s has the networks; `slimcae fit` converts them to integers",
+                "done: %s has the networks; fitting converts them to integers",
                 folder / MODEL_NAME,
             )
         return stop.signal
