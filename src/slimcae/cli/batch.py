@@ -122,7 +122,7 @@ def _in_threads(
     gate: Gate,
     report: "_Report",
 ) -> None:
-    """Do jobs in so many threads."""
+    """Do jobs in `count` threads."""
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
     pool = ThreadPoolExecutor(count, _WORKER)
