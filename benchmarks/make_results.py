@@ -53,6 +53,11 @@ def main() -> None:
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     readme.write_text(with_block(text, readme_block(sources)), encoding="utf-8")
+    if sources.many_pictures is not None:
+        costs = ROOT / "docs" / "million-photos.md"
+        text = costs.read_text(encoding="utf-8")
+        block = many_pictures_block(sources.many_pictures)
+        costs.write_text(with_block(text, block), encoding="utf-8")
 
 
 class Sources:
@@ -72,6 +77,8 @@ class Sources:
         self.backends_avx2 = _load(folder / "avx2" / "backends.json")
         effort = folder / "effort.json"
         self.effort = _load(effort) if effort.exists() else None
+        many = folder / "many_pictures.json"
+        self.many_pictures = _load(many) if many.exists() else None
         ideas = folder / "ideas.md"
         self.ideas = ideas.read_text(encoding="utf-8").strip() if ideas.exists() else ""
 
@@ -508,7 +515,7 @@ def readme_block(sources: Sources) -> str:
     slower = [ratios(sources.peers, way, BAR[0][2], wide)[1] for way in ("encode", "decode")]
     return "\n\n".join(
         [
-            "![Rate and quality on Kodak beside JPEG, WebP, JPEG 2000, AVIF, BPG, VVC and a "
+            "![Rate and quality on Kodak compared with JPEG, WebP, JPEG 2000, AVIF, BPG, VVC and a "
             "factorized prior](docs/figures/kodak.png)",
             widths,
             "Rate and quality are those of whole files of the 24 Kodak images. Times are for "
@@ -520,6 +527,37 @@ def readme_block(sources: Sources) -> str:
             f"{wide} {slower[0]:.1f} × and {slower[1]:.1f} ×. See [all results](docs/results.md).",
         ]
     )
+
+
+def many_pictures_block(found: Mapping[str, Any]) -> str:
+    """What a folder of photos costs, as `benchmarks/many_pictures.py` found it."""
+    rows = []
+    for name, costs in found["ways"].items():
+        seconds = costs["cpu_ms_per_picture"] / 1e3
+        rows.append(
+            [
+                f"`{name}`",
+                f"{costs['pictures_per_second']:.1f}",
+                f"{1e3 * seconds:.0f} ms",
+                f"{3600 / seconds:,.0f}",
+                f"{1e6 * seconds / 3600:.1f}",
+            ]
+        )
+    heads = ["", "pictures/s", "CPU time", "photos per core and hour", "core hours per million"]
+    ratios = ", ".join(
+        f"{ratio['wall']:.2f} (CPU time {ratio['cpu']:.2f}) at width {width}"
+        for width, ratio in found["pipeline_over_compress"].items()
+    )
+    words = [
+        f"A folder of {found['pictures']:,} photos, {found['at_a_time']} at a time, with all that "
+        "reads, writes and starts, but for the start of Ray's cluster. CPU time is that of one "
+        f"photo. Medians of {found['turns']} turns on {found['machine']}, whose load was "
+        f"{found['load_average']:.1f} (its cores are busy above their number: read the ratios).",
+        table(heads, rows),
+    ]
+    if ratios:
+        words.append(f"The pipeline takes these multiples of `compress -r`'s time: {ratios}.")
+    return "\n\n".join(words)
 
 
 def with_block(text: str, block: str) -> str:

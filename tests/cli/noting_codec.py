@@ -28,7 +28,7 @@ class NotingCodec:
                 for name, value in vars(target).items()
                 if value is not None and value is not False and (name, value) != ("effort", 2)
             }
-            | {name: value for name, value in handling.items() if value is not False}
+            | {name: value for name, value in handling.items() if value not in (False, "icc")}
         )
         return self.real.encode(image, Target(target.width or self.widths[-1]))
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from command_line import call, save_photo, tree
 from PIL import Image
 
 from slimcae.cli.streams import write_stream
-from slimcae.codec import Codec
+from slimcae.codec import Codec, Compressed
 
 KEYS = {
     *("input", "output", "ok", "skipped", "error", "bytes", "bpp"),
@@ -53,6 +54,31 @@ def test_broken_files_do_not_stop_the_rest(
     assert err[-1] == "2 ok, 1 failed"
     assert len([line for line in err if line.startswith("slimcae: error: new/a.scae: ")]) == 1
     assert tree(Path("back")).keys() == {"sub/b.png", "sub/deep/c.png"}
+
+
+def test_two_pictures_are_computed_while_others_are_written(
+    photos: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at a time with -j 2; a file that waits for its disk keeps no core from the next one."""
+    all_three = threading.Barrier(3, timeout=60)
+    computing = threading.Semaphore(2)
+    encode = Codec.encode
+
+    def counted(*args: Any, **options: Any) -> Compressed:
+        assert computing.acquire(blocking=False), "a third picture is computed"
+        try:
+            return encode(*args, **options)
+        finally:
+            computing.release()
+
+    def write(path: Path, data: bytes) -> None:
+        all_three.wait()
+        path.write_bytes(data)
+
+    monkeypatch.setattr(Codec, "encode", counted)
+    monkeypatch.setattr("slimcae.cli.compress.write_bytes", write)
+    assert call(["compress", "-r", photos, "-o", "new/", "-m", model, "-j", "2"]) == 0
+    assert tree(Path("new")).keys() == {"a.scae", "sub/b.scae", "sub/deep/c.scae"}
 
 
 def test_folders_that_cannot_be_done(

@@ -1,4 +1,4 @@
-"""Formats that Pillow reads by plugins, with these and without."""
+"""Test formats that Pillow reads with plugins, with and without the plugins."""
 
 from importlib.util import find_spec
 from io import BytesIO
@@ -29,7 +29,7 @@ def jxl(pixels: np.ndarray, **settings: object) -> bytes:
 
 @pytest.fixture
 def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where neither package is installed, nor registered by whoever came before."""
+    """Simulate that neither package is installed or registered."""
     monkeypatch.setattr(plugins, "find_spec", lambda name: None)
     monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name not in ("HEIF", "JXL")])
 
@@ -47,7 +47,7 @@ def test_jpeg_xl_is_read_without_a_word(tmp_path: Path) -> None:
 
 @needs_jxl
 def test_orientation_in_jpeg_xl_is_that_of_the_codestream(tmp_path: Path) -> None:
-    """EXIF's does not count there (ISO/IEC 18181-2); it does in a JPEG file that was packed."""
+    """EXIF orientation does not apply there (ISO/IEC 18181-2), but it does in repacked JPEG."""
     from pillow_jxl import JpegXLImagePlugin  # noqa: F401
 
     pixels = smooth_pixels(40, 56, 1)

@@ -1,4 +1,4 @@
-"""Reading pictures: what becomes of colours, greys, alpha, depth and orientation."""
+"""Test reading: colours, greys, alpha, depth and orientation."""
 
 import io
 from pathlib import Path
@@ -123,7 +123,7 @@ def test_16_bits_are_rounded_to_8_with_a_notice(
     expected = np.array([[0, 0, 1, 1, 128, 255]], np.uint8)
     assert_picture(read_picture(path), three(expected), grey=True)
     assert notices(caplog) == [f"{path} has more than 8 bits per channel: reduced to 8"]
-    # as mode I, which Pillow reads some 16-bit files as
+    # as mode I, in which Pillow reads some 16-bit files
     image = Image.fromarray(values.astype(np.int32))
     assert_picture(read_picture(image), three(expected), grey=True)
 
@@ -181,7 +181,7 @@ def test_an_animation_gives_its_first_frame_with_a_notice(
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_orientation_is_applied(tmp_path: Path, orientation: int, suffix: str) -> None:
-    # what the viewer shall see, and how a camera of that orientation stores it (EXIF 2.32, 4.6.4)
+    # the expected view, and how a camera of that orientation stores it (EXIF 2.32, 4.6.4)
     seen = RGB
     stored = {
         1: seen,

@@ -1,4 +1,4 @@
-"""What a picture may be given as."""
+"""Test the accepted types of pictures."""
 
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_arrays_are_read_as_the_images_of_their_mode(array: np.ndarray, mode: st
     before = array.copy()
     image = Image.new(mode, array.shape[1::-1])
     places = [(x, y) for y in range(array.shape[0]) for x in range(array.shape[1])]
-    for x, y in places:  # not as the code does it
+    for x, y in places:  # computed differently from the code
         levels = array[y, x].reshape(-1).tolist()
         image.putpixel((x, y), tuple(levels) if len(levels) > 1 else levels[0])
     same(read_picture(array), read_picture(image))

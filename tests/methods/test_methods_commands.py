@@ -1,4 +1,4 @@
-"""Commands with models whose operating points are no widths."""
+"""Test commands with models whose operating points are not widths."""
 
 import csv
 import json
@@ -130,7 +130,7 @@ def test_profile_tells_points_of_one_width_apart(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """As numbers, with λ and width beside them; the times are real, but of a small picture."""
+    """Return the table as numbers, with λ and width; times are real, but for a small picture."""
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(calibration, "SIZES", ((32, 48), (64, 96)))
     monkeypatch.setattr(profiling, "complexity", partial(profiling.complexity, size=(64, 96)))

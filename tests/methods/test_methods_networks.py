@@ -181,7 +181,7 @@ def test_points_are_numbered_from_the_best_down(method: Method) -> None:
 
 
 def test_estimates_do_not_depend_on_other_points() -> None:
-    """Points of independent models change nothing of each other, densities included."""
+    """Points of independent models do not affect each other, including densities."""
     network = make("independent")
     with torch.no_grad():
         before = [network(images(), point)["x_hat"] for point in (3, 1)]

@@ -1,4 +1,4 @@
-"""Training by every method: the same trainer, another network."""
+"""Test training with every method: the same trainer, other networks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 
 
 def base(folder: Path) -> Path:
-    """The file of a model to begin with."""
+    """Return a model file to start from."""
     path = folder / "base.safetensors"
     write_model(path, coding("independent")[1])
     return path
@@ -69,7 +69,7 @@ def test_a_run_of_any_method_resumes_exactly(
 
 
 def test_independent_models_train_as_each_would_alone(picture_folder: Path) -> None:
-    """Gradients are clipped apart; the first network even sees the same noise."""
+    """Gradients are clipped separately; the first network even gets the same noise."""
     network = make("independent")
     assert isinstance(network, IndependentModels)
     alone = SlimCAE(SlimCAEConfig((12,)))
@@ -85,7 +85,7 @@ def test_independent_models_train_as_each_would_alone(picture_folder: Path) -> N
 
 
 def test_a_modulated_network_starts_as_the_same_block_transform_at_every_point() -> None:
-    """Random factors would disturb it; with factors of 1 it is that of the plain network."""
+    """Use factors of 1, so that the network equals the plain one."""
     x = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     lmbda = (900.0, 400.0, 100.0)
     modulated = new_network(SlimCAEConfig((12, 12, 12), method="modulated"), lmbda)
@@ -182,7 +182,7 @@ def test_what_a_method_cannot_do_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_scheduling_says_why_it_does_not_apply(method: Method, why: str, tmp_path: Path) -> None:
-    """Also where λ are not known, or given in another number."""
+    """Also if λ is unknown, or has another number of values."""
     model = coding(method)[1]
     for info, lmbda in ((model.info, None), (ModelInfo(), None), (model.info, (1.0,))):
         write_model(tmp_path / "model.safetensors", replace(model, info=info))

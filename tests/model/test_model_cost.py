@@ -1,4 +1,4 @@
-"""The decoder's cost: against what processes take; profiles as files."""
+"""Test the cost of decoding: against measurements of processes; profiles as files."""
 
 import json
 import re

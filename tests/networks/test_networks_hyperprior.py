@@ -1,4 +1,4 @@
-"""The hyperprior against scipy and slow definitions, and its integers against it."""
+"""Test the hyperprior against scipy and slow definitions, and its integers against it."""
 
 import math
 from dataclasses import replace
@@ -35,7 +35,7 @@ STEPS = (1.0, 0.5, 2.2)
 
 
 def random_hyperprior(seed: int = 0, channels: tuple[int, ...] = (6, 4)) -> Hyperprior:
-    """Return one whose every number counts."""
+    """Return a hyperprior in which every number matters."""
     torch.manual_seed(seed)
     found = Hyperprior({count: count for count in channels})
     with torch.no_grad():
@@ -52,7 +52,7 @@ def latents_of(symbols: NDArray[np.int16], delta: float) -> Tensor:
 
 
 def scipy_bits(values: NDArray[np.float64], deviation: NDArray[np.float64], delta: float) -> float:
-    """−log₂ of the mass of a normal distribution within Δ / 2, on the side that keeps digits."""
+    """Return −log₂ of the mass of a normal distribution within Δ / 2, on the precise side."""
     far = -np.abs(values)
     high, low = (stats.norm.logcdf((far + side * delta / 2) / deviation) for side in (1, -1))
     bits: float = -(high + np.log(-np.expm1(low - high))) / math.log(2)
@@ -79,7 +79,7 @@ def test_bits_and_gradients_stay_finite_far_out() -> None:
     bits.sum().backward()  # type: ignore[no-untyped-call]
     for each in (values, log_scales):
         assert each.grad is not None and torch.isfinite(each.grad).all()
-    assert log_scales.grad is not None and log_scales.grad[0] < 0  # out of the bound again
+    assert log_scales.grad is not None and log_scales.grad[0] < 0  # outside of the bound
     # twice the distance squared, over ln 2
     assert log_scales.grad[1].item() == pytest.approx(-2 * 3e4**2 / math.log(2), rel=1e-3)
 
@@ -93,7 +93,7 @@ def test_gradients_of_the_bits_are_the_numeric_ones() -> None:
 
 @pytest.mark.parametrize("delta", STEPS)
 def test_bits_of_both_parts_are_those_of_the_definition(delta: float) -> None:
-    """z by the density of its width, y by normal distributions over bins of length Δ."""
+    """Code z with the density of its width, and y with normal distributions in bins of length Δ."""
     net = random_hyperprior()
     symbols = random_symbols(1, (4, 6, 7)) % 9
     known = latents_of(symbols, delta)
@@ -161,7 +161,7 @@ def test_a_new_one_predicts_the_spread_it_was_given() -> None:
 
 
 def test_integers_are_what_floats_are() -> None:
-    """z, and the tables that follow from it, but for rounding."""
+    """z and the tables derived from it are equal, except for rounding."""
     net = random_hyperprior(1)
     for step, delta in enumerate(STEPS):
         symbols = random_symbols(step, (6, 21, 30)) % 40
@@ -190,7 +190,7 @@ def test_integers_are_what_floats_are() -> None:
 
 @pytest.mark.parametrize("step", range(3))
 def test_integers_cost_what_floats_cost(step: int) -> None:
-    """With the normal distribution's own masses as tables, what is lost is rounding."""
+    """With the masses of the normal distribution as tables, the only loss is rounding."""
     net = random_hyperprior(2)
     with torch.no_grad():
         net.layer("h_s.3").weight.mul_(0.3)
@@ -207,7 +207,7 @@ def test_integers_cost_what_floats_cost(step: int) -> None:
 
 @pytest.mark.parametrize("size", [0.01, 1.0, 30.0])
 def test_any_weights_become_exact_integers(size: float) -> None:
-    """What breaks the bound is refused when the model is made."""
+    """Values that violate the bound are refused when the model is made."""
     net = random_hyperprior(3, (5,))
     with torch.no_grad():
         for name, p in net.named_parameters():
@@ -239,7 +239,7 @@ def test_it_comes_back_from_a_model_file(
     assert again is not None and not again.training
     for name, tensor in net.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor), name
-    assert model.fingerprint(8) == tiny_model.fingerprint(8)  # it changes nothing that is coded
+    assert model.fingerprint(8) == tiny_model.fingerprint(8)  # it does not affect coding
     assert hyperpriors_of(tiny_model) is None
 
 

@@ -1,4 +1,4 @@
-"""The pipeline on a local Ray cluster of two workers."""
+"""Test the pipeline on a local Ray cluster of two workers."""
 
 import io
 import logging

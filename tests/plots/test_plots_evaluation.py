@@ -30,7 +30,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def texts(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """The texts of every figure that is saved, by the name of its file."""
+    """Collect the texts of every saved figure, by file name."""
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
@@ -49,7 +49,7 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 
 def plot_all(prefix: Path, curves: list[list[RDPoint]]) -> list[Path]:
-    """As a report draws them."""
+    """Draw them as a report does."""
     return evaluation.plot_all(prefix, [to_series(points) for points in curves], NO_MS_SSIM)
 
 
@@ -103,7 +103,7 @@ def test_nine_models_share_each_plot_too(tmp_path: Path, texts: dict[str, list[s
 def test_lambda_names_the_points_that_share_a_width(
     tmp_path: Path, texts: dict[str, list[str]]
 ) -> None:
-    """Beside a model whose widths differ."""
+    """Next to a model with different widths."""
     alike = [replace(p, setting=192, lmbda=2.0**k) for k, p in enumerate(make_points("m"), 7)]
     plot_all(tmp_path / "both", [make_points("a"), alike])
     labels = {f"λ {2**k}" for k in range(7, 12)}

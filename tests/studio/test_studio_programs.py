@@ -1,4 +1,4 @@
-"""POST /compress, POST /decompress and GET /models: the same as the codec, and errors in words."""
+"""Test POST /compress, POST /decompress and GET /models against the codec, and their errors."""
 
 from io import BytesIO
 from pathlib import Path
@@ -236,5 +236,5 @@ def test_nothing_else_is_there(client: TestClient) -> None:
     assert error(client.get("/compress"), 405)
     assert error(client.get("/static/../app.py"), 404)
     assert error(client.get("/static/%2e%2e/app.py"), 404)
-    assert error(client.get("/docs"), 404)  # whose page would load scripts from elsewhere
+    assert error(client.get("/docs"), 404)  # with a page that would load scripts from elsewhere
     assert client.get("/openapi.json").json()["info"]["title"] == "SlimCAE studio"

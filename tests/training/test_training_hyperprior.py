@@ -1,4 +1,4 @@
-"""Transforms and a hyperprior that train together, and what `fit` makes of it."""
+"""Test joint training of transforms and a hyperprior, and its fitting."""
 
 import json
 from dataclasses import replace
@@ -39,7 +39,7 @@ STEPS = (1.0, 0.5, 2.0)
 
 @pytest.fixture
 def network(tiny_network: SlimCAE) -> SlimCAE:
-    """Return one with latents of some size."""
+    """Return a network with large latents."""
     with torch.no_grad():
         tiny_network.g_a.conv3.weight.mul_(40)
     tiny_network.update()
@@ -48,7 +48,7 @@ def network(tiny_network: SlimCAE) -> SlimCAE:
 
 @pytest.mark.parametrize("delta", [1.0, 2.527])
 def test_the_loss_is_that_of_its_parts(network: SlimCAE, delta: float) -> None:
-    """Rounded, so that nothing is random."""
+    """Round latents, so that nothing is random."""
     network.eval()
     torch.manual_seed(1)
     hyperpriors = Hyperpriors.of_config(network.config).eval()
@@ -82,7 +82,7 @@ def test_training_lowers_the_loss(picture_folder: Path) -> None:
     assert np.median(losses[-10:]) < 0.7 * np.median(losses[:10])
     averaged = trainer.averaged_rates
     assert isinstance(averaged, Hyperpriors) and not averaged.training
-    assert averaged.by_point[8].layer("h_s.3").weight.any()  # zero to begin with
+    assert averaged.by_point[8].layer("h_s.3").weight.any()  # initially zero
 
 
 def test_a_run_keeps_it(tmp_path: Path, picture_folder: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_run_keeps_it(tmp_path: Path, picture_folder: Path) -> None:
     with pytest.raises(ConfigError, match="was begun with adam and all and hyperprior"):
         other = replace(settings, last_step=3, entropy_model="context")
         train(folder, paths, Start(), other, "cpu")
-    # what a further run begins with; the decoder's stage keeps it as it is
+    # the start of another run; the stage `decoder` keeps it unchanged
     decoder = replace(settings, last_step=1, stage="decoder")
     train(tmp_path / "next", paths, Start(init_from=folder), decoder, "cpu")
     lines = (tmp_path / "next" / "log.jsonl").read_text().splitlines()
@@ -110,7 +110,7 @@ def test_a_run_keeps_it(tmp_path: Path, picture_folder: Path) -> None:
 
 @pytest.fixture
 def rooms(tmp_path: Path) -> list[Path]:
-    """Return pictures of quiet and loud regions, which side information can tell apart."""
+    """Return pictures of quiet and loud regions, which side information can distinguish."""
     for seed in range(9):
         rng = np.random.default_rng(seed)
         pixels = smooth_pixels(256, 384, seed).astype(float) * 0.2 + 100
@@ -121,7 +121,7 @@ def rooms(tmp_path: Path) -> list[Path]:
 
 
 def test_side_information_wins_where_regions_differ(network: SlimCAE, rooms: list[Path]) -> None:
-    """Trained by the plainest loop there is, fitted, and in real files."""
+    """Train with a plain loop, fit, and compare real files."""
     network.eval()
     model = to_model(network, steps=STEPS)
     tiled = TiledTransforms(open_transforms(model, precision="float32"), model.architecture)
@@ -138,14 +138,14 @@ def test_side_information_wins_where_regions_differ(network: SlimCAE, rooms: lis
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     taught = replace(model, training_tensors=hyperprior_tensors(Hyperpriors([hyperprior])))
-    # classes of activity, which know the places around, do better on these pictures
+    # classes of activity, which know the neighbours, are better on these pictures
     found = fit(taught, tiled.transforms, rooms[:8], rooms[8:], kind="hyperprior")
     rates = found.rates[8]
     for mine, plain in zip(rates["hyperprior"], rates["factorized"], strict=True):
         assert mine < 0.9 * plain
     # widths 12 and 4 have learned nothing
     assert all("hyperprior" in found.rates[width] for width in (12, 8, 4))
-    assert -0.4 < found.rounding[8] < 0.05  # counts know more than the short training
+    assert -0.4 < found.rounding[8] < 0.05  # counts are better than the short training
     fitted = replace(model, entropy_models=found.entropy_models)
     chosen = fitted.entropy_model(8)
     assert isinstance(chosen, HyperpriorModel)
@@ -161,6 +161,6 @@ def test_side_information_wins_where_regions_differ(network: SlimCAE, rooms: lis
         real += float_bits(hyperprior.eval(), symbols, 8, delta)
     whole = sum(rates["hyperprior"]) * 256 * 384
     assert found.rounding[8] == pytest.approx(whole / real - 1, abs=1e-6)
-    # fitted again, without the network: its integers stay
+    # fitted again, without the network: its integers are kept
     again = fit(fitted, tiled.transforms, rooms[:8], rooms[8:], kind="hyperprior")
     assert again.entropy_models[8]["hyperprior"] is chosen

@@ -49,7 +49,7 @@ def test_slope_is_db_per_bpp_to_the_next_narrower_width() -> None:
 def play(
     schedule: Schedule, start: Sequence[Point], outcomes: Sequence[Sequence[Point]]
 ) -> list[tuple[float, ...]]:
-    """Run the rule against outcomes made up beforehand; every proposed λ list, in order."""
+    """Run the rule on predefined outcomes; return every proposed λ list, in order."""
     schedule.start(start)
     lists = []
     for outcome in outcomes:
@@ -62,7 +62,7 @@ def play(
 
 
 def test_the_rule_against_a_sequence_by_hand() -> None:
-    """Lower all narrower λ while the slope falls; when it rises, go on with the next width."""
+    """Lower all narrower λ while the slope falls; when it rises, continue with the next width."""
     schedule = Schedule(ScheduleSettings(kappa=0.5), (64.0, 64.0, 64.0))
     start = points((2.0, 36.0), (1.8, 35.0), (1.7, 34.0))  # slopes 5, 10
     lists = play(
@@ -233,7 +233,7 @@ def test_points_are_measured_on_the_validation_pictures(folder: Path, picture_fo
 
 
 def test_a_hyperprior_tells_the_rate_and_trains_on(folder: Path, picture_folder: Path) -> None:
-    """Its bits, by its two parts on pictures whose sides are whole latents."""
+    """Compute its bits from its two parts, on pictures whose sides are multiples of a latent."""
     start = read_model(folder / "model.safetensors")
     torch.manual_seed(1)
     hyperpriors = Hyperpriors.of_config(start.config).eval()

@@ -1,4 +1,4 @@
-"""Derivatives for encoders, against the network that trains and against differences."""
+"""Test derivatives for encoders against the training network and finite differences."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_the_gradient_is_that_of_the_network(architecture: ArchitectureName, gre
     (network, model), width = made(architecture), 8
     generator = np.random.default_rng(0)
     latents = generator.normal(scale=2.0, size=(width, 4, 5)).astype(np.float32)
-    pixels = smooth_pixels(30, 41, 3)  # of the region's 32x48, the picture has not all
+    pixels = smooth_pixels(30, 41, 3)  # of the region's 32x48, the picture has only a part
     visible = generator.random(pixels.shape[:2]) < 0.7
     region = (slice(16, 48), slice(0, 48))
     error, gradient = open_gradients(model, width).distortion(
@@ -79,7 +79,7 @@ def test_smooth_bits_are_those_of_the_tables() -> None:
     assert smooth is not None
     bits, gradient = smooth.bits(symbols.astype(np.float32))  # type: ignore[attr-defined]
     assert bits == pytest.approx(entropy_model.ideal_bits(symbols, step), rel=0.03)
-    # along a direction, between whole numbers, where nothing has a corner
+    # along a direction between integers, where the function is smooth
     generator = np.random.default_rng(3)
     soft = (symbols + generator.uniform(0.2, 0.3, symbols.shape)).astype(np.float32)
     _, gradient = smooth.bits(soft)  # type: ignore[attr-defined]

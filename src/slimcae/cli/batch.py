@@ -122,7 +122,7 @@ def _in_threads(
     gate: Gate,
     report: "_Report",
 ) -> None:
-    """Do jobs in threads; each has one picture in memory."""
+    """Do jobs in so many threads."""
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
     pool = ThreadPoolExecutor(count, _WORKER)

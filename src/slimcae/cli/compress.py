@@ -2,11 +2,14 @@
 
 import argparse
 import logging
+import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimcae.cli.batch import Done, Gate, run_jobs
@@ -15,6 +18,7 @@ from slimcae.cli.jobs import Job, Plan, add_file_options, plan_jobs
 from slimcae.cli.left_out import report_left_out
 from slimcae.cli.options import (
     add_max_pixels_option,
+    add_metadata_option,
     add_model_option,
     add_network_options,
     add_option,
@@ -87,12 +91,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser.add_argument_group("limits for the decoder, together with any of the above")
     )
     pictures = parser.add_argument_group("pictures and model")
-    add_option(
-        pictures,
-        "--metadata",
-        choices=("all", "icc", "none"),
-        help="metadata to keep (default: icc; all includes EXIF, which can contain a location)",
-    )
+    add_metadata_option(pictures)
     add_max_pixels_option(pictures)
     add_effort_option(pictures, "see below")
     add_option(pictures, "--verify", action="store_true", help="decode and compare before writing")
@@ -108,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     plan = plan_jobs(args, ".scae", kinds, keep_suffix=args.keep_suffix)
     report_left_out(plan.left_out, ".scae")
     compressor = _Compressor(args, plan)
-    return run_jobs(plan, compressor, args, compressor.prepare, compressor.at_a_time)
+    return run_jobs(plan, compressor, args, compressor.prepare, compressor.threads)
 
 
 class _Compressor:
@@ -120,11 +119,19 @@ class _Compressor:
 
         self._plan = plan
         self._pixels = cache(picture_pixels)
-        self.at_a_time = plan.files_at_a_time(args.jobs, self._pixels)
+        self._at_a_time = plan.files_at_a_time(args.jobs, self._pixels)
+        self._computing = threading.BoundedSemaphore(self._at_a_time)
         self._choice = chosen_rate(args) | {"effort": args.effort}
-        self._handling: dict[str, Any] = {"verify": args.verify}
-        if args.metadata is not None:
-            self._handling["metadata"] = args.metadata
+        self._handling = {"verify": args.verify, "metadata": args.metadata}
+
+    @property
+    def threads(self) -> int:
+        """Number of threads that do jobs.
+
+        Where several pictures are computed at a time, as many threads more wait for disks: a file
+        takes milliseconds until it lies safely there, in which another one has the core.
+        """
+        return 2 * self._at_a_time if self._at_a_time > 1 else 1
 
     def prepare(self) -> "tuple[Codec, DecoderLimit | None]":
         """Load the model and the limits, which all pictures share.
@@ -135,11 +142,23 @@ class _Compressor:
         return self._codec, self._limit
 
     def __call__(self, job: Job, gate: Gate) -> Done:
+        _read_ahead(job.source)
+        with self._computing:
+            found, seconds = self._encode(job)
+        with gate:
+            if job.output == STREAM:
+                write_stream(found.data)
+            else:
+                write = partial(write_bytes, data=found.data)
+                write_output(job.source, job.output, write, overwrite=self._args.overwrite)
+        return self._describe(found, seconds)
+
+    def _encode(self, job: Job) -> "tuple[Compressed, float]":
+        """Return a picture's file, and the seconds from pixels to bytes."""
         from slimcae.codec import Target
 
-        picture = self._read(
-            job.source
-        )  # before the network is loaded, to report a wrong name at once
+        # before the network is loaded, to report a wrong name at once
+        picture = self._read(job.source)
         codec, limit = self.prepare()
         size = picture.pixels.shape[:2]
         choice = self._choice
@@ -148,16 +167,7 @@ class _Compressor:
         start = time.perf_counter()
         with self._showing(codec) as shown:
             found = shown.encode(picture, Target(**choice), **self._handling)
-        seconds = time.perf_counter() - start
-        data = found.data
-        del picture  # frees memory before a possibly slow write
-        with gate:
-            if job.output == STREAM:
-                write_stream(data)
-            else:
-                write = partial(write_bytes, data=data)
-                write_output(job.source, job.output, write, overwrite=self._args.overwrite)
-        return self._describe(found, seconds)
+        return found, time.perf_counter() - start
 
     @property
     def _chosen(self) -> int | None:
@@ -172,7 +182,7 @@ class _Compressor:
 
         loaded = codec.load(
             self._args.model,
-            **network_options(self._args, self.at_a_time),
+            **network_options(self._args, self._at_a_time),
             megapixels=self._plan.megapixels(self._pixels, TORCH_PAYS_AFTER),
         )
         if self._args.width is not None:
@@ -232,3 +242,15 @@ class _Compressor:
             facts |= {"decode_macs_per_pixel": cost.macs, "decode_ms": cost.ms}
             line += f"  decoding: {cost}"
         return Done(facts, line)
+
+
+def _read_ahead(source: str) -> None:
+    """Ask the system for a file's content, which a thread will want when its turn comes.
+
+    Whatever is wrong with the file shows then.
+    """
+    if hasattr(os, "posix_fadvise"):  # Linux has it, not macOS nor Windows
+        with suppress(OSError):
+            if Path(source).is_file():  # opening a pipe would change it
+                with Path(source).open("rb") as file:
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)

@@ -115,6 +115,17 @@ def add_model_option(options: Options, default: str = "the packaged one") -> Non
     )
 
 
+def add_metadata_option(options: Options) -> None:
+    """Add the choice of metadata to keep, whose default is that of `Codec.compress`."""
+    add_option(
+        options,
+        "--metadata",
+        choices=("all", "icc", "none"),
+        default="icc",
+        help="metadata to keep (default: icc; all includes EXIF, which can contain a location)",
+    )
+
+
 def add_max_pixels_option(options: Options) -> None:
     """Add the limit of the size of pictures, which a decoder checks before it allocates."""
     add_option(

@@ -6,7 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from slimcae.cli.options import add_max_pixels_option, add_model_option, add_option
+from slimcae.cli.options import (
+    add_max_pixels_option,
+    add_metadata_option,
+    add_model_option,
+    add_option,
+)
 from slimcae.cli.quantities import whole
 from slimcae.cli.rate import add_effort_option, add_rate_options, chosen_rate
 from slimcae.cli.talk import add_talk_options, note
@@ -59,13 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_option(
         pictures, "--psnr", action="store_true", help="measure the PSNR; takes a third more time"
     )
-    add_option(
-        pictures,
-        "--metadata",
-        choices=("all", "icc", "none"),
-        default="icc",
-        help="metadata to keep (default: icc)",
-    )
+    add_metadata_option(pictures)
     add_max_pixels_option(pictures)
     add_effort_option(pictures, "see `compress --help`")
     add_model_option(pictures, "slimcae's own")

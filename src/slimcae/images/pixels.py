@@ -21,7 +21,8 @@ from slimcae.images.scales import Curve, Scale, is_signed, scale_of
 
 log = logging.getLogger("slimcae")
 
-_BOX_PIXELS = 2**18
+_BOX_PIXELS = 2**15
+"""Few enough that a box stays in the processor's cache, and comes from memory used before."""
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom, as in Pillow."""
 

@@ -174,15 +174,13 @@ def _compressed(
     _connect()
     workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
     size = max(1, min(LARGEST_BATCH, len(names) // (workers * BATCHES_PER_WORKER)))
-    attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts).remote()
-    data = ray.data.from_arrow(
-        pa.table({"path": pa.array(names, pa.string())}),
-        override_num_blocks=-(-len(names) // size),
+    data = ray.data.from_items(  # unlike tables, these need no tasks to be looked at
+        [{"path": name} for name in names], override_num_blocks=-(-len(names) // size)
     ).map_batches(
         _Actor,
         batch_size=None,  # a block is a batch
         batch_format="pyarrow",
-        fn_constructor_args=(ray.put(model), work, attempts),
+        fn_constructor_args=(ray.put(model), work, _attempts()),
         compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
         num_cpus=1,
     )
@@ -225,15 +223,22 @@ class _Counted:
         self._attempts.end.remote(name)  # calls of one process arrive in order
 
 
-class _Attempts:
-    """`Attempts` as an actor, whose process outlives those that process pictures."""
+def _attempts() -> Any:
+    """Start the actor that counts attempts, whose process outlives those that process pictures.
 
-    def __init__(self) -> None:
-        self._begun: dict[str, int] = {}
+    The class is local, so that Ray sends it whole: to import this module takes that process
+    seconds.
+    """
 
-    def begin(self, name: str) -> int:
-        self._begun[name] = self._begun.get(name, 0) + 1
-        return self._begun[name]
+    class Attempts:
+        def __init__(self) -> None:
+            self._begun: dict[str, int] = {}
 
-    def end(self, name: str) -> None:
-        self._begun.pop(name, None)
+        def begin(self, name: str) -> int:
+            self._begun[name] = self._begun.get(name, 0) + 1
+            return self._begun[name]
+
+        def end(self, name: str) -> None:
+            self._begun.pop(name, None)
+
+    return ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()

@@ -20,14 +20,14 @@ SUFFIX = ".scae"
 AHEAD = 4
 """Number of pictures that are read or written while another one is compressed."""
 MOST_ATTEMPTS = 3
-"""Number of times that a worker may die at a picture before it becomes an error."""
+"""Number of times that a watched worker may die at a picture before it becomes an error."""
 
 
 class Attempts(Protocol):
-    """Counts unfinished attempts of each picture, for all actors together."""
+    """Counts unfinished attempts by their names, for all actors together."""
 
     def begin(self, name: str) -> int:
-        """Record that work on a picture begins; return the number of attempts so far."""
+        """Record that work of this name begins; return the number of attempts so far."""
 
     def end(self, name: str) -> None:
         """Record that the attempt ended, successfully or with an error."""
@@ -69,16 +69,21 @@ class Worker:
     def __call__(self, batch: Any) -> Any:
         """Compress the pictures that a `pyarrow.Table` names; return a row as in `SCHEMA` for each.
 
-        Any problem with a picture becomes the error of its row.
+        Any problem with a picture becomes the error of its row. A batch at which a worker died is
+        watched when it is repeated: each picture is recorded before work on it begins. That takes
+        a call to another process, which would cost too much for every batch.
         """
         names = batch["path"].to_pylist()
+        this_batch = f"/{names[0]}"  # no picture is called so: their names are relative
+        watched = self._attempts.begin(this_batch) > 1
+        attempt = self._attempt_watched if watched else self._attempt
         with ThreadPoolExecutor(AHEAD) as pool:
             contents = [pool.submit(self._work.source.read, name) for name in names[:AHEAD]]
             rows, writes = [], []
             for number, name in enumerate(names):
                 if number + AHEAD < len(names):
                     contents.append(pool.submit(self._work.source.read, names[number + AHEAD]))
-                row, data = self._attempt(name, contents[number])
+                row, data = attempt(name, contents[number])
                 contents[number] = _NOTHING  # frees memory before the batch ends
                 rows.append(row)
                 if data is not None:
@@ -88,20 +93,23 @@ class Worker:
                     written.result()
                 except Exception as error:
                     row |= failed(row["path"], _describe(error))
+        self._attempts.end(this_batch)
         return pa.Table.from_pylist(rows, schema=SCHEMA)
 
-    def _attempt(self, name: str, content: Future[bytes]) -> tuple[Row, bytes | None]:
-        attempt = self._attempts.begin(name)
-        if attempt > MOST_ATTEMPTS:
+    def _attempt_watched(self, name: str, content: Future[bytes]) -> tuple[Row, bytes | None]:
+        try:
+            if self._attempts.begin(name) > MOST_ATTEMPTS:
+                problem = f"the worker's process died {MOST_ATTEMPTS} times at this picture"
+                return failed(name, problem), None
+            return self._attempt(name, content)
+        finally:
             self._attempts.end(name)
-            problem = f"the worker's process died {MOST_ATTEMPTS} times at this picture"
-            return failed(name, problem), None
+
+    def _attempt(self, name: str, content: Future[bytes]) -> tuple[Row, bytes | None]:
         try:
             return self._compress(name, content.result())
         except Exception as error:
             return failed(name, _describe(error)), None
-        finally:
-            self._attempts.end(name)
 
     def _compress(self, name: str, content: bytes) -> tuple[Row, bytes]:
         work, model = self._work, self._codec.model

@@ -14,10 +14,10 @@ from slimcae.studio.work import tick
 QUICK_PIXELS = 2_000_000
 """Largest picture that AVIF encodes at the slower speed."""
 USUAL_STRENGTH = 100
-STRENGTHS = (25, 200)
-"""AVIF has 64 quantisers, whose files differ by 3 to 13 % in size. libaom's `deltaq-strength`, how
-much the quantiser varies from block to block, gives sizes between them: over this range 9 to 39 %,
-with a PSNR within 0.3 dB of the curve through the usual files (docs/studio.md)."""
+STRENGTHS = (50, 150)
+"""AVIF has 64 quantisers, whose files differ by 3 to 7 %. libaom's `deltaq-strength`, how much the
+quantiser varies from block to block, gives sizes between them. Over this range the PSNR stays
+within 0.2 dB of the curve through the usual files (docs/studio.md)."""
 _CLOSE = 0.01
 _TRIES = 6
 

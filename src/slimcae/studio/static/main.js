@@ -50,7 +50,7 @@ const viewer = new Viewer({
   hovered: showPixel,
 });
 let chart = null;
-const several = new Several({ show: showEntry, fail, check: checkSize });
+const several = new Several({ show: pick, fail, check: checkSize });
 
 // ---- errors and progress
 
@@ -94,10 +94,14 @@ async function open(items) {
   for (const entry of entries) if ((await showEntry(entry)) !== "failed") return;
 }
 
+// What somebody asked for in the list, or null: nothing is left there.
+function pick(entry) {
+  forgive();
+  return entry ? showEntry(entry) : close();
+}
+
 // Whether it is shown, "failed", or the user meanwhile wanted something else.
 async function showEntry(entry, { alone = false } = {}) {
-  if (entry === null) return close();
-  forgive();
   opening?.abort();
   const mine = (opening = new AbortController());
   try {
@@ -456,7 +460,7 @@ function showRival(row) {
   if (figures.format) {
     const { settings, lowest, highest } = state.offer.rivals.find(({ name }) => name === row);
     const end = { [lowest]: "smallest", [highest]: "largest" }[figures.quality];
-    detail.textContent = far ? (end ?? far) : [`q ${figures.quality}`, away].filter(Boolean).join(" ");
+    detail.textContent = (far && end) ?? away ?? `q ${figures.quality}`;
     const strength = figures.strength === 100 ? "" : `, deltaq-strength ${figures.strength}`;
     line.title = `${settings}; quality ${figures.quality}${strength}${nearest}`;
   } else {
