@@ -164,7 +164,7 @@ def test_a_modulated_model_without_its_networks_cannot_train() -> None:
     model = to_model(make("modulated"), ModelInfo(lmbda=LMBDA))
     stripped = to_model(make("modulated"), ModelInfo(lmbda=LMBDA)).training_tensors
     assert len(stripped) == 25
-    with pytest.raises(ModelError, match=r"modulation.*which training needs"):
+    with pytest.raises(ModelError, match="which training needs"):
         from dataclasses import replace
 
         to_network(replace(model, training_tensors={}))

@@ -1,21 +1,22 @@
-"""Effort: what an encoder does to find better symbols than the nearest integers.
+"""Effort: the encoder's search for symbols that are better than the nearest integers.
 
-The decoder knows nothing of it. A picture costs λ · D + R: D its mean squared error times its
-pixels, R its bits, λ the slope of the model's own curve at the point in use (`QualityScale.slope`).
-The search has two parts, both on one tile with its true neighbourhood around it:
+The decoder does not change. The cost of a picture is λ · D + R, with D its mean squared error times
+its pixels, R its bits, and λ the slope of the model's curve at the operating point
+(`QualityScale.slope`). The search has two parts, both on one tile with its halo:
 
-- *Descent*: latents that need not be whole follow the gradient of the cost, through g_s and through
-  a smooth continuation of the entropy model. The first steps are few and long, and see latents that
-  are drawn to whole numbers a little (soft rounding: Agustsson and Theis, "Universally Quantized
-  Neural Compression", NeurIPS 2020). Many short ones follow at high efforts, which see latents
-  rounded at random, more and more to the nearer side (stochastic Gumbel annealing: Yang, Bamler
-  and Mandt, "Improving Inference for Neural Image Compression", NeurIPS 2020).
-- *Sweeps*: each symbol may become one more or one less where that costs less by a parabola of the
-  squared error at the symbols so far, and by the true tables of the entropy model
-  (`slimcae.coding.rounding`). The parabola is steeper than a latent's own, since all are decided at
-  once: a sweep that made the picture cost more is taken back, and the next one is more careful.
+- *Descent*: continuous latents follow the gradient of the cost, through g_s and a differentiable
+  approximation of the entropy model. The first steps are few and long, with soft rounding
+  (Agustsson and Theis, "Universally Quantized Neural Compression", NeurIPS 2020). At high efforts,
+  many short steps follow, with random rounding that becomes sharper over time (stochastic Gumbel
+  annealing: Yang, Bamler and Mandt, "Improving Inference for Neural Image Compression", NeurIPS
+  2020).
+- *Sweeps*: each symbol may change by one if that reduces the cost, according to a quadratic
+  approximation of the squared error at the current symbols, and the exact tables of the entropy
+  model (`slimcae.coding.rounding`). The quadratic is steeper than that of a single latent, because
+  all are decided at once. A sweep that increases the cost is undone, and the next one is more
+  careful.
 
-What is found is kept only if the tile then costs less than with plain rounding.
+The result is used only if the tile then costs less than with plain rounding.
 """
 
 import math
@@ -34,22 +35,22 @@ from slimcae.model.model import DEFAULT_EFFORT, EFFORTS
 from slimcae.transforms import Residuals, Slopes, Symbols
 
 CAUTION = 2.0
-"""How much steeper than a latent's own a sweep takes the parabola to be, at first."""
+"""Initial factor of a sweep on the curvature of a single latent."""
 SHARPNESS = (1.0, 6.0)
-"""Of soft rounding, from the first step (where it does next to nothing) to the last."""
+"""Sharpness of soft rounding, from the first step (with almost no effect) to the last."""
 STEP, MOMENTUM = 0.1, 0.9
-"""Of the descent with soft rounding: a tenth of what a parabola of the error alone would take. More
-or longer steps follow the softly rounded picture too far, and gain less."""
+"""Step size of the descent with soft rounding, relative to that of a quadratic of the error alone.
+More or longer steps overfit the softly rounded picture, and gain less."""
 TEMPERATURE = (0.5, 0.2)
-"""Of random rounding, from the first step to the last."""
+"""Temperature of random rounding, from the first step to the last."""
 RATE = 0.02
-"""Of Adam, in symbols, for the steps with random rounding; it falls over the last quarter."""
+"""Learning rate of Adam in symbols, for steps with random rounding; decays in the last quarter."""
 DECAYS = (0.9, 0.99)
 EDGE = 1e-4
-"""Nearer to whole numbers nothing is differentiated."""
+"""Distance from integers within which derivatives are not computed."""
 TINY = 1e-9
 PRIOR_PLACES = 8
-"""The mean curvature of all channels counts in each channel's like so many places."""
+"""Weight of the mean curvature of all channels in that of each channel, as a number of places."""
 
 Slope = Callable[[Residuals], Residuals]
 Distortion = Callable[[Residuals], tuple[float, Residuals]]
@@ -58,9 +59,10 @@ Distortion = Callable[[Residuals], tuple[float, Residuals]]
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is done.
+    """The work of an effort.
 
-    soft, random: steps of the descent with soft and with random rounding. sweeps: at most so many.
+    soft, random: steps of the descent with soft and with random rounding. sweeps: maximal number of
+    sweeps.
     """
 
     soft: int = 0
@@ -86,7 +88,7 @@ def checked_effort(effort: object) -> int:
     """Return an effort as an integer.
 
     Raises:
-        SettingError: none of `EFFORTS`.
+        SettingError: The effort is not one of `EFFORTS`.
     """
     number = whole_number(effort)
     if number is None or number not in EFFORTS:
@@ -95,7 +97,7 @@ def checked_effort(effort: object) -> int:
 
 
 def needs_gradients(effort: int) -> bool:
-    """Tell whether an effort does more than round."""
+    """Return whether an effort needs gradients."""
     return effort > DEFAULT_EFFORT
 
 
@@ -109,11 +111,11 @@ def search(
     curvature: Residuals,
     smooth: Slopes | None,
 ) -> Symbols:
-    """Return symbols of a tile that cost no more than those of plain rounding.
+    """Return symbols of a tile whose cost is at most that of plain rounding.
 
-    residuals: (C, h, w), y − median. curvature: half the second derivative of λ · D by each
-        latent, alone; see `mean_curvature`. smooth: slopes of the bits by symbols; None: those of
-        the tables that the symbols' nearest integers choose.
+    residuals: (C, h, w), y − median. curvature: half the second derivative of λ · D with respect
+        to each single latent; see `mean_curvature`. smooth: slopes of the bits; None: the slopes in
+        the tables that the nearest integers choose.
     """
 
     def found(symbols: Symbols, bits: float | None = None) -> _Found:
@@ -152,7 +154,7 @@ def search(
 
 
 def mean_curvature(estimates: Residuals) -> NDArray[np.float32]:
-    """Return curvatures (C, h, w) as products of a channel's and a place's, of noisy estimates."""
+    """Return smoothed curvatures (C, h, w), as products of a channel factor and a place factor."""
     everywhere = max(float(estimates.mean()), float(np.finfo(np.float32).tiny))
     count = estimates[0].size
     channels = estimates.sum(axis=(1, 2), keepdims=True) + PRIOR_PLACES * everywhere
@@ -166,7 +168,7 @@ def mean_curvature(estimates: Residuals) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """Symbols, their bits, and λ · D with its gradient by latents."""
+    """Symbols, their bits, and λ · D with its gradient with respect to latents."""
 
     symbols: Symbols
     bits: float
@@ -188,7 +190,7 @@ class _TableSlopes:
 
 
 def _descend(start: Residuals, count: int, slope: Slope, stiffness: Residuals) -> Residuals:
-    """Return latents, in steps, that cost less softly rounded."""
+    """Return latents after gradient descent on the cost with soft rounding."""
     latents, velocity = start, np.zeros_like(start)
     low, high = SHARPNESS
     for number in range(1, count + 1):
@@ -200,7 +202,7 @@ def _descend(start: Residuals, count: int, slope: Slope, stiffness: Residuals) -
 
 
 def _anneal(start: Residuals, count: int, slope: Slope) -> Residuals:
-    """Return latents, in steps, that cost less rounded at random."""
+    """Return latents after gradient descent on the cost with random rounding."""
     generator = np.random.default_rng(0)
     latents = start.astype(np.float64)
     mean, square = np.zeros_like(latents), np.zeros_like(latents)
@@ -219,9 +221,10 @@ def _anneal(start: Residuals, count: int, slope: Slope) -> Residuals:
 
 
 def soft_rounding(values: Residuals, sharpness: float) -> tuple[Residuals, Residuals]:
-    """Return values drawn to whole numbers, and the derivative.
+    """Return softly rounded values, and the derivative.
 
-    m + tanh(a · (v − m)) / (2 · tanh(a / 2)), m = ⌊v⌋ + ½: for a → 0 the values, for a → ∞ rounded.
+    The function is m + tanh(a · (v − m)) / (2 · tanh(a / 2)) with m = ⌊v⌋ + ½. It is the identity
+    for a → 0, and rounding for a → ∞.
     """
     middle = np.floor(values) + np.float32(0.5)
     bent = np.tanh(np.float32(sharpness) * (values - middle))
@@ -232,10 +235,12 @@ def soft_rounding(values: Residuals, sharpness: float) -> tuple[Residuals, Resid
 def random_rounding(
     values: NDArray[np.float64], temperature: float, noise: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return values moved at random towards a whole number beside them, and the derivative.
+    """Return values randomly moved towards a neighbouring integer, and the derivative.
 
-    noise: uniform in [0, 1). A sample of the relaxed choice between ⌊v⌋ and ⌊v⌋ + 1 whose logits
-    are −artanh of the distances, over the temperature (Yang, Bamler and Mandt 2020, eq. 6 and 7).
+    noise: uniform in [0, 1).
+
+    The result is a sample of the relaxed choice between ⌊v⌋ and ⌊v⌋ + 1, whose logits are −artanh
+    of the distances, divided by the temperature (Yang, Bamler and Mandt 2020, eq. 6 and 7).
     """
     below = np.floor(values)
     part = np.clip(values - below, EDGE, 1 - EDGE)

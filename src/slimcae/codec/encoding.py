@@ -1,4 +1,4 @@
-"""One picture being compressed: its residuals, what each operating point costs, and its streams."""
+"""Encoding of one picture: its residuals, the size and PSNR of each point, and its streams."""
 
 import logging
 from collections.abc import Collection, Iterator
@@ -29,13 +29,13 @@ KEPT_WIDTHS = 2
 class Encoding:
     """A picture being encoded; rate control tries operating points on it.
 
-    The network's analysis runs once per width for a picture of one tile. Of a larger picture only
-    the residuals of the two widths last used are kept, which bounds memory: they take less than
-    twice what the 8-bit picture does. A search goes back and forth between two widths at most.
+    For a picture of one tile, the analysis runs once per width. For larger pictures, only the
+    residuals of the two most recently used widths are kept, which take less than twice the memory
+    of the 8-bit picture. A search alternates between at most two widths.
 
-    pixels: (H, W, 3). visible: (H, W), the pixels whose error counts (None: all). grey: the
-    decoder will make the picture grey. overhead: bytes of the file beside the streams. side: of the
-    tiles, in latents. effort: chooses the entropy model, and how symbols are found.
+    pixels: (H, W, 3). visible: (H, W), mask of the pixels whose error counts (None: all). grey: the
+    decoder makes the picture grey. overhead: bytes of the file without the streams. side: side of
+    the tiles in latents. effort: determines the entropy model and the search for symbols.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Encoding:
         self._grid = transforms.grid((pixels.shape[0], pixels.shape[1]))
         self._side = side
         self._tiles = list(split(self._grid, side))
-        self._residuals: dict[int, Residuals] = {}  # the width last used comes last
+        self._residuals: dict[int, Residuals] = {}  # the most recently used width is last
         self._sizes: dict[Point, int] = {}
         self._psnr: dict[Point, float] = {}
         self._plain: Encoding | None = None
@@ -70,16 +70,16 @@ class Encoding:
 
     @property
     def analysed(self) -> Collection[int]:
-        """The widths whose residuals are at hand."""
+        """The widths whose residuals are cached."""
         return self._residuals.keys()
 
     def analyse(self, width: int) -> None:
-        """Run the analysis of a width unless its residuals are at hand, and keep them."""
+        """Run the analysis of a width unless its residuals are cached, and cache them."""
         self._kept(width)
 
     @property
     def plain(self) -> "Encoding":
-        """This picture with plain rounding, at the same price of symbols; itself if it has that."""
+        """This encoding with plain rounding and the same entropy model; itself if it rounds."""
         if not needs_gradients(self._effort):
             return self
         if self._plain is None:
@@ -89,25 +89,25 @@ class Encoding:
         return self._plain
 
     def refuse(self, point: Point) -> None:
-        """Keep plain rounding at a point."""
+        """Use plain rounding at a point."""
         self._refused.add(point)
         self._sizes.pop(point, None)
         self._psnr.pop(point, None)
 
     def size(self, point: Point) -> int:
-        """Return the bytes of the whole file: exact for one tile, else a bound, 0.3 % above."""
+        """Return the bytes of the whole file: exact for one tile, else a bound, 0.3 % higher."""
         if self._searches(point):
             return self._searched_size(point)
         if point not in self._sizes:
             if len(self._tiles) == 1:
                 streams = self.streams(point, verify=False)
                 self._sizes[point] = self.overhead + len(streams[0])
-            else:  # the residuals will not stay: measure all that may be asked for
+            else:  # the residuals will not stay cached, so measure all steps
                 self._sizes |= self._longest(point.width)
         return self._sizes[point]
 
     def psnr(self, point: Point) -> float:
-        """PSNR in dB of what is visible of the decoded 8-bit picture; infinite without error."""
+        """Return the PSNR in dB of the visible decoded 8-bit pixels; infinite if they are equal."""
         if point not in self._psnr:
             self._psnr[point] = self._measure_psnr(point)
         return self._psnr[point]
@@ -116,7 +116,7 @@ class Encoding:
         """Return the coded tiles in raster order; one tile is coded while the next is analysed.
 
         Raises:
-            BitstreamError: with `verify`, symbols that do not come back from a stream.
+            BitstreamError: With `verify`, a stream does not decode to its symbols.
         """
         entropy_model, step = self._entropy_model(point.width), point.step
 
@@ -128,7 +128,7 @@ class Encoding:
                 raise BitstreamError("verification failed: the coded symbols do not come back")
             return stream
 
-        if len(self._tiles) == 1:  # nothing to do meanwhile
+        if len(self._tiles) == 1:  # a second thread would not help
             return [encode(symbols) for symbols in self._symbols(point)]
         with ThreadPoolExecutor(1) as pool:
             pending = [pool.submit(encode, symbols) for symbols in self._symbols(point)]
@@ -151,7 +151,7 @@ class Encoding:
             log.info("%d symbols at the limit of ±%d may be clipped", clipped, MAX_SYMBOL)
 
     def _analysed(self, width: int, *, keep: bool) -> Iterator[Residuals]:
-        """The residuals tile by tile, computed while they are asked for, or known from before."""
+        """Yield the residuals tile by tile, computed lazily or cached."""
         known = self._residuals.get(width)
         if known is None and keep:
             known = self._kept(width)
@@ -162,7 +162,7 @@ class Encoding:
                 yield known[:, *tile.slices(self._grid)]
 
     def _kept(self, width: int) -> Residuals:
-        """The residuals of the whole picture (C, h, w), which stay until others need room."""
+        """Return the residuals of the whole picture (C, h, w), and cache them."""
         residuals = self._residuals.pop(width, None)
         if residuals is None:
             while len(self._tiles) > 1 and len(self._residuals) >= KEPT_WIDTHS:
@@ -176,7 +176,7 @@ class Encoding:
         return residuals
 
     def _longest(self, width: int) -> dict[Point, int]:
-        """Return, for each step of a width, a size that the file cannot exceed."""
+        """Return an upper bound of the file size for each step of a width."""
         sizes = [self.overhead] * len(self._steps)
         entropy_model = self._entropy_model(width)
         for residuals in self._analysed(width, keep=True):
@@ -227,9 +227,9 @@ class Encoding:
         return self._sizes[point]
 
     def _search(self, point: Point) -> Symbols:
-        """The symbols of the whole picture (C, h, w) that the effort finds.
+        """Return the optimised symbols of the whole picture (C, h, w).
 
-        Those of two points are kept: a search for a target goes one too far.
+        Those of two points are cached, because a search for a target goes one point too far.
         """
         if point in self._searched:
             return self._searched[point]
@@ -248,10 +248,10 @@ class Encoding:
     def _search_tile(
         self, point: Point, tile: Tile, residuals: Residuals, symbols: Symbols, gradients: Gradients
     ) -> Symbols:
-        """The symbols of a tile, beside those (C, h, w) that its neighbours have so far."""
+        """Return the symbols of a tile, given the current ones (C, h, w) of its neighbours."""
         architecture, delta = self._model.architecture, self._steps[point.step]
         halo, scale = architecture.synthesis_halo, architecture.downsampling
-        area = tile.grown(halo, self._grid)  # the tile's symbols show in these pixels, ...
+        area = tile.grown(halo, self._grid)  # the tile's symbols affect these pixels, ...
         window = area.grown(halo, self._grid)  # ... which depend on these symbols
         around = np.float32(delta) * symbols[:, *window.slices(self._grid)]
         inside, region = tile.slices(window), area.slices(window, scale)

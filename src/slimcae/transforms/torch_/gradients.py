@@ -1,7 +1,7 @@
-"""Derivatives for encoders with time: of the squared error, and of a context network's bits.
+"""Derivatives for high efforts: of the squared error, and of a context network's bits.
 
-Both in float32 on the processor, of one window of latents at a time. They decide what is coded, and
-are no part of what decoders compute.
+Both are computed in float32 on the CPU, for one window of latents at a time. They only influence
+the encoder's choices, so decoders do not need them.
 """
 
 from collections.abc import Iterator
@@ -32,14 +32,14 @@ from slimcae.transforms.torch_.inference import LEVELS
 from slimcae.transforms.torch_.light import Step, Weights, by_place, run_steps
 
 UNIT = 16
-"""Means leave a context network in sixteenths of a latent."""
+"""Unit of the means of a context network: sixteenths of a latent."""
 REACH = 40
-"""Symbols further than this from their mean have the slope of the outermost."""
+"""Distance from the mean beyond which symbols have a constant slope."""
 
 
 @contextmanager
 def _differentiating() -> Iterator[None]:
-    """What whoever calls has set for precision and gradients does not count."""
+    """Ignore the caller's settings of precision and gradients."""
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -78,8 +78,8 @@ class TorchGradients:
     def curvature(self, latents: Residuals) -> Residuals:
         """Return estimates of the sum of squares of each latent's derivatives.
 
-        Squares of what goes back from random signs (Bekas, Kokiopoulou and Saad, "An estimator for
-        the diagonal of a matrix", 2007, of JᵀJ); the signs are always the same.
+        They are squares of backpropagated random signs (Bekas, Kokiopoulou and Saad, "An estimator
+        for the diagonal of a matrix", 2007, applied to JᵀJ); the signs are always the same.
         """
         self._set_threads()
         with _differentiating():
@@ -100,7 +100,7 @@ class TorchGradients:
         visible: NDArray[np.bool_] | None,
         grey: bool,
     ) -> Tensor:
-        """Return the error of each colour of the pixels that count: (3, H, W), in [−1, 1]."""
+        """Return the error of each colour of the compared pixels: (3, H, W), in [−1, 1]."""
         side = self._synthesis.side
         _, _, height, columns = blocks.shape
         image = blocks.view(side, side, 3, height, columns).permute(2, 3, 0, 4, 1)
@@ -120,7 +120,7 @@ class TorchGradients:
 
 
 class _Synthesis:
-    """g_s of one width up to blocks of pixels, in operations that can be differentiated.
+    """g_s of one width up to blocks of pixels, in differentiable operations.
 
     A picture is (1, 3 · side², h, w): its channels are ordered by row and column of the block and
     colour, its levels are in [0, 1].
@@ -176,8 +176,8 @@ class _Synthesis:
 class ContextSlopes:
     """The bits of a context network (`slimcae.coding.context`) as a smooth function of symbols.
 
-    The network's own integers, without their rounding: features between those of two symbols, and
-    costs between those of two tables and two values, are interpolated.
+    It uses the network's integers without rounding. Features of fractional symbols, and costs
+    between two tables or values, are interpolated.
     """
 
     @torch.inference_mode(False)
@@ -187,7 +187,7 @@ class ContextSlopes:
         self._groups = [slice(a, b) for a, b in pairwise(groups)]
         self._features = _tensor(arrays.features[step].astype(np.float32))
         self._start = _tensor(scaled(arrays.start[step], arrays.places))[:, None]
-        # rounding down loses one half on average
+        # rounding down subtracts one half on average
         self._bias = _tensor(scaled(arrays.bias, arrays.places) - 0.5)[..., None]
         kernels = arrays.kernels()
         self._cross = [_flat(kernel[list(CROSS)]) for kernel in kernels]
@@ -202,7 +202,7 @@ class ContextSlopes:
         self._costs = _tensor(_costs(arrays))
 
     def __call__(self, symbols: Residuals) -> Residuals:
-        """Return the gradient of the bits of symbols (C, h, w), which need not be whole."""
+        """Return the gradient of the bits of symbols (C, h, w), which may be fractional."""
         return self.bits(symbols)[1]
 
     def bits(self, symbols: Residuals) -> tuple[float, Residuals]:
@@ -261,7 +261,7 @@ class ContextSlopes:
 
 
 def _between(costs: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return the sum of the numbers of a table at places between its rows and columns."""
+    """Return the sum of interpolated entries of a table at fractional rows and columns."""
     height, width = costs.shape
     rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
     top = rows.detach().floor().long().clamp(max=max(height - 2, 0))
@@ -280,7 +280,7 @@ def _between(costs: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def _costs(arrays: ContextArrays) -> NDArray[np.float32]:
     """Return the bits of each scale (rows) at distances of eighths of a symbol from the mean.
 
-    Distances to both sides of a mean have their tables mirrored: these are averages.
+    The tables are mirrored for distances to both sides of a mean, so these are averages.
     """
     eighths = np.arange(FRACTIONS * REACH + 1)
     tables, choice = arrays.tables, arrays.choice
@@ -303,7 +303,7 @@ def _costs(arrays: ContextArrays) -> NDArray[np.float32]:
 
 
 def _flat(kernel: NDArray[np.float32]) -> Tensor:
-    """Return (taps, channels, 2, H) as a matrix (H, channels · 2 · taps)."""
+    """Reshape (taps, channels, 2, H) to a matrix (H, channels · 2 · taps)."""
     matrix = kernel.transpose(3, 1, 2, 0).reshape(kernel.shape[3], -1)
     return _tensor(np.ascontiguousarray(matrix))
 
