@@ -31,6 +31,13 @@ MAX_LEVEL_DIFFERENCE = 1
 """8-bit levels by which colours may differ and are still taken for the same."""
 
 
+def is_whole(profile: object) -> bool:
+    """Whether something is a profile with all its bytes, by its header (ICC.1:2022, 7.2)."""
+    if not isinstance(profile, bytes) or profile[36:40] != b"acsp":
+        return False
+    return 132 <= int.from_bytes(profile[:4], "big") <= len(profile)
+
+
 def rgb_profile(colours: Chromaticities, gamma: float | None) -> bytes:
     """An RGB profile (ICC.1:2022) of primaries and a gamma; None: the curve of sRGB.
 

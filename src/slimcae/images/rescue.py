@@ -5,6 +5,7 @@ What concerns colour is kept: it is needed to see the picture as it was meant.
 
 import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -15,6 +16,8 @@ _ICC, _ICC_MARK = 0xE2, b"ICC_PROFILE\0"
 _MAX_ICC_BYTES = 2**24
 _COLOUR_CHUNKS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4}
 """Chunks of PNG that say what colours mean, and the bytes that they must have."""
+_KEYS = {b"\0": 2, b"\2": 6}
+"""Bytes of tRNS by the kind of colour; a palette's has any number (PNG, 11.3.1.1)."""
 _AVIF_EXIF = re.compile(rb"(infe[\2\3].{7})Exif", re.DOTALL)
 """An entry of an AVIF file's list of items that is EXIF data (ISO/IEC 14496-12, 8.11.6)."""
 
@@ -78,6 +81,7 @@ def _bare_jpeg(data: bytes) -> BarePicture:
 def _bare_png(data: bytes) -> BarePicture:
     """With the chunks that every reader must know, transparency and colour (PNG, 5.6)."""
     kept, exif, icc_profile, position = [_PNG], None, None, len(_PNG)
+    sizes: dict[bytes, int | None] = {**_COLOUR_CHUNKS}
     while position + 12 <= len(data):
         end = position + 12 + int.from_bytes(data[position : position + 4], "big")
         tag, chunk = data[position + 4 : position + 8], data[position:end]
@@ -85,16 +89,22 @@ def _bare_png(data: bytes) -> BarePicture:
             exif = chunk[8:-4]
         if tag == b"iCCP" and icc_profile is None:
             icc_profile = _inflated(chunk[8:-4])
-        if tag[:1].isupper() or tag == b"tRNS" or _is_whole(tag, chunk):
+        if tag == b"IHDR":
+            sizes = _COLOUR_CHUNKS | {b"tRNS": _KEYS.get(chunk[17:18])}
+        if tag[:1].isupper() or _is_whole(chunk, sizes):
             kept.append(chunk)
         position = end
     return BarePicture(b"".join(kept), exif, icc_profile)
 
 
-def _is_whole(tag: bytes, chunk: bytes) -> bool:
-    """Whether a chunk is one about colour, and undamaged: Pillow gives up at others."""
-    checksum = int.from_bytes(chunk[-4:], "big")
-    return len(chunk) - 12 == _COLOUR_CHUNKS.get(tag) and zlib.crc32(chunk[4:-4]) == checksum
+def _is_whole(chunk: bytes, sizes: Mapping[bytes, int | None]) -> bool:
+    """Whether a chunk is one of these, and undamaged: Pillow gives up at others.
+
+    sizes: the bytes that each must have; None: any number.
+    """
+    tag, checksum = chunk[4:8], int.from_bytes(chunk[-4:], "big")
+    size = sizes.get(tag, -1)
+    return size in (None, len(chunk) - 12) and zlib.crc32(chunk[4:-4]) == checksum
 
 
 def _inflated(content: bytes) -> bytes | None:
