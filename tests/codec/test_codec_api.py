@@ -113,7 +113,7 @@ def test_pictures_of_a_batch_are_taken_when_they_are_needed(codec: Codec) -> Non
     ("given", "message"),
     [
         (PIXELS, r"an array of shape \(20, 30, 3\) is no batch: give \(N, H, W, C\)"),
-        ("a.png", "str is not several: give a list of each picture"),
+        ("a.png", "str is not several: give a list of pictures"),
         (b"bytes", "bytes is not several"),
         (Picture(PIXELS), "Picture is not several"),
         (Image.fromarray(PIXELS), "Image is not several"),
@@ -125,7 +125,7 @@ def test_one_picture_is_no_batch(codec: Codec, given: Any, message: str) -> None
     with pytest.raises(ConfigError, match=message):
         codec.compress_many(given)
     if not isinstance(given, np.ndarray):
-        with pytest.raises(ConfigError, match="is not several: give a list of each file"):
+        with pytest.raises(ConfigError, match="is not several: give a list of files"):
             codec.decompress_many(given)
 
 

@@ -8,6 +8,7 @@ import threading
 import zlib
 from pathlib import Path
 
+import made_files
 import numpy as np
 import pytest
 from hypothesis import given
@@ -117,7 +118,7 @@ def test_a_bare_png_keeps_palette_and_transparency() -> None:
 def test_a_damaged_transparency_does_not_cost_the_picture(
     body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    picture = read_picture(png(Image.fromarray(RGB), b"tRNS", body))
+    picture = read_picture(made_files.png(RGB, 8, 2, (b"tRNS", body)))
     np.testing.assert_array_equal(picture.pixels, RGB)
     assert picture.alpha is None
     assert caplog.messages == ["the picture has metadata that cannot be read: left out"]

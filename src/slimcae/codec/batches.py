@@ -74,7 +74,7 @@ def _check(items: object, what: str) -> None:
     single = isinstance(items, _SINGLE) or hasattr(items, "read")
     if single or not isinstance(items, Iterable):
         kind = type(cast(Any, items)).__name__
-        raise ConfigError(f"{kind} is not several: give a list of each {what}")
+        raise ConfigError(f"{kind} is not several: give a list of {what}s")
 
 
 @contextmanager
