@@ -1,11 +1,11 @@
-"""Pictures per second of a folder of small photos: ours beside loops over Pillow's WebP and AVIF.
+"""Measure pictures per second for a folder of small photos, compared with Pillow's WebP and AVIF.
 
     python benchmarks/many_pictures.py FOLDER -o docs/results/many_pictures.json [--ray]
 
-Every way reads each photo from its file and writes one file. Each runs in a process of its own,
-which is started anew each time; the start counts, but not that of Ray's cluster. Wall time is that
-of the whole; CPU time, which is telling on a busy machine too, is that of the process and all it
-started. The ways take turns, `--repeats` times, and the smallest figure of each counts.
+Every contender reads each photo from its file and writes one file. Each run is a new process; its
+start is included, except that of Ray's cluster. Wall time is that of the whole run. CPU time, which
+is also meaningful on a busy machine, is that of the process and of all processes that it started.
+The contenders take turns `--repeats` times, and the smallest value of each counts.
 """
 
 import argparse
@@ -63,14 +63,14 @@ print(wall, used, found.compressed)
 
 
 class Cost(NamedTuple):
-    """Seconds of a whole folder."""
+    """Wall time and CPU time in seconds for a whole folder."""
 
     wall: float
     cpu: float
 
 
 def main() -> None:
-    """Measure, write the JSON, print a table."""
+    """Measure, write the JSON file, and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, help="of photos, without folders in it")
     parser.add_argument("-o", "--output", type=Path, help="JSON file to write")
@@ -109,12 +109,12 @@ def main() -> None:
 
 
 def loop(form: str, options: str) -> list[str]:
-    """Return the command that goes through a folder with one of Pillow's encoders."""
+    """Return a command that compresses a folder with one of Pillow's encoders."""
     return [sys.executable, "-c", LOOP, "{source}", "{out}", form, options]
 
 
 def run(words: list[str], source: Path) -> Cost:
-    """Run a command on a folder, into a new one, and return what it cost."""
+    """Run a command on a folder, with output to a new one, and return its cost."""
     out = Path(tempfile.mkdtemp())
     try:
         filled = [word.format(source=source, out=out) for word in words if "\n" not in word]

@@ -1,11 +1,11 @@
 #!/bin/sh
-# The recipe for weights like those that ship, from start to finish (how these came about:
-# docs/model-card.md):
+# The whole recipe for weights like the shipped ones (docs/model-card.md describes how those were
+# made):
 #
 #     recipes/train.sh TRAIN VALID RUNS
 #
-# TRAIN, VALID: folders of photos. RUNS: where the run folders go. The same command continues where
-# it was stopped (Ctrl-C, SIGTERM, `timeout -s TERM`): each stage saves, and goes on exactly.
+# TRAIN, VALID: folders of photos. RUNS: folder for the run folders. After an interruption (Ctrl-C,
+# SIGTERM, `timeout -s TERM`), the same command continues exactly where it was stopped.
 #
 #   1. all     λ equal for all widths, from the transform warm start
 #   2. lambda  λ-scheduling on VALID: the λ of each width          (left out if TRIES is 0)

@@ -1,4 +1,4 @@
-"""What people run into after the first success: continuing, twice at once, odd arguments."""
+"""Test problems after the first use: continued runs, concurrent runs, unusual arguments."""
 
 import json
 from pathlib import Path

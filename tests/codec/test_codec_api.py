@@ -1,4 +1,4 @@
-"""What newcomers give the codec, and see of it: foreign objects, misspelt options, reprs."""
+"""Test first contacts with the codec: objects of other types, misspelt options, reprs."""
 
 import inspect
 import io
@@ -137,7 +137,7 @@ def test_impossible_numbers_of_jobs(codec: Codec, jobs: Any) -> None:
 
 @pytest.mark.parametrize("given", [np.stack([PIXELS] * 2), [PIXELS], (PIXELS,)])
 def test_a_batch_is_no_picture(codec: Codec, given: Any) -> None:
-    with pytest.raises(ImageError, match=r"give (it|them) to Codec\.compress_many"):
+    with pytest.raises(ImageError, match=r"give (it|several) to Codec\.compress_many"):
         codec.compress(given)
 
 
@@ -206,7 +206,7 @@ def test_load_model_finds_what_load_finds() -> None:
         assert slimcae.load_model(wanted).widths == shipped.widths
     with pytest.raises(ModelError, match="no model absent"):
         slimcae.load_model("absent")
-    with pytest.raises(ModelError, match="3 is no model"):
+    with pytest.raises(ModelError, match="3 is not a model"):
         slimcae.load_model(3)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Effort: which entropy model codes a file, and what both ways have in common."""
+"""Test effort: which entropy model codes a file, and what encoder and decoder share."""
 
 from dataclasses import replace
 from io import BytesIO
@@ -84,7 +84,7 @@ def test_pillow_takes_effort(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module", params=[1024, 64])
 def searching(request: pytest.FixtureRequest) -> Codec:
-    """Return a codec whose model knows its own curve, of one tile or several."""
+    """Return a codec whose model has a measured curve, of one tile or several."""
     if not HAS_TORCH:
         pytest.skip("torch is not installed")
     model = read_model(shipped_model())
@@ -92,7 +92,7 @@ def searching(request: pytest.FixtureRequest) -> Codec:
 
 
 def cost(codec: Codec, picture: Picture, data: bytes) -> float:
-    """λ · D + R of what a decoder makes of a file, with the ideal bits of its tiles."""
+    """Return λ · D + R of the decoded picture, with the ideal bits of its tiles."""
     header = container.read_header(data)
     point = Point(header.num_filters, header.step)
     decoded = np.asarray(codec.decompress(data)).astype(float) / 255
@@ -118,7 +118,7 @@ def test_a_search_costs_less_and_any_decoder_takes_it(
         plain = searching.compress(PICTURE, width, step=step)
         data = searching.compress(PICTURE, width, step=step, effort=effort, verify=True)
         assert kind_of(data) == kind_of(plain)
-        # 8-bit levels, which the search does not see, are worth less than a thousandth
+        # rounding to 8 bits, which the search ignores, changes less than a thousandth
         assert cost(searching, PICTURE, data) < 1.001 * cost(searching, PICTURE, plain)
         if effort > 3:
             assert cost(searching, PICTURE, data) < 0.995 * cost(searching, PICTURE, plain)
@@ -153,7 +153,7 @@ def test_what_costs_no_less_keeps_plain_rounding(
     assert np.abs(searching.read_symbols(plain)).max() < 1000
     found = searching.compress(PICTURE, 48, effort=4)
     first, second = (searching.read_symbols(data) for data in (plain, found))
-    # a free symbol more everywhere is a worse picture
+    # one more symbol everywhere makes the picture worse, even at no cost
     np.testing.assert_array_equal(first, second)
 
 
@@ -192,7 +192,7 @@ def test_random_rounding_is_relaxed_and_its_derivative_true() -> None:
     np.testing.assert_allclose(
         derivative[inner], (ends[1] - ends[0])[inner] / 2e-6, rtol=1e-3, atol=1e-6
     )
-    # cold, it goes to the nearer side nearly always
+    # at low temperature, it nearly always rounds to the nearer side
     cold, _ = effort_module.random_rounding(values, 0.1, noise)
     assert np.mean(np.rint(cold) == np.rint(values)) > 0.9
 

@@ -196,7 +196,7 @@ def test_bd_rate_counts_the_points_left_out() -> None:
     expected = bd_rate([(p.bpp, p.psnr) for p in first], [(p.bpp, p.psnr) for p in second])
     assert expected is not None
     assert f"{expected.value:+.2f} %" in text
-    assert "left out, being dominated or lossless: 1" in text
+    assert "dominated or lossless points left out: 1" in text
 
 
 def test_report_adds_the_deltas_against_the_first_model() -> None:

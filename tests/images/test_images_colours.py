@@ -216,7 +216,7 @@ def test_hdr_becomes_srgb_with_a_notice(
         assert abs(int(levels[round(255 * code)]) - expected) <= 3
     assert (np.diff(levels.astype(int)) >= 0).all()
     assert warnings_of(caplog) == [
-        f"the picture is HDR ({name}): turned into sRGB, and what is brighter than white is white"
+        f"the picture is HDR ({name}): converted to sRGB, values brighter than white become white"
     ]
     colours = of_png(cicp(9, transfer))
     assert colours.icc_profile is not None
@@ -227,9 +227,7 @@ def test_hdr_becomes_srgb_with_a_notice(
 def test_a_gamma_that_cannot_be_is_said(value: float, caplog: pytest.LogCaptureFixture) -> None:
     picture = of_png(gama(value))
     np.testing.assert_array_equal(picture.pixels, PIXELS)
-    assert warnings_of(caplog) == [
-        f"the picture: its gamma is {1 / value:g}: sRGB is taken for that"
-    ]
+    assert warnings_of(caplog) == [f"the picture: its gamma is {1 / value:g}: treated as sRGB"]
 
 
 def test_a_profile_counts_more_than_codes_that_are_not_known(
@@ -246,7 +244,7 @@ def test_what_is_not_known_is_said(caplog: pytest.LogCaptureFixture) -> None:
     np.testing.assert_array_equal(picture.pixels, PIXELS)
     assert warnings_of(caplog) == [
         "the picture: its colours have primaries 10 and transfer function 9 of H.273: "
-        "sRGB is taken for that"
+        "treated as sRGB"
     ]
 
 
@@ -257,9 +255,7 @@ def test_primaries_that_cannot_be_are_said(
     picture = of_png(chrm(*values))
     np.testing.assert_array_equal(picture.pixels, PIXELS)
     assert picture.icc_profile is None
-    assert warnings_of(caplog) == [
-        "the picture says that it has primaries that cannot be: taken as sRGB"
-    ]
+    assert warnings_of(caplog) == ["the picture has invalid primaries: treated as sRGB"]
 
 
 def test_a_profile_counts_more_than_gamma_and_less_than_cicp() -> None:
@@ -365,8 +361,8 @@ def test_exif_of_unknown_colours_is_said(space: int, caplog: pytest.LogCaptureFi
     Image.fromarray(PIXELS).save(file, "JPEG", exif=exif_with(space))
     assert read_picture(file).icc_profile is None
     assert warnings_of(caplog) == [
-        "the picture: its EXIF data say that its colours are not sRGB, and not what they are: "
-        "sRGB is taken for that"
+        "the picture: its EXIF data say that its colours are not sRGB, but not which they are: "
+        "treated as sRGB"
     ]
     caplog.clear()
     file = io.BytesIO()
@@ -555,7 +551,7 @@ def test_a_profile_that_is_damaged_is_left_out_with_a_notice(
     else:
         picture = of_png(said)
     assert picture.icc_profile is None
-    assert warnings_of(caplog) == ["the picture has a damaged ICC profile, which is left out"]
+    assert warnings_of(caplog) == ["the picture has a damaged ICC profile: left out"]
 
 
 def test_beside_a_damaged_profile_other_words_count() -> None:
@@ -661,7 +657,7 @@ def test_bmp_headers_say_primaries_and_gamma(caplog: pytest.LogCaptureFixture) -
 
 def test_what_bmp_headers_say_elsewhere_is_said(caplog: pytest.LogCaptureFixture) -> None:
     assert bmp_v4(b"KNIL").icc_profile is None
-    assert "its ICC profile is another file: sRGB is taken for that" in warnings_of(caplog)[0]
+    assert "its ICC profile is another file: treated as sRGB" in warnings_of(caplog)[0]
     assert bmp_v4(bytes(4), ends_of(SRGB_XY), (1.8, 2.2, 2.2)).icc_profile is None
     assert "its three colours have different gammas" in warnings_of(caplog)[1]
 
@@ -701,7 +697,7 @@ def test_a_transfer_function_of_another_kind_is_said(caplog: pytest.LogCaptureFi
         np.testing.assert_array_equal(picture.pixels, PIXELS)
     said = warnings_of(caplog)
     assert len(said) == 3
-    assert all("its transfer function is no gamma" in each for each in said)
+    assert all("its transfer function is not a gamma" in each for each in said)
 
 
 def test_avif_with_alpha_says_its_colours(caplog: pytest.LogCaptureFixture) -> None:

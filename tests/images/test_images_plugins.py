@@ -78,9 +78,7 @@ def test_heic_is_read() -> None:
 
 @pytest.mark.usefixtures("no_plugins")
 def test_what_to_install_is_said_where_a_plugin_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(
-        MissingPluginError, match=r"gradient\.heic is a HEIC picture, for which pil"
-    ):
+    with pytest.raises(MissingPluginError, match=r"gradient\.heic.*HEIC.*pillow-heif"):
         read_picture(HEIC)
     with pytest.raises(MissingPluginError, match="JPEG XL") as caught:
         read_picture(JXL_CODESTREAM)
@@ -92,5 +90,5 @@ def test_what_to_install_is_said_where_a_plugin_is_missing(tmp_path: Path) -> No
 
 
 def test_other_foreign_files_are_told_as_before() -> None:
-    with pytest.raises(ImageError, match="cannot identify its format"):
+    with pytest.raises(ImageError, match="cannot be read as a picture"):
         read_picture(b"\x00\x00\x00\x18ftypisom" + bytes(40))

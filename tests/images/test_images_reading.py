@@ -95,7 +95,7 @@ def test_cmyk_without_a_profile_for_it_is_converted_with_a_notice(
     assert_picture(picture, np.full((8, 8, 3), [255, 0, 0]))
     assert picture.icc_profile is None
     assert notices(caplog) == [
-        f"{path} has inks without a profile that can be used: converted by a formula"
+        f"{path} has CMYK colours without a usable profile: converted by a formula"
     ]
 
 
@@ -178,7 +178,7 @@ def test_an_animation_gives_its_first_frame_with_a_notice(
         path = saved(tmp_path, frames[0], name, save_all=True, append_images=frames[1:])
         caplog.clear()
         assert_picture(read_picture(path), np.full((10, 20, 3), [250, 0, 0]))
-        assert notices(caplog) == [f"{path} has several frames: only the first one is taken"]
+        assert notices(caplog) == [f"{path} has several frames: only the first one is used"]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -72,10 +72,10 @@ def test_bytes_are_the_content_of_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "given, message",
     [
-        (None, "NoneType is no picture: give a path"),
-        (3, "int is no picture"),
-        ([RGB, RGB], "list is no picture"),
-        (StringIO("a"), "StringIO is no picture"),
+        (None, "NoneType is not a picture: give a path"),
+        (3, "int is not a picture"),
+        ([RGB, RGB], "list is not a picture"),
+        (StringIO("a"), "StringIO is not a picture"),
         (b"a.png", "the picture cannot be read as a picture"),
         (np.stack([RGB, RGB]), r"shape \(2, 20, 30, 3\), is a batch: give it to Codec"),
         (RGB.astype(np.uint16), "is uint16: give uint8, 0 to 255$"),

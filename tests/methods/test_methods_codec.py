@@ -160,7 +160,7 @@ def test_an_independent_network_is_the_model_of_its_width_alone() -> None:
         data = codec.compress(PIXELS, point=point)
         picture = Codec(alone, precision="float32").decompress(data)
         assert picture.tobytes() == codec.decompress(data).tobytes()
-    with pytest.raises(ConfigError, match="cannot stand alone"):
+    with pytest.raises(ConfigError, match="modulated"):
         coding("modulated")[1].alone(3)
 
 

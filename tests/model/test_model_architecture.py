@@ -79,7 +79,7 @@ def test_macs_are_those_of_the_readme() -> None:
             assert architecture.encoder_macs(int(width)) == architecture.decoder_macs(int(width))
     kernels = [architecture.kernels(192).values() for architecture in architectures]
     numbers = [sum(map(math.prod, shapes)) / 1e6 for shapes in kernels]
-    assert "hold {:.2f} M parameters ({:.2f} M)".format(*numbers) in text
+    assert "{:.2f} M parameters (`paper`: {:.2f} M)".format(*numbers) in text
 
 
 def test_macs_of_the_light_architecture_are_those_of_its_reference() -> None:

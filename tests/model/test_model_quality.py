@@ -154,7 +154,7 @@ def test_model_without_measurements_has_an_order_but_no_quality() -> None:
     for width in WIDTHS:
         deltas = [STEPS[point.step] for point in scale.points(width)]
         assert deltas == sorted(STEPS, reverse=True)
-    with pytest.raises(ConfigError, match="no quality scale, as it was not fitted"):
+    with pytest.raises(ConfigError, match=r"no quality scale.*not fitted"):
         scale.point(50)
 
 

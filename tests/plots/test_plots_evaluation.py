@@ -100,6 +100,22 @@ def test_nine_models_share_each_plot_too(tmp_path: Path, texts: dict[str, list[s
     assert all(set(names) <= set(shown) for shown in texts.values())
 
 
+def test_lambda_names_the_points_that_share_a_width(
+    tmp_path: Path, texts: dict[str, list[str]]
+) -> None:
+    """Beside a model whose widths differ."""
+    alike = [replace(p, setting=192, lmbda=2.0**k) for k, p in enumerate(make_points("m"), 7)]
+    plot_all(tmp_path / "both", [make_points("a"), alike])
+    labels = {f"λ {2**k}" for k in range(7, 12)}
+    psnr, *_, rd_psnr, rd_ms_ssim_db, _, _ = texts.values()
+    assert labels <= set(psnr)
+    for shown in (rd_psnr, rd_ms_ssim_db):
+        assert labels | {"192", "144", "96", "72", "48"} <= set(shown)
+        assert shown.count("192") == 1  # of the other model
+    unknown = to_series([replace(p, lmbda=None) for p in alike])
+    assert unknown.labels == [""] * 5
+
+
 def test_costs_that_are_not_known_are_said(tmp_path: Path, texts: dict[str, list[str]]) -> None:
     unknown = [replace(p, encoder_macs=None, decoder_macs=None) for p in make_points("m")]
     plot_all(tmp_path / "run", [unknown])

@@ -56,7 +56,7 @@ def address(tiny_path: Path) -> Iterator[str]:
         running.stdout.close()
         running.stderr.close()
     # of the one file with frames; the page tells it, too
-    frames = "slimcae: warning: the picture has several frames: only the first one is taken"
+    frames = "slimcae: warning: the picture has several frames: only the first one is used"
     assert set(said.splitlines()) <= {frames}
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from studio_app import LIMITS, png, tiny_path
+from studio_app import LIMITS, png, serving, tiny_path
 
 from conftest import HANG, wait_until
 from slimcae.studio import Limits, create_app
@@ -18,21 +18,6 @@ from slimcae.studio.connections import server
 
 PATIENT = replace(LIMITS, stall_seconds=HANG)
 HASTY = replace(LIMITS, stall_seconds=0.3, stall_bytes=1000)
-
-
-@contextmanager
-def serving(model: Path, limits: Limits) -> Iterator[int]:
-    """The port of a server."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serves = server(create_app([model], limits=limits), limits)
-        thread = threading.Thread(target=serves.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            wait_until(lambda: serves.started)
-            yield listener.getsockname()[1]
-        finally:
-            serves.should_exit = serves.force_exit = True
-            thread.join(HANG)
 
 
 @pytest.fixture(scope="module")

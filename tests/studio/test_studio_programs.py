@@ -78,7 +78,8 @@ def test_models_with_their_points(client: TestClient, tiny: Codec) -> None:
     assert not first["measured"] and shipped["measured"]
     macs = tiny.model.architecture.decoder_macs
     assert first["widths"] == [
-        {"width": width, "decoder_macs_per_pixel": macs(width)} for width in tiny.widths
+        {"width": width, "label": f"width {width}", "decoder_macs_per_pixel": macs(width)}
+        for width in tiny.widths
     ]
     assert len(shipped["points"]) == len(shipped["widths"]) * 31
     rates = [point["bpp"] for point in shipped["ladder"]]
@@ -109,7 +110,7 @@ def test_models_are_named_never_read_from_a_path(
     [
         ({"width": 7}, "no width 7"),
         ({"width": 8, "step": 99}, "step"),
-        ({"step": 1}, "step goes with a width"),
+        ({"step": 1}, "step needs a width"),
         ({"width": 8, "bpp": 1}, "contradict"),
         ({"quality": 40}, "no quality scale"),
         ({"quality": 400}, "quality"),

@@ -133,9 +133,9 @@ def test_training_lowers_the_loss(picture_folder: Path, quantization: Any) -> No
     assert np.median(losses[-10:]) < 0.7 * np.median(losses[:10])
     averaged = trainer.averaged_rates
     assert isinstance(averaged, ContextNetworks)
-    for width, network in averaged.by_width.items():
+    for width, network in averaged.by_point.items():
         assert network.out[0].any(), width  # zero to begin with
-    assert list(averaged.by_width) == [8, 4]
+    assert list(averaged.by_point) == [8, 4]
 
 
 def test_steps_are_drawn_for_part_of_the_batches(picture_folder: Path) -> None:

@@ -243,7 +243,7 @@ def test_validation_counts_whole_pictures(
         bits, places = 0.0, 0
         for index in range(len(paths)):
             symbols = quantise(store.picture(8, index), delta)
-            bits += float_bits(trainer.networks[8], symbols, delta)
+            bits += float_bits(trainer.networks[8], symbols, 8, delta)
             places += symbols.shape[1] * symbols.shape[2]
         assert trainer.measure(8, delta) == pytest.approx(bits / places / 256, rel=1e-5)
     pixels = read_picture(paths[0]).pixels

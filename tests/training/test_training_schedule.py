@@ -14,10 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
+from conftest import smooth_pixels
 from slimcae.errors import ConfigError, ModelError, TrainingError
 from slimcae.model.config import ModelInfo, SlimCAEConfig
-from slimcae.model.file import read_model
+from slimcae.model.file import read_model, write_model
 from slimcae.networks.conversion import load_network, save_network
+from slimcae.networks.hyperprior import Hyperpriors
+from slimcae.networks.hyperprior_conversion import hyperprior_tensors, hyperpriors_of
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training import schedule as module
 from slimcae.training.measure import Point, measure
@@ -227,6 +230,34 @@ def test_points_are_measured_on_the_validation_pictures(folder: Path, picture_fo
     first = rows(folder)[0]
     assert float(first["bpp_4"]) == pytest.approx(expected.bpp, rel=1e-5)
     assert float(first["psnr_4"]) == pytest.approx(expected.psnr, rel=1e-5)
+
+
+def test_a_hyperprior_tells_the_rate_and_trains_on(folder: Path, picture_folder: Path) -> None:
+    """Its bits, by its two parts on pictures whose sides are whole latents."""
+    start = read_model(folder / "model.safetensors")
+    torch.manual_seed(1)
+    hyperpriors = Hyperpriors.of_config(start.config).eval()
+    hyperprior = hyperpriors.by_point[6]
+    with torch.no_grad():
+        hyperprior.layer("h_s.3").weight.normal_(std=0.1)
+    tensors = hyperprior_tensors(hyperpriors)
+    write_model(folder / "model.safetensors", replace(start, training_tensors=tensors))
+    valid = [folder / "valid.png"]
+    Image.fromarray(smooth_pixels(64, 48, 2)).save(valid[0])
+    run(folder, picture_folder, valid=valid)
+    network = load_network(folder / "model.safetensors")
+    x = torch.from_numpy(smooth_pixels(64, 48, 2)).permute(2, 0, 1)[None].float() / 255
+    for width in (6, 4, 2):
+        with torch.no_grad():
+            y_hat = network(x, width)["y_hat"]
+            known = y_hat - network.entropy_bottleneck(width).medians[:, None, None]
+            bits = sum(float(part.sum()) for part in hyperprior(known, width, 1.0).values())
+        assert float(rows(folder)[0][f"bpp_{width}"]) == pytest.approx(bits / (64 * 48), rel=1e-5)
+    found = hyperpriors_of(read_model(folder / "model_scheduled.safetensors"))
+    assert found is not None
+    for name, tensor in found.state_dict().items():
+        if name.endswith("weight"):
+            assert not np.array_equal(tensor, hyperpriors.state_dict()[name]), name
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:

@@ -1,4 +1,4 @@
-"""`slimcae compress`: pictures to `.scae` files."""
+"""`slimcae compress`: compress pictures to `.scae` files."""
 
 import argparse
 import logging
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
     from slimcae.images import Picture
 
 LONG_EFFORT = 6
-"""From here on a picture takes so long that its progress is shown."""
+"""Lowest effort that is slow enough to show progress within a picture."""
 _EPILOG = """\
 effort: time to encode, as multiples of effort 2, and bytes at equal PSNR (width 96)
   1    0.6 x   +12 %    a simpler entropy model; decodes faster, too
   2      1 x            rounds to the nearest integers
-  3     12 x    -1.2 %  weighs each symbol against its price; from here on, PyTorch is needed
-  4     17 x    -5 %    latents follow the gradient of their cost, two steps
-  5     22 x    -5.2 %  the same, weighed longer
+  3     12 x    -1.2 %  rate-distortion optimised rounding; needs PyTorch, as all below
+  4     17 x    -5 %    two steps of gradient descent on the latents before that
+  5     22 x    -5.2 %  the same, with more rounds of rounding
   6    220 x    -6 %    60 steps more, with random rounding
   7    340 x    -7 %    100 steps
   8    670 x    -8 %    200 steps
   9   1000 x    -8.6 %  300 steps
 
-A decoder sees no difference between 2 and 9. At a width or quality, bytes fall and PSNR stays about
-the same; targets are met as ever, and within bits or bytes PSNR rises.
+Decoding takes the same time from 2 to 9. With -w or -q, higher efforts reduce the bytes at about
+the same PSNR; with --bpp or --target_size, they increase the PSNR. --target_psnr is still met.
 
-`slimcae info MODEL` lists a model's widths, or the points that it has instead. An existing output
-is replaced only with -y.
+`slimcae info MODEL` lists the widths or points of a model. Existing outputs are replaced only with
+-y.
 
 examples:
   slimcae compress photo.png                            # photo.scae, at the widest width
   slimcae compress photo.png -o small.scae --target_size 50kB
   slimcae compress -r photos -o small/ -q 40 -j 2 --skip_existing
-  slimcae compress photo.png --max_decode_macs 2k       # the best within 2,000 MAC per pixel
+  slimcae compress photo.png --max_decode_macs 2k       # best quality within 2,000 MAC per pixel
   slimcae compress - < photo.png > photo.scae
 """
 
@@ -80,18 +80,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_rate_options(
         parser.add_argument_group(
-            "size and quality, at most one (default: the widest width; with a limit, -q 100)"
+            "size and quality, at most one (default: the largest width; with a limit, -q 100)"
         )
     )
     add_decoder_limit_options(
-        parser.add_argument_group("limits for the decoder, with any of those above")
+        parser.add_argument_group("limits for the decoder, together with any of the above")
     )
     pictures = parser.add_argument_group("pictures and model")
     add_option(
         pictures,
         "--metadata",
         choices=("all", "icc", "none"),
-        help="what to keep (default: icc; all includes EXIF, which can hold a position)",
+        help="metadata to keep (default: icc; all includes EXIF, which can contain a location)",
     )
     add_max_pixels_option(pictures)
     add_effort_option(pictures, "see below")
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Compressor:
-    """Compresses the pictures of jobs, all in the same way."""
+    """Compresses the pictures of jobs with the same settings."""
 
     def __init__(self, args: argparse.Namespace, plan: Plan) -> None:
         self._args = args
@@ -127,10 +127,10 @@ class _Compressor:
             self._handling["metadata"] = args.metadata
 
     def prepare(self) -> "tuple[Codec, DecoderLimit | None]":
-        """Load what all pictures share.
+        """Load the model and the limits, which all pictures share.
 
         Raises:
-            SlimCAEError: no such model, width or profile.
+            SlimCAEError: There is no such model, width or profile.
         """
         return self._codec, self._limit
 
@@ -139,7 +139,7 @@ class _Compressor:
 
         picture = self._read(
             job.source
-        )  # before the network is loaded: a wrong name is found at once
+        )  # before the network is loaded, to report a wrong name at once
         codec, limit = self.prepare()
         size = picture.pixels.shape[:2]
         choice = self._choice
@@ -150,7 +150,7 @@ class _Compressor:
             found = shown.encode(picture, Target(**choice), **self._handling)
         seconds = time.perf_counter() - start
         data = found.data
-        del picture  # not to be held while a slow disk writes
+        del picture  # frees memory before a possibly slow write
         with gate:
             if job.output == STREAM:
                 write_stream(data)
@@ -161,7 +161,7 @@ class _Compressor:
 
     @property
     def _chosen(self) -> int | None:
-        """The operating point that was asked for."""
+        """Return the requested operating point."""
         found: int | None = self._args.width
         return self._args.point if found is None else found
 
@@ -187,7 +187,7 @@ class _Compressor:
 
     @contextmanager
     def _showing(self, codec: "Codec") -> "Iterator[Codec]":
-        """Show on a terminal that the one picture gets on, where that takes long."""
+        """Show the progress of a single slow picture on a terminal."""
         quiet = self._args.level >= logging.ERROR or not sys.stderr.isatty()
         if self._plan.several or quiet or self._args.effort < LONG_EFFORT:
             yield codec

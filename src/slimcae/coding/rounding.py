@@ -1,7 +1,7 @@
-"""Symbols that weigh their price: what an encoder may code instead of the nearest integers.
+"""Rate-distortion optimised rounding: symbols that an encoder may code instead of nearest integers.
 
-The price of a symbol stands in the table that the symbols before it choose, so that a decision can
-be made where it is coded, part after part, with the true price.
+The bits of a symbol are known once the symbols before it have chosen its table, so each decision is
+made in coding order, one part at a time, with exact bits.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ class _Prices:
 
     def at(self, shift: NDArray[np.signedinteger[Any]] | int) -> NDArray[np.float64]:
         """Return the bits of values + shift."""
-        # what lies below a table wraps around to huge numbers, and is escaped like what lies above
+        # symbols below a table wrap around to large numbers, and are escaped like those above it
         entries = np.minimum((self._above + np.int32(shift)).view(np.uint32), self._escape)
         bits: NDArray[np.float64] = self._costs[entries + self._start]
         return bits
@@ -36,14 +36,14 @@ class _Prices:
 def optimised(
     model: EntropyModel, symbols: Symbols, wanted: Floats, weight: Floats, step: int
 ) -> tuple[Symbols, float]:
-    """Return symbols of little weight · (symbol − wanted)² + bits, and their bits.
+    """Return symbols that greedily minimise weight · (symbol − wanted)² + bits, and their bits.
 
-    symbols: (C, h, w), where the search begins: each may become one more or one less.
+    symbols: (C, h, w), the start of the search; each may change by one.
     wanted, weight: (C, h, w), in symbols, and in bits per squared symbol.
 
-    Parts are decided in the order in which they are coded, so that every price is that of the
-    table which the choices before it lead to. What a choice does to later tables is not foreseen:
-    this is greedy. (Ramchandran and Vetterli, "Rate-distortion optimal fast thresholding with
+    Parts are decided in coding order, so the bits are those of the tables that the earlier choices
+    lead to. The effect of a choice on later tables is ignored.
+    (Ramchandran and Vetterli, "Rate-distortion optimal fast thresholding with
     complete JPEG/MPEG decoder compatibility", 1994, do the same for the symbols of JPEG.)
     """
     total = 0.0
@@ -78,9 +78,9 @@ def optimised(
 
 
 def slopes(model: EntropyModel, symbols: Symbols, step: int) -> NDArray[np.float32]:
-    """Return how the bits of each symbol (C, h, w) grow with it, in its present table.
+    """Return the slope of the bits of each symbol (C, h, w) in its current table.
 
-    Half the difference between one more and one less, in bits per symbol.
+    It is the central difference, in bits per symbol.
     """
     found = np.empty(symbols.shape, np.float32)
 

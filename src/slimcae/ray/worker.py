@@ -1,4 +1,4 @@
-"""What happens on an actor: pictures are read ahead, compressed one by one, and written."""
+"""The work of an actor: read pictures ahead, compress them one by one, and write the files."""
 
 import math
 import time
@@ -18,28 +18,28 @@ from slimcae.ray.table import SCHEMA, Row, failed
 
 SUFFIX = ".scae"
 AHEAD = 4
-"""Number of pictures that are read, or written, beside the one that is computed."""
+"""Number of pictures that are read or written while another one is compressed."""
 MOST_ATTEMPTS = 3
-"""How often a picture may end the process that works on it."""
+"""Number of times that a worker may die at a picture before it becomes an error."""
 
 
 class Attempts(Protocol):
-    """Counts how often each picture was begun and not ended, for all actors together."""
+    """Counts unfinished attempts of each picture, for all actors together."""
 
     def begin(self, name: str) -> int:
-        """Note that work on a picture begins; return how often it has begun by now."""
+        """Record that work on a picture begins; return the number of attempts so far."""
 
     def end(self, name: str) -> None:
-        """Note that it ended, well or with an error."""
+        """Record that the attempt ended, successfully or with an error."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be done with each picture.
+    """The work to do for each picture.
 
     source, destination: folders; `a/b.jpg` becomes `a/b.jpg.scae`. target, metadata: see
-    `Codec.compress`. max_pixels: larger pictures are refused. psnr: measure it. backend, precision:
-    see `slimcae.load`.
+    `Codec.compress`. max_pixels: larger pictures are rejected. psnr: whether to measure the PSNR.
+    backend, precision: see `slimcae.load`.
     """
 
     source: Folder
@@ -53,7 +53,7 @@ class Work:
 
 
 class Worker:
-    """Compresses batches of pictures with one thread; an actor makes one, and with it a codec."""
+    """Compresses batches of pictures with one thread; each actor has one, with its own codec."""
 
     def __init__(self, model: Model, work: Work, attempts: Attempts) -> None:
         self._work = work
@@ -63,13 +63,13 @@ class Worker:
             backend=work.backend,
             precision=work.precision,
             threads=1,
-            megapixels=math.inf,  # many: what takes time to load pays
+            megapixels=math.inf,  # many pictures, so a long loading time is acceptable
         )
 
     def __call__(self, batch: Any) -> Any:
         """Compress the pictures that a `pyarrow.Table` names; return a row as in `SCHEMA` for each.
 
-        Whatever is wrong with a picture becomes its row's error.
+        Any problem with a picture becomes the error of its row.
         """
         names = batch["path"].to_pylist()
         with ThreadPoolExecutor(AHEAD) as pool:
@@ -79,7 +79,7 @@ class Worker:
                 if number + AHEAD < len(names):
                     contents.append(pool.submit(self._work.source.read, names[number + AHEAD]))
                 row, data = self._attempt(name, contents[number])
-                contents[number] = _NOTHING  # not to be held until the batch ends
+                contents[number] = _NOTHING  # frees memory before the batch ends
                 rows.append(row)
                 if data is not None:
                     writes.append((row, pool.submit(self._write, name, data)))
@@ -135,7 +135,7 @@ def _describe(error: Exception) -> str:
     if isinstance(error, SlimCAEError):
         return str(error)
     if isinstance(error, MemoryError):
-        return "not enough memory: take a smaller picture or a narrower width"
+        return "not enough memory: use a smaller picture or a smaller width"
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return f"{type(error).__name__}: {error}"
