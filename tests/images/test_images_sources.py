@@ -80,7 +80,7 @@ def test_bytes_are_the_content_of_a_file(tmp_path: Path) -> None:
         (np.stack([RGB, RGB]), r"shape \(2, 20, 30, 3\), is a batch: give it to Codec"),
         (RGB.astype(np.uint16), "is uint16: give uint8, 0 to 255$"),
         (RGB / 255, r"is float64: give uint8, 0 to 255, round\(255 x\) if it is within 0 to 1"),
-        (RGB.transpose(2, 0, 1), r"wrong shape: .*the axes \(1, 2, 0\)"),
+        (RGB.transpose(2, 0, 1), r"wrong shape: .*transpose it by \(1, 2, 0\)"),
         (RGB[0, 0], r"shape \(3,\), has the wrong shape: give \(H, W\), or .* channels$"),
         (RGB[:0], "has no pixels"),
         (RGB[0, 0, 0], r"shape \(\), has the wrong shape"),
