@@ -229,6 +229,17 @@ def test_a_pipe_is_read_once(pipe: Path, codec: Codec, backend: str) -> None:
     assert Path("o.scae").read_bytes() == codec.compress("p.png")
 
 
+@pytest.mark.parametrize(("command", "source"), [("compress", "stdin"), ("decompress", "fd/0")])
+def test_nothing_is_written_beside_devices(
+    place: Path, command: str, source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = set(Path("/dev").iterdir())
+    assert error_line(capsys, [command, f"/dev/{source}"]) == (
+        f"/dev/{source} has no name for an output beside it: name one with -o"
+    )
+    assert set(Path("/dev").iterdir()) == before
+
+
 def test_a_pipe_with_metadata_that_stop_pillow_is_rescued(
     pipe: Path, codec: Codec, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -19,7 +19,7 @@ from conftest import smooth_pixels
 from optional_torch import needs_torch, torch
 from slimcae.codec import Codec
 from slimcae.codec.shipped import CompressOptions
-from slimcae.errors import BitstreamError, ModelError, SlimCAEError
+from slimcae.errors import BitstreamError, ConfigError, ImageError, ModelError, SlimCAEError
 from slimcae.images import Picture
 
 PIXELS = smooth_pixels(20, 30, 1)
@@ -42,12 +42,103 @@ def test_arrays_bytes_and_pictures_make_the_same_file(codec: Codec) -> None:
     )
 
 
+def test_files_of_any_path_are_decompressed(codec: Codec, tmp_path: Path) -> None:
+    class Named:
+        def __fspath__(self) -> str:
+            return str(tmp_path / "a.scae")
+
+    data = codec.compress(PIXELS)
+    (tmp_path / "a.scae").write_bytes(data)
+    assert codec.decompress(Named()).tobytes() == codec.decompress(data).tobytes()
+
+
 @needs_torch
 def test_a_batch_of_tensors_one_by_one(codec: Codec) -> None:
     batch = torch.from_numpy(np.stack([PIXELS, PIXELS[::-1]]))
     assert [codec.compress(one) for one in batch] == [
         codec.compress(one) for one in (PIXELS, PIXELS[::-1])
     ]
+
+
+def test_batches_are_many_single_calls(codec: Codec) -> None:
+    batch = np.stack([PIXELS, PIXELS[::-1], PIXELS[:, ::-1], 255 - PIXELS])
+    expected = [codec.compress(one, 8, step=1) for one in batch]
+    assert len(set(expected)) == 4
+    mixed: list[Any] = [Picture(batch[0]), Image.fromarray(batch[1]), *batch[2:]]
+    for jobs in (1, 2, np.int64(3)):
+        for given in (batch, list(batch), tuple(batch), iter(batch), mixed):
+            found = codec.compress_many(given, 8, step=1, jobs=jobs)
+            assert list(found) == expected
+        pictures = list(codec.decompress_many(expected, jobs=jobs, crop=(3, 2, 10, 8)))
+        assert [picture.tobytes() for picture in pictures] == [
+            codec.decompress(data, crop=(3, 2, 10, 8)).tobytes() for data in expected
+        ]
+    assert list(codec.compress_many([])) == []
+
+
+@needs_torch
+def test_tensors_are_batches_too(codec: Codec) -> None:
+    batch = np.stack([PIXELS, PIXELS[::-1]])
+    assert list(codec.compress_many(torch.from_numpy(batch))) == list(codec.compress_many(batch))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_of_a_batch_the_one_that_cannot_be_done_is_numbered(codec: Codec, jobs: int) -> None:
+    found = codec.compress_many([PIXELS, PIXELS, b"no picture", PIXELS], jobs=jobs)
+    good = codec.compress(PIXELS)
+    assert [next(found), next(found)] == [good, good]
+    with pytest.raises(ImageError, match=r"^picture 2: the picture cannot be read"):
+        next(found)
+    with pytest.raises(BitstreamError, match=r"^file 1: not a \.scae file"):
+        list(codec.decompress_many([good, b"no file"], jobs=jobs))
+    with pytest.raises(ConfigError, match=r"^picture 0: a size of 1 bytes is out of range"):
+        list(codec.compress_many([PIXELS], target_size=1, jobs=jobs))
+
+
+def test_pictures_of_a_batch_are_taken_when_they_are_needed(codec: Codec) -> None:
+    taken = []
+
+    def pictures() -> Iterator[np.ndarray]:
+        for number in range(100):
+            taken.append(number)
+            yield PIXELS
+
+    found = codec.compress_many(pictures(), jobs=2)
+    next(found)
+    assert len(taken) <= 4
+    found.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (PIXELS, r"an array of shape \(20, 30, 3\) is no batch: give \(N, H, W, C\)"),
+        ("a.png", "str is not several: give a list of pictures"),
+        (b"bytes", "bytes is not several"),
+        (Picture(PIXELS), "Picture is not several"),
+        (Image.fromarray(PIXELS), "Image is not several"),
+        (io.BytesIO(), "BytesIO is not several"),
+        (3, "int is not several"),
+    ],
+)
+def test_one_picture_is_no_batch(codec: Codec, given: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        codec.compress_many(given)
+    if not isinstance(given, np.ndarray):
+        with pytest.raises(ConfigError, match="is not several: give a list of files"):
+            codec.decompress_many(given)
+
+
+@pytest.mark.parametrize("jobs", [0, -1, 1.5, "2"])
+def test_impossible_numbers_of_jobs(codec: Codec, jobs: Any) -> None:
+    with pytest.raises(ConfigError, match=f"jobs {jobs}: must be a whole number from 1"):
+        codec.compress_many([PIXELS], jobs=jobs)
+
+
+@pytest.mark.parametrize("given", [np.stack([PIXELS] * 2), [PIXELS], (PIXELS,)])
+def test_a_batch_is_no_picture(codec: Codec, given: Any) -> None:
+    with pytest.raises(ImageError, match=r"give (it|several) to Codec\.compress_many"):
+        codec.compress(given)
 
 
 FOREIGN: dict[str, Callable[[Any], object]] = {
@@ -58,6 +149,7 @@ FOREIGN: dict[str, Callable[[Any], object]] = {
     "effort": lambda codec: codec.compress(PIXELS, effort="fast"),
     "target": lambda codec: codec.encode(PIXELS, "small"),
     "data": lambda codec: codec.decompress(3),
+    "crop as a number": lambda codec: codec.decompress(codec.compress(PIXELS), crop=5),
     "text": lambda codec: codec.decompress(io.StringIO("SCAE")),
     "null": lambda codec: codec.decompress("a\0.scae"),
     "crop": lambda codec: codec.decompress(codec.compress(PIXELS), crop="left"),

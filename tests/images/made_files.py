@@ -28,10 +28,12 @@ def png(samples: np.ndarray, depth: int, colour: int, *chunks: Chunk) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*part) for part in parts)
 
 
-def grey_tiff(values: np.ndarray, photometric: int = 1, bits: int | None = None) -> bytes:
-    """Return an uncompressed greyscale TIFF (TIFF 6.0, sections 3, 4, 19) of the array's type.
+def grey_tiff(
+    values: np.ndarray, photometric: int = 1, bits: int | None = None, *, deflated: bool = False
+) -> bytes:
+    """Return a greyscale TIFF (TIFF 6.0, sections 3, 4, 19) of the array's type.
 
-    bits: 12 packs the values, two in three bytes.
+    bits: 12 packs the values, two in three bytes. deflated: compressed by zlib.
     """
     order = ">" if values.dtype.byteorder == ">" else "<"
     kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
@@ -41,9 +43,11 @@ def grey_tiff(values: np.ndarray, photometric: int = 1, bits: int | None = None)
         data = np.stack(parts, axis=1).astype(np.uint8).tobytes()
     else:
         bits, data = 8 * values.dtype.itemsize, values.tobytes()
+    data = zlib.compress(data) if deflated else data
     height, width = values.shape
     entries = [
-        (256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 1), (262, 3, photometric),
+        (256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 8 if deflated else 1),
+        (262, 3, photometric),
         (273, 4, 8 + 2 + 10 * 12 + 4), (277, 3, 1), (278, 4, height), (279, 4, len(data)),
         (339, 3, kind),
     ]  # fmt: skip

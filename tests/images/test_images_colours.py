@@ -355,9 +355,10 @@ def test_exif_says_adobe_rgb(
         assert_seen(picture, profile, picture.pixels)
 
 
-def test_exif_of_unknown_colours_is_said(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("space", [0xFFFF, 0xFFFD, 0xFFFE])  # two are cameras' own numbers
+def test_exif_of_unknown_colours_is_said(space: int, caplog: pytest.LogCaptureFixture) -> None:
     file = io.BytesIO()
-    Image.fromarray(PIXELS).save(file, "JPEG", exif=exif_with(0xFFFF))
+    Image.fromarray(PIXELS).save(file, "JPEG", exif=exif_with(space))
     assert read_picture(file).icc_profile is None
     assert warnings_of(caplog) == [
         "the picture: its EXIF data say that its colours are not sRGB, but not which they are: "
@@ -443,21 +444,119 @@ def test_what_nobody_sees_makes_no_colour() -> None:
     assert not read_picture(Image.fromarray(np.dstack([coloured, alpha]))).grey
 
 
-def test_jpeg_2000_profiles_are_found() -> None:
+def jpeg_2000_with(*boxes: bytes) -> bytes:
+    """A JP2 file with these colour specification boxes instead of its own."""
     file = io.BytesIO()
     Image.fromarray(PIXELS).save(file, "JPEG2000")
     data = file.getvalue()
-    plain = read_picture(io.BytesIO(data))
-    place = data.index(b"colr") - 4
+    place, header = data.index(b"colr") - 4, data.index(b"jp2h") - 4
     size = int.from_bytes(data[place : place + 4], "big")
-    profile = matrix_profile(DISPLAY_P3)
-    box = struct.pack(">I4s3B", 11 + len(profile), b"colr", 2, 0, 0) + profile
-    header = data.index(b"jp2h") - 4
+    box = b"".join(struct.pack(">I4s", 8 + len(body), b"colr") + body for body in boxes)
     grown = struct.unpack_from(">I", data, header)[0] + len(box) - size
     changed = data[:header] + struct.pack(">I", grown) + data[header + 4 : place]
-    picture = read_picture(io.BytesIO(changed + box + data[place + size :]))
+    return changed + box + data[place + size :]
+
+
+@pytest.mark.parametrize("method", [2, 3])  # restricted, and any
+def test_jpeg_2000_profiles_are_found(method: int) -> None:
+    profile = matrix_profile(DISPLAY_P3)
+    picture = read_picture(jpeg_2000_with(bytes([method, 0, 0]) + profile))
     assert picture.icc_profile == profile
-    np.testing.assert_array_equal(picture.pixels, plain.pixels)
+    np.testing.assert_array_equal(picture.pixels, PIXELS)
+
+
+def test_jpeg_2000_says_its_colours_by_codes(caplog: pytest.LogCaptureFixture) -> None:
+    picture = read_picture(jpeg_2000_with(b"\5\0\0" + struct.pack(">HHHB", 12, 13, 0, 0x80)))
+    assert_seen(picture, matrix_profile(DISPLAY_P3))
+    assert warnings_of(caplog) == []
+
+
+SRGB_BOX = b"\1\0\0" + struct.pack(">I", 16)
+ROMM_BOX = b"\1\0\0" + struct.pack(">I", 21)
+VENDOR_BOX = b"\4\0\0" + bytes(16)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "known"),
+    [
+        ([SRGB_BOX], True),
+        ([ROMM_BOX], False),
+        ([VENDOR_BOX], False),
+        ([VENDOR_BOX, SRGB_BOX], True),  # any that is known will do (T.801, M.11.7.3)
+    ],
+)
+def test_jpeg_2000_colours_that_are_not_known_are_said(
+    boxes: list[bytes], known: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    np.testing.assert_array_equal(read_picture(jpeg_2000_with(*boxes)).pixels, PIXELS)
+    assert warnings_of(caplog) == (
+        []
+        if known
+        else [
+            "the picture: its colours are said in a way that is not known here: sRGB is taken for "
+            "that"
+        ]
+    )
+
+
+def test_lab_is_srgb_afterwards_whatever_profile_lies_beside_it() -> None:
+    image = Image.new("LAB", (4, 4), (200, 0, 0))
+    image.info["icc_profile"] = matrix_profile(DISPLAY_P3)
+    picture = read_picture(image)
+    assert picture.icc_profile is None and picture.srgb
+
+
+@pytest.mark.parametrize("last", [(0, 0), (1, 1)])  # levels from 16 to 235; luma and chroma
+def test_levels_of_another_range_are_said(
+    last: tuple[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    np.testing.assert_array_equal(of_png((b"cICP", bytes([1, 13, *last]))).pixels, PIXELS)
+    assert warnings_of(caplog) == [
+        "the picture: its chunk cICP says that its levels are not those of RGB from 0 to 255: "
+        "sRGB is taken for that"
+    ]
+
+
+def iccp(content: bytes) -> tuple[bytes, bytes]:
+    return b"iCCP", b"name\0\0" + content
+
+
+def icc_segment(number: int, count: int, part: bytes) -> bytes:
+    body = b"ICC_PROFILE\0" + bytes([number, count]) + part
+    return b"\xff\xe2" + struct.pack(">H", 2 + len(body)) + body
+
+
+P3 = matrix_profile(DISPLAY_P3)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        iccp(b"no zlib stream"),
+        iccp(zlib.compress(P3)[:-40]),
+        iccp(zlib.compress(P3[:300])),
+        iccp(zlib.compress(b"no profile" * 20)),
+        icc_segment(1, 2, P3[:300]),
+        icc_segment(1, 1, P3[:300]),
+        icc_segment(1, 1, P3) * 2,
+    ],
+)
+def test_a_profile_that_is_damaged_is_left_out_with_a_notice(
+    said: tuple[bytes, bytes] | bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    if isinstance(said, bytes):
+        file = io.BytesIO()
+        Image.fromarray(PIXELS).save(file, "JPEG")
+        picture = read_picture(file.getvalue()[:2] + said + file.getvalue()[2:])
+    else:
+        picture = of_png(said)
+    assert picture.icc_profile is None
+    assert warnings_of(caplog) == ["the picture has a damaged ICC profile: left out"]
+
+
+def test_beside_a_damaged_profile_other_words_count() -> None:
+    picture = of_png(iccp(zlib.compress(P3[:300])), gama(1.0))
+    np.testing.assert_array_equal(picture.pixels, srgb_curve(PIXELS / 255))
 
 
 def test_a_profile_for_greys_stays_with_greys_stored_as_colours() -> None:

@@ -23,6 +23,13 @@ def ppm(maximum: int, plain: bool = False) -> bytes:
     return head + values.astype(">u2" if maximum > 255 else np.uint8).tobytes()
 
 
+def bmp_of_16_bits() -> bytes:
+    """Two pixels of 5, 6 and 5 bits, which Pillow calls BGR;16."""
+    masks = struct.pack("<3I", 0xF800, 0x7E0, 0x1F)
+    head = struct.pack("<IiiHHII16x", 40, 2, 1, 1, 16, 3, 4) + masks
+    return struct.pack("<2sIII", b"BM", 14 + len(head) + 4, 0, 14 + len(head)) + head + bytes(4)
+
+
 def tiff(bits: int, planes: bool = False) -> bytes:
     """Return an uncompressed RGB file of 2x1 pixels (TIFF 6.0, section 6)."""
     values = VALUES.transpose(2, 0, 1) if planes else VALUES
@@ -57,6 +64,7 @@ def jpeg_2000(depth: int, **options: object) -> bytes:
     ("data", "deep"),
     [
         (ppm(255), False),
+        (bmp_of_16_bits(), False),
         (ppm(65535), True),
         (ppm(1023), True),
         (ppm(255, plain=True), False),

@@ -9,6 +9,7 @@ from PIL import Image
 
 from slimcae.errors import ImageError
 from slimcae.images import KINDS, find_images
+from slimcae.images.finding import NO_FILES, find_files
 
 
 @pytest.fixture
@@ -53,8 +54,12 @@ def test_folders_hold_pictures_by_any_of_their_names_and_nothing_else(tmp_path: 
     ]
     for name in (*pictures, *others):
         (tmp_path / name).touch()
+    assert find_files(tmp_path, KINDS).left_out[NO_FILES] == 0
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.png")
+        (tmp_path / "nothing.png").symlink_to("missing.png")
+        (tmp_path / "loop.png").symlink_to("loop.png")
+        assert find_files(tmp_path, KINDS).left_out[NO_FILES] == 3
     assert found(tmp_path, "") == pictures
 
 

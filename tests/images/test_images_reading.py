@@ -85,15 +85,18 @@ def test_transparency_in_palettes_and_by_colour_becomes_alpha(tmp_path: Path) ->
     assert_picture(read_picture(by_colour), RGB, alpha=expected)
 
 
-def test_cmyk_becomes_rgb_and_loses_its_profile(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("profile", [None, profile_for(b"CMYK"), WIDE])  # none that knows inks
+def test_cmyk_without_a_profile_for_it_is_converted_with_a_notice(
+    tmp_path: Path, profile: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     cmyk = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
-    path = saved(tmp_path, cmyk, "a.tif", icc_profile=profile_for(b"CMYK"))
+    path = saved(tmp_path, cmyk, "a.tif", icc_profile=profile)
     picture = read_picture(path)
     assert_picture(picture, np.full((8, 8, 3), [255, 0, 0]))
     assert picture.icc_profile is None
-    assert notices(caplog) == [f"{path} has an ICC profile for other colours (b'CMYK'): left out"]
+    assert notices(caplog) == [
+        f"{path} has CMYK colours without a usable profile: converted by a formula"
+    ]
 
 
 @pytest.mark.parametrize(

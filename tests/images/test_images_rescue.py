@@ -8,6 +8,7 @@ import threading
 import zlib
 from pathlib import Path
 
+import made_files
 import numpy as np
 import pytest
 from hypothesis import given
@@ -111,6 +112,16 @@ def test_a_bare_png_keeps_palette_and_transparency() -> None:
     np.testing.assert_array_equal(
         read_picture(io.BytesIO(bare.data)).alpha, read_picture(file).alpha
     )
+
+
+@pytest.mark.parametrize("body", [b"", b"\0", b"\0\1\0\2"])  # of three colours of two bytes
+def test_a_damaged_transparency_does_not_cost_the_picture(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = read_picture(made_files.png(RGB, 8, 2, (b"tRNS", body)))
+    np.testing.assert_array_equal(picture.pixels, RGB)
+    assert picture.alpha is None
+    assert caplog.messages == ["the picture has metadata that cannot be read: left out"]
 
 
 def test_pixels_that_are_damaged_are_still_an_error(tmp_path: Path) -> None:

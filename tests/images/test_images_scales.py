@@ -74,6 +74,21 @@ def test_compressed_files_are_read_alike() -> None:
     np.testing.assert_array_equal(picture.pixels[:, :, 0], np.rint((65535 - values) / 257.0))
 
 
+@pytest.mark.parametrize("kind", ["i2", "i4", "f4"])
+@pytest.mark.parametrize("order", "<>")
+def test_compressed_files_of_either_order_are_read_alike(kind: str, order: str) -> None:
+    values = (np.linspace(0, 1, 48).reshape(8, 6)).astype("f4")
+    if kind != "f4":
+        values = np.rint(values * 2.0 ** (int(kind[1]) * 8 - 2))
+    plain = grey_tiff(values.astype(order + kind))
+    expected = read_picture(plain).pixels
+    assert np.ptp(expected) > 50
+    packed = grey_tiff(values.astype(order + kind), deflated=True)
+    np.testing.assert_array_equal(read_picture(packed).pixels, expected)
+    with Image.open(io.BytesIO(packed)) as image:
+        np.testing.assert_array_equal(read_picture(image).pixels, expected)
+
+
 @pytest.mark.parametrize("kind", ["<u4", "<i4"])
 def test_32_bits_that_would_be_one_grey_are_refused(kind: str) -> None:
     values = RNG.integers(0, 65536, (8, 6)).astype(kind)

@@ -1,5 +1,6 @@
 """Test the accepted types of pictures."""
 
+import os
 from io import BytesIO, StringIO
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def test_bytes_are_the_content_of_a_file(tmp_path: Path) -> None:
         ([RGB, RGB], "list is not a picture"),
         (StringIO("a"), "StringIO is not a picture"),
         (b"a.png", "the picture cannot be read as a picture"),
-        (np.stack([RGB, RGB]), r"shape \(2, 20, 30, 3\), is a batch: give its pictures one by one"),
+        (np.stack([RGB, RGB]), r"shape \(2, 20, 30, 3\), is a batch: give it to Codec"),
         (RGB.astype(np.uint16), "is uint16: give uint8, 0 to 255$"),
         (RGB / 255, r"is float64: give uint8, 0 to 255, round\(255 x\) if it is within 0 to 1"),
         (RGB.transpose(2, 0, 1), r"wrong shape: .*transpose it by \(1, 2, 0\)"),
@@ -88,6 +89,33 @@ def test_bytes_are_the_content_of_a_file(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_refused_with_what_to_give(given: Source, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         read_picture(given)
+
+
+class _PathOfBytes:
+    """What `os.fspath` makes bytes of."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = os.fsencode(path)
+
+    def __fspath__(self) -> bytes:
+        return self._path
+
+
+def test_any_path_and_any_view_of_bytes_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(RGB).save(path)
+    spread = np.repeat(np.frombuffer(path.read_bytes(), np.uint8), 2)
+    for given in (_PathOfBytes(path), memoryview(spread)[::2]):
+        np.testing.assert_array_equal(read_picture(given).pixels, RGB)
+
+
+@needs_torch
+@pytest.mark.parametrize("kind", ["sparse", "meta"])
+def test_tensors_that_make_no_array_are_refused(kind: str) -> None:
+    tensor = torch.from_numpy(RGB.copy())
+    tensor = tensor.to_sparse() if kind == "sparse" else tensor.to("meta")
+    with pytest.raises(ImageError, match="Tensor makes no array of pixels: "):
+        read_picture(tensor)
 
 
 def test_an_array_is_held_to_the_limit() -> None:

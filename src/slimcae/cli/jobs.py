@@ -19,6 +19,9 @@ MEGAPIXELS_AT_A_TIME = 16
 """Limit on the pictures in memory at the same time, unless -j sets their number."""
 
 
+_DEVICES = ("/dev", "/dev/fd")
+
+
 @dataclass(frozen=True)
 class Job:
     """One input and its output; both are paths as given by the user, or `-`.
@@ -169,7 +172,11 @@ def plan_jobs(
         job = Job(item.source, output, item.problem)
         if item.problem is None and output != STREAM:
             try:
-                problem = _danger(job, inputs) or _misnamed(output, suffix, kinds)
+                problem = (
+                    _nameless(item.source, args.output)
+                    or _danger(job, inputs)
+                    or _misnamed(output, suffix, kinds)
+                )
                 clash = None if problem else _clash(job, taken)
                 if clash is not None:
                     problem, job = clash, replace(job, spare=True)
@@ -249,6 +256,13 @@ def _output(
         return output or STREAM
     place = Path(output, item.place) if output else Path(item.source)
     return str(place.with_name(place.name + suffix) if keep_suffix else place.with_suffix(suffix))
+
+
+def _nameless(source: str, output: str | None) -> str | None:
+    """Whether an input is a device, beside which no output belongs."""
+    if output or str(Path(source).parent) not in _DEVICES:
+        return None
+    return f"{source} has no name for an output beside it: name one with -o"
 
 
 def _misnamed(output: str, suffix: str, kinds: Collection[str]) -> str | None:

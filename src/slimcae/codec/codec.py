@@ -1,14 +1,16 @@
 """The codec: it combines pictures, transforms, entropy coding and the container."""
 
 import operator
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from copy import copy
-from typing import Any, SupportsIndex
+from functools import partial
+from typing import Any, SupportsIndex, TypedDict, Unpack
 
 import numpy as np
 from PIL import Image
 
 from slimcae import container, images
+from slimcae.codec.batches import in_order
 from slimcae.codec.decoding import Crop, decode_picture, decode_symbols
 from slimcae.codec.draft import Compressed, Draft
 from slimcae.codec.effort import checked_effort, needs_gradients
@@ -31,6 +33,22 @@ TILE_SIDE = 1024
 
 Source = images.Source | Picture
 """A path, the bytes of a file, a binary file, a Pillow image, or pixels (H, W, C), uint8."""
+
+
+class CompressOptions(TypedDict, total=False):
+    """The keyword arguments of `Codec.compress`."""
+
+    step: int | None
+    quality: float | None
+    bpp: float | None
+    target_size: int | None
+    target_psnr: float | None
+    point: int | None
+    widths: Collection[int] | None
+    closest: bool
+    effort: int
+    metadata: str
+    verify: bool
 
 
 class Codec:
@@ -162,6 +180,25 @@ class Codec:
         )
         return self.encode(image, target, metadata=metadata, verify=verify).data
 
+    def compress_many(
+        self,
+        images: Iterable[Source],
+        width: int | None = None,
+        *,
+        jobs: int = 1,
+        **options: Unpack[CompressOptions],
+    ) -> Iterator[bytes]:
+        """Compress pictures, each as `compress` does, and yield their files in the same order.
+
+        images: a list, say, or pixels (N, H, W, C); taken when they are needed. jobs: pictures at a
+        time, each in a thread; a codec loaded with `threads=1` then makes the best of the cores.
+
+        Raises:
+            ConfigError: one picture instead of several, or an impossible number of jobs.
+            SlimCAEError: while iterating, as `compress`, with the number of the picture before it.
+        """
+        return in_order(partial(self.compress, width=width, **options), images, jobs, "picture")
+
     def encode(
         self,
         image: Source,
@@ -247,6 +284,25 @@ class Codec:
                 reader, width, crop, max_pixels, self.model, self.tiled, self._side
             )
         return picture.to_image()
+
+    def decompress_many(
+        self,
+        files: Iterable[Data],
+        *,
+        crop: Crop | None = None,
+        max_pixels: int = MAX_PIXELS,
+        jobs: int = 1,
+    ) -> Iterator[Image.Image]:
+        """Decompress files, each as `decompress` does, and yield their pictures in the same order.
+
+        files: a list, say; taken when they are needed. jobs: see `compress_many`.
+
+        Raises:
+            ConfigError: one file instead of several, or an impossible number of jobs.
+            SlimCAEError: while iterating, as `decompress`, with the number of the file before it.
+        """
+        work = partial(self.decompress, crop=crop, max_pixels=max_pixels)
+        return in_order(work, files, jobs, "file")
 
     def read_symbols(self, data: Data) -> Symbols:
         """Decode the symbols (C, ⌈H/16⌉, ⌈W/16⌉) of a file, without running the network.

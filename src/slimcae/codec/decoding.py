@@ -1,9 +1,10 @@
 """Decoding of a file to its picture, or to a part of it from only the tiles that it needs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from numbers import Integral
+from typing import cast
 
 import numpy as np
 
@@ -168,7 +169,8 @@ def _checked(crop: Crop | None, size: tuple[int, int]) -> Crop:
     height, width = size
     if crop is None:
         return 0, 0, width, height
-    if len(crop) != 4 or not all(isinstance(number, Integral) for number in crop):
+    parts = tuple(crop) if isinstance(cast(object, crop), Iterable) else ()
+    if len(parts) != 4 or not all(isinstance(number, Integral) for number in parts):
         raise ConfigError(f"crop {crop!r}: give four whole numbers, X,Y,WIDTH,HEIGHT")
     x, y, columns, rows = crop
     if not (x >= 0 and y >= 0 and columns > 0 and rows > 0):

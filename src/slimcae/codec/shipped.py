@@ -1,14 +1,13 @@
 """Codecs of installed models, loaded once and cached."""
 
-from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 from PIL import Image
 
 from slimcae import container
-from slimcae.codec.codec import Codec, Source
+from slimcae.codec.codec import Codec, CompressOptions, Source
 from slimcae.codec.decoding import Crop
 from slimcae.codec.sources import Data, opened
 from slimcae.images import MAX_PIXELS
@@ -47,22 +46,6 @@ def load(
         threads=threads,
         megapixels=megapixels,
     )
-
-
-class CompressOptions(TypedDict, total=False):
-    """The keyword arguments of `Codec.compress`."""
-
-    step: int | None
-    quality: float | None
-    bpp: float | None
-    target_size: int | None
-    target_psnr: float | None
-    point: int | None
-    widths: Collection[int] | None
-    closest: bool
-    effort: int
-    metadata: str
-    verify: bool
 
 
 def compress(image: Source, width: int | None = None, **options: Unpack[CompressOptions]) -> bytes:

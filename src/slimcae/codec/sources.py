@@ -1,5 +1,6 @@
 """Sources of `.scae` files: bytes, a path, a binary file, or a `Reader`."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOBase
@@ -9,7 +10,7 @@ from typing import IO, cast
 from slimcae.container import Reader
 from slimcae.errors import BitstreamError
 
-Data = bytes | bytearray | memoryview | str | Path | IO[bytes] | Reader
+Data = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Reader
 
 
 @contextmanager
@@ -23,9 +24,9 @@ def opened(data: Data) -> Iterator[Reader]:
         yield data
     elif isinstance(data, bytes | bytearray | memoryview):
         yield Reader(bytes(data))
-    elif isinstance(data, str | Path):
+    elif isinstance(data, str | os.PathLike):
         try:
-            file = Path(data).open("rb")  # noqa: SIM115
+            file = Path(os.fsdecode(data)).open("rb")  # noqa: SIM115
         except (OSError, ValueError) as error:  # ValueError: a null character
             reason = getattr(error, "strerror", None) or error
             raise BitstreamError(f"{data} cannot be read: {reason}; check the path") from error

@@ -19,7 +19,8 @@ def is_deep(image: Image.Image) -> bool:
     if image.mode.startswith(("I", "F")):
         return True
     for tile in getattr(image, "tile", ()):
-        if ";16" in str(tile):  # the raw mode that Pillow unpacks
+        # the raw mode that Pillow unpacks; BGR;16 has 5, 6 and 5 bits
+        if ";16" in str(tile).replace("BGR;16", ""):
             return True
         codec, arguments = tile[0], tile[3]
         if codec in ("ppm", "ppm_plain") and isinstance(arguments, tuple) and arguments[1] > 255:

@@ -22,6 +22,8 @@ KINDS = (
 """Suffixes of image files in a folder: all that Pillow knows for PNG, JPEG, MPO, WebP, AVIF, TIFF,
 GIF, BMP, PPM and JPEG 2000."""
 
+NO_FILES = "links to nothing or pipes"
+"""What stands in the place of a suffix for names of pictures behind which there is no file."""
 _NO_CONTENT = ("thumbs.db", "desktop.ini")
 
 
@@ -30,8 +32,8 @@ class Search:
     """Result of a recursive search of a folder.
 
     files: files with one of the requested suffixes, sorted. left_out: number of other files by
-    suffix, in lower case, with dot, without hidden and system files. closed: one error for each
-    folder that cannot be read.
+    suffix, in lower case, with dot, without hidden and system files, and of `NO_FILES`. closed: one
+    error for each folder that cannot be read.
     """
 
     files: list[Path]
@@ -86,7 +88,10 @@ def find_files(top: Path, kinds: Collection[str]) -> Search:
                 files.append(folder / name)
             elif not name.startswith(".") and name.lower() not in _NO_CONTENT:
                 left_out[suffix] += 1
-    return Search(sorted(file for file in files if file.is_file()), left_out, closed)
+    real = [file for file in files if file.is_file()]
+    if len(real) < len(files):
+        left_out[NO_FILES] = len(files) - len(real)
+    return Search(sorted(real), left_out, closed)
 
 
 def _walk(top: Path, closed: list[OSError]) -> Iterator[tuple[Path, list[str]]]:

@@ -30,6 +30,13 @@ MAX_LEVEL_DIFFERENCE = 1
 """Largest difference in 8-bit levels between colours that count as equal."""
 
 
+def is_whole(profile: object) -> bool:
+    """Whether something is a profile with all its bytes, by its header (ICC.1:2022, 7.2)."""
+    if not isinstance(profile, bytes) or profile[36:40] != b"acsp":
+        return False
+    return 132 <= int.from_bytes(profile[:4], "big") <= len(profile)
+
+
 def rgb_profile(colours: Chromaticities, gamma: float | None) -> bytes:
     """Return an RGB profile (ICC.1:2022) for primaries and a gamma; None: the curve of sRGB.
 

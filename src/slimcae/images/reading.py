@@ -13,7 +13,7 @@ from slimcae.files import read_stream
 from slimcae.images.colours import Colours
 from slimcae.images.depth import is_deep
 from slimcae.images.heads import low_bytes
-from slimcae.images.icc import Convert, to_srgb
+from slimcae.images.icc import Convert, is_whole, to_srgb
 from slimcae.images.keys import key_of
 from slimcae.images.metadata import (
     exif_of,
@@ -30,7 +30,8 @@ from slimcae.images.rescue import BarePicture, without_metadata
 from slimcae.images.scales import Curve
 from slimcae.images.settling import Settled, settle
 from slimcae.images.sources import Opened, Source, as_opened
-from slimcae.images.stated import stated_colours
+from slimcae.images.stated import Stated, stated_colours
+from slimcae.images.tiff import in_native_order, left_out_channels
 
 log = logging.getLogger("slimcae")
 
@@ -38,6 +39,8 @@ MAX_PIXELS = 2**28
 """Default limit on the pixels of a picture."""
 
 _OPAQUE = 255
+_SEEN_AS_SRGB = ("CMYK", "LAB")
+"""Modes whose colours become sRGB when they become RGB, whatever else the file says."""
 
 
 def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -72,6 +75,7 @@ def picture_pixels(path: Path) -> int:
 def _read_any(source: Opened, name: str, max_pixels: int) -> Picture:
     try:
         if isinstance(source, Image.Image):
+            in_native_order(source)
             return _convert(source, name, max_pixels)
         source = _repeatable(source)
         try:
@@ -114,6 +118,7 @@ def _read(
             if bare is not None:
                 said = {"exif": bare.exif, "icc_profile": bare.icc_profile}
                 image.info |= {key: value for key, value in said.items() if value is not None}
+            in_native_order(image)
             if image.format == "TIFF" and image.width * image.height <= max_pixels:
                 image.load()  # the only format that checks Pillow's limit again when loading
         return _convert(image, name, max_pixels)
@@ -160,23 +165,28 @@ def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
         log.warning("%s has several frames: only the first one is used", name)
     if is_deep(image):
         log.warning("%s has more than 8 bits per channel: reduced to 8", name)
+    left_out = left_out_channels(image)
+    if left_out:
+        log.warning("%s has channels beyond those of its colours (%d): left out", name, left_out)
     key, stated = key_of(image), stated_colours(image)
-    curve = _deep_curve(stated.beside(image.info.get("icc_profile")))
+    curve = _deep_curve(stated.beside(_profile(image, stated)))
     low = low_bytes(image) if curve is not None else None
     image.load()
     exif, xmp = exif_of(image), _xmp_of(image)
     orientation = 1 if _is_upright(image) else _orientation(exif, xmp)
-    profile = image.info.get("icc_profile") or stated.icc_profile
-    profile = profile if isinstance(profile, bytes) else None
-    convert = _from_cmyk(image, profile)
+    profile = _profile(image, stated)
+    if profile is None and _has_damaged_profile(image, stated):
+        log.warning("%s has a damaged ICC profile: left out", name)
+    convert = _from_cmyk(image, profile, name)
     pixels, alpha, grey = channels(image, name, orientation, key, convert, curve, low)
     if alpha is not None and alpha.min() == _OPAQUE:
         alpha = None
-    if convert is None:
+    if image.mode not in _SEEN_AS_SRGB:
         encoded = curve is not None and (low is not None or image.mode.startswith(("I", "F")))
         colours = settle(pixels, alpha, grey, profile, stated, exif, encoded, name)
     else:
-        colours = Settled(is_grey(pixels, alpha), srgb=True)
+        by_formula = image.mode == "CMYK" and convert is None
+        colours = Settled(is_grey(pixels, alpha), srgb=not by_formula)
     return Picture(
         pixels,
         colours.grey,
@@ -218,8 +228,24 @@ def _undamaged(cleaned: bytes | None, found: bytes | None, kind: str, name: str)
     return cleaned or None
 
 
-def _from_cmyk(image: Image.Image, profile: bytes | None) -> Convert | None:
+def _profile(image: Image.Image, stated: Stated) -> bytes | None:
+    """Return the ICC profile of an image, if it is complete."""
+    profile = image.info.get("icc_profile") or stated.icc_profile
+    return profile if is_whole(profile) else None
+
+
+def _has_damaged_profile(image: Image.Image, stated: Stated) -> bool:
+    """Return whether a file has a profile, even one that Pillow cannot read: then info has None."""
+    found = image.info.get("icc_profile", stated.icc_profile)
+    return found is not None or ("icc_profile" in image.info and image.format is not None)
+
+
+def _from_cmyk(image: Image.Image, profile: bytes | None, name: str) -> Convert | None:
     """Return the conversion of CMYK to sRGB with its profile, if that is usable."""
-    if image.mode != "CMYK" or profile is None or profile[16:20] != b"CMYK":
+    if image.mode != "CMYK":
         return None
-    return to_srgb(profile, "CMYK")
+    usable = profile is not None and profile[16:20] == b"CMYK"
+    convert = to_srgb(profile, "CMYK") if profile is not None and usable else None
+    if convert is None:
+        log.warning("%s has CMYK colours without a usable profile: converted by a formula", name)
+    return convert

@@ -5,6 +5,7 @@ The metadata are removed, except those that define colours.
 
 import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -15,6 +16,8 @@ _ICC, _ICC_MARK = 0xE2, b"ICC_PROFILE\0"
 _MAX_ICC_BYTES = 2**24
 _COLOUR_CHUNKS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4}
 """PNG chunks that define colours, and their lengths in bytes."""
+_KEYS = {b"\0": 2, b"\2": 6}
+"""Length of tRNS in bytes by colour type; of palettes any length is valid (PNG, 11.3.1.1)."""
 _AVIF_EXIF = re.compile(rb"(infe[\2\3].{7})Exif", re.DOTALL)
 """An entry for EXIF data in the item list of an AVIF file (ISO/IEC 14496-12, 8.11.6)."""
 
@@ -78,6 +81,7 @@ def _bare_jpeg(data: bytes) -> BarePicture:
 def _bare_png(data: bytes) -> BarePicture:
     """Keep only critical chunks, transparency and colour (PNG, 5.6)."""
     kept, exif, icc_profile, position = [_PNG], None, None, len(_PNG)
+    sizes: dict[bytes, int | None] = dict(_COLOUR_CHUNKS)
     while position + 12 <= len(data):
         end = position + 12 + int.from_bytes(data[position : position + 4], "big")
         tag, chunk = data[position + 4 : position + 8], data[position:end]
@@ -85,16 +89,22 @@ def _bare_png(data: bytes) -> BarePicture:
             exif = chunk[8:-4]
         if tag == b"iCCP" and icc_profile is None:
             icc_profile = _inflated(chunk[8:-4])
-        if tag[:1].isupper() or tag == b"tRNS" or _is_whole(tag, chunk):
+        if tag == b"IHDR":
+            sizes[b"tRNS"] = _KEYS.get(chunk[17:18])
+        if tag[:1].isupper() or _is_whole(chunk, sizes):
             kept.append(chunk)
         position = end
     return BarePicture(b"".join(kept), exif, icc_profile)
 
 
-def _is_whole(tag: bytes, chunk: bytes) -> bool:
-    """Return whether a chunk defines colours and is undamaged, so that Pillow accepts it."""
-    checksum = int.from_bytes(chunk[-4:], "big")
-    return len(chunk) - 12 == _COLOUR_CHUNKS.get(tag) and zlib.crc32(chunk[4:-4]) == checksum
+def _is_whole(chunk: bytes, sizes: Mapping[bytes, int | None]) -> bool:
+    """Return whether a chunk has one of these tags and is undamaged, so that Pillow accepts it.
+
+    sizes: length in bytes by tag; None: any length.
+    """
+    tag, checksum = chunk[4:8], int.from_bytes(chunk[-4:], "big")
+    size = sizes.get(tag, -1)
+    return size in (None, len(chunk) - 12) and zlib.crc32(chunk[4:-4]) == checksum
 
 
 def _inflated(content: bytes) -> bytes | None:

@@ -18,7 +18,8 @@ class Array(Protocol):
         """Return the numpy array."""
 
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | Array
+AnyPath = str | os.PathLike[str] | os.PathLike[bytes]
+Source = AnyPath | bytes | bytearray | memoryview | BinaryIO | Image.Image | Array
 Opened = str | Path | BinaryIO | Image.Image
 """Sources that Pillow accepts."""
 
@@ -37,13 +38,16 @@ def as_opened(source: Source) -> Opened:
     if isinstance(source, str | Path | Image.Image):
         return source
     if isinstance(source, bytes | bytearray | memoryview):
-        return BytesIO(source)
+        return BytesIO(bytes(source))  # also of a view with steps
     if isinstance(source, os.PathLike):
-        return Path(source)
+        return Path(os.fsdecode(source))
     if hasattr(source, "__array__"):
         return _image(_array(source))
     if hasattr(source, "read") and not isinstance(cast(object, source), TextIOBase):
         return source
+    if isinstance(cast(object, source), list | tuple):
+        kind = type(source).__name__
+        raise ImageError(f"{kind} is not a picture: give several to Codec.compress_many")
     raise ImageError(
         f"{type(source).__name__} is not a picture: give a path, bytes of a file, a binary file, "
         "a Pillow image, or a numpy array or torch tensor of uint8, (H, W, 3)"
@@ -51,16 +55,19 @@ def as_opened(source: Source) -> Opened:
 
 
 def _array(source: Any) -> np.ndarray[Any, Any]:
-    for step in ("detach", "cpu"):  # of a torch tensor
-        source = getattr(source, step, lambda unchanged=source: unchanged)()
-    return np.asarray(source)
+    try:
+        for step in ("detach", "cpu"):  # of a torch tensor
+            source = getattr(source, step, lambda unchanged=source: unchanged)()
+        return np.asarray(source)
+    except Exception as error:  # sparse tensors and those without data, say
+        raise ImageError(f"{type(source).__name__} makes no array of pixels: {error}") from error
 
 
 def _image(array: np.ndarray[Any, Any]) -> Image.Image:
     shape = array.shape
     what = f"the picture, an array of shape {shape},"
     if len(shape) == 4:
-        raise ImageError(f"{what} is a batch: give its pictures one by one")
+        raise ImageError(f"{what} is a batch: give it to Codec.compress_many")
     if array.dtype != np.uint8:
         hint = ", round(255 x) if it is within 0 to 1" if array.dtype.kind == "f" else ""
         raise ImageError(f"{what} is {array.dtype}: give uint8, 0 to 255{hint}")

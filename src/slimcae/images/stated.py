@@ -96,8 +96,7 @@ def stated_colours(image: Image.Image) -> Stated:
         found, unknown = _by_codes(b"".join(codes)) if told else (None, None)
         return Stated(then=found, unknown=unknown)
     if image.format == "JPEG2000":
-        profiles = [body[3:] for body in jpeg_2000_colours(image) if body[:1] == b"\2"]
-        return Stated(icc_profile=profiles[0] if profiles else None)
+        return _jpeg_2000(jpeg_2000_colours(image))
     if image.format == "BMP":
         found, unknown = _bmp_colours(bmp_header(image))
         return Stated(icc_profile=bmp_profile(image), then=found, unknown=unknown)
@@ -109,6 +108,8 @@ def stated_colours(image: Image.Image) -> Stated:
     cicp = png_chunks(image).get(b"cICP", b"")
     if len(cicp) == 4:
         found, unknown = _by_codes(bytes([0, cicp[0], 0, cicp[1]]))
+        if cicp[2:] != b"\0\1":  # a matrix, or levels from 16 to 235
+            unknown = "its chunk cICP says that its levels are not those of RGB from 0 to 255"
         if found is not None:
             return Stated(then=found, unknown=unknown) if unknown else Stated(first=found)
     found, unknown = _png_colours(image.info)
@@ -126,7 +127,7 @@ def exif_colours(exif: bytes | None) -> tuple[Colours | None, str | None]:
     primaries = _primaries_of_tags(values)
     if space == 2 or (space != 1 and isinstance(index, bytes) and index.startswith(b"R03")):
         return Colours(ADOBE_RGB, ADOBE_GAMMA), None
-    if space == _UNCALIBRATED:
+    if space not in (0, 1):
         if primaries is None:
             return None, "its EXIF data say that its colours are not sRGB, but not which they are"
         return Colours(primaries, gamma if _can_be(gamma) else 2.2), None
@@ -134,7 +135,26 @@ def exif_colours(exif: bytes | None) -> tuple[Colours | None, str | None]:
 
 
 _COLOR_SPACE, _GAMMA, _INTEROP_INDEX = 0xA001, 0xA500, 1
-_UNCALIBRATED = 0xFFFF
+
+
+def _jpeg_2000(boxes: Sequence[bytes]) -> Stated:
+    """Of the colour specification boxes (ITU-T T.800, I.5.3.3, and T.801, M.11.7.3)."""
+    said = [(body[0], body[3:]) for body in boxes if len(body) > 3]
+    profile = next((body for method, body in said if method in _PROFILES), None)
+    found, unknown = None, None
+    for method, body in said:
+        if method == _CODES and len(body) >= 4:
+            found, unknown = _by_codes(body[:4])
+        elif method == _NUMBER and int.from_bytes(body[:4], "big") in _KNOWN_TO_PILLOW:
+            return Stated(icc_profile=profile)
+        elif method not in _PROFILES:
+            unknown = "its colours are said in a way that is not known here"
+    return Stated(icc_profile=profile, then=found, unknown=unknown)
+
+
+_NUMBER, _CODES, _PROFILES = 1, 5, (2, 3)
+_KNOWN_TO_PILLOW = (12, 16, 17, 18)
+"""CMYK, sRGB, greys of its curve, and its luma and chroma."""
 
 
 def _numbers(values: Mapping[int, Value], tag: int) -> tuple[float, ...]:
