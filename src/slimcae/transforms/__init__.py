@@ -15,7 +15,6 @@ from slimcae.errors import MissingPackageError, SettingError
 from slimcae.model.config import whole_number
 
 if TYPE_CHECKING:
-    from slimcae.coding.entropy import EntropyModel
     from slimcae.model.model import Model
 
 MAX_THREADS = 256
@@ -82,35 +81,21 @@ class Gradients(Protocol):
     Latents are y − median, (C, h, w), float32. Levels of pixels are in [0, 1].
     """
 
-    def distortion(
+    def squared_error(
         self,
         latents: Residuals,
         region: Region,
         pixels: Pixels,
         visible: NDArray[np.bool_] | None,
         grey: bool,
-    ) -> tuple[float, Residuals]:
-        """Return the squared error of what g_s makes of latents, and its gradient (C, h, w).
+    ) -> Residuals:
+        """Return the gradient (C, h, w) of the squared error of what g_s makes of latents.
 
         region: the pixels that count, among those of the latents; `pixels` (H, W, 3) is what they
         should be, of which the last rows and columns may be missing: they do not count.
         visible: (H, W), the pixels that count; None: all. grey: the decoder takes the mean of the
         three colours.
         """
-
-    def curvature(self, latents: Residuals) -> Residuals:
-        """Return estimates (C, h, w) of Σ (∂x_hat / ∂latent)² over all levels, for each latent.
-
-        Each is right on average, and as far off as the square of a normal variable: only means
-        over many are good for anything.
-        """
-
-
-class Slopes(Protocol):
-    """A smooth continuation of what symbols cost."""
-
-    def __call__(self, symbols: Residuals) -> Residuals:
-        """Return the gradient of the bits of symbols (C, h, w), which need not be whole."""
 
 
 def open_gradients(model: "Model", width: int, threads: int | None = None) -> Gradients:
@@ -123,23 +108,6 @@ def open_gradients(model: "Model", width: int, threads: int | None = None) -> Gr
     from slimcae.transforms.torch_.gradients import TorchGradients
 
     return TorchGradients(model, width, threads)
-
-
-def open_slopes(
-    entropy_model: "EntropyModel", step: int, threads: int | None = None
-) -> Slopes | None:
-    """Return the slopes of a context network's bits; None: this kind has no smooth continuation.
-
-    Raises:
-        MissingPackageError: torch is not installed.
-    """
-    require_gradients()
-    from slimcae.coding.context import ContextModel
-    from slimcae.transforms.torch_.gradients import ContextSlopes
-
-    if not isinstance(entropy_model, ContextModel):
-        return None
-    return ContextSlopes(entropy_model.arrays, step, threads)
 
 
 def require_gradients() -> None:
