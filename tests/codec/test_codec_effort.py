@@ -15,6 +15,7 @@ from optional_torch import HAS_TORCH
 from slimcae import container
 from slimcae.codec import Codec, Target
 from slimcae.codec import effort as effort_module
+from slimcae.codec.rate_control import best_within
 from slimcae.errors import ConfigError, MissingPackageError
 from slimcae.images import Picture
 from slimcae.model.file import read_model
@@ -118,6 +119,28 @@ def test_a_search_costs_less_and_any_decoder_takes_it(searching: Codec, effort: 
         assert data == searching.compress(PICTURE, width, step=step, effort=effort)
 
 
+@pytest.mark.parametrize("saved", [0.8, 0.93, 0.99, 1.02])
+def test_two_searches_find_the_point_where_savings_are_even(saved: float) -> None:
+    points = [Point(48, step) for step in range(8)]
+    plain = {point: 100 * 1.05**point.step for point in points}
+    tried, refused = [], []
+
+    class Trial:
+        def refuse(self, point: Point) -> None:
+            refused.append(point)
+
+    def meets(point: Point) -> bool:
+        tried.append(point)
+        return saved * plain[point] <= plain[start]
+
+    start = points[4]
+    found = best_within(Trial(), points, start, meets, lambda p: saved * plain[p] <= plain[start])
+    assert found.step == {0.8: 7, 0.93: 5, 0.99: 4, 1.02: 3}[saved]
+    assert len(tried) <= 2 and not refused
+    assert best_within(Trial(), points[4:], start, lambda _: False, lambda _: True) == start
+    assert refused == [start]
+
+
 def test_targets_keep_their_promises(searching: Codec) -> None:
     size = len(searching.compress(PICTURE, 48))
     data = searching.compress(PICTURE, target_size=size, widths=[48], effort=4)
@@ -134,8 +157,8 @@ def test_what_costs_no_less_keeps_plain_rounding(
     searching: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = searching.compress(PICTURE, 48)
-    far = replace(effort_module.PLANS[3], length=(5.0, 5.0))
-    monkeypatch.setitem(effort_module.PLANS, 3, far)
+    far = replace(effort_module.PLANS[3][0], length=(5.0, 5.0))
+    monkeypatch.setitem(effort_module.PLANS, 3, (far,))
     assert searching.compress(PICTURE, 48, effort=3) == plain
     # the step was made: without the comparison its end is what is coded
     monkeypatch.setattr(type(searching.model.entropy_model(48)), "ideal_bits", lambda *_: -math.inf)

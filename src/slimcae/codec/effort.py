@@ -18,7 +18,7 @@ What is found is kept only if the tile then costs less than with plain rounding.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +33,8 @@ from slimcae.transforms import Residuals, Symbols
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The steps of an effort.
+class Descent:
+    """The steps from a picture's latents to better ones.
 
     steps: how many. sharpness: of soft rounding, in the first and the last step. length: of the
         first and the last step, as a part of what a parabola of the error alone would take.
@@ -54,16 +54,22 @@ class Plan:
             yield first * (last / first) ** done, long * (short / long) ** done
 
 
+_LONG = (
+    Descent(8, (3.0, 7.0), (0.1, 0.03), 0.5),
+    Descent(16, (3.0, 7.0), (0.08, 0.02), 0.5),
+    Descent(32, (3.0, 7.0), (0.06, 0.015), 0.5),
+    Descent(64, (3.0, 7.0), (0.05, 0.01), 0.5),
+)
 PLANS = {
-    3: Plan(1, (5.0, 5.0), (0.16, 0.16)),
-    4: Plan(2, (3.6, 10.0), (0.28, 0.06)),
-    5: Plan(4, (4.5, 6.6), (0.14, 0.07)),
-    6: Plan(8, (3.0, 7.0), (0.1, 0.03), 0.5),
-    7: Plan(16, (3.0, 7.0), (0.08, 0.02), 0.5),
-    8: Plan(32, (3.0, 7.0), (0.06, 0.015), 0.5),
-    9: Plan(64, (3.0, 7.0), (0.05, 0.01), 0.5),
+    3: (Descent(1, (5.0, 5.0), (0.16, 0.16)),),
+    4: (Descent(2, (3.6, 10.0), (0.28, 0.06)),),
+    5: (Descent(4, (4.5, 6.6), (0.14, 0.07)),),
+    6: _LONG[:1],
+    7: _LONG[:2],
+    8: _LONG[:3],
+    9: _LONG,
 }
-"""By effort; those that are not here round to the nearest integers."""
+"""Descents by effort, of which the cheapest end is kept; other efforts round at once."""
 
 
 def checked_effort(effort: object) -> int:
@@ -84,7 +90,7 @@ def needs_gradients(effort: int) -> bool:
 
 
 def search(
-    plan: Plan,
+    plan: Sequence[Descent],
     residuals: Residuals,
     delta: float,
     entropy_model: EntropyModel,
@@ -97,30 +103,31 @@ def search(
     residuals: (C, h, w), y − median. gradient: of λ · D by latents, in bits. distortion: λ · D of
         symbols as they are decoded, in bits.
     """
-    plain = quantise(residuals, delta)
-    plain_bits = curvature = None
-    latents = residuals / np.float32(delta)
-    velocity = np.zeros_like(latents)
-    for sharpness, length in plan.each():
-        soft, derivative = soft_rounding(latents, sharpness)
-        slope = np.float32(delta) * gradient(np.float32(delta) * soft)
-        nearest = quantise(latents, 1.0)
-        directions = np.where(latents < nearest, np.int16(-1), np.int16(1))
-        bits, bit_slope = bits_and_slopes(entropy_model, nearest, directions, step)
-        if curvature is None:
-            moved = soft - latents
-            grown = float((slope * moved).sum(dtype=np.float64))
-            if not grown > 0:  # no latent says anything
-                return plain
-            plain_bits = bits
-            curvature = grown / float((moved * moved).sum(dtype=np.float64))
-        velocity = np.float32(plan.momentum) * velocity + (slope + bit_slope) * derivative
-        latents -= np.float32(length / curvature) * velocity
-    found = quantise(latents, 1.0)
-    if plain_bits is None or np.array_equal(found, plain):
-        return plain
-    found_cost = entropy_model.ideal_bits(found, step) + distortion(found)
-    return found if found_cost < plain_bits + distortion(plain) else plain
+    start = residuals / np.float32(delta)
+    best = quantise(residuals, delta)
+    least, curvature = math.inf, None
+    for descent in plan:
+        latents, velocity = start, np.zeros_like(start)
+        for sharpness, length in descent.each():
+            soft, derivative = soft_rounding(latents, sharpness)
+            slope = np.float32(delta) * gradient(np.float32(delta) * soft)
+            nearest = quantise(latents, 1.0)
+            directions = np.where(latents < nearest, np.int16(-1), np.int16(1))
+            bits, bit_slope = bits_and_slopes(entropy_model, nearest, directions, step)
+            if curvature is None:
+                moved = soft - latents
+                grown = float((slope * moved).sum(dtype=np.float64))
+                if not grown > 0:  # no latent was moved, or all are beyond what shows
+                    return best
+                curvature = grown / float((moved * moved).sum(dtype=np.float64))
+                least = bits + distortion(best)
+            velocity = np.float32(descent.momentum) * velocity + (slope + bit_slope) * derivative
+            latents = latents - np.float32(length / curvature) * velocity
+        found = quantise(latents, 1.0)
+        cost = entropy_model.ideal_bits(found, step) + distortion(found)
+        if cost < least:
+            best, least = found, cost
+    return best
 
 
 def soft_rounding(values: Residuals, sharpness: float) -> tuple[Residuals, Residuals]:
