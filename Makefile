@@ -1,9 +1,9 @@
-# Everything runs in .venv, which is set up on first use and again when its inputs change.
+# All targets use .venv, which is set up on first use and updated when its inputs change.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
-# holds small builds for Linux, where the default brings CUDA; without it any other build will do
+# has small builds for Linux, where the default includes CUDA; other builds work, too
 CPU_BUILDS := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
 
 .PHONY: demo docs test test-processors test-without-torch test-ray check fuzz results
@@ -14,17 +14,17 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-# the suite as on processors without AVX-512 and bfloat16, and without AVX at all (x86-64 only);
-# BESIDE=tools/beside_busy_loops.sh: on a busy machine
+# runs the tests as on processors without AVX-512 and bfloat16, then without AVX (x86-64 only);
+# BESIDE=tools/beside_busy_loops.sh simulates a busy machine
 test-processors: $(READY)
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BESIDE) $(MAKE) test
 	ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default $(BESIDE) $(MAKE) test
 
-# the wheel, where torch is not installed
+# tests the wheel in an environment without torch
 test-without-torch: $(READY)
 	tools/test_without_torch.sh
 
-# the tests that `make test` skips where Ray (600 MB) is not installed; it gets its own environment
+# runs the tests of the Ray pipeline in their own environment, since Ray takes 600 MB
 test-ray: $(READY)
 	tools/test_ray.sh
 
@@ -34,19 +34,19 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# the site in build/docs: open build/docs/index.html, no server is needed
+# builds the site in build/docs: open build/docs/index.html, without a server
 docs: $(READY)
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees \
 		docs build/docs
 
-# docs/results.md, README.md's table and the measured parts of other pages, from the files in
-# docs/results: measures nothing
+# generates docs/results.md, README.md's table and parts of other pages from the files in
+# docs/results, without measuring anything
 results: $(READY)
 	$(BIN)/python benchmarks/make_results.py
 	$(BIN)/python benchmarks/training_trials.py
 	$(BIN)/python benchmarks/reference_systems.py
 
-# coverage-guided, on Linux: one minute of damaged files for container and coder
+# coverage-guided fuzzing on Linux: one minute each for container and coder, and for model files
 fuzz: $(READY)
 	$(INSTALL) atheris
 	@mkdir -p .fuzz

@@ -1,9 +1,9 @@
-"""ONNX Runtime beside torch: whole calls, and whole processes with what they take in memory.
+"""Compare ONNX Runtime with torch: times of whole calls, and times and memory of whole processes.
 
     python benchmarks/backends.py PHOTO [-o docs/results/backends.json]
 
-Calls are warm, in one process, in turns: medians of 15. Processes are `slimcae compress` and
-`slimcae decompress` from start to end, in turns: medians of 5.
+Calls run alternately in one process, after a warm-up; results are medians of 15. Processes run
+`slimcae compress` and `slimcae decompress` alternately; results are medians of 5.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def _process(argv: list[str]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print the tables, and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("photo", type=Path)
     parser.add_argument("-m", "--model", help="NAME, file or run folder (default: the shipped one)")

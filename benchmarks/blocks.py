@@ -1,4 +1,4 @@
-"""How much of a grid of 16 × 16 pixels one sees in decoded pictures, relative to the originals.
+"""Measure the visible grid of 16 × 16 blocks in decoded pictures, relative to the originals.
 
     python benchmarks/blocks.py shared/data/kodak -m runs/fitted.safetensors
 
@@ -71,7 +71,7 @@ def _through(image: Image.Image, kind: str, options: dict[str, int]) -> Image.Im
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure the grid and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("images", help="a folder or a 'pattern'")
     parser.add_argument("-m", "--model", help="NAME, file or run folder (default: the shipped one)")

@@ -2,8 +2,8 @@
 
     python benchmarks/make_results.py      # or: make results
 
-Measures nothing: the files in docs/results are what the commands at the end of docs/results.md
-wrote. docs/results/ideas.md, where there is one, goes into the page as it is.
+The script measures nothing. The commands at the end of docs/results.md wrote the files in
+docs/results. The page includes docs/results/ideas.md if it exists.
 """
 
 import json
@@ -34,17 +34,17 @@ EffortPoint = tuple[float, float, str]
 
 BAR = (
     ("compress against CompressAI factorized N = 192", "encode", "CompressAI N=192", (50, 10)),
-    ("decompress against the same", "decode", "CompressAI N=192", (35, 8)),
+    ("decompress against CompressAI factorized N = 192", "decode", "CompressAI N=192", (35, 8)),
     ("compress against AVIF speed 6, quality 45", "encode", "AVIF speed 6, quality 45", (25, 6)),
     ("compress against AVIF speed 6, quality 75", "encode", "AVIF speed 6, quality 75", (20, 3)),
     ("compress against WebP method 4, quality 50", "encode", "WebP, quality 50", (2.5, None)),
 )
-"""What it says, which way, beside which codec, and how many times faster the narrowest and the
-widest width should be."""
+"""Targets: label, direction, other codec, and the factors by which the narrowest and the widest
+width should be faster."""
 
 
 def main() -> None:
-    """Write everything."""
+    """Write the page, its plots, and the table of README.md."""
     sources = Sources()
     figures = ROOT / "docs" / "figures"
     figures.mkdir(exist_ok=True)
@@ -53,10 +53,15 @@ def main() -> None:
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     readme.write_text(with_block(text, readme_block(sources)), encoding="utf-8")
+    if sources.many_pictures is not None:
+        costs = ROOT / "docs" / "million-photos.md"
+        text = costs.read_text(encoding="utf-8")
+        block = many_pictures_block(sources.many_pictures)
+        costs.write_text(with_block(text, block), encoding="utf-8")
 
 
 class Sources:
-    """The result files."""
+    """The results in a folder, as read from its files."""
 
     def __init__(self, folder: Path = RESULTS) -> None:
         self.ours, self.others = _bench(folder / "kodak")
@@ -72,6 +77,8 @@ class Sources:
         self.backends_avx2 = _load(folder / "avx2" / "backends.json")
         effort = folder / "effort.json"
         self.effort = _load(effort) if effort.exists() else None
+        many = folder / "many_pictures.json"
+        self.many_pictures = _load(many) if many.exists() else None
         ideas = folder / "ideas.md"
         self.ideas = ideas.read_text(encoding="utf-8").strip() if ideas.exists() else ""
 
@@ -83,7 +90,7 @@ class Sources:
 
 
 def draw(sources: Sources, folder: Path) -> None:
-    """The plots of the page."""
+    """Draw the plots of the page."""
     labels = [f"{width:g}" for width in sources.ours.lists["setting"] if width is not None]
     measured = ("JPEG", "WebP", "JPEG 2000", "AVIF speed 6", "AVIF speed 8")
     references = {
@@ -113,54 +120,61 @@ def draw(sources: Sources, folder: Path) -> None:
 
 
 def page(sources: Sources) -> str:
-    """docs/results.md."""
+    """Return the text of docs/results.md."""
     peers, avx2 = sources.peers, sources.peers_avx2
     return (
         "\n\n".join(
             [
                 "# Results",
-                "Made by `make results` from the files in `docs/results`; how to measure them "
-                "again stands at the end.",
+                "This page compares rate, quality and speed of SlimCAE with other codecs, and "
+                "shows memory, start-up times and training speed. The last section explains how "
+                "to reproduce the measurements. `make results` generates the page from the files "
+                "in `docs/results`.",
                 "## Rate and quality",
                 "![Rate and quality on Kodak](figures/kodak.png)",
                 rd_table(sources),
-                f"BD-rates, negative where SlimCAE needs fewer bits ({METHOD}, over the range of "
-                "quality that both curves have). The first were measured with the same pictures; "
-                "the others are published curves. JPEG as measured here has optimised Huffman "
-                "tables, which the published one lacks.",
+                "The next table shows BD-rates, which are negative where SlimCAE needs fewer bits "
+                f"({METHOD}, over the range of quality that both curves have). The first rows were "
+                "measured with the same pictures; the others use published curves. JPEG was "
+                "measured here with optimised Huffman tables, which the published curve lacks.",
                 bd_table(sources),
-                "The codecs' settings:",
+                "The other codecs have these settings:",
                 _list(f"{found.name}: {_settings(found)}" for found in sources.others.values()),
-                "## Speed, side by side",
-                "Whole calls from 8-bit pixels to the bytes of a file and back, warm, all in one "
-                f"run, picture by picture; {peers['images']} Kodak images, {peers['machine']}, "
-                f"threads: {peers['threads']}, {peers['date'][:10]}. "
+                "## Speed compared with other codecs",
+                "Times are those of whole calls, from 8-bit pixels to the bytes of a file and "
+                "back, warm. All codecs take turns picture by picture in one run: "
+                f"{peers['images']} Kodak images, {peers['machine']}, threads: {peers['threads']}, "
+                f"{peers['date'][:10]}. "
                 + _PROCESSORS.format(native=_precision(peers), avx2=_precision(avx2)),
                 times_table(sources),
                 *_their_words(peers),
-                "How many times faster: the median over the images, and between which values half "
-                "of them lie. In brackets what this project asks of itself.",
+                "The next table shows how many times faster SlimCAE is: the median over the "
+                "images, and the quartiles in parentheses. Square brackets contain this project's "
+                "targets.",
                 bar_table(sources),
                 "![Bits at equal quality, and time](figures/times.png)",
                 "![The same without AVX-512](figures/times-avx2.png)",
-                "How many times longer the network takes than its multiplications would at the "
-                "rate of large matrix products in the same precision (1 cannot be beaten; "
-                f"{_rates(peers)}; without AVX-512 {_rates(avx2)}):",
+                "The next table shows the time of the network divided by the time that its "
+                "multiplications take at the rate of large matrix products in the same precision "
+                f"(1 is the limit; {_rates(peers)}; without AVX-512 {_rates(avx2)}):",
                 limit_table(sources),
-                "## What a width costs",
+                "## Time and memory of each width",
                 "![Times and memory of each width](figures/profile.png)",
+                "`slimcae profile` measured the tables below. Rows with `e1` are for `--effort 1`. "
+                "Peak memory is in addition to that of the program; `comp.` is the computed "
+                "estimate for decoding, which `slimcae info` also shows.",
                 "\n".join(["```text", format_table(sources.profile), "```"]),
                 profile_words(sources),
                 "\n".join(["```text", format_table(sources.profile_avx2), "```"]),
                 *([] if sources.effort is None else effort_words(sources.effort)),
-                "## ONNX Runtime and torch",
+                "## ONNX Runtime compared with PyTorch",
                 *backends_words(sources),
-                "## Start-up",
+                "## Start-up time",
                 start_table(sources.start_up),
-                "## Training",
+                "## Training speed",
                 *training_words(sources.training),
-                *(["## What each idea brought", sources.ideas] if sources.ideas else []),
-                "## Measure it again",
+                *(["## Effect of each optimisation", sources.ideas] if sources.ideas else []),
+                "## Reproduce the results",
                 _AGAIN,
             ]
         )
@@ -169,14 +183,15 @@ def page(sources: Sources) -> str:
 
 
 _PROCESSORS = """\
-First our network runs in {native} by ONNX Runtime, the default. A second run imitates what most
-people have, AVX2 without AVX-512 and bfloat16: the same machine, with the network in {avx2} by
-torch, which is kept from newer instructions (`ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2`).
-ONNX Runtime cannot be limited. The other codecs choose their instructions themselves, so that
-their times say how alike the two runs are."""
+In the first run ONNX Runtime, the default, runs our network in {native}. The second run imitates
+processors with AVX2 but without AVX-512 and bfloat16: on the same machine, torch runs the network
+in {avx2} and is limited to AVX2 (`ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2`). ONNX Runtime
+cannot be limited. The other codecs choose their instructions themselves, so their times show how
+similar the two runs are."""
 
 _AGAIN = """\
-On an otherwise idle machine, with the Kodak images in a folder KODAK and training images in TRAIN:
+Run these commands on an otherwise idle machine, with the Kodak images in a folder KODAK and
+training images in TRAIN:
 
     slimcae bench KODAK --reference --report_path docs/results/kodak/bench   # 3 minutes
     rm docs/results/kodak/*.png
@@ -187,7 +202,7 @@ On an otherwise idle machine, with the Kodak images in a folder KODAK and traini
     python benchmarks/backends.py PHOTO -o docs/results/backends.json         # 2 minutes
     python benchmarks/effort.py KODAK -o docs/results/effort.json             # hours
     python benchmarks/training_throughput.py --images TRAIN --compile -o docs/results/training.json
-    export ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2     # the other kind of processor
+    export ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2     # imitates the other processor
     slimcae bench KODAK --backend torch --report_path docs/results/avx2/kodak/bench
     rm docs/results/avx2/kodak/*.png docs/results/avx2/kodak/*.csv
     python benchmarks/peers/run.py KODAK --backend torch -o docs/results/avx2/peers.json
@@ -198,7 +213,7 @@ On an otherwise idle machine, with the Kodak images in a folder KODAK and traini
 
 
 def rd_table(sources: Sources) -> str:
-    """Our widths, and how many bits JPEG takes for the same PSNR."""
+    """Return the table of our widths, with the difference in bits to JPEG at the same PSNR."""
     lists = sources.ours.lists
     anchor = curve_of(sources.others["JPEG"], "psnr-rgb")
     rows = []
@@ -219,7 +234,7 @@ def rd_table(sources: Sources) -> str:
 
 
 def bd_table(sources: Sources) -> str:
-    """A row for each other codec."""
+    """Return the table of BD-rates, with a row for each other codec."""
     groups = (sources.others, {f"{n}, published": c for n, c in sources.published.items()})
     rows = []
     for group in groups:
@@ -230,7 +245,7 @@ def bd_table(sources: Sources) -> str:
 
 
 def bar_table(sources: Sources) -> str:
-    """How many times faster the narrowest and the widest width are, and should be."""
+    """Return the table of speed-ups of the narrowest and the widest width, and their targets."""
     widths = sources.widths
     rows = []
     for words, way, other, wanted in BAR:
@@ -253,7 +268,7 @@ def bar_table(sources: Sources) -> str:
 def ratios(
     peers: Mapping[str, Any], way: str, other: str, width: int
 ) -> tuple[float, float, float]:
-    """Lower quartile, median and upper quartile over the images of other's time over ours."""
+    """Return lower quartile, median and upper quartile over the images of other's time / ours."""
     codecs = peers["codecs"]
     pairs = zip(codecs[other][way]["each"], codecs[f"{width}"][way]["each"], strict=True)
     low, median, high = statistics.quantiles([a / b for a, b in pairs], n=4, method="inclusive")
@@ -261,7 +276,7 @@ def ratios(
 
 
 def times_table(sources: Sources) -> str:
-    """Milliseconds of every codec in the run."""
+    """Return the table of the milliseconds of every codec in the run."""
     rows = []
     for name, found in sources.peers["codecs"].items():
         cells = [
@@ -279,7 +294,7 @@ def times_table(sources: Sources) -> str:
 
 
 def limit_table(sources: Sources) -> str:
-    """Network time over the limit of matrix products."""
+    """Return the table of network time divided by the limit of matrix products."""
     limits = (sources.peers["over_limit"], sources.peers_avx2["over_limit"])
     rows = [
         (width, *(f"{limit[width][way]:.2f}" for limit in limits for way in ("encode", "decode")))
@@ -290,7 +305,7 @@ def limit_table(sources: Sources) -> str:
 
 
 def profile_words(sources: Sources) -> str:
-    """The narrowest width against the widest."""
+    """Return a sentence that compares the narrowest width with the widest."""
     rows = {row["width"]: row for row in sources.profile["widths"]}
     narrow, wide = (rows[width] for width in sources.widths)
 
@@ -298,14 +313,15 @@ def profile_words(sources: Sources) -> str:
         return f"{wide[name] / narrow[name]:.1f} ×"
 
     text = (
-        f"Width {narrow['width']} does {over('decoder_macs_per_pixel')} less work than width "
-        f"{wide['width']}. Its network is {over('encode_network_ms')} faster when it encodes and "
-        f"{over('decode_network_ms')} when it decodes, whole calls {over('encode_ms')} and "
-        f"{over('decode_ms')} [asked: 8 × in the network, 5 × as a whole]"
+        f"Width {wide['width']} takes {over('decoder_macs_per_pixel')} the multiply-accumulates of "
+        f"width {narrow['width']}. Width {narrow['width']} is {over('encode_network_ms')} faster "
+        f"in the network when it encodes and {over('decode_network_ms')} when it decodes, and "
+        f"{over('encode_ms')} and {over('decode_ms')} in whole calls [target: 8 × in the network, "
+        "5 × in whole calls]"
     )
     if narrow["decode_peak_bytes"]:
         text += (
-            f"; the peak of its memory is {over('encode_peak_bytes')} and "
+            f". Its peak memory is {over('encode_peak_bytes')} and "
             f"{over('decode_peak_bytes')} lower"
         )
     return text + "."
@@ -314,7 +330,7 @@ def profile_words(sources: Sources) -> str:
 def effort_series(
     found: Mapping[str, Any],
 ) -> tuple[dict[str, list[EffortPoint]], dict[str, list[EffortPoint]]]:
-    """Seconds per megapixel and BD-rate by width, against effort 2, and by other codec."""
+    """Return seconds per megapixel and BD-rate against effort 2, by width and by other codec."""
     ours: dict[str, list[EffortPoint]] = {}
     others: dict[str, list[EffortPoint]] = {}
     for key, row in found["ours"].items():
@@ -337,7 +353,7 @@ def _effort_point(anchor: Mapping[str, Any], row: Mapping[str, Any], label: str)
 
 
 def effort_words(found: Mapping[str, Any]) -> list[str]:
-    """What each effort costs and brings."""
+    """Return the section about time and BD-rate of each effort."""
     rows = []
     for name, series in effort_series(found)[0].items():
         width = name.split()[1]
@@ -366,18 +382,18 @@ def effort_words(found: Mapping[str, Any]) -> list[str]:
     )
     return [
         "## Effort",
-        "Bytes at equal PSNR against effort 2 of the same weights, which rounds to the nearest "
-        f"integers ({METHOD}, over steps Δ from 0.54 to 1.98); {found['model']}, "
+        "BD-rates compare bytes at equal PSNR with effort 2 of the same weights, which rounds to "
+        f"the nearest integers ({METHOD}, over steps Δ from 0.54 to 1.98); {found['model']}, "
         f"{found['machine']}, {found['runtime']}, threads: {found['threads']}, "
         f"{found['clock']} time, {found['date'][:10]}. "
-        "AVIF and JPEG XL stand against their own fastest settings.",
+        "AVIF and JPEG XL are compared with their own fastest settings.",
         "![Bytes saved against seconds](figures/effort.png)",
         table(heads, rows),
     ]
 
 
 def backends_words(sources: Sources) -> list[str]:
-    """Both libraries side by side: whole calls, and whole commands with their memory."""
+    """Return the comparison of both libraries: whole calls, and whole commands with memory."""
     native, avx2 = sources.backends, sources.backends_avx2
     names = list(native["runtimes"])
     rows = [
@@ -402,12 +418,12 @@ def backends_words(sources: Sources) -> list[str]:
     ]
     runtimes = ", ".join(dict.fromkeys(native["runtimes"].values()))
     return [
-        "Whole calls, encode / decode in milliseconds, 768×512 pixels, in turns in one process "
-        f"({native['machine']}, {runtimes}, {native['date'][:10]}). ONNX Runtime always computes "
-        "in float32, and chooses its instructions itself: under AVX2 only torch is limited.",
+        "Times of whole calls, encode / decode in milliseconds, for 768×512 pixels. The libraries "
+        f"take turns in one process ({native['machine']}, {runtimes}, {native['date'][:10]}). ONNX "
+        "Runtime always computes in float32 and chooses its instructions itself, so the limit to "
+        "AVX2 applies to torch only.",
         table(heads, rows),
-        "Whole commands from start to end on the first processor, and the most memory that they "
-        "held:",
+        "Time and peak memory of whole commands on the first processor:",
         table(("", *names), commands),
     ]
 
@@ -417,7 +433,7 @@ def _both_ways(found: Mapping[str, float]) -> str:
 
 
 def start_table(start_up: Mapping[str, Any]) -> str:
-    """Seconds, and what is asked."""
+    """Return the table of start-up times and their targets."""
     asked = {
         "slimcae --help": "0.3",
         "slimcae info FILE": "0.3",
@@ -428,14 +444,14 @@ def start_table(start_up: Mapping[str, Any]) -> str:
         (name, f"{seconds:.3f}", asked.get(name, ""))
         for name, seconds in start_up["seconds"].items()
     ]
-    return table(("", "seconds", "asked, at most"), rows) + (
-        f"\n\n{start_up['machine']}, {start_up['runtime']}, {start_up['date'][:10]}. Reading "
-        "the model and preparing one width should take 0.1 s together."
+    return table(("", "seconds", "target, at most"), rows) + (
+        f"\n\n{start_up['machine']}, {start_up['runtime']}, {start_up['date'][:10]}. The target "
+        "for reading the model and preparing one width together is 0.1 s."
     )
 
 
 def training_words(training: Mapping[str, Any]) -> list[str]:
-    """Steps of all widths, and the loader."""
+    """Return the times of training steps with all widths, and of the loader."""
     steps, megapixels = training["steps"], training["megapixels"]
     first = next(iter(steps.values()))["median"]
     rows = [
@@ -448,11 +464,11 @@ def training_words(training: Mapping[str, Any]) -> list[str]:
         for name, found in steps.items()
     ]
     words = [
-        f"Whole steps of all five widths, {training['batchsize']} crops of "
+        f"Times are those of whole steps with all five widths, {training['batchsize']} crops of "
         f"{training['patchsize']}×{training['patchsize']}, {training['machine']}, threads: "
         f"{training['threads']}, torch {training['torch']}, {training['date'][:10]}. The first row "
-        "stands in for the earlier port (benchmarks/seed_stand_in.py). [asked: 3 ×]",
-        table(("", "seconds a step", "megapixels/s", "faster"), rows),
+        "is a stand-in for the earlier port (benchmarks/seed_stand_in.py). [target: 3 ×]",
+        table(("", "seconds per step", "megapixels/s", "speed-up"), rows),
     ]
     if training["loader"]:
         fastest = min(found["median"] for found in steps.values())
@@ -460,12 +476,12 @@ def training_words(training: Mapping[str, Any]) -> list[str]:
             f"{name} {100 * seconds / fastest:.2g} %"
             for name, seconds in training["loader"].items()
         )
-        words.append(f"The loader alone takes, of the fastest step's time: {shares}.")
+        words.append(f"The loader alone takes these shares of the fastest step: {shares}.")
     return words
 
 
 def readme_block(sources: Sources) -> str:
-    """What README.md shows: the curve, the widths, and how fast they are."""
+    """Return the generated part of README.md: the plot, and rate, quality and times per width."""
     narrow, wide = sources.widths
     processors = (sources.peers["codecs"], sources.peers_avx2["codecs"])
     lists = sources.ours.lists
@@ -507,22 +523,53 @@ def readme_block(sources: Sources) -> str:
     slower = [ratios(sources.peers, way, BAR[0][2], wide)[1] for way in ("encode", "decode")]
     return "\n\n".join(
         [
-            "![Rate and quality on Kodak beside JPEG, WebP, JPEG 2000, AVIF, BPG, VVC and a "
+            "![Rate and quality on Kodak compared with JPEG, WebP, JPEG 2000, AVIF, BPG, VVC and a "
             "factorized prior](docs/figures/kodak.png)",
             widths,
-            f"Kodak, 24 images, whole files; times of {sources.peers['images']} of them on "
-            f"{sources.peers['machine']}, first by ONNX Runtime, then by PyTorch limited to AVX2, "
-            "which is what most laptops have (ONNX Runtime cannot be limited). Bits at equal "
-            f"PSNR (BD-rate): {rates}. Beside CompressAI's factorized model (N = 192, random "
-            f"weights) in the same run, width {narrow} compresses {faster[0]:.0f} × and "
-            f"decompresses {faster[1]:.0f} × faster, width {wide} {slower[0]:.1f} × and "
-            f"{slower[1]:.1f} ×. [All results](docs/results.md).",
+            "Rate and quality are those of whole files of the 24 Kodak images. Times are for "
+            f"{sources.peers['images']} of them on {sources.peers['machine']}: first with ONNX "
+            "Runtime, then with PyTorch limited to AVX2, as on most laptops (ONNX Runtime cannot "
+            f"be limited). Bits at equal PSNR (BD-rate): {rates}. Compared with CompressAI's "
+            f"factorized model (N = 192, random weights) in the same run, width {narrow} "
+            f"compresses {faster[0]:.0f} × and decompresses {faster[1]:.0f} × faster, and width "
+            f"{wide} {slower[0]:.1f} × and {slower[1]:.1f} ×. See [all results](docs/results.md).",
         ]
     )
 
 
+def many_pictures_block(found: Mapping[str, Any]) -> str:
+    """What a folder of photos costs, as `benchmarks/many_pictures.py` found it."""
+    rows = []
+    for name, costs in found["ways"].items():
+        seconds = costs["cpu_ms_per_picture"] / 1e3
+        rows.append(
+            [
+                f"`{name}`",
+                f"{costs['pictures_per_second']:.1f}",
+                f"{1e3 * seconds:.0f} ms",
+                f"{3600 / seconds:,.0f}",
+                f"{1e6 * seconds / 3600:.1f}",
+            ]
+        )
+    heads = ["", "pictures/s", "CPU time", "photos per core and hour", "core hours per million"]
+    ratios = ", ".join(
+        f"{ratio['wall']:.2f} (CPU time {ratio['cpu']:.2f}) at width {width}"
+        for width, ratio in found["pipeline_over_compress"].items()
+    )
+    words = [
+        f"A folder of {found['pictures']:,} photos, {found['at_a_time']} at a time, with all that "
+        "reads, writes and starts, but for the start of Ray's cluster. CPU time is that of one "
+        f"photo. Medians of {found['turns']} turns on {found['machine']}, whose load was "
+        f"{found['load_average']:.1f} (its cores are busy above their number: read the ratios).",
+        table(heads, rows),
+    ]
+    if ratios:
+        words.append(f"The pipeline takes these multiples of `compress -r`'s time: {ratios}.")
+    return "\n\n".join(words)
+
+
 def with_block(text: str, block: str) -> str:
-    """A text whose marked part is replaced."""
+    """Return a text with its marked part replaced."""
     begin, end = MARKS
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if len(pattern.findall(text)) != 1:
@@ -536,7 +583,7 @@ def _precision(peers: Mapping[str, Any]) -> str:
 
 
 def _rates(peers: Mapping[str, Any]) -> str:
-    """The rates of large products, in words."""
+    """Return the rates of large matrix products as text."""
     rates = ", ".join(
         f"{name} {rate['median'] / 1e9:.0f} GFLOP/s" for name, rate in peers["matrix_flops"].items()
     )
@@ -544,21 +591,21 @@ def _rates(peers: Mapping[str, Any]) -> str:
 
 
 def _bench(folder: Path) -> tuple[Results, dict[str, Results]]:
-    """What one run of `slimcae bench` wrote: our curve, and those of the others by name."""
+    """Read the results of one run of `slimcae bench`: our curve, and those of others by name."""
     others = (read_json(folder / f"bench_{codec}.json") for codec in CODECS)
     return read_json(folder / "bench_slimcae.json"), {found.name: found for found in others}
 
 
 def _their_words(peers: Mapping[str, Any]) -> Iterable[str]:
-    """What is to be known of CompressAI in this run."""
+    """Yield the notes about CompressAI in this run."""
     theirs = peers["theirs"]
     if theirs is None:
         return
     yield (
-        f"CompressAI {theirs['compressai']} with torch {theirs['torch']}; its weights are its own "
-        "random initialisation, since the trained ones could not be downloaded, with latents of a "
-        "realistic spread and fitted entropy models (benchmarks/peers/theirs.py): its times count, "
-        "its bits do not."
+        f"CompressAI {theirs['compressai']} runs with torch {theirs['torch']}. Its trained weights "
+        "could not be downloaded, so it uses its random initialisation, with latents scaled to a "
+        "realistic spread and fitted entropy models (benchmarks/peers/theirs.py). Its times are "
+        "therefore valid, but its rates are not."
     )
     largest = {
         name: max(found["largest_difference"][name] for found in peers["layers"])
@@ -567,8 +614,8 @@ def _their_words(peers: Mapping[str, Any]) -> Iterable[str]:
     words = {"gdn": "GDN", "igdn": "inverse GDN", "y_hat": "rounded latents"}
     numbers = ", ".join(f"{words.get(name, name)} {value:.1g}" for name, value in largest.items())
     yield (
-        f"Its layers on fresh random parameters ({len(peers['layers'])} seeds) give the same as "
-        f"ours; largest absolute differences: {numbers}."
+        f"With random parameters ({len(peers['layers'])} seeds), its layers and ours give the same "
+        f"results. The largest absolute differences are: {numbers}."
     )
 
 
@@ -580,7 +627,7 @@ def _bd_cell(found: BDResult | None) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    """With its sign, and a typographer's minus."""
+    """Format a number with its sign and a typographic minus."""
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
@@ -602,7 +649,7 @@ def _list(lines: Iterable[str]) -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """In Markdown: the first column to the left, the others to the right."""
+    """Format a Markdown table with the first column left-aligned and the others right-aligned."""
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

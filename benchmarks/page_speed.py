@@ -2,9 +2,9 @@
 
     python benchmarks/page_speed.py [--rounds 20] [photo.png]
 
-The page is exported and given by a host on this machine. *first* is the first file of a page that
-has loaded nothing, *warm* all but the first four rounds. Needs selenium and the Debian packages
-chromium and chromium-driver; npm, or the files that `slimcae studio --get_runtime` has got.
+The script exports the page and serves it on this machine. *first* is the first file with an empty
+cache, *warm* all but the first four rounds. It needs selenium, the Debian packages chromium and
+chromium-driver, and npm or the files that `slimcae studio --get_runtime` has downloaded.
 """
 
 import argparse
@@ -34,10 +34,10 @@ import(new URL("scae/scae.js", location).href)
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Gives files, and says nothing of it."""
+    """Serves files without logging."""
 
     def log_message(self, *_: object) -> None:
-        """Keep the terminal for the figures."""
+        """Log nothing."""
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
 """A stand-in for the earlier PyTorch port of SlimCAE, built from a description of it.
 
-The port itself is not at hand. What is known of its network: every width has convolutions of its
-own on the encoder's side, fed with all channels of the widest, those beyond the width being zeros;
-the latents are padded with zeros, and every width has a decoder of the full size; all of it in
-float32. That gives 15.56 M parameters, an encoder of 5.4 (width 48) to 23.9 thousand
-multiply-accumulates per pixel, and a decoder of 23.8 at every width: the numbers known of the port.
-Each width has an entropy bottleneck of its own. One Adam takes a step on the sum over the widths.
+The port itself is not available. Known facts about its network: every width has its own encoder
+convolutions, whose inputs are padded with zeros to the channels of the largest width; the latents
+are padded with zeros, and every width has a decoder of full size; all of it is float32. That gives
+15.56 M parameters, an encoder of 5.4 (width 48) to 23.9 thousand multiply-accumulates per pixel,
+and a decoder of 23.8 at every width, as known of the port. Each width has its own entropy
+bottleneck. A single Adam optimizer takes steps on the sum over the widths.
 """
 
 import torch

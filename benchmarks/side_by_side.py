@@ -1,9 +1,9 @@
-r"""Details of photos at equal file size: the original, our models, and AVIF, one beside the other.
+r"""Draw details of photos at equal file size: the original, our models, and AVIF.
 
     python benchmarks/side_by_side.py shared/data/kodak/kodim21.png:0.85,0.2 \
         shared/data/kodak/kodim04.png:0.5,0.35 -o docs/figures/side-by-side.png
 
-Each photo may be followed by the place to look at, as parts of its width and height.
+Each photo may be followed by the position of the detail, as fractions of its width and height.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""How long people wait before anything happens: start-up of the commands, imports, the model.
+"""Measure start-up times: the commands, their imports, and loading the model.
 
     python benchmarks/start_up.py PHOTO [-o docs/results/start_up.json]
 
-Whole processes, each started several times in turns; medians count. The project's own share of
-`compress` is what remains beside a process that only imports the libraries which `compress` does.
-The model is read, and the first small picture coded, in fresh processes, too: what the first
-picture takes beyond the second is what preparing a width costs.
+The script starts whole processes alternately, several times each, and reports medians. The
+project's own share of `compress` is its time minus that of a process that only imports the
+libraries of `compress`. The model is read, and small pictures are coded, in fresh processes, too;
+the time of the first picture minus that of the second is the cost of preparing a width.
 """
 
 import argparse

@@ -1,14 +1,14 @@
-"""Load on `slimcae studio` on this machine: requests per second, latency, and memory.
+"""Measure `slimcae studio` under load on this machine: requests per second, latency, and memory.
 
     python benchmarks/studio_load.py rate [--seconds 6] [--photo PICTURE]
     python benchmarks/studio_load.py memory [--requests 1000] [--side 128]
 
 `rate` sends a photo (by default examples/images/parrots.png, 768×512) to POST /compress, and the
-file to POST /decompress, from 1, 4 and 16 clients at widths 192 and 48; and it does what one move
-of the page's slider does (figures and picture of another step). `memory` sends small
-pictures, each of its own, through all routes that compute, and compares the server's resident
-memory after 10 requests and after all. The server is started by this script, listens to the
-loopback interface alone, and is ended afterwards.
+file to POST /decompress, from 1, 4 and 16 clients at widths 192 and 48. It also sends the requests
+of one move of the page's slider (figures and picture of another step). `memory` sends different
+small pictures through all routes that compute, and compares the resident memory of the server after
+10 requests and after all. The script starts the server on the loopback interface and stops it
+afterwards.
 """
 
 import argparse
@@ -36,7 +36,7 @@ WIDTHS = (192, 48)
 
 
 def main() -> None:
-    """Print a table for Markdown."""
+    """Measure, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", choices=("rate", "memory"))
     parser.add_argument("--seconds", type=float, default=6, help="of each row")
@@ -53,7 +53,7 @@ def main() -> None:
 
 @contextmanager
 def server() -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """The server as a process, and its address."""
+    """Start the server; yield its process and address."""
     argv = [sys.executable, "-m", "slimcae", "studio", "--port", "0", "--no_browser"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -64,7 +64,7 @@ def server() -> Iterator[tuple["subprocess.Popen[str]", str]]:
 
 
 def rate(address: str, photo: bytes, seconds: float) -> None:
-    """Requests per second and latency by route, width and number of clients."""
+    """Yield a table of requests per second and latency by route, width and number of clients."""
     print("| route | width | clients | requests/s | median ms | 95 % ms |")
     print("|---|---:|---:|---:|---:|---:|")
     for width in WIDTHS:
@@ -89,7 +89,7 @@ def rate(address: str, photo: bytes, seconds: float) -> None:
 
 
 def row(route: str, width: int, clients: int, took: list[float], spent: float) -> str:
-    """A row of the table of rates."""
+    """Return a row of the table of rates."""
     ms = sorted(1000 * one for one in took)
     return (
         f"| {route} | {width} | {clients} | {len(ms) / spent:.1f} | "
@@ -100,7 +100,7 @@ def row(route: str, width: int, clients: int, took: list[float], spent: float) -
 def hammer(
     request: Callable[[], object], clients: int, seconds: float
 ) -> tuple[list[float], float]:
-    """Seconds of each request of several clients that ask again and again, and of all together."""
+    """Return the seconds of each request of several concurrent clients, and the total seconds."""
     start = time.perf_counter()
 
     def client(_: int) -> list[float]:
@@ -116,7 +116,7 @@ def hammer(
 
 
 def memory(process: "subprocess.Popen[str]", address: str, requests: int, side: int) -> None:
-    """Resident memory after 10 requests of each kind and after `requests`."""
+    """Yield a table of the resident memory after 10 requests of each kind and after `requests`."""
     rng = np.random.default_rng(0)
     print("| requests | resident MB |")
     print("|---:|---:|")
@@ -135,12 +135,12 @@ def memory(process: "subprocess.Popen[str]", address: str, requests: int, side: 
 
 
 def photo_id(answer: bytes) -> str:
-    """Of a photo that the server holds."""
+    """Return the name of a photo that the server holds."""
     return str(json.loads(answer)["id"])
 
 
 def resident(pid: int) -> float:
-    """Resident memory of a process in MB (Linux)."""
+    """Return the resident memory of a process in MB (Linux)."""
     status = Path(f"/proc/{pid}/status").read_text()
     found = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert found is not None
@@ -148,13 +148,13 @@ def resident(pid: int) -> float:
 
 
 def post(address: str, route: str, body: bytes) -> bytes:
-    """The answer to a POST request."""
+    """Send a POST request, and return the answer."""
     with urllib.request.urlopen(urllib.request.Request(f"{address}{route}", body)) as response:
         return bytes(response.read())
 
 
 def get(address: str, route: str) -> bytes:
-    """The answer to a GET request."""
+    """Send a GET request, and return the answer."""
     with urllib.request.urlopen(f"{address}{route}") as response:
         return bytes(response.read())
 

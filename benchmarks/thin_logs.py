@@ -1,4 +1,4 @@
-"""The logs of training runs in one small file: means over many steps, run after run.
+"""Merge the logs of training runs into one small file with means over many steps.
 
 python benchmarks/thin_logs.py runs/first runs/second -o docs/results/trials/log.jsonl
 """
@@ -14,7 +14,7 @@ STEPS = 250
 
 
 def main() -> None:
-    """Read, thin and write."""
+    """Read the logs, thin them, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="run folders, in their order")
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def thinned(run: Path) -> Iterator[dict[str, Any]]:
-    """A line for every `STEPS` steps; minutes are those that the run took so far."""
+    """Yield a line for every `STEPS` steps, with the minutes that the run has taken so far."""
     entries = map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())
     minutes, before, pending = 0.0, 0.0, []
     for entry in entries:

@@ -1,12 +1,12 @@
-"""Training throughput: megapixels per second of all widths, beside the earlier port's way.
+"""Measure training throughput in megapixels per second, compared with the earlier port.
 
     python benchmarks/training_throughput.py [--images FOLDER] [-o docs/results/training.json]
 
-Times whole steps (crops from memory, forward and backward at all five widths, clipping, Adam; ours
-also with the moving average), as the median over the steps of several interleaved rounds. A pixel
-counts once, however many widths it goes through. The first row is a stand-in (seed_stand_in.py) for
-the earlier port. With --images the loader is timed, too, by itself: from memory, and
-with every image decoded when it is drawn.
+The script times whole steps (crops from memory, forward and backward at all five widths, clipping,
+Adam; ours also with the moving average), and reports the median over the steps of several
+interleaved rounds. Each pixel counts once, independent of the number of widths. The first row is a
+stand-in (seed_stand_in.py) for the earlier port. With --images the loader alone is also timed: from
+memory, and with every image decoded when it is drawn.
 """
 
 import argparse
@@ -39,7 +39,7 @@ LOADER_BATCHES = 40
 
 
 class RandomImages(TrainingImages):
-    """Noise in memory instead of image files: the timing needs no pictures."""
+    """Crops of noise in memory instead of image files, since timing needs no pictures."""
 
     def __init__(self, count: int, size: int) -> None:
         self.device = torch.device("cpu")
@@ -51,7 +51,7 @@ class RandomImages(TrainingImages):
 
 
 def main() -> None:
-    """Print a table of seconds per step and megapixels per second."""
+    """Measure, and print a table of seconds per step and megapixels per second."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--steps", type=int, default=5, help="steps of each round")
     parser.add_argument("--rounds", type=int, default=3)
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Everything that one run finds out."""
+    """Return all results of one run."""
     images = RandomImages(16, 2 * args.patchsize)
     rounds = {STAND_IN: _stand_in(images, args)}
     for precision in ("float32", "bfloat16"):
@@ -150,7 +150,7 @@ def _ours(
 
 
 def _loader(args: argparse.Namespace) -> dict[str, float]:
-    """Seconds per batch of the loader alone."""
+    """Return the seconds per batch of the loader alone."""
     paths = find_images(args.images)[:LOADER_IMAGES]
     found = {}
     for name, cache_gb in (("from memory", None), ("decoding each image", 0.0)):

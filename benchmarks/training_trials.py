@@ -1,8 +1,8 @@
-"""Write the measured part of docs/results/trials/README.md, and its plot, from the files there.
+"""Write the generated part of docs/results/trials/README.md, and its plot, from the files there.
 
     python benchmarks/training_trials.py      # or: make results
 
-Measures nothing: the files are what recipes/trials.sh wrote.
+The script measures nothing. recipes/trials.sh wrote the files.
 """
 
 from collections.abc import Mapping
@@ -26,13 +26,13 @@ LISTS = {
 
 
 def main() -> None:
-    """Write everything."""
+    """Write the page and its plot."""
     draw(ROOT / "docs" / "figures")
     PAGE.write_text(with_block(PAGE.read_text(encoding="utf-8"), block()), encoding="utf-8")
 
 
 def block() -> str:
-    """What is measured: plot and tables."""
+    """Return the generated part of the page: plot and tables."""
     lists = {words: read_json(TRIALS / f"{name}.json") for name, words in LISTS.items()}
     variants: dict[str, Results] = {
         name: read_json(TRIALS / f"gdn-{name}.json") for name in GDN_VARIANTS
@@ -42,7 +42,7 @@ def block() -> str:
             "## λ-scheduling",
             "![The three models on the validation pictures](../../figures/schedule.png)",
             points_table(lists),
-            "λ: bits per pixel / PSNR (dB) of each width; BD-rates against the first row.",
+            "Cells contain λ: bits per pixel / PSNR (dB). BD-rates are relative to the first row.",
             "## Variants of GDN",
             points_table(variants),
             parameters_words(),
@@ -51,7 +51,7 @@ def block() -> str:
 
 
 def draw(folder: Path) -> None:
-    """The rate–distortion curves of the λ lists."""
+    """Draw the rate–distortion curves of the λ lists."""
     figure = new_figure(6.4, 4.4)
     axes = figure.add_subplot()
     styles = (("o", "--", GREY), ("s", "-", BLUE), ("D", "-", VERMILION))
@@ -70,7 +70,7 @@ def draw(folder: Path) -> None:
 
 
 def points_table(models: Mapping[str, Results]) -> str:
-    """A row for each model, a column for each width; BD-rates against the first model."""
+    """Return a table of models and widths, with BD-rates against the first model."""
     first = next(iter(models.values()))
     rows = []
     for name, found in models.items():
@@ -83,7 +83,7 @@ def points_table(models: Mapping[str, Results]) -> str:
 
 
 def parameters_words() -> str:
-    """How many parameters each variant has in all."""
+    """Return the total number of parameters of each variant as text."""
     counts = {
         name: sum(
             p.numel() for p in SlimCAE(SlimCAEConfig(gdn=name), initialise=False).parameters()

@@ -1,8 +1,8 @@
-"""What the codec is bad at, in pictures: text, lines and noise, beside WebP with as many bytes.
+"""Draw the limitations of the codec: text, lines and noise, compared with WebP at equal size.
 
     python benchmarks/weak_spots.py examples/images/parrots.png -o docs/figures/weak-spots.png
 
-Draws the pictures itself, except for the photo, and prints the table of docs/model-card.md.
+The script draws all pictures except the photo, and prints the table of docs/model-card.md.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from slimcae.plots.style import new_figure, save
 SIZE = (384, 256)
 SHOWN = (144, 96)  # of the middle
 SUBJECT = (0.25, 0.46)
-"""Where the photo is looked at, in parts of its width and height."""
+"""Centre of the detail in the photo, in fractions of its width and height."""
 SHOWN_WIDTH = 96
 NOISE = 20.0
 """Standard deviation of the noisy photo, in levels: a dark scene at a high sensitivity."""
@@ -33,7 +33,7 @@ WORDS = (
 
 
 def main() -> None:
-    """Measure, draw and print."""
+    """Measure, draw the figure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photo", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def make_pictures(path: Path) -> dict[str, Image.Image]:
-    """The subjects, by name, `SIZE` pixels each."""
+    """Return the subjects by name, with `SIZE` pixels each."""
     with Image.open(path) as image:
         photo = _around(image.convert("RGB"), SIZE, SUBJECT)
     noise = np.random.default_rng(0).normal(0, NOISE, (*SIZE[::-1], 3))
@@ -59,7 +59,7 @@ def make_pictures(path: Path) -> dict[str, Image.Image]:
 
 
 def gains_table(codec: slimcae.Codec, pictures: Mapping[str, Image.Image]) -> str:
-    """PSNR over WebP's with as many bytes, and how small an exact file is."""
+    """Return a table of the PSNR relative to WebP at equal size, and the size of lossless files."""
     rows = []
     for name, picture in pictures.items():
         cells = []
@@ -73,7 +73,7 @@ def gains_table(codec: slimcae.Codec, pictures: Mapping[str, Image.Image]) -> st
 
 
 def draw(path: Path, codec: slimcae.Codec, pictures: Mapping[str, Image.Image]) -> None:
-    """A row for each picture: the original, ours at one width, and WebP with as many bytes."""
+    """Draw a row for each picture: the original, ours at one width, and WebP at equal size."""
     figure = new_figure(7.4, 1.85 * len(pictures))
     grid = figure.subplots(len(pictures), 3)
     for (name, picture), row in zip(pictures.items(), grid, strict=True):
@@ -94,7 +94,7 @@ def draw(path: Path, codec: slimcae.Codec, pictures: Mapping[str, Image.Image]) 
 
 
 def webp_within(picture: Image.Image, size: int) -> bytes:
-    """The best WebP file of at most `size` bytes, or the smallest one if none is."""
+    """Return the best WebP file of at most `size` bytes, or the smallest if all are larger."""
     best = _saved(picture, "WEBP", quality=0, method=4)
     for quality in range(1, 101):
         data = _saved(picture, "WEBP", quality=quality, method=4)
@@ -135,7 +135,7 @@ def _lines() -> Image.Image:
 def _around(
     image: Image.Image, size: tuple[int, int], where: tuple[float, float] = (0.5, 0.5)
 ) -> Image.Image:
-    """A part of the image around a place given in parts of its sides."""
+    """Return a part of the image around a position in fractions of its sides."""
     left, top = (
         max(0, min(round(share * have) - want // 2, have - want))
         for have, want, share in zip(image.size, size, where, strict=True)

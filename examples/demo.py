@@ -1,4 +1,4 @@
-"""Compress and restore one photo at every width, and show side by side what comes back."""
+"""Compress and restore one photo at every width, and draw the results next to each other."""
 
 import argparse
 import statistics
@@ -29,7 +29,7 @@ TEXT_HEIGHT = 58
 
 @dataclass(frozen=True)
 class Result:
-    """What one width makes of the picture; times in seconds."""
+    """The result of one width; times are in seconds."""
 
     width: int
     restored: Image.Image
@@ -42,7 +42,7 @@ class Result:
 
 
 def median_seconds(work: Callable[[], object]) -> float:
-    """Median wall time of a few calls, after a first one that warms caches up."""
+    """Return the median wall time of a few calls, after a first call that warms up caches."""
     work()
     times = []
     for _ in range(REPEATS):
@@ -79,7 +79,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def draw_sheet(picture: Image.Image, results: Sequence[Result]) -> Image.Image:
-    """The original and all reconstructions, each with its detail and its figures."""
+    """Draw the original and all reconstructions, each with a magnified detail and its figures."""
     raw = picture.width * picture.height * 3
     columns = [(picture, "original", f"{raw:,} B as raw pixels")]
     for r in results:
@@ -106,7 +106,7 @@ def draw_sheet(picture: Image.Image, results: Sequence[Result]) -> Image.Image:
 
 
 def detail_box(size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The magnified part of a picture of `size` (width, height): left, top, right, bottom."""
+    """Return left, top, right, bottom of the magnified part of a picture of (width, height)."""
     width, height = (round(side * DETAIL_SHARE) for side in size)
     left, top = round(size[0] * DETAIL[0] - width / 2), round(size[1] * DETAIL[1] - height / 2)
     return left, top, left + width, top + height

@@ -1,11 +1,11 @@
 #!/bin/sh
-# The paper's comparison (docs/reference-systems.md), at equal budget. The defaults are laid out for
-# about three hours on two CPU cores, by the multiply-accumulates of their steps:
+# The paper's comparison (docs/reference-systems.md), at equal budget. The defaults take about three
+# hours on two AVX2 cores:
 #
 #     recipes/reference_systems.sh TRAIN VALID RUNS
 #
-# TRAIN, VALID: folders of photos. RUNS: where the run folders go. The same command continues where
-# it was stopped. Then `make results` writes the page.
+# TRAIN, VALID: folders of photos. RUNS: folder for the run folders. The same command continues an
+# interrupted run. Then `make results` writes the page.
 #
 # Every system begins with the same transform warm start, and sees STEPS batches of the same size:
 #
@@ -16,10 +16,14 @@
 #   full         a network of the widest width for each λ, the paper's baseline
 #   scaling      the best network of `full`, with SCALING_STEPS for its factors on top
 #   modulated    one network of the widest width for all λ
+#   hyperprior   as `fixed`, and a hyperprior trains along
+#   independent-hyperprior  as `independent`, and each network has a hyperprior of its own
 #
-# `noise` schedules with a κ next to 1, so that λ stay as they are: how much slopes change there from
-# try to try is how much they change without a reason. Each model is fitted to TRAIN (tables per
-# rate), and measured on VALID.
+# The last two train at Δ = 1 alone, as all others do. `slimcae fit` converts their hyperpriors to
+# integers. All others are coded with the densities of their training, as in the papers.
+#
+# `noise` schedules with a κ close to 1, so λ hardly change; changes of the slopes from try to try are
+# then noise. Each model is measured on VALID.
 #
 # Variables change the defaults:
 #   STEPS, TRY_STEPS, TRIES, SCALING_STEPS
@@ -31,12 +35,12 @@
 set -eu
 train=$1 valid=$2 runs=$3
 slimcae="${PYTHON:-python3} -m slimcae"
-steps=${STEPS:-1800}
+steps=${STEPS:-500}
 try_steps=${TRY_STEPS:-40}
 tries=${TRIES:-4}
 widths=${WIDTHS:-192 144 96 72 48}
 lmbda=${LMBDA:-2048 1024 512 256 128}
-crop=${CROP:---patchsize 128 --batchsize 8}
+crop=${CROP:---patchsize 128 --batchsize 4}
 results=${RESULTS:-$(dirname "$0")/../docs/results/reference-systems}
 common="$crop --quantization mixed --ema_decay 0.99 --compile off --seed 1 ${MORE:-}"
 trap : TERM INT  # the stage at work gets the signal too, and shall finish saving
@@ -76,10 +80,23 @@ keep() { # NAME, FILE: of a stage that others begin with
     [ -e "$runs/$1/model.safetensors" ] || cp "$2" "$runs/$1/model.safetensors"
 }
 
+model() { # NAME: the file of a system
+    case $1 in
+    *hyperprior) echo "$runs/$1.safetensors" ;;
+    *) echo "$runs/$1/model.safetensors" ;;
+    esac
+}
+
 describe() { # NAME: what a system costs
-    $slimcae info --json "$runs/$1.safetensors" > "$results/$1.info.json"
+    $slimcae info --json "$(model "$1")" > "$results/$1.info.json"
     $slimcae profile --json --repeats "${REPEATS:-3}" --precision float32 -y \
-        --model "$runs/$1.safetensors" -o "$runs/$1.profile.json" > "$results/$1.profile.json"
+        --model "$(model "$1")" -o "$runs/$1.profile.json" > "$results/$1.profile.json"
+}
+
+measure() { # NAME: its curve on VALID
+    $slimcae evaluate --inputPath "$valid" --precision float32 --names "$1" \
+        --report_path "$runs/report/$1" --checkpoint_paths "$(model "$1")"
+    cp "$runs/report/$1.json" "$results/$1.json"
 }
 
 mkdir -p "$runs" "$results"
@@ -89,6 +106,9 @@ train fixed --switch_list $widths --lmbda $lmbda
 train independent --method independent --switch_list $widths --lmbda $lmbda
 train full --method independent --switch_list "$widest" --lmbda $lmbda
 train modulated --method modulated --switch_list "$widest" --lmbda $lmbda
+train hyperprior --switch_list $widths --lmbda $lmbda --entropy_model hyperprior --at_one 1
+train independent-hyperprior --method independent --switch_list $widths --lmbda $lmbda \
+    --entropy_model hyperprior --at_one 1
 once scaling $slimcae train --method bottleneck_scaling --init_from "$runs/full" \
     --train_glob "$train" --checkpoint_dir "$runs/scaling" --lmbda $lmbda $crop --compile off \
     --seed 1 --last_step "${SCALING_STEPS:-1000}" ${MORE:-}
@@ -107,16 +127,14 @@ once scheduled $slimcae train --train_glob "$train" --checkpoint_dir "$runs/sche
     --learning_rate 5e-4 $common
 
 systems="full independent scaling modulated naive fixed scheduled"
-for system in $systems; do
+hyperpriors="hyperprior independent-hyperprior"
+for system in $hyperpriors; do
     once "fit-$system" $slimcae fit --model "$runs/$system" --train_glob "$train" \
-        --inputPath "$valid" --half -y -o "$runs/$system.safetensors"
+        --inputPath "$valid" -y -o "$(model "$system")" --entropy_model hyperprior
+done
+for system in $systems $hyperpriors; do
     once "cost-$system" describe "$system"
+    once "curve-$system" measure "$system"
 done
 cp "$runs/schedule/schedule.csv" "$results/schedule.csv"
 cp "$runs/noise/schedule.csv" "$results/noise.csv"
-once evaluate $slimcae evaluate --inputPath "$valid" --precision float32 --names $systems \
-    --report_path "$runs/report/systems" \
-    --checkpoint_paths $(for system in $systems; do echo "$runs/$system.safetensors"; done)
-for system in $systems; do
-    cp "$runs/report/systems_$system.json" "$results/$system.json"
-done

@@ -1,29 +1,29 @@
 #!/bin/sh
-# The recipe for weights like those that ship, from start to finish (how these came about:
-# docs/model-card.md):
+# The complete recipe for weights like the packaged ones (docs/model-card.md describes their
+# training):
 #
 #     recipes/train.sh TRAIN VALID RUNS
 #
-# TRAIN, VALID: folders of photos. RUNS: where the run folders go. The same command continues where
-# it was stopped (Ctrl-C, SIGTERM, `timeout -s TERM`): each stage saves, and goes on exactly.
+# TRAIN, VALID: folders of photos. RUNS: folder for the run folders. After an interruption (Ctrl-C,
+# SIGTERM, `timeout -s TERM`), the same command continues exactly where it was stopped.
 #
 #   1. all     λ equal for all widths, from the transform warm start
-#   2. lambda  λ-scheduling on VALID: the λ of each width          (left out if TRIES is 0)
-#   3. tuned   all widths with these λ, down to a small learning rate     (left out likewise)
-#   4. decoder g_s alone, on rounded latents
-#   5. entropy the context networks, on latents of TRAIN           (left out if ENTROPY_STEPS is 0)
+#   2. lambda  λ-scheduling on VALID: the λ of each width          (skipped if TRIES is 0)
+#   3. tuned   all widths with these λ, down to a small learning rate     (skipped if TRIES is 0)
+#   4. decoder only g_s, on rounded latents
+#   5. entropy the context networks, on latents of TRAIN           (skipped if ENTROPY_STEPS is 0)
 #   6. fit     integers and tables for TRAIN, the scale of -q on VALID
 #
 # The defaults are for a GPU. Variables change them:
 #   LMBDA       λ of the first stage, widest first; with TRIES=0 they are the final ones
-#   STEPS, TRY_STEPS, TRIES, TUNED_STEPS, DECODER_STEPS, ENTROPY_STEPS (the last: of each width)
+#   STEPS, TRY_STEPS, TRIES, TUNED_STEPS, DECODER_STEPS, ENTROPY_STEPS (per width)
 #   ARCHITECTURE  slimcae or light
 #   OPTIMIZER   adam or soap
-#   RATE        peak learning rate of the first stage (light: 2e-3, say); later ones take a fifth to
-#               a third of it
+#   RATE        peak learning rate of the first stage (for light 2e-3); later stages use 1/5 to 1/3
+#               of it
 #   CROP        patchsize and batchsize
-#   MORE        further options of `slimcae train` in stages 1 to 4: --device cpu, say; for light
-#               also --balance log, without which narrow widths hardly move
+#   MORE        further options of `slimcae train` in stages 1 to 4, for example --device cpu; for
+#               light also --balance log, without which narrow widths hardly improve
 #   ENTROPY     further options in stage 5
 set -eu
 train=$1 valid=$2 runs=$3
@@ -34,14 +34,14 @@ optimizer=${OPTIMIZER:-adam}
 rate=${RATE:-5e-4}
 crop=${CROP:---patchsize 256 --batchsize 16}
 more=${MORE:-}
-trap : TERM INT  # the stage at work gets the signal too, and shall finish saving
+trap : TERM INT  # the running stage also gets the signal, and must finish saving
 
 # after equal time 2 to 3 % fewer bits than with noise alone (docs/results/trials/README.md)
 mixed="--quantization mixed"
 
 part() { awk "BEGIN { print $rate / $1 }"; }
 
-# each stage leaves a mark, so that a finished one costs no time
+# each finished stage leaves a marker file, so it is not repeated
 once() {
     stage=$1
     shift

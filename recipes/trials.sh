@@ -3,13 +3,13 @@
 #
 #     recipes/trials.sh TRAIN VALID RUNS START
 #
-# TRAIN, VALID: folders of photos. RUNS: where the run folders go. START: the model from whose
-# weights λ-scheduling begins. Then `make results` writes the tables and the plot.
+# TRAIN, VALID: folders of photos. RUNS: folder for the run folders. START: model with the initial
+# weights for λ-scheduling. Then `make results` writes the tables and the plot.
 #
-#   gdn-*      the variants of GDN, from the transform warm start, equal steps
+#   gdn-*      the variants of GDN, from the transform warm start, for the same number of steps
 #   equal      all widths at λ 2048, the "naive" model
 #   scheduled  λ-scheduling on VALID, from `equal`
-#   fixed      the list 2048 1024 512 256 128, from `equal`, as many steps as the schedule took
+#   fixed      the list 2048 1024 512 256 128, from `equal`, for the steps of the schedule
 set -eu
 train=$1 valid=$2 runs=$3 start=$4
 slimcae="${PYTHON:-python3} -m slimcae"

@@ -59,7 +59,7 @@ def start_up(
 
 
 def lines_run(function: Callable[[], object]) -> int:
-    """How many lines of Python a call runs, in all that it calls: the same on every machine."""
+    """Count the lines of Python that a call runs, with nested calls: equal on every machine."""
     count = 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:

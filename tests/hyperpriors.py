@@ -1,4 +1,4 @@
-"""Hyperpriors of random integers, which use all of what the format allows."""
+"""Hyperpriors of random integers that use everything that the format allows."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def random_hyperprior(seed: int, channels: int = 3, hidden: tuple[int, ...] = (5
     before = channels
     for (name, geometry), outputs in zip(LAYERS.items(), (*hidden, channels), strict=True):
         side = geometry.side
-        # sums must stay below 2**24, and should not all end at a limit
+        # sums must stay below 2**24, and should not all be clipped
         largest = min(127, 2**24 // (2 * 127 * side**2 * before))
         spread = 30 * largest * side * before**0.5
         places = round(np.log2(spread / (3 if name == "h_s.3" else 60)))

@@ -1,4 +1,4 @@
-"""Tiny networks of all methods with random weights, whose layers and factors all do something."""
+"""Tiny networks of all methods with random weights, in which all layers and factors matter."""
 
 from functools import cache
 from unittest.mock import patch
@@ -49,7 +49,7 @@ def coding(
     architecture: ArchitectureName = "slimcae",
     widths: tuple[int, ...] | None = None,
 ) -> tuple[Autoencoder, Model]:
-    """Return a network that codes well enough to tell a picture from noise, and its model."""
+    """Return a network that codes well enough to tell pictures from noise, and its model."""
     widths = widths or WIDTHS[method]
     lmbda = LMBDA[: len(widths)]
     torch.manual_seed(3)
@@ -64,6 +64,6 @@ def coding(
             network.log_scales.add_(0.1 * torch.randn_like(network.log_scales))
     else:
         warm_start.warm_start_transforms(network, x, lmbda)
-        with patch.object(warm_start, "FIT_STEPS", 10):  # the spread is what counts
+        with patch.object(warm_start, "FIT_STEPS", 10):  # only the spread matters
             warm_start.fit_entropy_models(network, x, 0)
     return network.eval(), to_model(network, ModelInfo("tiny", lmbda=lmbda), steps=(1.0, 0.6))

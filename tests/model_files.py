@@ -7,7 +7,7 @@ from typing import Any
 
 
 def described(**changes: Any) -> dict[str, Any]:
-    """What the metadata of a small, whole model file say; None as a change stays None."""
+    """Return the metadata of a small valid model file; None as a change stays None."""
     facts: dict[str, Any] = {
         "format": 4,
         "name": "tiny",
@@ -39,13 +39,13 @@ TENSORS = {
 
 
 def forge(head: bytes | dict[str, Any], tail: int = 80) -> bytes:
-    """A safetensors file of a head (or its JSON) and so many bytes of tensors."""
+    """Return a safetensors file of a header (or its JSON) and a number of tensor bytes."""
     text = head if isinstance(head, bytes) else json.dumps(head).encode()
     return struct.pack("<Q", len(text)) + text + bytes(tail)
 
 
 def forge_model(facts: Any, tensors: dict[str, Any] = TENSORS) -> bytes:
-    """A model file with these facts as its metadata."""
+    """Return a model file with these facts as its metadata."""
     text = facts if isinstance(facts, str) else json.dumps(facts)
     return forge({"__metadata__": {"slimcae": text}, **tensors})
 

@@ -18,7 +18,7 @@ FOLDER = Path(os.environ.get("SLIMCAE_TEST_MODELS", ""))
 
 
 class _Missing:
-    """What skips the test that uses it."""
+    """Skip the test that uses it."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("_", "pytest")):  # pytest looks for fixtures among all names
@@ -74,5 +74,5 @@ __all__ = [
 
 
 def made_or_saved(name: str, make: Callable[[], Model]) -> Model:
-    """Return what `make` makes with torch, or what save_models.py kept of it under this name."""
+    """Return the result of `make` with torch, or the one that save_models.py saved by this name."""
     return make() if HAS_TORCH else read_model(FOLDER / f"{name}.safetensors")

@@ -11,7 +11,7 @@ from itertools import accumulate, islice, product
 from typing import Any
 
 Table = tuple[int, Sequence[int]]
-"""First symbol, and the sums of the counts up to each symbol's own; the last is the escape's."""
+"""First symbol, and cumulative counts including each symbol; the last is the escape's."""
 Plane = list[list[int]]
 
 
@@ -35,7 +35,7 @@ class RangeDecoder:
         return self.words[self.words_read - 1] if self.words_read <= len(self.words) else 0
 
     def decode(self, ends: Sequence[int]) -> int:
-        """The index of the next symbol, whose counts have these sums so far; 2**24 at the end."""
+        """Return the index of the next symbol, from cumulative counts that end with 2**24."""
         scale = self.range >> 24
         quantile = self.distance // scale
         if quantile >= 2**24:
@@ -60,12 +60,12 @@ Place = tuple[int, int, int]
 """Channel, row and column."""
 Symbols = dict[Place, int]
 Arrays = dict[str, Any]
-"""Of an entropy model: lists of lists, by the names of the document without kind and width."""
+"""Arrays of an entropy model: lists of lists, by the document's names without kind and width."""
 
 
 @dataclass
 class Coded:
-    """How one symbol of a part is coded: it is centre + sign · value, modulo 2**16."""
+    """How one symbol of a part is coded: it equals centre + sign · value, modulo 2**16."""
 
     place: Place
     table: int
@@ -89,11 +89,11 @@ class EntropyModel:
         return sum(self.arrays["groups"])
 
     def parts(self, symbols: Symbols, height: int, width: int) -> Iterator[list[Coded]]:
-        """The parts of a tile; `symbols` holds those of the parts before."""
+        """Yield the parts of a tile; `symbols` has those of earlier parts."""
         raise NotImplementedError
 
     def groups(self) -> Iterator[range]:
-        """The channels of each group."""
+        """Return the channels of each group."""
         first = 0
         for size in self.arrays["groups"]:
             yield range(first, first + size)
@@ -140,7 +140,7 @@ class Tables(EntropyModel):
 def activity(
     symbols: Symbols, channels: range, row: int, column: int, height: int, width: int
 ) -> int:
-    """A[i, j] of what these channels say, in a tile of so many rows and columns."""
+    """Return A[i, j] from these channels, in a tile of this size."""
 
     def here(i: int, j: int) -> int:
         i, j = min(max(i, 0), height - 1), min(max(j, 0), width - 1)
@@ -170,7 +170,7 @@ class Context(EntropyModel):
         for f, channels in enumerate(self.groups()):
             q, m = channels.start, len(channels)
             for u, v, c in product((-1, 0, 1), (-1, 0, 1), channels):
-                if (c, i + u, j + v) not in symbols:  # beyond the tile, or not known yet
+                if (c, i + u, j + v) not in symbols:  # outside the tile, or not known yet
                     continue
                 k = symbols[c, i + u, j + v]
                 size = worth[min(abs(k), len(worth) - 1)]
@@ -204,7 +204,7 @@ class Context(EntropyModel):
 
 
 Map = dict[Place, int]
-"""Integers at places; 0 where there is none."""
+"""Integers by position; 0 if there is none."""
 
 
 class Hyperprior(EntropyModel):
@@ -241,7 +241,7 @@ class Hyperprior(EntropyModel):
         return bias
 
     def stretched(self, layer: str, before: Map, rows: int, columns: int) -> Map:
-        """What a layer makes of rows × columns: twice as many of each."""
+        """Return the output of a layer with twice the rows and columns."""
         kernel = self.arrays[f"{layer}.kernel"]
         found = {}
         for n, places in enumerate(self.arrays[f"{layer}.places"]):
@@ -257,7 +257,7 @@ class Hyperprior(EntropyModel):
 
 
 Z = -1
-"""Channel m of z is channel Z − m of `Symbols`: those of the picture begin at 0."""
+"""Channel m of z is channel Z − m of `Symbols`; those of the picture start at 0."""
 
 KINDS: dict[str, type[EntropyModel]] = {
     "factorized": Factorized,
@@ -276,7 +276,7 @@ def dot(weights: list[int], numbers: list[int]) -> int:
 
 
 def grid(height: int, width: int) -> list[tuple[int, int]]:
-    """All places in raster order."""
+    """Yield all positions in raster order."""
     return [(row, column) for row in range(height) for column in range(width)]
 
 
@@ -315,7 +315,7 @@ def decode_symbols(data: bytes, model: EntropyModel, height: int, width: int) ->
 
 
 def symbol_of(coded: Coded, value: int) -> int:
-    """Modulo 2**16, from −32768 on."""
+    """Wrap modulo 2**16, starting at −32768."""
     return (coded.centre + coded.sign * value + 32768) % 65536 - 32768
 
 
@@ -332,7 +332,7 @@ class File:
     fingerprint: bytes
     model_name: str
     chunks: dict[str, bytes]
-    """As stored, known or not."""
+    """Chunks as stored, known or not."""
     tiles: list[bytes]
 
 
@@ -389,7 +389,7 @@ def decode_file(data: bytes) -> File:
 
 
 def decode_chunk(data: bytes, at: int, chunks: dict[str, bytes]) -> int:
-    """Put the chunk at this place into `chunks`; returns where it ends."""
+    """Add the chunk at this position to `chunks`, and return its end."""
     head = data[at : at + 12]
     if len(head) < 12:
         raise DamagedError("short chunk head")
@@ -411,7 +411,7 @@ def decode_chunk(data: bytes, at: int, chunks: dict[str, bytes]) -> int:
 
 
 def metadata(file: File, tag: str) -> bytes | None:
-    """What a chunk of metadata holds, or None if it is not there or not as it must be."""
+    """Return the content of a metadata chunk, or None if it is missing or invalid."""
     if tag not in file.chunks:
         return None
     inflater = zlib.decompressobj()
@@ -445,5 +445,5 @@ def number(data: bytes) -> int:
 
 
 def ceil(value: int, unit: int) -> int:
-    """⌈value / unit⌉."""
+    """Return ⌈value / unit⌉."""
     return (value + unit - 1) // unit

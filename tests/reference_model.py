@@ -21,20 +21,20 @@ CONVOLUTIONS = {
     "g_a.conv1": 1, "g_a.conv2": 2, "g_a.conv3": 2,
     "g_s.deconv1": 2, "g_s.deconv2": 2, "g_s.deconv3": 1,
 }  # fmt: skip
-"""How many dimensions of the kernel are cut to the width."""
+"""Number of dimensions of the kernel that are sliced to the width."""
 
 
 @dataclass
 class Tensor:
-    """Numbers of any shape, the last index running fastest."""
+    """Numbers of any shape, in row-major order."""
 
     shape: tuple[int, ...]
     numbers: list[Any]
     kind: str = "f"
-    """Of the numbers as stored: a letter of `struct`."""
+    """Type of the stored numbers: a letter of `struct`."""
 
     def nested(self) -> Any:
-        """The numbers as lists of lists."""
+        """Return the numbers as lists of lists."""
         if len(self.shape) < 2:
             return self.numbers
         block = len(self.numbers) // self.shape[0]
@@ -44,10 +44,10 @@ class Tensor:
         ]
 
     def cut(self, *sides: int) -> "Tensor":
-        """The first `sides` rows, columns … of it; all of the dimensions that are not named."""
+        """Return the first `sides` rows, columns …; dimensions that are not named stay whole."""
         sides += self.shape[len(sides) :]
         numbers = self.numbers
-        # one dimension after the other: of each block of `whole` keep the first `kept`
+        # one dimension after another: of each block of `whole` keep the first `kept`
         for axis in range(len(sides)):
             block = math.prod(self.shape[axis + 1 :])
             whole, kept = self.shape[axis] * block, sides[axis] * block
@@ -160,7 +160,7 @@ class Model:
         return Tensor((count,), [tensor.at(row, column) for column in range(count)])
 
     def _owner(self, width: int) -> int:
-        """Under which width the β and γ of a width are stored."""
+        """Return the width under which β and γ of a width are stored."""
         config = self.described["config"]
         return width if config["gdn"] == "switchable" else int(config["widths"][0])
 
@@ -177,7 +177,7 @@ class Model:
         return [[(round(sum(p) / 3),) for p in row] for row in rows] if grey else rows
 
     def synthesise(self, planes: list[Plane], step: int) -> list[list[Numbers]]:
-        """x_hat: three planes of 16 pixels for each latent, in each direction."""
+        """Return x_hat: three planes of 16 pixels per latent, in each direction."""
         width = len(planes)
         (delta,) = struct.unpack("<f", struct.pack("<f", self.described["steps"][step]))
         medians = self.tensors[f"entropy_bottlenecks.{width}.medians"].numbers
@@ -196,11 +196,11 @@ class Model:
         return x
 
     def _before(self, x: list[list[Numbers]]) -> list[list[Numbers]]:
-        """What the synthesis begins with: the latents."""
+        """Return the input of the synthesis: the latents."""
         return x
 
     def _between(self, layer: str, x: list[list[Numbers]]) -> list[list[Numbers]]:
-        """What a layer computes with: what the one before has made."""
+        """Return the input of a layer: the output of the one before."""
         return x
 
     def _light(self, x: list[list[Numbers]]) -> list[list[Numbers]]:
@@ -240,7 +240,7 @@ class Model:
         return out
 
     def norm(self, layer: str, width: int) -> tuple[Numbers, list[Numbers]]:
-        """β and rows of γ of a layer at a width."""
+        """Return β and the rows of γ of a layer at a width."""
         owner = f"{layer}.norms.{self._owner(width)}"
         stored = self.tensors[f"{owner}.gamma"].cut(width, width)
         beta = [value(v, 1e-6) for v in self.tensors[f"{owner}.beta"].numbers[:width]]
@@ -304,7 +304,7 @@ class PointModel(Model):
 
 
 def multiplied(x: list[list[Numbers]], logs: Numbers) -> list[list[Numbers]]:
-    """Planes times a factor each, of which the logarithm is given."""
+    """Multiply planes by a factor each, given as its logarithm."""
     factors = map(math.exp, logs)
     return [[[f * v for v in row] for row in plane] for f, plane in zip(factors, x, strict=True)]
 
@@ -330,7 +330,7 @@ def convolved(x: list[list[Numbers]], kernel: Tensor, bias: Numbers) -> list[lis
 
 
 def shuffled(x: list[list[Numbers]], n: int) -> list[list[Numbers]]:
-    """docs/format.md: channels to places."""
+    """docs/format.md: channels to positions."""
     height, width = len(x[0]), len(x[0][0])
     return [
         [

@@ -1,4 +1,4 @@
-"""Keeps the tiny models that tests make with torch, for tests where it is not installed.
+"""Save the tiny models that tests make with torch, for tests in environments without torch.
 
 PYTHONPATH=tests:tests/cli:tests/codec python tests/save_models.py FOLDER
 """

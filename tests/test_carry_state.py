@@ -1,4 +1,4 @@
-"""A training state survives the way through pieces; training goes on from what comes out."""
+"""Test that a training state survives packing, and that training continues from it."""
 
 import runpy
 from dataclasses import replace

@@ -116,7 +116,7 @@ def test_fingerprints_are_those_of_the_document(folder: str, width: int) -> None
 
 
 def test_every_number_of_the_decoder_counts() -> None:
-    """The stored pixels would say little of a layer that is an identity."""
+    """The stored pixels would not test layers that are identities."""
     for name, array in codec_of("light").model.tensors.items():
         if name.startswith("g_s."):
             assert np.count_nonzero(array) > 0.95 * array.size, name

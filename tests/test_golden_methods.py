@@ -1,4 +1,4 @@
-"""Golden files of models whose operating points share other things than kernels, or nothing."""
+"""Golden files of models whose operating points do not share slimmable kernels."""
 
 import hashlib
 import json
@@ -73,7 +73,7 @@ def test_fingerprints_are_those_of_the_document(name: str) -> None:
 
 @every_file
 def test_pixels_are_the_stored_ones_within_a_level(name: str) -> None:
-    """Those of the codec, and those that the document describes."""
+    """Compare pixels of the codec with those of the slow reader."""
     data, method, point = parts(name)
     with Image.open(FOLDER / f"{name}.png") as stored:
         expected = np.asarray(stored, int)

@@ -1,4 +1,4 @@
-"""Which machine this is, in words."""
+"""Test the description of this machine."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a decoder needs runs where torch is not installed."""
+"""Test that decoding works in an environment without torch."""
 
 import subprocess
 import sys

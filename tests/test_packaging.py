@@ -1,4 +1,4 @@
-"""The wheel, built and run outside the checkout, and the pinned versions."""
+"""Test the wheel, built and run outside the checkout, and the pinned versions."""
 
 import os
 import re
@@ -42,7 +42,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path) -> Path:
-    """A folder that holds the package as installed from the wheel, and nothing else."""
+    """Return a folder with the package as installed from the wheel, and nothing else."""
     target = wheel.parent / "site"
     run("-m", "pip", "install", "--no-deps", "--no-index", "--target", target, wheel)
     return target
@@ -104,7 +104,7 @@ def test_installed_package_has_the_published_curves(installed: Path, tmp_path: P
 
 
 def pins() -> dict[str, str]:
-    """The versions of constraints.txt by canonical name."""
+    """Return the versions of constraints.txt by canonical name."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pairs = (line.split("==") for line in lines if not line.startswith("#"))
     return {canonicalize_name(name): version for name, version in pairs}
@@ -121,7 +121,7 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     assert len(requirements) > 15
     pinned = pins()
     for requirement in map(Requirement, requirements):
-        if requirement.name == "slimcae":  # one extra may take another
+        if requirement.name == "slimcae":  # one extra may include another
             continue
         version = pinned[canonicalize_name(requirement.name)]
         assert version in requirement.specifier, requirement

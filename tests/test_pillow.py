@@ -1,4 +1,4 @@
-"""`.scae` in Pillow: what people expect of a format's plugin."""
+"""Test `.scae` in Pillow: the expected behaviour of a format plugin."""
 
 import os
 from io import BytesIO
@@ -20,7 +20,7 @@ from slimcae.model.file import write_model
 
 @pytest.fixture(autouse=True)
 def model(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tiny model is installed; nobody waits for the shipped one."""
+    """Install a tiny model, so that nobody waits for the packaged one."""
     monkeypatch.setenv("SLIMCAE_MODELS", str(_installed(tmp_path_factory)))
 
 

@@ -1,4 +1,4 @@
-"""The fast decoder against the slow ones written from docs/format.md.
+"""Test the fast decoder against the slow ones written from docs/format.md.
 
 Both must take the same files and refuse the same, with one exception that the document names: the
 fast coder cannot see how far beyond a stream's end it has read, so it may accept more streams.
@@ -53,7 +53,7 @@ GOLDEN_FILES = sorted((TESTS / "data" / "golden" / "scae").glob("*.scae"))
 
 
 def random_counts(rng: np.random.Generator, size: int, concentration: float) -> np.ndarray:
-    """Counts that sum to 2**24; many of them 1 if the concentration is small."""
+    """Return counts that sum to 2**24; many are 1 if the concentration is small."""
     shares = rng.dirichlet(np.full(size, concentration))
     counts = 1 + np.floor(shares * (TOTAL - size)).astype(np.int32)
     counts[np.argmax(counts)] += TOTAL - counts.sum()
@@ -61,7 +61,7 @@ def random_counts(rng: np.random.Generator, size: int, concentration: float) -> 
 
 
 def plain(tables: SymbolTables) -> FactorizedModel:
-    """A model of one step, with a channel for each table."""
+    """Return a model of one step, with a channel for each table."""
     return FactorizedModel(tables, tables.num_tables)
 
 
@@ -80,7 +80,7 @@ def slow(
 @pytest.mark.parametrize("size", [2, 3, 7, 100, 3000])
 @pytest.mark.parametrize("concentration", [0.005, 1.0])
 def test_constriction_uses_exactly_our_table(size: int, concentration: float) -> None:
-    """Words crafted to fall just below and just onto every boundary between two symbols."""
+    """Make words just below and just at every boundary between two symbols."""
     counts = random_counts(np.random.default_rng(size), size, concentration)
     tables = from_counts(np.zeros(1, np.int32), (counts,))
     coder = plain(tables)
@@ -144,7 +144,7 @@ def test_both_decoders_agree_with_classes(
     minimum = rng.integers(-4, 1, 5).astype(np.int32)
     tables = from_counts(minimum, [random_counts(rng, size, 1.0) for size in (2, 3, 5, 9, 9)])
     shape = (sum(groups), height, width)
-    # a model has no tables that nothing chooses
+    # tables that no channel chooses are not in a model
     thresholds = np.sort(rng.integers(0, 30, (2, len(groups), classes - 1)), axis=2)
     choice = rng.integers(0, 5, (2, shape[0], classes)).astype(np.int32)
     used = np.unique(choice)
@@ -201,7 +201,7 @@ def test_both_decoders_agree_with_hyperpriors(
 
 @pytest.mark.parametrize("symbol", [0, 1])
 def test_both_decoders_agree_on_long_runs_that_cost_almost_nothing(symbol: int) -> None:
-    """Words come rarely, carries may wait long, and the end is decided by few bits."""
+    """Words come rarely, carries may wait long, and few bits decide the end."""
     counts = np.array([TOTAL - 3, 2, 1], np.int32)
     tables = from_counts(np.zeros(1, np.int32), (counts,))
     symbols = np.zeros((1, 100, 150), np.int32)
@@ -214,7 +214,7 @@ def test_both_decoders_agree_on_long_runs_that_cost_almost_nothing(symbol: int) 
 
 
 def test_both_decoders_agree_on_the_last_quantile_of_every_table() -> None:
-    """The top of the range, where carries run through words of ones."""
+    """At the top of the range, carries run through words of ones."""
     counts = np.array([1, TOTAL - 2, 1], np.int32)
     tables = from_counts(np.zeros(1, np.int32), (counts,))
     symbols = np.ones((1, 40, 40), np.int32)
@@ -228,7 +228,7 @@ def test_both_decoders_agree_on_the_last_quantile_of_every_table() -> None:
 @settings(max_examples=150)
 @given(data=st.binary(max_size=40), seed=st.integers(0, 20))
 def test_both_decoders_agree_on_arbitrary_bytes(data: bytes, seed: int) -> None:
-    """What the fast decoder accepts, the slow one decodes alike; what it refuses, so does that.
+    """The slow decoder gives the same symbols or refuses, like the fast one.
 
     The fast one cannot see how far beyond the end it has read, so it may accept more.
     """
@@ -269,7 +269,7 @@ payloads = st.none() | st.binary(min_size=1, max_size=30)
 
 @st.composite
 def files(draw: st.DrawFn) -> container.Contents:
-    """Any contents, with streams that need not decode."""
+    """Return any contents, with streams that need not decode."""
     header = draw(headers)
     streams = st.lists(st.binary(max_size=9), min_size=header.num_tiles, max_size=header.num_tiles)
     alpha, icc, exif, xmp = [draw(payloads) for _ in range(4)]
@@ -294,7 +294,7 @@ def assert_same(file: File, contents: container.Contents) -> None:
 
 
 def assert_both_agree(data: bytes) -> bool:
-    """Whether both readers accept the data; both must, with the same result, or neither."""
+    """Return whether both readers accept the data with one result; fail if they disagree."""
     try:
         file = decode_file(data)
     except DamagedError:
@@ -318,7 +318,7 @@ def test_both_readers_agree_on_files(contents: container.Contents) -> None:
 def test_both_readers_agree_on_damaged_files(
     contents: container.Contents, data: st.DataObject
 ) -> None:
-    """Bytes that are changed, cut out or put in, with the head's checksum made to fit or not."""
+    """Change, cut out or insert bytes, with or without a correct checksum of the head."""
     damaged = bytearray(container.write(contents))
     for _ in range(data.draw(st.integers(1, 3), "changes")):
         start = data.draw(st.integers(0, len(damaged)), "start")
@@ -330,7 +330,7 @@ def test_both_readers_agree_on_damaged_files(
 
 
 def seal(damaged: bytearray) -> None:
-    """Make the head's checksum fit, as a forger would, if there is a head."""
+    """Correct the checksum of the head, if there is a head."""
     if len(damaged) < 29 or not 4 <= damaged[18] <= 20:
         return
     height, width = (int.from_bytes(damaged[at : at + 4], "little") for at in (8, 12))
@@ -354,7 +354,7 @@ def test_both_readers_refuse_every_truncation_and_every_flipped_bit(path: Path) 
 
 @pytest.mark.parametrize("path", GOLDEN_FILES, ids=lambda path: path.stem)
 def test_both_readers_agree_on_every_byte_of_a_forged_head(path: Path) -> None:
-    """Each byte of the head set to many values, with a checksum that fits."""
+    """Set each byte of the head to many values, with a correct checksum."""
     data = path.read_bytes()
     accepted = 0
     for position in range(29 + data[28] + 8):
@@ -363,7 +363,7 @@ def test_both_readers_agree_on_every_byte_of_a_forged_head(path: Path) -> None:
             forged[position] = value
             seal(forged)
             accepted += assert_both_agree(bytes(forged))
-    assert accepted  # another step or name, say, is no damage to the container
+    assert accepted  # another step or name, for example, is valid for the container
 
 
 def chunk(tag: bytes, payload: bytes) -> bytes:
@@ -407,7 +407,7 @@ def section(name: str) -> str:
 
 
 def example(name: str) -> Example:
-    """Of the document."""
+    """Return an example of the document."""
     text = section(name)
     data = bytes.fromhex("".join(re.findall(r"^    ([0-9a-f ]+)$", text, re.M)))
     rows = re.findall(r"^\| \d \| ([-\d, ]+) \| ([-\d, ]+) \|$", text, re.M)
@@ -415,7 +415,7 @@ def example(name: str) -> Example:
 
 
 def example_model() -> TablesModel:
-    """That of the document's first two examples, at steps 0 and 5 (the others are as these)."""
+    """Return the model of the document's first two examples, at steps 0 and 5."""
     text = DOCUMENT.read_text(encoding="utf-8").split("## Examples")[1].replace("−", "-")
     introduction = text.partition("### ")[0]
     tables = re.findall(r"^\| \d \| (-?\d+) \| ([\d, ]+) \|$", introduction, re.M)
@@ -435,7 +435,7 @@ def example_model() -> TablesModel:
 
 
 def example_context() -> ContextModel:
-    """That of the document's example of a context network."""
+    """Return the model of the document's example of a context network."""
     arrays = {}
     for name, dtype, shape, numbers in re.findall(
         r"^\| `(\w+)` \| (int\d+) \(([\d, ]+)\) \| ([-\d, ]+) \|$", section("Context"), re.M
@@ -523,7 +523,7 @@ def test_what_the_document_says_of_its_context_network() -> None:
 def test_models_of_every_variant_are_what_the_document_says(
     variant: GDNVariant, tmp_path: Path
 ) -> None:
-    """Tables, fingerprints and pixels, by the pure-Python reader of models."""
+    """Compare tables, fingerprints and pixels with the pure-Python reader of models."""
     torch.manual_seed(0)
     network = SlimCAE(SlimCAEConfig((6, 4, 2), variant))
     with torch.no_grad():
@@ -545,12 +545,12 @@ def test_models_of_every_variant_are_what_the_document_says(
         symbols = rng.integers(-3, 4, (width, 2, 3)).astype(np.int16)
         pixels = np.array(slow_model.pixels(symbols.tolist(), step, 17, 33, grey=False))
         fast_pixels = codec.synthesise(symbols, (17, 33), width, step)
-        assert fast_pixels.std() > 10  # else any two of them were alike
+        assert fast_pixels.std() > 10  # otherwise any two of them would be equal
         assert np.abs(pixels - fast_pixels).max() <= 1
 
 
 def test_pixels_depend_on_two_latents_around_them_and_no_more() -> None:
-    """docs/format.md, "Parts of a picture": a loud latent reaches so far and is heard there."""
+    """docs/format.md, "Parts of a picture": a large latent affects pixels up to this distance."""
     codec = Codec(read_model(TESTS / "data" / "golden" / "tiny.safetensors"), precision="float32")
     quiet = np.zeros((4, 11, 11), np.int16)
     expected = codec.synthesise(quiet, (176, 176), 4)
@@ -558,5 +558,5 @@ def test_pixels_depend_on_two_latents_around_them_and_no_more() -> None:
     loud[:, 5, 5] = 30000
     changed = (codec.synthesise(loud, (176, 176), 4) != expected).any(axis=2)
     rows, columns = (np.unique(places // 16 - 5).tolist() for places in np.nonzero(changed))
-    # it is the second latent behind the pixels of -2, and the first before those of 1
+    # it is the second latent beyond the pixels of -2, and the first before those of 1
     assert rows == columns == [-2, -1, 0, 1]

@@ -1,4 +1,4 @@
-"""The model in the package: rate control on a photo keeps what README promises."""
+"""Test the packaged model: rate control on a photo does what README promises."""
 
 from itertools import pairwise
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run a command beside as many busy loops as there are cores, as on a machine with other work.
+# Run a command together with one busy loop per core, to simulate a busy machine.
 #     tools/beside_busy_loops.sh make test
 loops=
 trap 'kill $loops' EXIT

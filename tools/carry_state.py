@@ -1,10 +1,10 @@
-"""Take a training state through a narrow door: pack it into pieces of 15 MiB, and back.
+"""Pack a training state into pieces of 15 MiB for transfers with a size limit, and unpack it.
 
     python tools/carry_state.py pack runs/NAME/state.pt FOLDER
     python tools/carry_state.py unpack FOLDER runs/NAME/state.pt
 
-The optimizers' moments are rounded to bfloat16, which shrinks a state from 65 to 49 MiB: enough to
-go on well, not to go on exactly. Pieces are called state.00, state.01, …
+The moments of the optimizers are rounded to bfloat16, which shrinks a state from 65 to 49 MiB.
+Training continues well from it, but not exactly. The pieces are named state.00, state.01, …
 """
 
 import argparse
@@ -19,11 +19,11 @@ from slimcae.training.run_folder import load_state, save_state
 
 PIECE_BYTES = 15 * 2**20
 MOMENTS = ("exp_avg", "exp_avg_sq", "mean", "square")
-"""Adam's and SOAP's; bases and covariances of the latter stay as they are."""
+"""Names of the moments of Adam and SOAP; bases and covariances of SOAP are not rounded."""
 
 
 def pack(state_path: Path, folder: Path) -> list[Path]:
-    """Write the pieces of a state; returns their paths."""
+    """Write the pieces of a state, and return their paths."""
     content = io.BytesIO()
     torch.save(_moments_as(load_state(state_path), torch.bfloat16), content)
     data = content.getvalue()
@@ -36,7 +36,7 @@ def pack(state_path: Path, folder: Path) -> list[Path]:
 
 
 def unpack(folder: Path, state_path: Path) -> None:
-    """Join the pieces in a folder into a state that `slimcae train` continues."""
+    """Join the pieces in a folder into a state from which `slimcae train` continues."""
     data = b"".join(piece.read_bytes() for piece in sorted(folder.glob("state.[0-9][0-9]")))
     state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     state_path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def _moments_as(state: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Pack or unpack."""
+    """Pack or unpack a state."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("action", choices=("pack", "unpack"))
     parser.add_argument("source", type=Path)

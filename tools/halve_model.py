@@ -1,8 +1,9 @@
-"""Write a model file anew with its kernels in float16: half as large, to carry or to ship.
+"""Rewrite a model file with float16 kernels, which halves its size for transfer.
 
     python tools/halve_model.py runs/NAME/model.safetensors half.safetensors
 
-Needs no more than training does. `slimcae fit --half` does the same, and fits the tables.
+The script needs only the packages that training needs. `slimcae fit --half` does the same, and
+fits the tables.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from slimcae.model.file import halved, read_model, write_model
 
 
 def main() -> None:
-    """Read, round, write."""
+    """Read a model, round its kernels, and write it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("output", type=Path)

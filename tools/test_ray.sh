@@ -1,5 +1,5 @@
 #!/bin/sh
-# Test slimcae.ray, from the wheel and without torch, where Ray is installed.
+# Test slimcae.ray from the wheel, in an environment with Ray and without torch.
 #     tools/test_ray.sh [options of pytest]
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Test the codec, command line, Pillow plugin and studio from the wheel, where torch is not installed.
+# Test the codec, command line, Pillow plugin and studio from the wheel, in an environment without
+# torch.
 #     tools/test_without_torch.sh [options of pytest]
-# .venv, which has torch, makes the tiny models that the tests code with.
+# .venv, which has torch, makes the tiny models for the tests.
 set -eu
 cd "$(dirname "$0")/.."
 lean=.venv-without-torch

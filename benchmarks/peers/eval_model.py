@@ -1,13 +1,13 @@
-"""Run CompressAI's own `eval_model` on a trained SlimCAE, and our `evaluate` beside it.
+"""Run CompressAI's own `eval_model` on a trained SlimCAE, and compare it with our `evaluate`.
 
     python benchmarks/peers/make_environment.py         # once: CompressAI's environment
     benchmarks/peers/.venv/bin/pip install constriction safetensors threadpoolctl onnxruntime
     PYTHONPATH=src benchmarks/peers/.venv/bin/python benchmarks/peers/eval_model.py IMAGES
 
-Runs in CompressAI's environment, which needs what our codec needs, too. Exits with 1 unless rate
-and quality agree. IMAGES is a folder; CompressAI pads sides to multiples of 64 with black, so take
-pictures with such sides (Kodak's) to compare. Both compute in float32: bfloat16 rounds some
-latents otherwise, depending on the batch.
+The script runs in CompressAI's environment, with the dependencies of our codec. It exits with code
+1 unless rate and quality agree. IMAGES is a folder. CompressAI pads sides to multiples of 64 with
+black, so use pictures with such sides (for example Kodak). Both compute in float32, since bfloat16
+rounds some latents differently, depending on the batch.
 """
 
 import argparse
@@ -25,14 +25,14 @@ from slimcae.images import find_images
 
 OPTIONS: dict[str, Any] = {"backend": "onnx", "precision": "float32", "threads": 1}
 TOLERANCE = 1e-4
-"""Of PSNR in dB and MS-SSIM, which CompressAI takes in float32; rates are equal."""
+"""Tolerance of PSNR in dB and of MS-SSIM, which CompressAI computes in float32; rates are equal."""
 ESTIMATED = 2e-3
-"""Of estimated rates, in bits per pixel: the two networks sum in another order, and may round
-otherwise."""
+"""Tolerance of estimated rates in bits per pixel, since the networks sum in different orders and
+may round differently."""
 
 
 def main() -> None:
-    """Run both, print the table, compare."""
+    """Run both, print the table, and compare."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("images", help="a folder")
     parser.add_argument("-m", "--model", help="as slimcae.load takes it")
@@ -58,12 +58,12 @@ KEYS = ("bpp", "psnr-rgb", "ms-ssim-rgb")
 
 
 def distance(ours: float, theirs: float, tolerance: float) -> float:
-    """Return how far two figures are apart, in tolerances."""
+    """Return the difference of two figures in units of the tolerance."""
     return abs(ours - theirs) / tolerance
 
 
 def theirs(images: str, codec: slimcae.Codec, *more: str) -> dict[str, list[float]]:
-    """Return what `eval_model` finds at all widths, narrowest first."""
+    """Return the results of `eval_model` at all widths, narrowest first."""
     from compressai.utils.eval_model.__main__ import main as eval_model
 
     from slimcae.compressai import NAME, register

@@ -1,9 +1,10 @@
-"""Install CompressAI into an environment of its own, beside this file (5.8 GB on Linux).
+"""Install CompressAI into its own environment, next to this file (5.8 GB on Linux).
 
     python benchmarks/peers/make_environment.py
 
-It needs numpy < 2 and brings a torch with CUDA, so it cannot live in the project's environment.
-Runs with any Python that CompressAI has wheels for (3.9 to 3.12), and does nothing if it is there.
+CompressAI needs numpy < 2 and installs torch with CUDA, so it cannot share the project's
+environment. The script runs with any Python that CompressAI has wheels for (3.9 to 3.12), and does
+nothing if the environment exists.
 """
 
 import shutil
@@ -16,11 +17,11 @@ HERE = Path(__file__).parent
 FOLDER = HERE / ".venv"
 PYTHON = FOLDER / "bin" / "python"
 NEEDED_BYTES = 8_000_000_000
-"""The environment, and what pip keeps for a while."""
+"""Disk space for the environment and for pip's temporary files."""
 
 
 def main() -> None:
-    """Make it, or say that there is no room."""
+    """Make the environment, or exit if the disk is too full."""
     requirements = HERE / "requirements.txt"
     done = FOLDER / ".ready"
     if done.exists() and done.read_text() == requirements.read_text():

@@ -1,4 +1,4 @@
-"""The worker in the project's environment: SlimCAE and the codecs that Pillow has."""
+"""The worker in the project's environment: SlimCAE and the codecs in Pillow."""
 
 import math
 import sys
@@ -33,15 +33,15 @@ QUALITIES = {
     "JPEG XL effort 3": (60,),
     "JPEG XL effort 7": (60,),
 }
-"""About the rate of our middle widths; of some also what Pillow takes if nobody says."""
+"""Qualities with about the rate of our middle widths; for some codecs also Pillow's default."""
 MATRIX_SIDE = 2048
 
 
 class Ours:
-    """What can be asked for."""
+    """The requests that this worker answers."""
 
     def load(self, precision: str | None, backend: str) -> protocol.Answer:
-        """Load everything; the names of what can be coded, with their settings."""
+        """Load all codecs, and return their names and settings."""
         options: dict[str, Any] = {"backend": backend, "megapixels": math.inf}
         if precision is not None:
             options["precision"] = precision
@@ -66,7 +66,7 @@ class Ours:
         }
 
     def open(self, image: str) -> protocol.Answer:
-        """Read a picture, which the following requests are about."""
+        """Read the picture for the following requests."""
         with Image.open(image) as opened:
             self.pixels = np.asarray(opened.convert("RGB"))
         self.picture = Picture(self.pixels)
@@ -81,12 +81,12 @@ class Ours:
         return timed(lambda: self.widths.encode(self.picture, width), self.widths.decode)
 
     def stages(self, width: int) -> protocol.Answer:
-        """Seconds of network and coder on each side."""
+        """Return the seconds of network and coder for encoding and decoding."""
         encode, decode = stage_seconds(self.codec, self.pixels, width)
         return {"encode": vars(encode), "decode": vars(decode)}
 
     def matrix_rate(self, precision: str) -> protocol.Answer:
-        """Operations per second of one large product of square matrices, float32 or bfloat16."""
+        """Return the operations per second of a large matrix product in float32 or bfloat16."""
         dtype = getattr(torch, precision)
         a, b = (torch.randn(MATRIX_SIDE, MATRIX_SIDE).to(dtype) for _ in range(2))
         with torch.inference_mode():
@@ -97,14 +97,14 @@ class Ours:
         return {"flops": 2 * MATRIX_SIDE**3 / seconds, "side": MATRIX_SIDE}
 
     def spreads(self) -> protocol.Answer:
-        """Standard deviation of each latent channel of the widest width on this picture."""
+        """Return the standard deviation of each latent channel at the widest width."""
         tiled = self.codec.tiled
         grid = tiled.grid(self.pixels.shape[:2])
         residuals = tiled.residuals(self.pixels, grid, self.codec.widths[0])
         return {"spreads": np.sort(residuals.std(axis=(1, 2)))[::-1].tolist()}
 
     def layers(self, seed: int, path: str) -> protocol.Answer:
-        """Fresh random GDN, IGDN and entropy bottleneck: parameters and results in an .npz file."""
+        """Write parameters and results of random GDN, IGDN and bottleneck to an .npz file."""
         torch.manual_seed(seed)
         arrays: dict[str, np.ndarray] = {}
         channels = 24
@@ -130,7 +130,7 @@ class Ours:
 
 
 def timed(encode: Callable[[], bytes], decode: Callable[[bytes], np.ndarray]) -> protocol.Answer:
-    """Seconds of both ways, and the bytes between."""
+    """Return the seconds to encode and to decode, and the bytes of the file."""
     start = time.perf_counter()
     data = encode()
     between = time.perf_counter()

@@ -1,7 +1,7 @@
-"""Two processes in turns: requests and answers as lines of JSON. Standard library alone.
+"""Requests and answers between processes as lines of JSON, with the standard library only.
 
-Both environments import it. A worker answers one request at a time and then waits, so that of all
-workers only the one that was asked computes.
+Both environments import this module. A worker answers one request at a time and then waits, so only
+one worker computes at a time.
 """
 
 import json
@@ -17,7 +17,7 @@ Answer = dict[str, Any]
 
 
 def serve(handlers: Mapping[str, Callable[..., Answer]]) -> None:
-    """Answer requests on standard input until it ends; what libraries print goes to stderr."""
+    """Answer requests on standard input until it ends; output of libraries goes to stderr."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin:
@@ -30,7 +30,7 @@ def serve(handlers: Mapping[str, Callable[..., Answer]]) -> None:
 
 
 class Worker:
-    """A process that serves."""
+    """A worker process."""
 
     def __init__(self, python: str | Path, script: Path, threads: int) -> None:
         self._process = subprocess.Popen(
@@ -42,10 +42,10 @@ class Worker:
         )
 
     def ask(self, do: str, **arguments: Any) -> Answer:
-        """What the worker answers.
+        """Send a request, and return the answer of the worker.
 
         Raises:
-            RuntimeError: it failed or ended; the message is its traceback.
+            RuntimeError: The worker failed or ended; the message is its traceback.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps({"do": do, "with": arguments}) + "\n")
@@ -60,7 +60,7 @@ class Worker:
         return found
 
     def close(self) -> None:
-        """End it."""
+        """Stop the worker."""
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
             stream.close()

@@ -3,11 +3,11 @@
     python benchmarks/peers/make_environment.py     # once
     python benchmarks/peers/run.py IMAGES -o docs/results/peers.json
 
-Two worker processes, one per environment, take turns: every picture goes through every codec
-before the next one comes, so that whatever else the machine does hits all alike, and only one
-process computes at a time. Times are whole calls from 8-bit pixels in memory to the bytes of a file
-and back to pixels. Each codec is warmed up with one picture of each shape; the median over the
-pictures counts, one run each, and the quartiles tell the spread.
+Two worker processes, one per environment, take turns. All codecs process a picture before the next
+picture, so other load on the machine affects all codecs equally, and only one process computes at a
+time. Times are those of whole calls, from 8-bit pixels in memory to the bytes of a file and back to
+pixels. Each codec is warmed up with one picture of each shape. Results are medians and quartiles
+over the pictures, with one run each.
 """
 
 import argparse
@@ -35,11 +35,11 @@ HERE = Path(__file__).parent
 
 SEEDS = (0, 1, 2)
 STAGES_EVERY = 3
-"""Network and coder are timed on every third picture."""
+"""The network and the coder are timed on every third picture."""
 
 
 def main() -> None:
-    """Run, write the JSON, print the table of ratios."""
+    """Run all codecs, write the JSON file, and print the table of ratios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("images", help="a folder or a pattern")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file to write")
@@ -70,7 +70,7 @@ def measure(
     backend: str,
     their_python: Path,
 ) -> dict[str, Any]:
-    """Everything that one run finds out."""
+    """Return all results of one run."""
     ours = Worker(sys.executable, HERE / "ours.py", threads)
     theirs = Worker(their_python, HERE / "theirs.py", threads) if their_python.exists() else None
     if theirs is None:
@@ -164,7 +164,7 @@ def over_limit(
     pixels: Sequence[int],
     rates: Sequence[float],
 ) -> dict[str, float]:
-    """Network time over what its nominal operations take at the rate of large matrix products.
+    """Return the network's time divided by that of its operations at the matrix-product rate.
 
     macs: multiply-accumulates per pixel of encoder and decoder.
     """
@@ -179,7 +179,7 @@ def over_limit(
 
 
 def compare_layers(ours: Worker, theirs: Worker) -> list[dict[str, Any]]:
-    """GDN and entropy bottleneck on fresh random parameters, a seed each."""
+    """Compare GDN and entropy bottleneck with random parameters, for several seeds."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "layers.npz"))
@@ -190,13 +190,13 @@ def compare_layers(ours: Worker, theirs: Worker) -> list[dict[str, Any]]:
 
 
 def open_in(workers: Sequence[Worker], image: Path) -> dict[str, Any]:
-    """Let all workers read a picture."""
+    """Make all workers read a picture."""
     answers = [worker.ask("open", image=str(image)) for worker in workers]
     return answers[0]
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median and quartiles."""
+    """Return the median and the quartiles."""
     if len(values) == 1:
         return dict.fromkeys(("median", "low", "high"), values[0])
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -204,14 +204,14 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def as_json(result: dict[str, Any]) -> str:
-    """Indented, with lists of numbers on one line."""
+    """Format indented JSON with lists of numbers on one line."""
     text = json.dumps(result, indent=1, ensure_ascii=False)
     short = re.sub(r"\[[\s\d.,e-]+\]", lambda found: " ".join(found[0].split()), text)
     return short + "\n"
 
 
 def print_summary(result: dict[str, Any]) -> None:
-    """Medians of every codec, and how much faster the widths of the bar are."""
+    """Print medians of every codec, and the speed-ups of the narrowest and the widest width."""
     codecs = result["codecs"]
     print(f"{'':32}{'encode ms':>10}{'decode ms':>10}{'bpp':>8}")
     for name, found in codecs.items():

@@ -1,10 +1,10 @@
-"""The worker in CompressAI's environment: its factorized model as its own example codec uses it.
+"""The worker in CompressAI's environment: its factorized model, used as in its example codec.
 
-The trained weights cannot be downloaded everywhere, so the models start with CompressAI's own
-random initialisation. The last analysis layer is then scaled, channel by channel, so that the
-latents spread like those of our widest width on the same picture, and the density of the entropy
-bottleneck is fitted to them by maximum likelihood: the entropy coder works on symbols of a
-realistic rate. The time of the networks depends on their shape, which is that of the trained ones.
+The trained weights cannot be downloaded everywhere, so the models use CompressAI's random
+initialisation. The last analysis layer is then scaled per channel, so that the latents have the
+spread of those of our widest width on the same picture, and the density of the entropy bottleneck
+is fitted to them by maximum likelihood. So the entropy coder codes symbols with a realistic rate.
+The time of the networks depends only on their shapes, which are those of the trained ones.
 """
 
 import sys
@@ -27,10 +27,10 @@ FIT_STEPS = 150
 
 
 class Theirs:
-    """What can be asked for."""
+    """The requests that this worker answers."""
 
     def load(self) -> protocol.Answer:
-        """Import CompressAI and make its models."""
+        """Import CompressAI, and make its models."""
         warnings.simplefilter("ignore", FutureWarning)  # of torch, about what CompressAI calls
         import compressai
         from compressai.models import FactorizedPrior
@@ -49,13 +49,13 @@ class Theirs:
         }
 
     def open(self, image: str) -> protocol.Answer:
-        """Read a picture, which the following requests are about."""
+        """Read the picture for the following requests."""
         with Image.open(image) as opened:
             self.pixels = np.array(opened.convert("RGB"))
         return {"size": self.pixels.shape[:2]}
 
     def fit(self, spreads: list[float]) -> protocol.Answer:
-        """Give the latents of the present picture these spreads, and fit the bottlenecks."""
+        """Scale the latents of the current picture to these spreads, and fit the bottlenecks."""
         rates = {}
         for name, model in self.models.items():
             channels = model.M
@@ -93,7 +93,7 @@ class Theirs:
         return {"encode": between - start, "decode": end - between, "bytes": size}
 
     def layers(self, path: str) -> protocol.Answer:
-        """The largest absolute differences from the results in an .npz file of `ours`."""
+        """Return the largest absolute differences from the results in an .npz file of `ours`."""
         from compressai.entropy_models import EntropyBottleneck
         from compressai.layers import GDN
 
@@ -128,14 +128,14 @@ class Theirs:
 
 
 def prepared(pixels: np.ndarray) -> torch.Tensor:
-    """An image (1, 3, H, W) in [0, 1], padded to multiples of 64 as their example does."""
+    """Return an image (1, 3, H, W) in [0, 1], padded to multiples of 64 as in their example."""
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
     rows, columns = (-side % 64 for side in pixels.shape[:2])
     return F.pad(x, (0, columns, 0, rows)) if rows or columns else x
 
 
 def fit_bottleneck(bottleneck: Any, y: torch.Tensor) -> None:
-    """Train density and quantiles on latents."""
+    """Train the density and the quantiles on latents."""
     bottleneck.train()
     with torch.no_grad():
         flat = y[0].flatten(1)
@@ -154,7 +154,7 @@ def fit_bottleneck(bottleneck: Any, y: torch.Tensor) -> None:
 
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Largest absolute difference."""
+    """Return the largest absolute difference."""
     return float((a - b).abs().max())
 
 

@@ -4,8 +4,9 @@
 >>> data = slimcae.compress("photo.png", width=96)  # doctest: +SKIP
 >>> slimcae.decompress(data).save("back.png")  # doctest: +SKIP
 
-`slimcae.load()` gives a `Codec` to keep, `slimcae.load_model(path)` the network for research.
-Importing the package does not import torch: that happens with the first use.
+`slimcae.load()` returns a reusable `Codec`, and `slimcae.load_model(path)` returns the torch
+network for research. Importing the package does not import torch; torch is imported when first
+needed.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Codec", "__version__", "compress", "decompress", "load", "load_model"]
 
-_HOMES = {
+_EXPORTS = {
     "Codec": ("slimcae.codec", "Codec"),
     "compress": ("slimcae.codec", "compress"),
     "decompress": ("slimcae.codec", "decompress"),
@@ -28,11 +29,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _EXPORTS:
         raise AttributeError(f"module 'slimcae' has no attribute {name!r}")
     import importlib
 
-    module, attribute = _HOMES[name]
+    module, attribute = _EXPORTS[name]
     try:
         value = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Which library computes the transforms: ONNX Runtime, or torch where that is faster."""
+"""Choice of the library for the transforms: ONNX Runtime, or torch where that is faster."""
 
 import os
 from importlib.util import find_spec
@@ -8,8 +8,7 @@ from slimcae.machine import BFLOAT16_FLAGS, processor_flags
 
 BACKENDS = ("auto", "onnx", "torch")
 TORCH_PAYS_AFTER = 40.0
-"""Megapixels to compute after which torch, where it computes in bfloat16, has made up for the
-seconds that its import takes."""
+"""Megapixels from which torch with native bfloat16 is faster, including the time of its import."""
 
 _PACKAGES = {"onnx": "onnxruntime", "torch": "torch"}
 
@@ -24,15 +23,15 @@ def choose_backend(
 ) -> str:
     """Return `onnx` or `torch`.
 
-    name: `auto` takes ONNX Runtime unless torch is installed and needed or faster: on a GPU, for
-        bfloat16 if `precision` demands it, and for many or large pictures on a processor that
-        computes bfloat16 natively. megapixels: how much there is to compute; None: unknown, and no
-        reason for torch. architecture: of the model; the small convolutions of `light` are faster
-        in ONNX Runtime than in torch, also in bfloat16.
+    name: `auto` selects torch if it is installed and either needed or faster: on a GPU, for
+        bfloat16 if `precision` demands it, and for many or large pictures on a processor with
+        native bfloat16. Otherwise it selects ONNX Runtime. megapixels: expected amount of pixels;
+        None: unknown, which does not favour torch. architecture: architecture of the model; the
+        small convolutions of `light` are faster in ONNX Runtime than in torch, even in bfloat16.
 
     Raises:
-        ConfigError: an unknown name.
-        MissingPackageError: the library of that name, or any, is not installed.
+        ConfigError: The name is unknown.
+        MissingPackageError: The library (or for `auto`, any) is not installed.
     """
     if name not in BACKENDS:
         raise ConfigError(f"unknown backend {name!r}: choose from {', '.join(BACKENDS)}")
@@ -60,9 +59,9 @@ def _prefers_torch(
 
 
 def has_bfloat16() -> bool:
-    """Tell whether this processor computes bfloat16 natively, without asking torch.
+    """Return whether this processor has native bfloat16, without importing torch.
 
-    Linux alone says so; elsewhere the answer is no.
+    Only Linux reports this; the result is False elsewhere.
     """
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
     if limit and not limit.upper().endswith(("BF16", "FP16", "AMX", "DEFAULT", "ALL")):

@@ -1,12 +1,12 @@
-"""A trained SlimCAE at one width as a model of CompressAI, for its evaluation and its plots.
+"""A trained SlimCAE at one width as a CompressAI model, for CompressAI's evaluation and plots.
 
 >>> import slimcae.compressai  # registers the name "slimcae" with CompressAI
 >>> model = slimcae.compressai.SlimCAE("runs/first", width=96)  # doctest: +SKIP
 >>> out = model.compress(x)  # x: (N, 3, H, W) in [0, 1]  # doctest: +SKIP
 >>> model.decompress(out["strings"], out["shape"])["x_hat"]  # doctest: +SKIP
 
-`python -m slimcae.compressai` runs CompressAI's `eval_model` with that name known
-(docs/compressai.md). Nothing else imports this module: CompressAI is no dependency.
+`python -m slimcae.compressai` registers the name and runs CompressAI's `eval_model`
+(docs/compressai.md). Nothing else imports this module, since CompressAI is not a dependency.
 """
 
 import sys
@@ -57,26 +57,26 @@ class SlimCAE(CompressionModel):  # type: ignore[misc]  # CompressAI has no type
 
     ::
 
-        x ── g_a ──► y ── round ──► y_hat ── g_s ──► x_hat        forward, by torch in float32
-                              └──► likelihoods                    of the tables that code
+        x ── g_a ──► y ── round ──► y_hat ── g_s ──► x_hat        forward, in torch, float32
+                              └──► likelihoods                    from the coding tables
 
         x ── Codec.compress ──► .scae files ── Codec.decompress ──► x_hat    8-bit pixels
 
-    Its parameters are frozen: `slimcae train` trains, and CompressAI's training would find no
-    gradient behind the rounding.
+    The parameters are frozen. Train with `slimcae train`; CompressAI's training would not work,
+    because rounding has no gradient.
     """
 
     def __init__(
         self, model: Model | str | Path | None = None, width: int | None = None, **options: Any
     ) -> None:
-        """Take a model at a width.
+        """Wrap a model at a width.
 
-        model: as `slimcae.load` takes it, or one that is loaded. width: None is the widest.
-        options: of its transforms in `compress` and `decompress`, see `slimcae.load`.
+        model: a loaded model, or the model argument of `slimcae.load`. width: None is the largest.
+        options: options of the transforms in `compress` and `decompress`, see `slimcae.load`.
 
         Raises:
-            ModelError: the model is missing, damaged or not a model.
-            ConfigError: a width that it lacks, or options that cannot work here.
+            ModelError: The model is missing, damaged or not a model.
+            ConfigError: The model does not have the width, or options do not work here.
         """
         super().__init__()
         loaded = model if isinstance(model, Model) else read_model(find_model(model))
@@ -90,11 +90,11 @@ class SlimCAE(CompressionModel):  # type: ignore[misc]  # CompressAI has no type
     def forward(self, x: Tensor) -> Output:
         """Return the reconstruction and the likelihoods of images (N, 3, H, W) in [0, 1].
 
-        The likelihoods are those of the integer tables that code the symbols: −log₂ of them sums to
+        The likelihoods come from the integer tables that code the symbols; −log₂ of them sums to
         the bits that `slimcae evaluate` reports as estimated.
 
         Raises:
-            ConfigError: sides that are no multiples of 16.
+            ConfigError: A side is not a multiple of 16.
         """
         scale = self.codec.model.architecture.downsampling
         if x.shape[2] % scale or x.shape[3] % scale:
@@ -112,9 +112,9 @@ class SlimCAE(CompressionModel):  # type: ignore[misc]  # CompressAI has no type
         return {"x_hat": self.g_s(y_hat, self.width), "likelihoods": {"y": likelihoods}}
 
     def compress(self, x: Tensor) -> Strings:
-        """Return a whole `.scae` file for each of the images (N, 3, H, W) in [0, 1].
+        """Return a `.scae` file for each of the images (N, 3, H, W) in [0, 1].
 
-        They are rounded to 8 bits first.
+        The images are first rounded to 8 bits.
         """
         levels = (x.detach() * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
         files = [self.codec.compress(np.ascontiguousarray(image), self.width) for image in levels]
@@ -124,28 +124,30 @@ class SlimCAE(CompressionModel):  # type: ignore[misc]  # CompressAI has no type
     def decompress(
         self, strings: Sequence[Sequence[bytes]], shape: Sequence[int]
     ) -> dict[str, Tensor]:
-        """Return the images (N, 3, H, W), as `x_hat`, of what `compress` returned.
+        """Decode the result of `compress` to images (N, 3, H, W), as `x_hat`.
 
         Raises:
-            BitstreamError: damaged files, or of another shape.
+            BitstreamError: A file is damaged or has another shape.
         """
         (files,) = strings
         images = [np.array(self.codec.decompress(data).convert("RGB")) for data in files]
         for image in images:
             grid = self.codec.tiled.grid((image.shape[0], image.shape[1]))
             if (grid.height, grid.width) != tuple(shape):
-                raise BitstreamError(f"a picture of {image.shape[1]}x{image.shape[0]}, not {shape}")
+                raise BitstreamError(
+                    f"a picture of {image.shape[1]}x{image.shape[0]} pixels, not latents {shape}"
+                )
         x_hat = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
         return {"x_hat": x_hat.to(self.medians.device)}
 
 
 def register(name: str, model: Model | str | Path | None = None, **options: Any) -> None:
-    """Make a trained model one of CompressAI's pretrained ones, under a name.
+    """Register a trained model under a name among CompressAI's pretrained models.
 
-    Its qualities count the widths from 1, the narrowest. model, options: see `SlimCAE`.
+    CompressAI's qualities number the widths from 1, the smallest. model, options: see `SlimCAE`.
 
     Raises:
-        ModelError: no such model.
+        ModelError: There is no such model.
     """
     source = model if isinstance(model, Model) else find_model(model)
 
@@ -171,7 +173,7 @@ register(NAME)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run CompressAI's `eval_model`; `--model MODEL` before its arguments names a trained model."""
+    """Run CompressAI's `eval_model`; `--model MODEL` before its arguments selects a model."""
     from compressai.utils.eval_model.__main__ import main as eval_model
 
     arguments = list(argv)

@@ -1,7 +1,8 @@
-"""The exceptions that SlimCAE raises for bad input: one tree, one line of text each.
+"""The exceptions that SlimCAE raises for bad input: one class tree, one-line messages.
 
-Every message says what went wrong, with which value, and what is allowed. Settings are named as in
-Python; the command line puts its flags there and adds what to do next (`slimcae.cli.failure`).
+Every message says what went wrong, with which value, and what is allowed. Messages use the Python
+names of settings; the command line substitutes its options and adds what to do next
+(`slimcae.cli.failure`).
 """
 
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import Any
 
 
 class SlimCAEError(Exception):
-    """Base of all errors that bad input can cause; catch this one to catch them all.
+    """Base class of all errors that bad input can cause.
 
-    field: the setting that is wrong or would help, as Python names it; None if there is none.
+    field: the Python name of the setting that is wrong or that would help, or None.
     """
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
@@ -19,11 +20,11 @@ class SlimCAEError(Exception):
         self.field = field
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle any error of the tree; a process pool hangs on one that it cannot unpickle."""
-        return _restored, (type(self), self.args, self.__dict__.copy())
+        """Make every subclass picklable; a process pool hangs on errors that it cannot unpickle."""
+        return _restore, (type(self), self.args, self.__dict__.copy())
 
 
-def _restored(
+def _restore(
     kind: type[SlimCAEError], args: tuple[Any, ...], facts: dict[str, Any]
 ) -> SlimCAEError:
     error = kind.__new__(kind, *args)
@@ -36,28 +37,30 @@ class ImageError(SlimCAEError):
 
 
 class PictureTooLargeError(ImageError):
-    """A picture has more pixels than whoever reads it allows."""
+    """A picture has more pixels than the caller's limit."""
 
 
 class MissingPluginError(ImageError):
-    """A picture has a format that needs a package that is not installed.
+    """A picture's format needs a package that is not installed.
 
-    package: its name.
+    package: name of the package.
     """
 
     def __init__(self, name: str, format: str, package: str) -> None:
-        super().__init__(f"{name} is a {format} picture, for which {package} is not installed")
+        super().__init__(
+            f"{name} is a {format} picture: reading it needs {package}, which is not installed"
+        )
         self.package = package
 
 
 class ModelError(SlimCAEError):
-    """A model file is missing, damaged or foreign, or contradicts what was asked for."""
+    """A model file is missing, damaged, not a SlimCAE model, or contradicts the settings."""
 
 
 class ContradictionError(ModelError):
-    """A setting contradicts the file that is to be continued.
+    """A setting contradicts the model file that training continues from.
 
-    value, have: what was asked for, and what the file `origin` has.
+    value: the requested value. have: the value in the file `origin`.
     """
 
     field: str
@@ -76,13 +79,13 @@ class BitstreamError(SlimCAEError):
 
 
 class ConfigError(SlimCAEError):
-    """Settings cannot work, alone or together (lists of unequal length, for example)."""
+    """Settings are invalid, alone or in combination (for example lists of unequal length)."""
 
 
 class MissingPackageError(ConfigError):
     """A feature needs a package that is not installed.
 
-    package: its name. purpose: what it is used for, as in "computes pictures".
+    package: name of the package. purpose: what it does, for example "computes pictures".
     """
 
     def __init__(self, package: str, purpose: str) -> None:
@@ -93,7 +96,7 @@ class MissingPackageError(ConfigError):
 class SettingError(ConfigError):
     """A setting has a value that is not allowed.
 
-    allowed: the allowed values, in words, as in "at least 1".
+    allowed: description of the allowed values, for example "at least 1".
     """
 
     field: str

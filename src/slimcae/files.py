@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and streams read whole."""
+"""Atomic writing of files, and reading of whole streams."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAX_STREAM_BYTES = 2**30
-"""More than any picture of the sizes that are read takes as a file."""
+"""Limit on bytes from a stream, larger than any file of a picture within the size limits."""
 _PIECE = 2**20
 
 _ACL = "system.posix_acl_access"
@@ -21,14 +21,14 @@ _ACL = "system.posix_acl_access"
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path that replaces `path` if the block succeeds.
 
-    The temporary file lies in the same folder and is gone after any exception; whatever stood at
-    `path` stays untouched until then. A new file gets the permissions of new files there; one that
-    replaces another gets that one's mode, and its owner and group where the system allows it.
-    Symbolic links are followed. Devices and pipes are written directly: they have no earlier
-    content to lose, and must not be replaced by a file.
+    The temporary file is in the same folder and is removed after any exception; an existing file
+    at `path` stays unchanged until the replacement. A new file gets the default permissions; a
+    replacement gets the mode of the old file, and its owner and group where the system allows it.
+    Symbolic links are followed. Devices and pipes are written directly: they have no content to
+    protect, and a file must not replace them.
 
     Raises:
-        OSError: the folder is missing, or cannot be written; a symbolic link that leads to itself.
+        OSError: The folder is missing or not writable, or a symbolic link points to itself.
     """
     old = _status(path)
     if old is not None and stat.S_ISDIR(old.st_mode):
@@ -38,13 +38,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         return
     target = path.resolve()
     temporary = target.with_name(f".slimcae-{secrets.token_hex(8)}.tmp")
-    try:  # a signal may come as soon as the file is there
+    try:  # a signal may arrive as soon as the file exists
         _create(temporary, path, private=old is not None)
         yield temporary
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())  # else a power cut may leave the new name with empty content
+            os.fsync(file.fileno())  # without it, a power cut may leave an empty file
         if old is not None:
-            _take_over(temporary, target, old)
+            _copy_permissions(temporary, target, old)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -52,32 +52,32 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def read_stream(file: BinaryIO) -> BytesIO:
-    """Return what a pipe holds, up to its end.
+    """Read a pipe to its end.
 
     Raises:
-        OSError: EFBIG beyond `MAX_STREAM_BYTES`: it may have no end. What reading raises.
+        OSError: EFBIG after `MAX_STREAM_BYTES`, since the pipe may never end; any read error.
     """
     content = BytesIO()
     while part := file.read(_PIECE):
         content.write(part)
         if content.tell() > MAX_STREAM_BYTES:
-            raise OSError(errno.EFBIG, f"more than {MAX_STREAM_BYTES >> 20} MiB come from it")
+            raise OSError(errno.EFBIG, f"it sends more than {MAX_STREAM_BYTES >> 20} MiB")
     content.seek(0)
     return content
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file of these bytes, whole or not at all.
+    """Write bytes to a file atomically.
 
     Raises:
-        OSError: the folder is missing, or cannot be written.
+        OSError: The folder is missing or not writable.
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def _create(temporary: Path, path: Path, *, private: bool) -> None:
-    """Create the empty file; errors name the one that somebody asked for."""
+    """Create the empty temporary file; errors name `path`, which the caller knows."""
     mode = 0o600 if private else 0o666
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
@@ -86,23 +86,23 @@ def _create(temporary: Path, path: Path, *, private: bool) -> None:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """What is at a path; None: nothing, or a link to nothing.
+    """Return the status of a path, or None if nothing or a broken link is there.
 
     Raises:
-        OSError: a loop of symbolic links, or a folder that may not be entered.
+        OSError: The path is a loop of symbolic links, or a folder in it is not accessible.
     """
     try:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # creating the file will say so
+        if error.errno == errno.ENAMETOOLONG:  # creating the file will raise it again
             return None
         raise
 
 
-def _take_over(new: Path, replaced: Path, old: os.stat_result) -> None:
-    """Give a file the mode of another, and its owner, group and ACL where the system allows it."""
+def _copy_permissions(new: Path, replaced: Path, old: os.stat_result) -> None:
+    """Copy the mode of a file, and its owner, group and ACL where the system allows it."""
     mode = stat.S_IMODE(old.st_mode) & 0o777
     for_others = (mode & 0o707) | (mode & 0o070 & (mode & 0o007) << 3)
     if hasattr(os, "chown"):  # not on Windows
@@ -113,27 +113,27 @@ def _take_over(new: Path, replaced: Path, old: os.stat_result) -> None:
         try:
             if have.st_gid != old.st_gid:
                 os.chown(new, -1, old.st_gid)
-        except OSError:  # what its group may do is not for another group
+        except OSError:  # another group must not inherit the rights of the old group
             mode = for_others
-    if not _take_over_acl(new, replaced):
+    if not _copy_acl(new, replaced):
         mode = for_others
     if stat.S_IMODE(new.stat().st_mode) != mode:
         new.chmod(mode)
 
 
-def _take_over_acl(new: Path, replaced: Path) -> bool:
-    """Give a file the access control list of another.
+def _copy_acl(new: Path, replaced: Path) -> bool:
+    """Copy the access control list of a file; return False if that fails.
 
-    Returns False if that cannot be: with a list, the mode tells for the group what the list allows
-    to anybody in it.
+    Without the list, the mode alone would be too permissive: where there is an ACL, the group bits
+    of the mode are the union of what the list allows.
     """
-    if not hasattr(os, "getxattr"):  # Linux alone has it
+    if not hasattr(os, "getxattr"):  # only on Linux
         return True
     wanted, present = _acl(replaced), _acl(new)
     try:
         if wanted is not None:
             os.setxattr(new, _ACL, wanted)
-        elif present is not None:  # the default of the folder
+        elif present is not None:  # inherited from the folder
             os.removexattr(new, _ACL)
     except OSError:
         return False
@@ -143,5 +143,5 @@ def _take_over_acl(new: Path, replaced: Path) -> bool:
 def _acl(path: Path) -> bytes | None:
     try:
         return os.getxattr(path, _ACL)
-    except OSError:  # there is none, or none is known here
+    except OSError:  # no ACL, or a file system without ACLs
         return None

@@ -1,11 +1,11 @@
-"""Which machine this is, in words, for results to say where they were measured."""
+"""Description of the machine, for results to state where they were measured."""
 
 import os
 import platform
 from pathlib import Path
 
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
-"""Of which one is enough to compute bfloat16 natively."""
+"""Processor flags, any of which means native bfloat16."""
 _CPUINFO = Path("/proc/cpuinfo")
 _WIDTHS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX"}
 
@@ -13,9 +13,8 @@ _WIDTHS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX"}
 def describe_machine() -> str:
     """Return processor, number of cores and system: "AMD EPYC (AVX-512, bfloat16), 2 cores, Linux".
 
-    In brackets stands what decides about the network's speed, where the system tells it. Where
-    ONEDNN_MAX_CPU_ISA keeps torch from newer instructions, that is said, too, at the end:
-    "torch limited to AVX2".
+    The parentheses contain the features that determine the network's speed, if known. If
+    ONEDNN_MAX_CPU_ISA restricts torch, the text ends with, for example, "torch limited to AVX2".
     """
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
     limited = f", torch limited to {limit.upper()}" if limit.replace("_", "").isalnum() else ""
@@ -25,14 +24,14 @@ def describe_machine() -> str:
 
 def available_cores() -> int:
     """Return the number of cores that this process may use; OMP_NUM_THREADS can limit it."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    affinity = getattr(os, "sched_getaffinity", None)  # only on Linux
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, int(limit)) if limit.isdecimal() and int(limit) else cores
 
 
 def processor_flags() -> frozenset[str]:
-    """Return the features of the processor as Linux names them on x86; elsewhere none."""
+    """Return the processor flags as Linux names them on x86; none elsewhere."""
     if _CPUINFO.exists():
         for line in _CPUINFO.read_text(errors="replace").splitlines():
             if line.startswith("flags"):
@@ -49,8 +48,8 @@ def _features() -> list[str]:
 
 
 def _processor() -> str:
-    """The processor's name where the system tells it, else its architecture."""
-    if _CPUINFO.exists():  # on Linux platform knows no more than "x86_64"
+    """Return the name of the processor if known, otherwise its architecture."""
+    if _CPUINFO.exists():  # on Linux, `platform` only returns "x86_64"
         for line in _CPUINFO.read_text(errors="replace").splitlines():
             key, _, value = line.partition(":")
             name = value.strip()

@@ -1,19 +1,19 @@
-"""`.scae` files in Pillow: `import slimcae.pillow`, then `Image.open` and `save` know them.
+"""Pillow plugin for `.scae` files: importing it registers the format for `Image.open` and `save`.
 
 >>> import slimcae.pillow
 >>> from PIL import Image
 >>> Image.open("photo.png").save("photo.scae", width=96)  # doctest: +SKIP
 >>> Image.open("photo.scae").show()  # doctest: +SKIP
 
-Opening reads the head of the file; torch is imported, and the model that made the file loaded, when
-pixels are needed. `save` takes the options of `slimcae.Codec.compress` (width, quality, bpp,
-target_size, target_psnr, closest, effort), `model` (a name or file) and, as other formats do,
-`icc_profile`, `exif` and `xmp`. As with other formats EXIF and XMP are kept only if they are given,
-and pixels are taken as they are; an orientation in the `exif` given is applied to them.
+Opening a file reads only its head; the model is loaded when pixels are needed. `save` accepts the
+options of `slimcae.Codec.compress` (width, quality, bpp, target_size, target_psnr, closest,
+effort), `model` (a name or file) and, like other formats, `icc_profile`, `exif` and `xmp`. As in
+other formats, EXIF and XMP are written only if given, and pixels are not rotated, unless the given
+`exif` has an orientation, which is then applied.
 
-Pillow opens a file for writing, which empties it, before it asks any format. Importing this module
-makes `Image.save` write `.scae` files whole or not at all: a save that fails, for a target that
-cannot be met say, leaves the file that was there. Other formats are saved as before.
+Pillow opens a file for writing, which truncates it, before it calls the plugin. So this module also
+changes `Image.save` to write `.scae` files atomically: a save that fails, for example because a
+target cannot be met, leaves the old file unchanged. Other formats are not affected.
 """
 
 import os
@@ -46,17 +46,17 @@ class ScaeImageFile(ImageFile.ImageFile):
             reader = Reader(self.fp)
             self.info.update(_metadata(reader))
         except BitstreamError as error:
-            raise SyntaxError(str(error)) from error  # what Pillow expects of a foreign file
+            raise SyntaxError(str(error)) from error  # Pillow's convention for foreign files
         header = reader.header
         self._size = (header.image_width, header.image_height)
         self._mode = ("L" if header.grey else "RGB") + ("A" if reader.has_alpha else "")
         self.tile = [ImageFile._Tile(FORMAT, (0, 0, *self._size))]
 
     def verify(self) -> None:
-        """Verify the file's length and all checksums; reopen it to load it, as Pillow requires.
+        """Verify the length and all checksums; as Pillow requires, reopen the file to load it.
 
         Raises:
-            OSError: a damaged file.
+            OSError: The file is damaged.
         """
         if self.fp is None:
             raise RuntimeError("verify must be called directly after open")
@@ -67,22 +67,22 @@ class ScaeImageFile(ImageFile.ImageFile):
         super().verify()
 
     def load_seek(self, position: int) -> None:
-        """Tells Pillow's `Parser`, which asks whether it exists, to wait for the whole file."""
+        """Do nothing; its existence tells Pillow's `Parser` to wait for the whole file."""
 
 
 class ScaeDecoder(ImageFile.PyDecoder):
-    """Fills Pillow's pixels from a whole file."""
+    """Decodes a whole file into Pillow's pixels."""
 
     _pulls_fd = True
 
     def decode(self, buffer: object) -> tuple[int, int]:
-        """Decode the file that Pillow has open; returns Pillow's "done"."""
+        """Decode the file that Pillow has opened; return Pillow's code for "done"."""
         from slimcae.codec import decompress
 
         assert self.fd is not None
         assert self.im is not None
         try:
-            # Pillow has checked the number of pixels against its own limit
+            # Pillow has already checked the number of pixels against its own limit
             image = decompress(self.fd, max_pixels=self.state.xsize * self.state.ysize)
         except SlimCAEError as error:
             raise OSError(str(error)) from error  # as Pillow's own formats do
@@ -91,7 +91,7 @@ class ScaeDecoder(ImageFile.PyDecoder):
 
 
 def accept(prefix: bytes) -> bool:
-    """Tell whether the first bytes of a file are those of a `.scae` file."""
+    """Return whether the first bytes of a file are those of a `.scae` file."""
     return prefix.startswith(MAGIC)
 
 
@@ -99,8 +99,8 @@ def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     """Write a picture for `Image.save`.
 
     Raises:
-        ValueError: options that contradict each other or cannot be met.
-        OSError: a picture that cannot be written.
+        ValueError: Options contradict each other or cannot be met.
+        OSError: The picture cannot be written.
     """
     from slimcae.codec import codec_of
     from slimcae.errors import ConfigError
@@ -119,7 +119,7 @@ def save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
 
 
 def _saves_ours(fp: object, format: str | None) -> bool:
-    """Whether `Image.save` with these is asked for a `.scae` file by its path."""
+    """Return whether these arguments of `Image.save` mean a `.scae` file at a path."""
     if not isinstance(fp, str | bytes | os.PathLike):
         return False
     if format is not None:
@@ -150,7 +150,7 @@ def _metadata(reader: Reader) -> dict[str, bytes]:
 
 
 def _with_metadata(image: Image.Image, asked: dict[str, Any]) -> Image.Image:
-    """A shallow copy that carries just the metadata that are to be written."""
+    """Return a shallow copy with only the metadata to be written."""
     source = Image.Image._new(image, image.im)
     exif = asked.get("exif")
     wanted = {
@@ -159,7 +159,7 @@ def _with_metadata(image: Image.Image, asked: dict[str, Any]) -> Image.Image:
         "xmp": asked.get("xmp"),
     }
     source.info = {name: value for name, value in wanted.items() if value}
-    told = ("transparency", "gamma", "chromaticity", "srgb")  # of PNG: they say what pixels mean
+    told = ("transparency", "gamma", "chromaticity", "srgb")  # PNG fields that define colours
     source.info |= {name: image.info[name] for name in told if name in image.info}
     if isinstance(image, ImageFile.ImageFile):
         source.format, source.filename = image.format, image.filename  # type: ignore[attr-defined]

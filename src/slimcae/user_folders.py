@@ -1,4 +1,4 @@
-"""Where this user's data and caches live: the XDG folders, or on Windows the local app data."""
+"""The user's data and cache folders: XDG folders, or the local app data on Windows."""
 
 import os
 from pathlib import Path
@@ -9,19 +9,19 @@ _WINDOWS = os.name == "nt"
 
 
 def data_folder() -> Path:
-    """Return the folder for what the user installs, such as models.
+    """Return the folder for installed files, such as models.
 
     Raises:
-        ConfigError: the user has no home folder.
+        ConfigError: The user has no home folder.
     """
     return _folder("XDG_DATA_HOME", ".local/share")
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be made or downloaded again.
+    """Return the folder for files that can be recreated.
 
     Raises:
-        ConfigError: the user has no home folder.
+        ConfigError: The user has no home folder.
     """
     return _folder("XDG_CACHE_HOME", ".cache")
 
@@ -33,5 +33,5 @@ def _folder(variable: str, below_home: str) -> Path:
         return Path(chosen) / "slimcae"
     try:
         return Path.home() / below_home / "slimcae"
-    except RuntimeError as error:  # a container, say, that runs under a number without a name
+    except RuntimeError as error:  # for example a container that runs under an unnamed user id
         raise ConfigError(f"this user has no home folder: set HOME, or {variable}") from error

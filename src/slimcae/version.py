@@ -1,3 +1,3 @@
-"""The version of the package, in the one place that the build reads."""
+"""The version of the package, which the build reads from here."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The step across the borders of blocks: by hand, and on pictures with and without blocks."""
+"""Test the step across the borders of blocks: by hand, and on pictures with and without blocks."""
 
 import io
 

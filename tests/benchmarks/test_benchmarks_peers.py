@@ -1,4 +1,4 @@
-"""The runner beside CompressAI: real workers, and ones of which all is known."""
+"""Test the comparison with CompressAI, with real workers and with workers of known times."""
 
 import json
 import statistics
@@ -39,7 +39,7 @@ def test_a_worker_answers_in_turns_whatever_it_prints(server: Path) -> None:
     assert worker.ask("add", a=2, b=3) == {"sum": 5}
     with pytest.raises(RuntimeError, match="TypeError"):
         worker.ask("add", a="x", b=3)
-    assert worker.ask("add", a=0.5, b=0.25) == {"sum": 0.75}  # an error is not its end
+    assert worker.ask("add", a=0.5, b=0.25) == {"sum": 0.75}  # an error does not end the worker
     worker.close()
 
 
@@ -51,7 +51,7 @@ def test_a_worker_that_dies_is_noticed(server: Path) -> None:
 
 
 class FakeWorker:
-    """Takes known times; `log` is shared, to see who was asked when."""
+    """A worker with known times; the shared `log` records the order of requests."""
 
     def __init__(self, python: str | Path, script: Path, threads: int) -> None:
         self.kind = script.stem
@@ -120,7 +120,7 @@ def test_every_picture_goes_through_all_before_the_next_comes(result: dict[str, 
     coded = [words for _, words in log if words.startswith(("open", "code"))]
     jobs = ["code 12", "code 8", "code WebP, quality 50", "code CompressAI N=192"]
     openings = [k for k, words in enumerate(coded) if words.startswith("open")]
-    # two for the fit, then two a picture; the first picture also warms up
+    # two for the fit, then two per picture; the first picture also warms up
     blocks = [coded[a:b] for a, b in zip(openings, [*openings[1:], len(coded)], strict=True)]
     blocks = [block[1:] for block in blocks if len(block) > 1]
     assert blocks == [jobs * 2, jobs, jobs, jobs]

@@ -1,4 +1,4 @@
-"""The page about the reference systems, of result files made up here, and without any."""
+"""Test the page about the reference systems, with made-up result files and without files."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import reference_systems as page
 
+from slimcae.coding.hyperprior_arrays import LAYERS
 from slimcae.evaluation.results import COMMON_LISTS, MODEL_LISTS, Results, write_results
 
 
@@ -18,6 +19,7 @@ def save(folder: Path, name: str, scale: float) -> None:
     rows = [
         {
             "effort": 2,
+            "entropy_model": "tables" if k > 1 else "factorized",
             "decoder_macs_per_pixel": 1000.0 * k,
             "encode_ms": 10.0 * k,
             "decode_ms": 20.0 * k,
@@ -52,10 +54,30 @@ def test_tables_hold_what_the_files_do(tmp_path: Path) -> None:
         "| SlimCAE, λ-scheduling | 0.240 / 28.00 | 0.600 / 31.00 | 1.200 / 34.00 | +20.0 % |"
         in text
     )
-    costs = "| 4.23 | 17.0 | 1.0 … 3.0 | 10 … 30 | 20 … 60 | – | 5 … 15 |"
+    costs = "| 4.23 | 17.0 | 1.0 … 3.0 | 10 … 30 | 20 … 60 | – | 5 … 15 | factorized, tables |"
     assert text.count(costs) == 2
+    assert page.OF_HYPERPRIORS not in text
     assert "changes by 2.00 dB per bpp" in text
     assert "by 0.25 where they stay as they are" in text
+
+
+def test_the_page_tells_what_a_hyperprior_costs_beside_the_transforms(tmp_path: Path) -> None:
+    save(tmp_path, "full", 1.0)
+    save(tmp_path, "hyperprior", 0.9)
+    text = page.block(page.read(tmp_path), tmp_path)
+    assert page.OF_HYPERPRIORS in text
+    assert "| SlimCAE, fixed list of λ, hyperprior | 0.180 / 28.00 |" in text
+    torch = pytest.importorskip("torch")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from slimcae.networks.hyperprior import Hyperprior
+
+    network = Hyperprior({192: 192})
+    weights = sum(network.layer(name).weight.numel() for name in LAYERS)
+    assert f"{weights / 1e6:.2f} million weights" in text
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.log_scales(torch.zeros(1, 192, 4, 4), 192, torch.tensor(1.0))
+    assert f"{counter.get_total_flops() / 2 / 256**2 / 1e3:.1f} kMAC per pixel" in text
 
 
 def test_plots_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

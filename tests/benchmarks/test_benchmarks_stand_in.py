@@ -1,4 +1,4 @@
-"""The stand-in for the earlier port has the numbers that are known of it, and learns."""
+"""Test that the stand-in for the earlier port has the known figures of the port, and learns."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def test_parameters_and_work_are_those_of_the_port() -> None:
                 y = model.encode(x, k)
             with FlopCounterMode(display=False) as decoding:
                 assert model.decode(y, k).shape == x.shape
-            pixels = 2000 * 32 * 48  # two operations each, in thousands
+            pixels = 2000 * 32 * 48  # two operations per multiply-accumulate, in thousands
             assert encoding.get_total_flops() / pixels == pytest.approx(encoder, abs=0.01)
             assert decoding.get_total_flops() / pixels == pytest.approx(23.87, abs=0.08)
 

@@ -1,4 +1,4 @@
-"""Training logs, thinned: means over steps, and minutes over several starts."""
+"""Test thinned training logs: means over steps, and minutes over several starts."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The pictures of what the codec is bad at, and the codec beside it."""
+"""Test the figure of the codec's limitations."""
 
 import io
 
@@ -20,7 +20,7 @@ def test_every_subject_has_its_size(pictures: dict[str, Image.Image]) -> None:
 
 def test_the_noise_is_as_strong_as_it_says(pictures: dict[str, Image.Image]) -> None:
     clean, noisy = (np.asarray(pictures[k], float) for k in ("photo", "the same, noisy"))
-    inside = (clean > 3 * NOISE) & (clean < 255 - 3 * NOISE)  # nothing is clipped there
+    inside = (clean > 3 * NOISE) & (clean < 255 - 3 * NOISE)  # nothing is clipped in this range
     assert (noisy - clean)[inside].std() == pytest.approx(NOISE, rel=0.01)
 
 

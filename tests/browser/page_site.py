@@ -1,4 +1,4 @@
-"""Models as the page reads them, its decoder in Node, and the runtime's files."""
+"""Exported models, the page's decoder in Node, and the files of the runtime."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ MODEL_OF = {
     "light": GOLDEN / "tiny-light.safetensors",
     "hyperprior": GOLDEN / "tiny-hyperprior.safetensors",
 }
-"""The model of each folder of golden files."""
+"""The model for each folder of golden files."""
 MODELS = (shipped_model(), *MODEL_OF.values())
 FILES = [path for folder in MODEL_OF for path in sorted((GOLDEN / folder).glob("*.scae"))]
 
@@ -39,21 +39,21 @@ def digest(symbols: "np.ndarray[Any, Any]") -> str:
 
 
 def write_entropy_models(folder: Path, paths: Sequence[Path] = MODELS) -> Path:
-    """What symbols need of models; returns the folder."""
+    """Export the parts of models that symbols need, and return the folder."""
     headers = [read_model_header(path) for path in paths]
     names = list(folder_names(headers))
     for name, path in zip(names, paths, strict=True):
         (folder / name).mkdir(parents=True)
         model = read_model(path)
-        for width in model.widths:
-            file = folder / name / f"{width}.{ENTROPY}"
-            file.write_bytes(width_file(model, width, ENTROPY))
+        for point in model.points:
+            file = folder / name / f"{point}.{ENTROPY}"
+            file.write_bytes(width_file(model, point, ENTROPY))
     (folder / INDEX).write_bytes(index_file(zip(names, headers, strict=True)))
     return folder
 
 
 def decoded_in_node(models: Path, files: Mapping[str, Path]) -> dict[str, str]:
-    """Digests of symbols, or errors, by the names of the files."""
+    """Return digests of symbols, or errors, by file name."""
     asked = {"models": f"{models}/", "files": {name: str(path) for name, path in files.items()}}
     done = subprocess.run(
         [str(NODE), str(_SCRIPT)],

@@ -1,4 +1,4 @@
-"""The page of nothing but files in headless Chromium, from a host that only gives files."""
+"""Test the static page in headless Chromium, served by a host of static files."""
 
 import base64
 import json
@@ -33,7 +33,7 @@ from slimcae.studio.runtime import get_runtime
 pytestmark = needs_chromium
 
 PLACE = "pages/of mine/"
-"""Where on the host the page lies: it must not matter."""
+"""Path of the page on the host, which must not matter."""
 
 _DECODE = """
 const done = arguments[arguments.length - 1];
@@ -101,7 +101,7 @@ reader.readAsDataURL(await opened.png());
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An exported page with three models, in a folder of a host's."""
+    """Return an exported page with three models, in a folder of the host."""
     try:
         get_runtime()
     except ConfigError as error:
@@ -113,7 +113,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Host(SimpleHTTPRequestHandler):
-    """Gives files, and remembers which."""
+    """A host of static files that records the requests."""
 
     given: ClassVar[set[str]] = set()
 
@@ -136,13 +136,13 @@ def address(site: Path) -> Iterator[str]:
 
 class Page(BrowserPage):
     def decode(self, *files: bytes, **options: Any) -> list[Any]:
-        """Pixels (H, W, 4) of files, or errors, by `decode` of the module."""
+        """Return pixels (H, W, 4) of files, or errors, from `decode` of the module."""
         texts = [base64.b64encode(data).decode() for data in files]
         made = self.driver.execute_async_script(_asynchronous(_DECODE), texts, options)
         return [each.get("error") or _pixels(each) for each in made]
 
     def symbols(self, *files: bytes) -> list[str]:
-        """SHA-256 of the symbols of files."""
+        """Return the SHA-256 of the symbols of files."""
         texts = [base64.b64encode(data).decode() for data in files]
         found: list[str] = self.driver.execute_async_script(_asynchronous(_SYMBOLS), texts)
         return found
@@ -180,7 +180,7 @@ def tiny() -> Codec:
 
 @pytest.fixture(scope="module")
 def tiled() -> bytes:
-    """A file of several tiles, which the network computes in several, too."""
+    """Return a file of several tiles, which the network also computes as several tiles."""
     codec = codec_of(None)
     coder = Codec(codec.model, codec.transforms, tile_side=256)
     return coder.compress(Picture(smooth_pixels(400, 1700, 2)), 48)
@@ -217,13 +217,13 @@ def test_parts_are_those_of_the_whole(page: Page, tiled: bytes) -> None:
         _close(part, expected[y : y + height, x : x + width])
     for crop, words in (
         ([0, 0, 1701, 1], "crop 0,0,1701,1 is not within 1700x400 pixels"),
-        ([0, 0, 0, 1], "crop 0,0,0,1: give X,Y,WIDTH,HEIGHT from 0,0,1,1 on"),
+        ([0, 0, 0, 1], "crop 0,0,0,1: X and Y must be 0 or more, WIDTH and HEIGHT 1 or more"),
         ([0.5, 0, 1, 1], "crop 0.5,0,1,1: give four whole numbers, X,Y,WIDTH,HEIGHT"),
     ):
         assert page.decode(tiled, crop=crop) == [f"ScaeError: {words}"]
     refused = "1700x400 pixels are more than the limit of 1,000"
     assert page.decode(tiled, maxPixels=1000) == [f"ScaeError: {refused}"]
-    damaged = tiled[:-1] + bytes([tiled[-1] ^ 1])  # in the last tile, which the first does not need
+    damaged = tiled[:-1] + bytes([tiled[-1] ^ 1])  # in the last tile only
     _close(page.decode(damaged, crop=[0, 0, 90, 90])[0], expected[:90, :90])
 
 
@@ -236,7 +236,7 @@ def test_work_is_cancelled_at_the_next_tile(page: Page, tiled: bytes) -> None:
         ("decoding", 0, 3),
         ("decoding", 1, 3),
     ]
-    assert page.decode(tiled)[0].shape == (400, 1700, 4)  # and the decoder goes on
+    assert page.decode(tiled)[0].shape == (400, 1700, 4)  # and the decoder continues to work
 
 
 def test_errors_are_those_of_python(page: Page, tiny: Codec) -> None:
@@ -263,7 +263,7 @@ def test_errors_are_those_of_python(page: Page, tiny: Codec) -> None:
         "bytes",
         "ScaeError: the checksum of chunk ALPH does not match (file damaged? copy it again)",
     ]
-    assert isinstance(page.decode(extremes)[0], np.ndarray)  # no picture, but finite
+    assert isinstance(page.decode(extremes)[0], np.ndarray)  # pixels are meaningless, but finite
     foreign = container.write(
         replace(container.read(data), header=replace(header, model_fingerprint=b"otherone"))
     )
@@ -302,7 +302,7 @@ def test_a_dropped_file_is_shown_and_described(page: Page, tmp_path: Path, tiled
     page.upload(path)
     page.until(lambda: page.text("#alert-words").startswith("The file is truncated"))
     page.click("#alert-close")
-    assert page.text("#photo-name").startswith("wide.scae")  # what was there stays
+    assert page.text("#photo-name").startswith("wide.scae")  # existing files remain
 
 
 def test_the_png_has_every_value(page: Page) -> None:
@@ -349,9 +349,9 @@ def test_nothing_came_from_elsewhere_and_nothing_was_complained_about(
         for entry in entries
         if entry["method"] == "Network.requestWillBeSent"
     }
-    web = {url for url in urls if url.startswith(("http", "ws"))}  # the rest is the browser's own
+    web = {url for url in urls if url.startswith(("http", "ws"))}  # others are the browser's
     assert {url for url in web if not url.startswith(address)} == set()
-    # what the worker asks for the page does not tell; it would not find another host
+    # the page cannot see the worker's requests; the worker would not find another host
     given = {path.removeprefix(urlsplit(address).path) for path in Host.given}
     assert {"scae/decoder.js", "runtime/ort.wasm", "models/index.json"} <= given
     said = [entry["message"] for entry in page.log("browser")]

@@ -1,4 +1,4 @@
-"""The runtime's files: from npm's package alone, whole, and with a reason where there are none."""
+"""Test the files of the runtime: from npm's package only, complete, or an error with a reason."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ from slimcae.studio import runtime
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the files go to; empty."""
+    """Return the empty folder for the files."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
     return tmp_path / "slimcae" / f"onnxruntime-web-{runtime.VERSION}"
@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def package(monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """A package that is taken for the right one."""
+    """Return a package that is accepted as the pinned one."""
     packed = BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         for name in (*runtime.FILES.values(), "ort.all.js"):
@@ -39,7 +39,7 @@ def package(monkeypatch: pytest.MonkeyPatch) -> bytes:
 
 
 def _npm(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[list[str]]:
-    """Let npm answer so; returns the commands that it gets."""
+    """Replace npm by a fake answer; return the commands that it gets."""
     asked: list[list[str]] = []
 
     def run(command: list[str], **_: object) -> None:

@@ -1,4 +1,4 @@
-"""The page's decoder in Node: symbols of every golden file, and the words for damaged ones."""
+"""Test the page's decoder in Node: symbols of all golden files, and messages for damaged ones."""
 
 import json
 import struct
@@ -69,6 +69,27 @@ def test_symbols_of_every_golden_file(in_node: Decode) -> None:
     assert found == pinned
 
 
+def test_symbols_of_points_of_one_width(tmp_path: Path) -> None:
+    """Of models whose operating points share other things than kernels, or nothing."""
+    folder = GOLDEN / "methods"
+    models = write_entropy_models(tmp_path, sorted(folder.glob("*.safetensors")))
+    files = {path.stem: path for path in folder.glob("*.scae")}
+    pinned = json.loads((folder / "pinned.json").read_text())
+    assert len(files) == 6
+    found = decoded_in_node(models, files)
+    assert found == {name: digests["symbols"] for name, digests in pinned.items()}
+    # another point's fingerprint is no other width
+    codec = Codec(read_model(folder / "modulated.safetensors"))
+    data = codec.compress(smooth_pixels(32, 32, 0), point=1)
+    header = replace(container.read_header(data), model_fingerprint=b"otherone")
+    foreign = tmp_path / "foreign.scae"
+    foreign.write_bytes(container.write(replace(container.read(data), header=header)))
+    said = decoded_in_node(models, {"foreign": foreign})["foreign"]
+    assert said.startswith("the file needs model tiny width 8 (6f746865726f6e65); ")
+    prints = " ".join(codec.model.fingerprint(point).hex() for point in (1, 2))
+    assert f"tiny@0 {prints}" in said
+
+
 def test_symbols_of_the_shipped_model_at_all_widths_and_efforts(in_node: Decode) -> None:
     picture = Picture(smooth_pixels(200, 136, 4))
     noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
@@ -86,7 +107,7 @@ def test_symbols_of_the_shipped_model_at_all_widths_and_efforts(in_node: Decode)
 
 
 def outcome(codec: Codec, data: bytes) -> str:
-    """What Python makes of a file: the digest of its symbols, or what is wrong with it."""
+    """Return Python's result for a file: the digest of its symbols, or the error message."""
     try:
         return digest(codec.read_symbols(data))
     except BitstreamError as error:
@@ -104,13 +125,13 @@ def test_damaged_files_fail_in_the_same_words(in_node: Decode) -> None:
             expected[f"{path.stem} {name}"] = outcome(codec, data)
     assert len(files) > 400
     words = {said.partition(":")[0] for said in expected.values()}
-    assert len(words) > 25  # all kinds of damage
+    assert len(words) > 25  # damage of all kinds
     found = in_node(files)
     for name, said in expected.items():
-        # which program it is
+        # the name of the program
         own = f"slimcae {__version__}"
         wanted = said.replace(own, "this decoder").replace("install a newer", "take a newer")
-        # a stream that ends early may be refused, though zeros behind its end happen to be right
+        # a stream that ends early may be refused, even if zeros after its end are correct
         stricter = name.endswith("shorter stream") and found[name] == UNEXPECTED_END
         assert found[name] == wanted or stricter, name
 
@@ -161,7 +182,7 @@ def _changed(data: bytes, place: int, value: int) -> bytes:
 
 
 def _resealed(data: bytes) -> bytes:
-    """A file whose head has the checksum of what it says, where it has one."""
+    """Return a file with the correct checksum for its head, if it has one."""
     try:
         end = head_bytes(peek_header(data)[0]) - 4
     except BitstreamError:

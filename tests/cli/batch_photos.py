@@ -1,4 +1,4 @@
-"""Photos in folders, for tests of commands that take many files."""
+"""Folders of photos for tests of commands that process many files."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def codec(model: Path) -> Codec:
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder `photos` in the current one: three pictures at three depths, and a text."""
+    """Make the folder `photos` with three pictures at three depths and a text file."""
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(("a.png", "sub/b.JPG", "sub/deep/c.webp")):
         path = tmp_path / "photos" / name

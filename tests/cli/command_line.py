@@ -1,4 +1,4 @@
-"""Helpers of the command-line tests: run a command in this process, and tiny files to run it on."""
+"""Helpers for command-line tests: run a command in this process, and make tiny files for it."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ def tiny_model(seed: int, widths: tuple[int, ...]) -> Model:
 
 
 def save_photo(path: Path, size: tuple[int, int] = (40, 56), seed: int = 0) -> Path:
-    """A picture of `size` (height, width)."""
+    """Save a picture of `size` (height, width)."""
     Image.fromarray(smooth_pixels(*size, seed)).save(path)
     return path
 
@@ -48,7 +48,7 @@ def call(argv: Sequence[str | Path]) -> int:
 def error_line(
     capsys: pytest.CaptureFixture[str], argv: Sequence[str | Path], *, code: int = 1
 ) -> str:
-    """Run a command that must fail as it should, and return its message."""
+    """Run a command that must fail with exit code 1, and return its message."""
     assert call(argv) == code
     out, err = capsys.readouterr()
     assert out == ""
@@ -61,7 +61,7 @@ def error_line(
 
 
 def process(argv: Sequence[str | Path], **settings: object) -> "subprocess.CompletedProcess[bytes]":
-    """Run `python -m slimcae` as a process of its own."""
+    """Run `python -m slimcae` as a separate process."""
     return subprocess.run(  # type: ignore[call-overload, no-any-return]
         [sys.executable, "-m", "slimcae", *map(str, argv)],
         env=environment(),
@@ -72,12 +72,12 @@ def process(argv: Sequence[str | Path], **settings: object) -> "subprocess.Compl
 
 
 def environment() -> dict[str, str]:
-    """Of a process that finds the package and uses one thread."""
+    """Return the environment of a process that finds the package and uses one thread."""
     return os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Everything in a folder, to compare before and after."""
+    """Return the contents of all files in a folder, to compare before and after."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")

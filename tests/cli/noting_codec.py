@@ -1,4 +1,4 @@
-"""A codec that notes what it is asked for, and has a real one do it at the narrowest width."""
+"""A codec that records its calls and forwards them to a real codec at the narrowest width."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from slimcae.model.config import ModelInfo
 
 
 class NotingCodec:
-    """Stands for `slimcae.load()`: `asked` has the arguments of every call but the picture."""
+    """Replace `slimcae.load()`; `asked` has the arguments of every call except the picture."""
 
     def __init__(self, real: Codec) -> None:
         self.real = real
@@ -21,14 +21,14 @@ class NotingCodec:
         self.asked: list[dict[str, Any]] = []
 
     def encode(self, image: Picture, target: Target, **handling: Any) -> Compressed:
-        """What is asked for, without what is left to its default."""
+        """Return the given options without those that are left to their defaults."""
         self.asked.append(
             {
                 name: value
                 for name, value in vars(target).items()
                 if value is not None and value is not False and (name, value) != ("effort", 2)
             }
-            | {name: value for name, value in handling.items() if value is not False}
+            | {name: value for name, value in handling.items() if value not in (False, "icc")}
         )
         return self.real.encode(image, Target(target.width or self.widths[-1]))
 
@@ -37,6 +37,6 @@ class NotingCodec:
         return self.real.decompress(data if isinstance(data, bytes) else data.read_bytes())  # type: ignore[attr-defined]
 
     def take_over(self, monkeypatch: pytest.MonkeyPatch) -> "NotingCodec":
-        """Be what the commands load, whatever they ask for."""
+        """Make the commands load this codec, with any options."""
         monkeypatch.setattr("slimcae.codec.load", lambda *_, **__: self)
         return self

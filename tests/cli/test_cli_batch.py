@@ -1,10 +1,11 @@
-"""compress and decompress for many files: what is said about each."""
+"""Test compress and decompress with many files: the messages about each file."""
 
 import io
 import json
 import os
 import re
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from command_line import call, save_photo, tree
 from PIL import Image
 
 from slimcae.cli.streams import write_stream
-from slimcae.codec import Codec
+from slimcae.codec import Codec, Compressed
 
 KEYS = {
     *("input", "output", "ok", "skipped", "error", "bytes", "bpp"),
@@ -55,6 +56,31 @@ def test_broken_files_do_not_stop_the_rest(
     assert tree(Path("back")).keys() == {"sub/b.png", "sub/deep/c.png"}
 
 
+def test_two_pictures_are_computed_while_others_are_written(
+    photos: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at a time with -j 2; a file that waits for its disk keeps no core from the next one."""
+    all_three = threading.Barrier(3, timeout=60)
+    computing = threading.Semaphore(2)
+    encode = Codec.encode
+
+    def counted(*args: Any, **options: Any) -> Compressed:
+        assert computing.acquire(blocking=False), "a third picture is computed"
+        try:
+            return encode(*args, **options)
+        finally:
+            computing.release()
+
+    def write(path: Path, data: bytes) -> None:
+        all_three.wait()
+        path.write_bytes(data)
+
+    monkeypatch.setattr(Codec, "encode", counted)
+    monkeypatch.setattr("slimcae.cli.compress.write_bytes", write)
+    assert call(["compress", "-r", photos, "-o", "new/", "-m", model, "-j", "2"]) == 0
+    assert tree(Path("new")).keys() == {"a.scae", "sub/b.scae", "sub/deep/c.scae"}
+
+
 def test_folders_that_cannot_be_done(
     photos: Path,
     model: Path,
@@ -64,10 +90,10 @@ def test_folders_that_cannot_be_done(
     Path("empty").mkdir()
     assert call(["compress", "-r", "empty"]) == 1
     errors, tally = capsys.readouterr().err.splitlines()
-    assert errors.startswith("slimcae: error: no pictures in empty: looked in it and its folders")
+    assert errors.startswith("slimcae: error: no pictures in empty")
     assert tally == "0 ok, 1 failed"
     assert call(["decompress", "-r", photos]) == 1
-    assert "no files in photos: looked in it and its folders for scae" in capsys.readouterr().err
+    assert "no files in photos or its subfolders: searched for scae" in capsys.readouterr().err
     assert call(["compress", photos, "photos/a.png", "-m", model]) == 1
     err = capsys.readouterr().err
     assert "photos is a folder: name one file, or add -r" in err
@@ -89,7 +115,7 @@ def test_folders_that_cannot_be_done(
 
 @pytest.mark.skipif(os.name != "posix", reason="links")
 def test_linked_folders_and_all_suffixes_are_mirrored(photos: Path, model: Path) -> None:
-    """Names that Pillow knows for a format, and a link to a folder elsewhere, which links back."""
+    """Make files with all suffixes of a format, and a link to a folder that links back."""
     Path("elsewhere").mkdir()
     save_photo(Path("elsewhere/linked.png"))
     Path("elsewhere/back").symlink_to(photos.resolve())
@@ -194,7 +220,7 @@ def test_standard_input_into_a_file(
 
 
 def test_an_unbuffered_output_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with PYTHONUNBUFFERED=1, where one write may take a part only."""
+    """A stream as with PYTHONUNBUFFERED=1, where one write may write only a part."""
     written = bytearray()
 
     class Unbuffered(io.RawIOBase):

@@ -1,4 +1,4 @@
-"""slimcae bench on two tiny pictures: everything real, but with few points."""
+"""Test slimcae bench on two tiny pictures, with real codecs and few points."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(AvifImagePlugin, "DEFAULT_MAX_THREADS", 0)  # put back at the end
+    monkeypatch.setattr(AvifImagePlugin, "DEFAULT_MAX_THREADS", 0)  # restored at the end
     monkeypatch.setattr("slimcae.plots.style.DOTS_PER_INCH", 60)
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -71,7 +71,7 @@ def test_what_is_absent_is_said_once(
     assert call(["bench", photos, "-m", model, "--report_path", tmp_path / "b"]) == 0
     out, err = capsys.readouterr()
     assert err.count("JPEG XL left out") == 1
-    assert "Kodak" not in err  # nobody asked for published curves
+    assert "Kodak" not in err  # --reference was not given
     assert "JPEG XL" not in out and "AVIF" not in out
 
 

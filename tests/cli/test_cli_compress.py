@@ -1,4 +1,4 @@
-"""compress and decompress: a picture goes to a file and comes back."""
+"""Test compress and decompress: a picture is written to a file and restored."""
 
 import io
 import json
@@ -57,7 +57,7 @@ def test_default_names_lie_beside_the_input(photo: Path, model: Path, codec: Cod
     assert call(["compress", photo, "-m", model]) == 0
     small = photo.with_suffix(".scae")
     assert small.read_bytes() == codec.compress(photo, WIDTHS[0])  # the widest
-    # the original itself is what the default name of the way back would hit
+    # the default name of the restored picture would be that of the original
     assert call(["decompress", small, "-m", model]) == 1
     assert photo.read_bytes() == before
     photo.unlink()
@@ -122,7 +122,7 @@ def test_binary_is_not_written_to_a_terminal(
     assert "terminal" in error_line(capsys, ["compress", photo, "-o", "-", "-m", model])
 
 
-# what is asked of the codec
+# the calls of the codec
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def test_a_limit_on_pixels(photo: Path, model: Path, capsys: pytest.CaptureFixtu
 
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "tiny.safetensors"
-"""Its widths 12 and 8 have entropy models of kinds `context` and `tables`."""
+"""Return a model whose widths 12 and 8 have entropy models of kinds `context` and `tables`."""
 
 
 @pytest.mark.parametrize(("words", "kind"), [("", "context"), ("--effort 1", "tables")])
@@ -288,11 +288,11 @@ def test_a_decoder_limit_knows_the_times_of_each_kind(
     assert found == [(4, 2.0), (12, 4.0)]
 
 
-# what decoding may cost
+# limits for the decoder
 
 
 def some_profile(path: Path) -> Path:
-    """For 56x40 pixels, which are 64x48 to the decoder: 4.536 ms at width 12, 2.268 at 8."""
+    """Times for 56x40 pixels, decoded as 64x48: 4.536 ms at width 12, 2.268 at 8."""
     decode = {
         12: {"factorized": cost.Times(3.0, 500.0)},
         8: {"factorized": cost.Times(1.5, 250.0)},
@@ -323,7 +323,7 @@ def some_profile(path: Path) -> Path:
         ("--max-decode-ms 4.6", {"widths": (12, 8)}),
         ("--max-decode-ms 4.5", {"widths": (8,)}),
         ("--max-decode-ms 4.6 --max-decode-macs 264", {"widths": (8,)}),
-        ("-q 50", {"quality": 50}),  # the profile alone only tells
+        ("-q 50", {"quality": 50}),  # the profile alone has no effect
     ],
 )
 def test_a_decoder_limit_restricts_the_widths(
@@ -420,7 +420,7 @@ def test_this_machine_is_measured_once(
     assert here.read_text(encoding="utf-8") == text
 
 
-# the way back
+# decompression
 
 
 def test_a_crop_reads_from_the_path(photo: Path, fake: NotingCodec) -> None:
@@ -452,7 +452,7 @@ def test_the_format_of_the_default_name(
 @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="no paths of open files")
 @pytest.mark.parametrize("words", [[], ["--crop", "3,1,16,8"]])
 def test_a_pipe_serves_as_a_file(words: list[str], photo: Path, model: Path) -> None:
-    """As a shell's <(command) is; it cannot be read from the middle."""
+    """A named pipe, like <(command) in a shell; it is not seekable."""
     small, back, other = (photo.with_name(name) for name in ("b.scae", "back.png", "other.png"))
     assert call(["compress", photo, "-o", small, "-m", model]) == 0
     reading, writing = os.pipe()
@@ -474,7 +474,7 @@ def test_a_format_is_that_of_an_output_without_a_suffix(
     assert call(["compress", photo, "-o", small, "-m", model]) == 0
     words: list[str | Path] = ["decompress", small, "-m", model]
     capsys.readouterr()
-    assert "write pictures called 'back'" in error_line(capsys, [*words, "-o", back])
+    assert "cannot write pictures with suffix 'back'" in error_line(capsys, [*words, "-o", back])
     assert call([*words, "-o", back, "--format", "webp"]) == 0
     with Image.open(back) as image:
         assert image.format == "WEBP"

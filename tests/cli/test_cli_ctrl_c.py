@@ -1,4 +1,4 @@
-"""Ctrl-C, and readers who leave: nothing is left half done."""
+"""Test Ctrl-C and readers that close the stream: no partial outputs remain."""
 
 import os
 import signal
@@ -67,7 +67,7 @@ entry_point()
 
 @contextmanager
 def running(argv: list[str | Path], script: str = STUCK) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that compresses one picture, and never ends another: the file `stuck` tells."""
+    """Start a process; `STUCK` compresses one picture and blocks on another (file `stuck`)."""
     with subprocess.Popen(
         [sys.executable, "-c", script, *map(str, argv)],
         env=environment(),
@@ -114,7 +114,7 @@ def test_ctrl_c_in_a_search_leaves_no_file(photos: Path) -> None:
 
 
 def test_a_reader_of_objects_who_leaves_early_is_no_error(photos: Path, model: Path) -> None:
-    Path("photos/sub/notes.txt").unlink()  # of which a line would be said
+    Path("photos/sub/notes.txt").unlink()  # one line would be printed about it
     argv: list[str | Path] = ["compress", "-r", photos, "-o", "new/", "-m", model, "-j", "2"]
     with running([*argv, "--json"]) as left:
         assert left.stdout is not None and left.stderr is not None
@@ -126,7 +126,7 @@ def test_a_reader_of_objects_who_leaves_early_is_no_error(photos: Path, model: P
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """Whatever started the tests may ignore it."""
+    """The program that started the tests may ignore SIGINT."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -136,7 +136,7 @@ def ctrl_c() -> Iterator[None]:
 def test_what_is_being_written_when_stopped_is_written_whole(
     photos: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C comes while one thread writes: that file is whole, and no other is begun."""
+    """Ctrl-C arrives while one thread writes: its file is complete, and no other is started."""
     fake = NotingCodec(codec).take_over(monkeypatch)
     for seed in range(6):
         save_photo(photos / f"{seed}.png", seed=seed)
@@ -150,7 +150,7 @@ def test_what_is_being_written_when_stopped_is_written_whole(
 
     def late_fsync(number: int) -> None:
         if not stopping.is_set():
-            os.kill(os.getpid(), signal.SIGINT)  # as a terminal does: to the process
+            os.kill(os.getpid(), signal.SIGINT)  # like a terminal, which signals the process
             assert stopping.wait(HANG)
         fsync(number)
 

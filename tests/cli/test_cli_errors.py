@@ -1,4 +1,4 @@
-"""Bad input: exit code 1, one line that helps, nothing written, nothing lost."""
+"""Test bad input: exit code 1, one helpful line, no output written, no file lost."""
 
 import os
 import re
@@ -21,7 +21,7 @@ PICTURES = Path(__file__).parents[1] / "data" / "pictures"
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Files to fail with, by name."""
+    """Make the files for the failing commands, by name."""
     folder = tmp_path_factory.mktemp("stock")
     save_photo(folder / "photo.png")
     save_tiny_model(folder / "tiny.safetensors")
@@ -48,7 +48,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture
 def here(tmp_path: Path, stock: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, filled."""
+    """Return the current folder, filled with these files."""
     for name, data in stock.items():
         (tmp_path / name).write_bytes(data)
     for name in ("run", "none", "broken", "images"):
@@ -132,7 +132,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "model of several missing": (
         ["compress", "photo.png", "half.png", "-o", "new/", "-m", "no.safetensors"],
-        r"no model no\.safetensors: give a file or run folder",
+        r"no model no\.safetensors: give a file",
     ),
     "width of several missing": (
         ["compress", "photo.png", "half.png", "-o", "run/", "-w", "9", *TINY],
@@ -140,15 +140,15 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "output with the suffix of a picture": (
         ["compress", "photo.png", "-o", "new.JPG", *TINY],
-        r"new\.JPG would be no \.jpg file: give -o a name in \.scae",
+        r"new\.JPG would not be a \.jpg file: give -o .*\.scae",
     ),
     "restored picture with our own suffix": (
         ["decompress", "photo.scae", "-o", "new.scae", *TINY],
-        r"new\.scae would be no \.scae file: give -o a name in \.png",
+        r"new\.scae would not be a \.scae file: give -o .*\.png",
     ),
     "quality of a format without one": (
         ["decompress", "photo.scae", "-o", "new.png", "--output-quality", "80"],
-        r"--output_quality 80: png has none; take one of jpg, jpeg, webp, avif",
+        r"--output_quality 80: png has no quality; choose one of jpg, jpeg, webp, avif",
     ),
     "suffix against format": (
         ["decompress", "photo.scae", "-o", "new.png", "--format", "jpg"],
@@ -174,7 +174,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "model missing": (
         ["compress", "photo.png", "-o", "x.scae", "-m", "no.safetensors"],
-        r"no model no\.safetensors: give a file or run folder",
+        r"no model no\.safetensors: give a file",
     ),
     "model of the port": (
         ["compress", "photo.png", "-o", "x.scae", "-m", "port.pth"],
@@ -194,7 +194,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "folder without a model": (
         ["compress", "photo.png", "-o", "x.scae", "-m", "images"],
-        r"folder images holds no model\.safetensors: give",
+        r"folder images .*model\.safetensors: give",
     ),
     "other model": (
         ["decompress", "photo.scae", "-o", "x.png", "-m", "other.safetensors"],
@@ -214,7 +214,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "info of the port": (["info", "port.pth"], r"port\.pth: not a \.scae file"),
     "info of another program": (["info", "plain.safetensors"], r"plain.* is not a slimcae model"),
     "info of a cut model": (["info", "cut.safetensors"], r"cut\..* is not a slimcae model"),
-    "info of a folder": (["info", "images"], r"folder images holds no model"),
+    "info of a folder": (["info", "images"], r"folder images .*model"),
     # training
     "no training images": ([*TRAIN, "--train_glob", "none"], r"no images in none"),
     "pattern without images": ([*TRAIN, "--train_glob", "*.jpg"], r"no images at '\*\.jpg'"),
@@ -284,12 +284,12 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "evaluate a folder without a model": (
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "none"],
-        r"folder none holds no model\.safetensors",
+        r"folder none .*model\.safetensors",
     ),
     "names of fewer models": (
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", *["tiny.safetensors"] * 3,
          "--names", "a", "b"],
-        r"--names gives 2 of 3 models: give one for each",
+        r"--names has 2 names for 3 models: give one for each",
     ),
     "evaluate other widths": (
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "run", *OTHER_WIDTHS],
@@ -301,7 +301,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "train from nothing": (
         [*TRAIN, "--train_glob", "images", "--init_from", "nobody"],
-        r"no model nobody: give a file or run folder, or the name of a model here",
+        r"no model nobody: give a file.*installed model",
     ),
     "report in a file": (
         [*EVALUATE, "--inputPath", "images", "--checkpoint_paths", "run", *IN_A_FILE],
@@ -435,7 +435,7 @@ def test_interrupt_is_130(
 def test_interrupt_is_130_whatever_it_broke(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where Ctrl-C meets tqdm before it has made the lock that it then releases."""
+    """Ctrl-C arrives before tqdm has made the lock that it then releases."""
 
     def interrupted(*_: object, **__: object) -> None:
         try:

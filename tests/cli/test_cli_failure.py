@@ -1,4 +1,4 @@
-"""Where the library's errors become the command line's: flags for settings, and the next step."""
+"""Test that library errors become command-line errors, with flags and the next step."""
 
 import ast
 import re
@@ -32,10 +32,10 @@ def test_both_sides_of_a_contradiction_are_named() -> None:
     assert str(error) == "widths 16 8 contradicts a, which has widths 12 8"
     assert describe(error) == (
         "--switch_list 16 8 contradicts a, which has widths 12 8: "
-        "leave it out, or take another model"
+        "leave it out, or use another model"
     )
     assert describe(ContradictionError("lmbda", "2 1", Path("a"), "4 2")).endswith(
-        "which has lmbda 4 2: leave it out to continue, or take another --checkpoint_dir"
+        "which has lmbda 4 2: leave it out to continue, or use another --checkpoint_dir"
     )
 
 
@@ -52,19 +52,19 @@ def test_the_next_step_follows_what_is_wrong() -> None:
 def test_a_missing_package_is_named_with_what_installs_it() -> None:
     error = MissingPackageError("torch", "computes pictures")
     assert str(error) == "torch, which computes pictures, is not installed"
-    everything = "install everything as README.md says (Install), or the extra [train]"
+    everything = "install everything as described in README.md (Install), or the extra [train]"
     assert describe(error) == f"{error}: {everything}"
     assert describe(MissingPackageError("onnxruntime", "computes pictures")).endswith(
         "is not installed: pip install onnxruntime"
     )
     assert describe(ModuleNotFoundError("No module named 'scipy'", name="scipy")) == (
-        f"scipy, which this needs, is not installed: {everything}"
+        f"this needs scipy, which is not installed: {everything}"
     )
     assert "should not happen" in describe(ModuleNotFoundError("No module named 'x'", name="x"))
 
 
 def texts(path: Path) -> list[str]:
-    """All texts of a module but its docstrings."""
+    """Return all texts of a module except its docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     return [

@@ -1,4 +1,4 @@
-"""`slimcae fit` from end to end on a tiny model."""
+"""Test `slimcae fit` from end to end on a tiny model."""
 
 import re
 from pathlib import Path
@@ -116,4 +116,4 @@ def test_fit_makes_integers_of_context_networks(
     found = read_model(output)
     assert list(found.info.training["fit"]["rounding"]) == ["12"]
     assert found.info.training["entropy"]["last_step"] == 60
-    assert not found.training_tensors  # the run has them, coding needs them not
+    assert not found.training_tensors  # the run has these tensors, but coding does not need them

@@ -1,4 +1,4 @@
-"""slimcae info: everything that a file says, and what decoding it would cost."""
+"""Test slimcae info: the contents of a file, and the cost of decoding it."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def header(**changes: Any) -> Header:
 
 
 def save_scae(path: Path, head: Header, **kept: Any) -> Path:
-    """A file of tiles without meaning, which is all that `info` needs."""
+    """Return a file with meaningless tiles, which `info` does not decode."""
     tiles = [bytes([k]) * 4 * k for k in range(head.num_tiles)]
     path.write_bytes(container.write(Contents(head, tiles, **kept)))
     return path
@@ -50,7 +50,7 @@ def save_scae(path: Path, head: Header, **kept: Any) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Without models; the shipped one does not matter."""
+    """Use an empty models folder; the packaged model does not matter."""
     monkeypatch.setenv("SLIMCAE_MODELS", str(tmp_path / "models"))
     shipped = save_forged(
         tmp_path / "main", name="main", fingerprints={"12": "aa" * 8, "8": "bb" * 8}
@@ -128,7 +128,7 @@ def test_a_file_whose_model_is_not_here(folder: Path, capsys: pytest.CaptureFixt
     path = save_scae(folder / "a.scae", header())
     facts = facts_of(path, capsys)
     assert (facts["installed"], facts["delta"], facts["model_version"]) == (False, None, None)
-    # which transforms it needs, only the model knows
+    # only the model knows the transforms
     assert {facts[key] for key in facts if key.startswith("decoder_")} == {None}
     assert call(["info", path]) == 0
     text = capsys.readouterr().out
@@ -181,7 +181,7 @@ def test_several_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="no paths of open files")
 def test_a_pipe(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As a shell's <(command) is."""
+    """A named pipe, like <(command) in a shell."""
     path = save_scae(folder / "a.scae", header())
     reading, writing = os.pipe()
     os.write(writing, path.read_bytes())

@@ -1,4 +1,4 @@
-"""slimcae models: a table of what is installed, and installing."""
+"""Test slimcae models: the table of installed models, and installing."""
 
 import json
 from pathlib import Path

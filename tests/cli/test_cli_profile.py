@@ -1,4 +1,4 @@
-"""slimcae profile: what the table says, and where the calibration goes."""
+"""Test slimcae profile: the table, and the path of the calibration file."""
 
 import json
 import logging
@@ -29,7 +29,9 @@ PROFILE = Profile(
 )
 ROWS = [
     Complexity(
+        point=width,
         width=width,
+        lmbda=None,
         effort=2,
         entropy_model="context",
         pixels=768 * 512,
@@ -62,7 +64,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The measurements give `PROFILE` and `ROWS` at once; what they were called with."""
+    """Make the measurements return `PROFILE` and `ROWS` at once; return their arguments."""
     repeats: list[int] = []
 
     def measure(codec: Codec, count: int, track: Track) -> Profile:
@@ -179,7 +181,7 @@ def test_real_times(
     model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("slimcae.profiling.memory.RUNS", 1)
-    # processes of their own for one width only: each imports torch
+    # separate processes for one width only, since each imports torch
     monkeypatch.setattr(
         "slimcae.profiling.table.peak_memory",
         lambda *args, **options: peak_memory(*args, **options) if args[2] == WIDTHS[-1] else None,

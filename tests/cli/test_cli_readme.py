@@ -1,4 +1,4 @@
-"""What the help texts and README's first screen tell people to type; see tests/documentation."""
+"""Test the examples of the help texts and of README's first screen; see tests/documentation."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What people run into after the first success: continuing, twice at once, odd arguments."""
+"""Test problems after the first use: continued runs, concurrent runs, unusual arguments."""
 
 import json
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_a_second_training_in_a_folder_is_refused(
     (tmp_path / "run").mkdir()
     with locked(tmp_path / "run"):
         assert train(tmp_path, "--switch_list", "8", "4", "--last_step", "1") == 1
-    assert "another training is at work" in capsys.readouterr().err
+    assert "another training is running" in capsys.readouterr().err
     assert not (tmp_path / "run" / "state.pt").exists()
     with locked(tmp_path / "run"), pytest.raises(TrainingError), locked(tmp_path / "run"):
         pass

@@ -1,4 +1,4 @@
-"""The face of the command line: start-up, help, spellings, and constants repeated from torch."""
+"""Test the start of the command line: imports, help, spellings, constants that repeat torch's."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ from slimcae.model.file import read_model
 from slimcae.training.settings import TrainSettings
 
 TIMES_PYTHON = 25
-"""Importing numpy alone is about 10, importing torch more than 100."""
+"""Limit in units of the import of numpy alone (about 10); importing torch is more than 100."""
 LONGEST_HELP = 42
 LONG_HELPS = ("compress", "train", "train_lambda_schedule")  # more options than lines
 
@@ -53,11 +53,11 @@ LIGHT = (
     ["info", "--json", "MODEL"],
     ["models"],
 )
-"""Command lines that need no library: nobody should wait for one."""
+"""Return command lines that must not import heavy libraries."""
 
 
 def test_starts_without_any_library(scae: Path) -> None:
-    """All in one process, whose modules only become more."""
+    """Run all of them in one process, whose modules only increase."""
     names = {"SCAE": str(scae), "MODEL": str(scae.with_name("tiny.safetensors"))}
     lines = [[names.get(word, word) for word in argv] for argv in LIGHT]
     program = """if True:
@@ -105,7 +105,7 @@ def test_pictures_are_coded_without_loading_torch(scae: Path, tmp_path: Path) ->
 
 
 def test_starts_with_little_more_work_than_python(scae: Path) -> None:
-    """Seconds are measured by benchmarks/start_up.py."""
+    """Count modules here; benchmarks/start_up.py measures seconds."""
     program = "import sys; from slimcae.cli import main; assert main(sys.argv[1:]) == 0"
     took = start_up(
         {
@@ -115,7 +115,7 @@ def test_starts_with_little_more_work_than_python(scae: Path) -> None:
         },
         environment(),
     )
-    assert took["help"] < TIMES_PYTHON * took["python"]  # about 8 times measured
+    assert took["help"] < TIMES_PYTHON * took["python"]  # about 8 times the measured value
     assert took["info"] < TIMES_PYTHON * took["python"]
 
 

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, broken or full; named pipes; signals while a file is made."""
+"""Test standard streams that are closed, broken or full; named pipes; signals during writes."""
 
 import importlib
 import io
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="streams of POSIX")
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, with two pictures and a model."""
+    """Return a folder with two pictures and a model."""
     monkeypatch.chdir(tmp_path)
     save_photo(tmp_path / "p.png")
     save_photo(tmp_path / "q.png", seed=1)
@@ -101,7 +101,7 @@ def test_a_standard_input_that_cannot_be_read_is_a_plain_error(place: Path) -> N
 
 def test_work_goes_on_when_nobody_reads_standard_error(place: Path, codec: Codec) -> None:
     end, begin = os.pipe()
-    os.close(end)  # the reader has gone
+    os.close(end)  # the reader has closed the pipe
     command = ["compress", "p.png", "q.png", "-o", "both/", *MODEL]
     with open(begin, "wb") as broken:  # noqa: PTH123
         done = subprocess.run(
@@ -131,7 +131,7 @@ def test_a_full_disk_behind_a_stream(place: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_signal_leaves_no_temporary_file(place: Path, number: int, jobs: str) -> None:
-    """The signal comes while a file is written, before it has its name."""
+    """The signal arrives while a file is written, before it is renamed."""
     script = """
 import os, signal, sys
 from slimcae.cli import main
@@ -156,14 +156,14 @@ sys.exit(main(sys.argv[2:]))
     assert done.returncode == 128 + number, done.stderr
     said = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
     assert done.stderr.decode().splitlines()[-1] == f"slimcae: error: {said}"
-    # with one job, it is the thread that writes which the signal meets
+    # with one job, the signal interrupts the writing thread
     left = tree(Path("o"))
     assert left.keys() <= {"p.scae", "q.scae"}
     assert jobs == "2" or left == {"p.scae": old}
 
 
 def test_a_signal_that_is_ignored_stays_so(place: Path) -> None:
-    """As behind nohup."""
+    """SIGHUP is ignored, as with nohup."""
     script = """
 import os, signal, sys
 from slimcae.cli import main
@@ -194,15 +194,15 @@ def pipe(place: Path) -> Iterator[Path]:
     path = place / "pipe"
     os.mkfifo(path)
     yield path
-    # whoever still waits for the other end goes on
+    # continue whatever still waits for the other end
     os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
 
 
 def fed(pipe: Path, content: bytes) -> threading.Thread:
-    """A thread that writes to a pipe once, as soon as somebody reads."""
+    """Start a thread that writes to a pipe once, as soon as a reader opens it."""
 
     def write() -> None:
-        with suppress(BrokenPipeError):  # the reader has seen enough
+        with suppress(BrokenPipeError):  # the reader has stopped early
             pipe.write_bytes(content)
 
     thread = threading.Thread(target=write, daemon=True)
@@ -232,7 +232,7 @@ def test_a_pipe_is_read_once(pipe: Path, codec: Codec, backend: str) -> None:
 def test_a_pipe_with_metadata_that_stop_pillow_is_rescued(
     pipe: Path, codec: Codec, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Pillow refuses texts of more than a megabyte, after which the bytes are needed again."""
+    """Pillow refuses texts of more than a megabyte, so the bytes are read a second time."""
     with_text("huge.png")
     fed(pipe, Path("huge.png").read_bytes())
     assert call(["compress", "pipe", "-o", "o.scae", *MODEL]) == 0
@@ -244,13 +244,13 @@ def test_a_stream_that_cannot_go_back_is_rescued(place: Path, codec: Codec) -> N
     with_text("huge.png")
     end, begin = os.pipe()
     with open(end, "rb") as reads, open(begin, "wb") as writes:  # noqa: PTH123
-        writes.write(Path("huge.png").read_bytes())  # less than a pipe holds
+        writes.write(Path("huge.png").read_bytes())  # less than the capacity of a pipe
         writes.close()
         assert codec.compress(read_picture(reads)) == codec.compress("p.png")
 
 
 def with_text(name: str) -> None:
-    """Save the picture with a text that Pillow refuses for its size."""
+    """Save the picture with a text that is too large for Pillow."""
     texts = PngInfo()
     texts.add_text("huge", "x" * 2_000_000, zip=True)
     with Image.open("p.png") as image:
@@ -290,7 +290,7 @@ def test_a_link_that_leads_to_itself_is_a_plain_error(
 
 
 class InterruptedStream(io.StringIO):
-    """Ctrl-C comes in the moment after its first write."""
+    """Ctrl-C arrives directly after its first write."""
 
     def write(self, text: str) -> int:
         if self.getvalue():
@@ -300,7 +300,7 @@ class InterruptedStream(io.StringIO):
 
 @pytest.mark.parametrize("bar", [True, False])
 def test_ctrl_c_never_parts_a_line_from_its_end(bar: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is said of the Ctrl-C would be joined to it."""
+    """The message about Ctrl-C would be appended to it."""
     if bar:
         importlib.import_module("tqdm")
     else:
@@ -334,6 +334,6 @@ def test_what_has_no_end_is_given_up(
     err = capsys.readouterr().err
     assert err.startswith("slimcae: error: ")
     assert err.count("\n") == 1
-    if name != "/dev/zero" or command == "decompress":  # others see by its start that it is none
-        assert "more than 3 MiB come from it" in err
+    if name != "/dev/zero" or command == "decompress":  # rejected by their first bytes
+        assert "more than 3 MiB" in err
     assert not Path("o").exists() and not Path("o.png").exists()

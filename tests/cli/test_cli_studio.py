@@ -1,4 +1,4 @@
-"""`slimcae studio`: what it says before it serves, and that it ends as it should."""
+"""Test `slimcae studio`: its messages before it serves, and how it ends."""
 
 import signal
 import socket
@@ -18,7 +18,7 @@ def test_without_the_extra_it_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    # which another test may have imported while uvicorn was there
+    # another test may have imported it while uvicorn was installed
     monkeypatch.delitem(sys.modules, "slimcae.studio.connections", raising=False)
     message = error_line(capsys, ["studio"])
     assert message == (

@@ -1,4 +1,4 @@
-"""Several files at a time: how many, in which threads, and how much memory."""
+"""Test concurrent processing of files: their number, threads, and memory."""
 
 import gc
 import threading

@@ -1,4 +1,4 @@
-"""Transparent pictures: what nobody sees costs nothing and is not measured."""
+"""Test transparent pictures: invisible pixels cost no bits and are not measured."""
 
 import math
 
@@ -28,7 +28,7 @@ def picture(hidden: str) -> Picture:
 
 
 def visible_psnr(codec: Codec, data: bytes) -> float:
-    """In dB, by the definition."""
+    """Return the PSNR in dB by its definition."""
     decoded = np.asarray(codec.decompress(data))
     np.testing.assert_array_equal(decoded[:, :, 3], ALPHA)
     error = (decoded[:, :, :3].astype(float) - SEEN)[VISIBLE]
@@ -73,7 +73,7 @@ def test_one_alpha_of_all_pixels_takes_13_bytes(codec: Codec, level: int) -> Non
     plain = codec.compress(Picture(SEEN), 8)
     constant = Picture(SEEN, alpha=np.full_like(ALPHA, level))
     data = codec.compress(constant, 8, verify=True)
-    if level:  # of what nobody sees nothing is coded
+    if level:  # invisible pixels are not coded
         assert len(data) == len(plain) + 13
     assert codec.encode(constant, Target(8)).alpha_bytes == 13
     for crop in (None, (5, 7, 20, 30)):
@@ -88,7 +88,7 @@ def test_one_alpha_of_all_pixels_takes_13_bytes(codec: Codec, level: int) -> Non
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "PA"])
 def test_an_opaque_alpha_channel_costs_nothing(codec: Codec, mode: str) -> None:
-    """The format says that a file without it is opaque."""
+    """The format defines a picture without the chunk as opaque."""
     image = Image.fromarray(SEEN)
     source = image.convert("L" if mode == "LA" else "RGB").convert(mode)
     plain = image.convert("L") if mode == "LA" else source.convert("RGB")

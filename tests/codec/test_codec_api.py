@@ -1,4 +1,4 @@
-"""What newcomers give the codec, and see of it: foreign objects, misspelt options, reprs."""
+"""Test first contacts with the codec: objects of other types, misspelt options, reprs."""
 
 import inspect
 import io
@@ -114,7 +114,7 @@ def test_load_model_finds_what_load_finds() -> None:
         assert slimcae.load_model(wanted).widths == shipped.widths
     with pytest.raises(ModelError, match="no model absent"):
         slimcae.load_model("absent")
-    with pytest.raises(ModelError, match="3 is no model"):
+    with pytest.raises(ModelError, match="3 is not a model"):
         slimcae.load_model(3)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""The whole way: pictures to `.scae` bytes and back, at every width of a tiny model."""
+"""Test the complete path: pictures to `.scae` bytes and back, at every width of a tiny model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_any_size_comes_back(codec: Codec, width: int, size: tuple[int, int]) ->
     restored = codec.decompress(codec.compress(image, width))
     assert restored.size == image.size
     assert restored.mode == "RGB"
-    # far above what a flat or shuffled picture reaches
+    # far above the PSNR of a flat or shuffled picture
     assert psnr(np.asarray(image), np.asarray(restored)) > 24
 
 
@@ -66,8 +66,8 @@ def test_pixels_equal_those_of_the_network(codec: Codec, width: int) -> None:
     levels = torch.round(out["x_hat"].clamp(0, 1) * 255)[0].permute(1, 2, 0).numpy()
     restored = np.asarray(exact.decompress(exact.compress(Image.fromarray(pixels), width)))
     difference = np.abs(restored - levels)
-    assert difference.max() <= 1  # halves may be rounded to either side ...
-    assert np.count_nonzero(difference) < 0.001 * difference.size  # ... which is rare
+    assert difference.max() <= 1  # ties may be rounded to either side ...
+    assert np.count_nonzero(difference) < 0.001 * difference.size  # ... but are rare
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -75,7 +75,7 @@ def test_pixels_equal_those_of_the_network(codec: Codec, width: int) -> None:
 def test_file_size_keeps_the_estimates_promise(
     codec: Codec, width: int, size: tuple[int, int]
 ) -> None:
-    """Two estimates: of the entropy model, and of the density that it was made of."""
+    """Return two estimates: of the entropy model, and of the density from which it was made."""
     pixels = smooth_pixels(*size, seed=4)
     padding = ((0, -size[0] % 16), (0, -size[1] % 16), (0, 0))
     x = torch.from_numpy(np.pad(pixels, padding, mode="edge")).permute(2, 0, 1)[None].float() / 255
@@ -83,9 +83,9 @@ def test_file_size_keeps_the_estimates_promise(
         likelihoods = to_network(codec.model)(x, width)["likelihoods"]
     density_bytes = float(-torch.log2(likelihoods).sum()) / 8
     compressed = codec.encode(Picture(pixels), Target(width))
-    # tables leave tails to the escape
+    # tables code the tails with the escape
     assert abs(len(compressed.data) - density_bytes) <= 0.03 * density_bytes + 64
-    # the coder loses next to nothing, and ends the stream with a word
+    # the coder adds almost nothing, and ends the stream with a word
     assert 0 < 8 * compressed.stream_bytes - codec.ideal_bits(pixels, width) < 34
 
 
@@ -123,7 +123,7 @@ def test_a_forged_alpha_channel_is_refused(codec: Codec) -> None:
     contents = container.read(codec.compress(Image.fromarray(rgba)))
     larger = pack_alpha(np.zeros((8, 9), np.uint8))
     huge = bytearray(pack_alpha(np.zeros((8, 8), np.uint8)))
-    huge[16:24] = b"\x00\x0f\xff\xff" * 2  # the size in its header: a million squared
+    huge[16:24] = b"\x00\x0f\xff\xff" * 2  # the size in its header is a million squared
     assert contents.alpha is not None
     for png in (larger, bytes(huge), contents.alpha[:30], b"", b"GIF89a", b"\x89PNG\r\n\x1a\n"):
         forged = container.write(replace(contents, alpha=png))
@@ -214,7 +214,7 @@ def test_symbols_beyond_the_limit_are_clipped_and_said(
     with torch.no_grad():
         network.g_a.conv3.weight.mul_(1e5)
         for name, parameter in network.g_a.gdn3.named_parameters():
-            if name.endswith("gamma"):  # else it would bound the latents
+            if name.endswith("gamma"):  # otherwise it would bound the latents
                 parameter.zero_()
     wild = Codec(to_model(network))
     caplog.set_level("INFO", "slimcae")
@@ -251,7 +251,7 @@ def test_any_latents_come_back_as_symbols_or_are_refused(
     exact = (latents.astype(float) - medians[:, None, None]) / codec.model.steps[step]
     symbols = used.read_symbols(used.compress(image, 4, step=step))
     inside = np.clip(exact, -32767, 32767)
-    assert np.abs(symbols - inside).max() <= 0.5 + 1e-3  # float32 decides at a tie
+    assert np.abs(symbols - inside).max() <= 0.5 + 1e-3  # float32 decides at ties
 
 
 def test_latents_that_are_not_finite_are_refused() -> None:

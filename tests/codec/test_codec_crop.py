@@ -1,4 +1,4 @@
-"""Parts of pictures: right pixels, and only the tiles they need."""
+"""Test parts of pictures: correct pixels, and only the necessary tiles are read."""
 
 from io import BytesIO
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_any_crop_is_the_part_of_the_whole(codec: Codec, data: bytes, draw: st.D
 
 
 class CountingFile(BytesIO):
-    """Counts the bytes that are read from it."""
+    """A file that counts the bytes that are read from it."""
 
     bytes_read = 0
 

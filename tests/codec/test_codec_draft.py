@@ -1,4 +1,4 @@
-"""Drafts give the files that `compress` gives; a watcher sees every tile and can stop."""
+"""Test that drafts give the files of `compress`, and that watchers see every tile and can stop."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_what_is_analysed_is_not_analysed_again(codec: Codec) -> None:
     assert len(seen) == 2 * 3
     draft.analyse(4)
     draft.analyse(12)
-    assert set(draft.analysed) == {4, 12}  # of several tiles two widths stay
+    assert set(draft.analysed) == {4, 12}  # for pictures of several tiles, two widths are cached
 
 
 def test_a_watcher_sees_every_tile_and_changes_nothing(codec: Codec) -> None:

@@ -1,4 +1,4 @@
-"""Effort: which entropy model codes a file, and what both ways have in common."""
+"""Test effort: which entropy model codes a file, and what encoder and decoder share."""
 
 import math
 from dataclasses import replace
@@ -85,7 +85,7 @@ def test_pillow_takes_effort(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module", params=[1024, 64])
 def searching(request: pytest.FixtureRequest) -> Codec:
-    """Return a codec whose model knows its own curve, of one tile or several."""
+    """Return a codec whose model has a measured curve, of one tile or several."""
     if not HAS_TORCH:
         pytest.skip("torch is not installed")
     model = read_model(shipped_model())
@@ -93,7 +93,7 @@ def searching(request: pytest.FixtureRequest) -> Codec:
 
 
 def cost(codec: Codec, picture: Picture, data: bytes) -> float:
-    """λ · D + R of what a decoder makes of a file, with the ideal bits of its tiles."""
+    """Return λ · D + R of the decoded picture, with the ideal bits of its tiles."""
     header = container.read_header(data)
     point = Point(header.num_filters, header.step)
     decoded = np.asarray(codec.decompress(data)).astype(float) / 255

@@ -1,4 +1,4 @@
-"""What `Codec.encode` reports: sizes by the slow reader of files, work by counting it."""
+"""Test the report of `Codec.encode`: sizes against the slow reader, computation by counting."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from slimcae.transforms import Pixels, Residuals, Symbols
 from slimcae.transforms.onnx_ import OnnxTransforms
 
 FRAME = 12
-"""Bytes of a chunk around its payload; docs/format.md, "Chunks"."""
+"""Bytes of a chunk in addition to its payload; docs/format.md, "Chunks"."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def codec() -> Codec:
 
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[tuple[str, int]]]:
-    """How often the transforms have computed, by direction and width."""
+    """Count the calls of the transforms, by direction and width."""
     counted: Counter[tuple[str, int]] = Counter()
     residuals, pixels = OnnxTransforms.residuals, OnnxTransforms.pixels
 

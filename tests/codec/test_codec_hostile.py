@@ -1,4 +1,4 @@
-"""Damaged and forged files: each ends in `BitstreamError` or in a picture, soon and silently.
+"""Test damaged and forged files: each ends in `BitstreamError` or a picture, soon and silently.
 
 Run with `-s` to see how many inputs of each kind were tried and how they ended.
 """
@@ -33,7 +33,7 @@ from slimcae.model.file import read_model, write_model
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 EVERYTHING = (GOLDEN / "scae" / "everything.scae").read_bytes()
-"""All chunks, two tiles."""
+"""A file with all chunks and two tiles."""
 REFUSED, DECODED = "refused", "decoded"
 
 
@@ -44,7 +44,7 @@ def codec() -> Codec:
 
 @pytest.fixture(scope="module", autouse=True)
 def counts() -> Iterator[dict[str, Counter[str]]]:
-    """How many inputs of each kind were tried, and how they ended; printed at the end."""
+    """Count the inputs of each kind and their outcomes; printed at the end."""
     found: dict[str, Counter[str]] = {}
     yield found
     for kind, outcomes in found.items():
@@ -58,7 +58,7 @@ def tally(codec: Codec, counts: dict[str, Counter[str]], request: pytest.Fixture
 
 
 class Tally:
-    """Decodes what it is given, and counts how it ends."""
+    """Decode inputs, and count the outcomes."""
 
     def __init__(self, codec: Codec, counts: Counter[str]) -> None:
         self.codec = codec
@@ -96,12 +96,12 @@ def parts_of(name: str) -> Contents:
 
 
 def forged(contents: Contents, **changes: object) -> bytes:
-    """A file with right checksums, its header changed so."""
+    """Return a file with a changed header and correct checksums."""
     return container.write(replace(contents, header=replace(contents.header, **changes)))  # type: ignore[arg-type]
 
 
 def claiming(header: Header, stream: bytes, entries: int) -> bytes:
-    """A file with right checksums and so many entries in its index; all but the first are empty."""
+    """Return a file with many index entries and correct checksums; only the first has bytes."""
     others = [0] * (entries - 1)
     return bytes(Head(header, [len(stream), *others], [zlib.crc32(stream), *others], 0)) + stream
 
@@ -119,7 +119,7 @@ def test_every_truncation(tally: Tally) -> None:
 
 
 def test_every_flipped_bit(tally: Tally) -> None:
-    """All eight of each byte, one at a time; checksums find those in ignorable chunks, too."""
+    """Flip all eight bits of each byte, one at a time; checksums cover ignorable chunks, too."""
     tally.all_refused(flipped(EVERYTHING, [1 << bit for bit in range(8)]))
 
 
@@ -135,7 +135,7 @@ def test_every_byte_inverted_or_grown_by_one(tally: Tally) -> None:
 def test_every_flipped_byte_of_an_ignorable_chunk_with_a_right_checksum(
     tally: Tally, codec: Codec
 ) -> None:
-    """The picture is the right one, whatever becomes of the metadata."""
+    """The picture is correct, whatever happens to the metadata."""
     contents = container.read(EVERYTHING)
     expected = codec.decompress(EVERYTHING)
     plain = replace(contents, icc_profile=None, exif=None, xmp=None)
@@ -167,14 +167,14 @@ WILD_SIZES = [
 @pytest.mark.parametrize("tile_side", [16, 1024, 2**20])
 @pytest.mark.parametrize("stream", [b"", b"\xff" * 8, b"any eight words of text, or more"])
 def test_wild_sizes_with_few_bytes(stream: bytes, tile_side: int, tally: Tally) -> None:
-    """They end at once, and take no memory for what is not there."""
+    """They end at once, and allocate no memory for missing data."""
     header = replace(parts_of("odd").header, tile_side=tile_side)
     for height, width in WILD_SIZES:
         header = replace(header, image_height=height, image_width=width)
-        # an index that is all there makes a file of its own size: this has a part at most
+        # a complete index needs a file of its own size: this file has a part at most
         data = claiming(header, stream, min(header.num_tiles, 2**12))
         allowed = 2**22 + 200 * len(data)
-        if height * width <= 2**20:  # small enough to begin with, latents of 16 x 16 pixels
+        if height * width <= 2**20:  # small enough to start, with latents of 16 x 16 pixels
             allowed += 12 * max(height, 16) * max(width, 16)
         tracemalloc.start()
         outcome, _ = tally.end_of(data)
@@ -182,13 +182,13 @@ def test_wild_sizes_with_few_bytes(stream: bytes, tile_side: int, tally: Tally) 
         tracemalloc.stop()
         assert outcome == REFUSED
         assert peak < allowed
-        # some lines for each entry that is there, not for each tile or pixel that is claimed
+        # some lines for each existing entry, not for each claimed tile or pixel
         assert lines_run(partial(tally.end_of, data)) < 5_000 + 100 * len(data) // 8
 
 
 @pytest.mark.parametrize("stream", [bytes(4), bytes(8)], ids=bytes.hex)
 def test_words_of_zeros_for_a_million_pixels(stream: bytes, tally: Tally) -> None:
-    """What a decoder reads beyond the end, too: symbols that never end."""
+    """Reads beyond the end of a stream give symbols without end."""
     header = replace(parts_of("odd").header, image_height=2**10, image_width=2**10)
     tally.refused(claiming(header, stream, 1), "cannot hold")
 
@@ -217,7 +217,7 @@ def test_a_width_with_the_fingerprint_of_another(tally: Tally, codec: Codec) -> 
         right = codec.model.fingerprint(width)
         needed = contents.header.model_fingerprint.hex()
         tally.refused(forged(contents, num_filters=width), rf"\({needed}\).*{right.hex()}")
-        # now the streams are of another width than all the rest: they may decode to some picture
+        # the streams are of another width than everything else: they may decode to some picture
         tally.end_of(forged(contents, num_filters=width, model_fingerprint=right))
 
 
@@ -230,7 +230,7 @@ def test_steps_that_the_model_lacks(tally: Tally) -> None:
 
 
 def test_kinds_of_entropy_models_that_the_model_lacks(tally: Tally) -> None:
-    """Of the others, a stream that another kind made may decode to some picture."""
+    """For the other kinds, a stream of another kind may decode to some picture."""
     for name, lacks in (("odd", "factorized"), ("tiles-narrow", "context")):
         contents = parts_of(name)
         message = f"kind {lacks}: the model has .* at width {contents.header.num_filters}$"
@@ -260,7 +260,7 @@ def saved(mode: str, size: tuple[int, int], kind: str = "PNG", **options: object
 
 
 SAMPLES = png_chunk(b"IDAT", zlib.compress(bytes(13 * 20)))
-"""Of a picture of 12 rows and 12 columns and more; `everything` has 12 rows and 20 columns."""
+"""Pictures of at least 12 rows and 12 columns; `everything` has 12 rows and 20 columns."""
 ALPHA = {
     "nothing": b"",
     "a signature": b"\x89PNG\r\n\x1a\n",
@@ -287,7 +287,7 @@ ALPHA = {
         20, 12, png_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(2**24))), SAMPLES
     ),
 }
-# what Pillow takes, and docs/format.md does not
+# accepted by Pillow, but not allowed by docs/format.md
 LENIENT = {
     "half its samples": png(20, 12, png_chunk(b"IDAT", zlib.compress(bytes(21 * 6)))),
     "16 bits": saved("I;16", (20, 12)),
@@ -319,10 +319,10 @@ def test_every_flipped_byte_of_the_alpha_channel_with_a_right_checksum(tally: Ta
     "name", ["everything", "tiles", "tiles-fast", "extremes", "extremes-tables"]
 )
 def test_streams_that_are_cut_or_longer(name: str, tally: Tally) -> None:
-    """Any number of bytes left, with right checksums.
+    """Keep any number of bytes, with correct checksums.
 
     The coder reads zeros beyond the end, and about one in twenty such streams ends as a whole one
-    may (docs/format.md, "What to refuse"): a picture then, if not the right one.
+    may (docs/format.md, "What to reject"): a picture then, if not the right one.
     """
     contents = parts_of(name)
     for index, stream in enumerate(contents.tiles):
@@ -332,7 +332,7 @@ def test_streams_that_are_cut_or_longer(name: str, tally: Tally) -> None:
             outcome, _ = tally.end_of(container.write(replace(contents, tiles=tiles)))
             assert outcome == REFUSED or (length and length % 4 == 0)
         for more in (b"\0", bytes(8), b"\xff" * 8, bytes(400), stream + stream):
-            tiles[index] = stream + more  # a single word may be the one behind the end
+            tiles[index] = stream + more  # a single word may be the additional word at the end
             tally.refused(container.write(replace(contents, tiles=tiles)), "coded symbols")
 
 
@@ -347,7 +347,7 @@ def test_streams_swapped_between_tiles(name: str, tally: Tally) -> None:
             tiles = list(contents.tiles)
             tiles[first], tiles[second] = tiles[second], tiles[first]
             if tiles != contents.tiles:
-                assert tally.end_of(head + b"".join(tiles))[0] == REFUSED  # the index tells
+                assert tally.end_of(head + b"".join(tiles))[0] == REFUSED  # see the index
             tally.end_of(container.write(replace(contents, tiles=tiles)))
 
 
@@ -380,7 +380,7 @@ def test_arbitrary_bytes_for_a_file(tally: Tally, data: bytes, begin_well: bool)
 
 
 def coded(codec: Codec, symbols: np.ndarray, step: int, **changes: object) -> bytes:
-    """A file of one tile that holds these symbols."""
+    """Return a file of one tile with these symbols."""
     width, rows, columns = symbols.shape
     header = replace(
         parts_of("odd").header,
@@ -482,7 +482,7 @@ def test_bombs_for_metadata(tag: bytes, tally: Tally) -> None:
 def test_crops_of_damaged_files_are_right_or_refused(
     codec: Codec, counts: dict[str, Counter[str]]
 ) -> None:
-    """A crop looks at what it needs: damage elsewhere may go unnoticed, but never a wrong pixel."""
+    """A crop reads only its own tiles: damage elsewhere may go unnoticed; pixels are correct."""
     data = (GOLDEN / "scae" / "tiles.scae").read_bytes()
     crop = (70, 70, 20, 30)
     expected = codec.decompress(data, crop=crop).tobytes()

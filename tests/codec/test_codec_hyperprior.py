@@ -1,4 +1,4 @@
-"""Files of kind `hyperprior`: tiles, crops, rates, and what is no such file."""
+"""Test files of kind `hyperprior`: tiles, crops, rates, and invalid files."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ PICTURE = Picture(smooth_pixels(75, 150, 3))
 
 @pytest.fixture(scope="module", params=[1024, 32])
 def codec(request: pytest.FixtureRequest) -> Codec:
-    """Return a codec of one tile or several, of whole and of less than whole z."""
+    """Return a codec of one tile or several, with complete and incomplete blocks of z."""
     return Codec(read_model(MODEL), tile_side=request.param)
 
 
@@ -44,12 +44,12 @@ def test_sizes_are_met(codec: Codec) -> None:
     assert len(found.data) in sizes
     bound = codec.draft(PICTURE).encoding.size(Point(4, 1))  # exact for one tile
     assert sizes[1] <= bound <= 1.01 * sizes[1] + 4 * len(container.read(found.data).tiles)
-    # there is nothing faster
+    # no kind is faster
     assert codec.compress(PICTURE, 4, effort=1) == codec.compress(PICTURE, 4)
 
 
 def test_forged_streams_are_refused_or_read(codec: Codec) -> None:
-    """With checksums that fit, so that only the coder stands in between."""
+    """Change bytes and correct the checksums, so that only the coder can detect the damage."""
     contents = container.read(codec.compress(PICTURE, 4))
     rng = np.random.default_rng(0)
     refused = 0

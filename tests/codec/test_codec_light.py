@@ -1,4 +1,4 @@
-"""The codec with a light model: sizes, tiles, crops and rates work as they do with the paper's."""
+"""Test the codec with a light model: sizes, tiles, crops and rates work as with the paper's."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def codec() -> Codec:
 
 @pytest.fixture
 def tiled() -> TiledTransforms:
-    """Of a network in which every neighbour has weight: a warm start's blocks do not overlap."""
+    """Return a network in which every neighbour has weight, unlike the blocks of a warm start."""
     network = make_network(0, "light")
     torch.manual_seed(1)
     with torch.no_grad():
@@ -79,7 +79,7 @@ def test_latents_of_a_tile_are_those_of_the_whole(
         return float(np.abs(tiled.residuals(pixels, TILE, width) - whole).max())
 
     assert error() < 1e-5 * np.abs(whole).max()
-    # of the fifth latent only the nearest pixels matter, and they little
+    # only the nearest pixels depend on the fifth latent, and only weakly
     monkeypatch.setitem(vars(tiled.architecture), "analysis_halo", HALO - 2)
     assert error() > 1e-4 * np.abs(whole).max()
 
@@ -104,7 +104,7 @@ def test_tiles_have_no_seams(codec: Codec, width: int) -> None:
     small = Codec(codec.model, tile_side=32)
     whole, tiled = codec.compress(image, width), small.compress(image, width)
     assert read_header(tiled).num_tiles == 7 * 5
-    # the symbols of tiles are those of the whole, but for ties; so are the pixels
+    # symbols of tiles equal those of the whole except for ties, and so do pixels
     assert np.mean(codec.read_symbols(whole) != codec.read_symbols(tiled)) < 1e-3
     difference = np.abs(
         np.asarray(codec.decompress(whole), int) - np.asarray(codec.decompress(tiled), int)

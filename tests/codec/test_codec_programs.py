@@ -1,4 +1,4 @@
-"""A codec inside other programs: forks, pickling, autocast, asyncio, numbers of numpy."""
+"""Test the codec inside other programs: forks, pickling, autocast, asyncio, numpy integers."""
 
 import asyncio
 import copy
@@ -74,7 +74,7 @@ assert codec.transforms.threads == 2
 def test_processes_made_by_fork_compute_like_their_parent(
     tmp_path: Path, backend: str, way: str
 ) -> None:
-    """With two threads, which the child lacks, it would wait for ever."""
+    """With two threads, which the child does not have, it would wait forever."""
     write_model(tmp_path / "m.safetensors", make_model(0))
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", FORK, tmp_path / "m.safetensors", backend, way],
@@ -103,7 +103,7 @@ def test_a_codec_goes_to_another_process(backend: str) -> None:
 )
 def test_copies_are_the_same_codec(backend: str, copied: Callable[[Codec], Codec]) -> None:
     codec = Codec(make_model(0), backend=backend, threads=1, precision="float32", tile_side=64)
-    compressed(codec)  # what was prepared for a width is not pickled
+    compressed(codec)  # prepared kernels are not pickled
     other = copied(codec)
     assert (other.tile_side, other.widths, other.info) == (64, codec.widths, codec.info)
     assert other.transforms.backend == backend
@@ -120,7 +120,7 @@ def test_a_gpu_of_the_parent_is_refused_after_a_fork(monkeypatch: pytest.MonkeyP
     transforms = torch_.TorchTransforms(make_model(0))
     monkeypatch.setattr(transforms, "_device", torch.device("cuda"))
     monkeypatch.setattr(torch_, "forks", lambda: transforms._forks + 1)
-    with pytest.raises(ConfigError, match=r"made by fork cannot use the GPU .* spawn"):
+    with pytest.raises(ConfigError, match=r"forked process cannot use the GPU .* spawn"):
         transforms.residuals(np.zeros((16, 16, 3), np.uint8), 8)
 
 
@@ -153,7 +153,7 @@ def test_other_global_settings_of_torch_change_nothing() -> None:
 
 
 def test_calls_from_asyncio() -> None:
-    """In threads, so that the loop goes on meanwhile."""
+    """Calls run in threads, so the event loop continues."""
     codec = Codec(make_model(0), backend="onnx")
 
     async def several() -> list[bytes]:
@@ -199,7 +199,7 @@ def test_integers_of_numpy_in_the_network(tmp_path: Path) -> None:
 
 
 def test_numbers_of_numpy_count_with_all_their_bits() -> None:
-    """A byte would overflow in sizes, half a float lose its digits."""
+    """A byte would overflow in sizes, and float16 would lose digits."""
     codec = Codec(fitted_model(), backend="onnx")
     choices: list[tuple[str, Any]] = [
         ("target_size", np.uint8(250)),
@@ -245,7 +245,7 @@ def test_a_target_holds_plain_numbers() -> None:
     ],
 )
 def test_errors_go_to_another_process(error: SlimCAEError) -> None:
-    """A pool of processes waits for ever for one that cannot be read there."""
+    """A pool of processes waits forever for an error that cannot be unpickled."""
     error.__cause__ = None
     other = pickle.loads(pickle.dumps(error))
     assert type(other) is type(error)

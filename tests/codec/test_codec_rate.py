@@ -1,4 +1,4 @@
-"""Rate control through the codec: what was asked for holds for the file and its picture."""
+"""Test rate control through the codec: targets hold for the file and its picture."""
 
 import math
 import re
@@ -43,7 +43,7 @@ def unfitted() -> Codec:
 
 @pytest.fixture
 def analyses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[int]]:
-    """How often the network has analysed a tile, by width."""
+    """Count the analyses of tiles, by width."""
     counted: Counter[int] = Counter()
     residuals = OnnxTransforms.residuals
 
@@ -56,7 +56,7 @@ def analyses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[int]]:
 
 
 def sizes_of(codec: Codec, pixels: np.ndarray) -> list[int]:
-    """Of every point that the model has."""
+    """Return all operating points of the model."""
     image = Picture(pixels)
     return [
         len(codec.compress(image, width, step=step))
@@ -91,7 +91,7 @@ def test_a_psnr_is_reached(codec: Codec, seed: int, place: float) -> None:
         measured(pixels, codec, codec.compress(image, target_psnr=target, closest=True))
         for target in (1, 99)
     ]
-    # the codec's own figure of the lowest may lie above this one by a rounding error
+    # the codec's own value of the lowest point may be higher by a rounding error
     target = ends[0] + 1e-9 + place * (ends[1] - ends[0]) * 0.999
     found = measured(pixels, codec, codec.compress(image, target_psnr=target))
     assert found >= target - 1e-9
@@ -114,7 +114,7 @@ def test_quality_rises_with_rate(codec: Codec) -> None:
 
 
 def test_quality_needs_a_fitted_model(unfitted: Codec) -> None:
-    with pytest.raises(ConfigError, match="no quality scale, as it was not fitted"):
+    with pytest.raises(ConfigError, match=r"no quality scale.*not fitted"):
         unfitted.compress(Picture(smooth_pixels(20, 20, 0)), quality=50)
 
 
@@ -197,7 +197,7 @@ def test_targets_out_of_range_say_the_range(codec: Codec) -> None:
         r"takes ([\d.]+) to ([\d.]+) bpp, ([\d.]+) of them for header", str(caught.value)
     )
     assert ends is not None
-    for end in map(float, ends.groups()[:2]):  # what it says can be had
+    for end in map(float, ends.groups()[:2]):  # the error names a range that can be reached
         assert 8 * len(codec.compress(image, bpp=end)) <= end * image.pixels[:, :, 0].size
 
 
@@ -214,8 +214,8 @@ def test_alpha_in_the_way_of_a_target_is_named_in_bytes(codec: Codec) -> None:
     [
         ({"width": 4, "quality": 5}, "width and quality contradict"),
         ({"bpp": 1, "target_size": 5}, "bpp and target_size contradict"),
-        ({"step": 1}, "step goes with a width"),
-        ({"width": 4, "step": 31}, "no quantisation step 31: give 0 to 30"),
+        ({"step": 1}, "step needs a width"),
+        ({"width": 4, "step": 31}, "no quantisation step 31: must be 0 to 30"),
         ({"width": 4, "step": -1}, "no quantisation step -1"),
         ({"width": 5}, "no width 5: choose from 12, 8, 4"),
         ({"width": True}, "no width True"),

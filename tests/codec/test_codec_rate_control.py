@@ -1,4 +1,4 @@
-"""The search for a target, on simulated pictures: plausible ones, and ones that follow no rule."""
+"""Test the search for a target on simulated pictures, both plausible and irregular."""
 
 import math
 import random
@@ -19,7 +19,7 @@ PIXELS = 768 * 512
 
 
 def mean_of(width: int, delta: float) -> tuple[float, float]:
-    """Rate and quality about like those of the shipped model."""
+    """Rate and quality similar to those of the packaged model."""
     error = 10 ** -((33.4 + 3.6 * math.log2(width / 192)) / 10)
     return (width / 192) ** 1.26 * delta**-0.9, -10 * math.log10(error * (0.68 + 0.32 * delta**2))
 
@@ -30,7 +30,7 @@ SCALE = QualityScale(MEASURED)
 
 @dataclass
 class Picture:
-    """A picture whose bytes and PSNR are known, and which counts what is asked of it."""
+    """A picture with known bytes and PSNR that counts the requests."""
 
     sizes: dict[Point, int]
     psnrs: dict[Point, float]
@@ -48,7 +48,7 @@ class Picture:
 
 @st.composite
 def photos(draw: st.DrawFn) -> Picture:
-    """Dearer or cheaper, better or worse than the mean, differently so at each width and step.
+    """Cost and quality vary around the mean, differently at each width and step.
 
     From one width to another bytes change by 0.91 to 1.09 of what they do on average, as measured.
     """
@@ -68,20 +68,20 @@ def photos(draw: st.DrawFn) -> Picture:
 @st.composite
 def lawless(draw: st.DrawFn) -> Picture:
     rng = random.Random(draw(st.integers(0, 2**32)))
-    flat = draw(st.sampled_from([0.0, 0.2]))  # a part of the points decodes without any error
+    flat = draw(st.sampled_from([0.0, 0.2]))  # a part of the points decodes without error
     return Picture(
         {p: rng.randint(65, 3000) for p in MEASURED},
         {p: math.inf if rng.random() < flat else rng.uniform(10, 50) for p in MEASURED},
     )
 
 
-# what a decoder can afford, or one width; between others there may be gaps that no point fills
+# affordable widths, or one width; there may be gaps between the others
 widths_allowed = st.none() | st.sampled_from([*(WIDTHS[i:] for i in range(5)), (192,), (96,)])
 places = st.floats(0, 1)
 
 
 def between(low: float, high: float, place: float) -> float:
-    """From the low value (place 0) to the high one (place 1), even in the logarithm."""
+    """Interpolate logarithmically from the low value (place 0) to the high one (place 1)."""
     value = math.exp(math.log(low) + math.log(high / low) * place)
     return min(max(value, low), high)
 

@@ -1,4 +1,4 @@
-"""Tiles through any transforms: the windows that they are given, on transforms made by hand."""
+"""Test tiles with any transforms: the windows that simple hand-made transforms get."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ HALO = 2
 
 
 class Means:
-    """Transforms of blocks alone: latents are the means of 16 × 16 pixels, and pixels latents."""
+    """Block transforms: latents are the means of 16 × 16 pixels, and pixels repeat the latents."""
 
     device, precision, threads = "cpu", "float32", 1
     machine, backend, runtime = "a machine", "numpy", "numpy 2"
@@ -43,7 +43,7 @@ class Means:
 
 
 def means_of(pixels: np.ndarray) -> np.ndarray:
-    """The means of blocks, those at the edges filled up with the last row and column."""
+    """Return the means of blocks, with those at the edges filled with the last row and column."""
     height, columns, _ = pixels.shape
     filled = np.pad(pixels, ((0, -height % 16), (0, -columns % 16), (0, 0)), mode="edge")
     rows, places = filled.shape[0] // 16, filled.shape[1] // 16
@@ -83,7 +83,7 @@ def test_a_window_is_the_tile_with_its_neighbourhood_as_far_as_there_is_one() ->
     pixels = np.zeros((16 * 10 - 5, 16 * 12, 3), np.uint8)
     tiled.residuals(pixels, Tile(4, 4, 6, 7), 3)
     tiled.residuals(pixels, Tile(0, 0, 1, 1), 3)
-    tiled.residuals(pixels, Tile(9, 11, 10, 12), 3)  # the last latents, filled up
+    tiled.residuals(pixels, Tile(9, 11, 10, 12), 3)  # the last latents, padded
     latents = [(2 + 2 * HALO, 3 + 2 * HALO), (1 + HALO, 1 + HALO), (1 + HALO, 1 + HALO)]
     assert means.shapes == [(16 * rows, 16 * places, 3) for rows, places in latents]
     means.shapes.clear()

@@ -1,4 +1,4 @@
-"""Tiles: the geometry, and that computing in tiles changes nothing but the last bits."""
+"""Test tiles: their geometry, and that computing in tiles changes only the last bits."""
 
 from pathlib import Path
 
@@ -130,12 +130,12 @@ def test_reduced_precision_costs_little_and_has_no_seams(shipped: Model, width: 
     whole = Codec(shipped, precision="bfloat16")
     tiled = Codec(shipped, precision="bfloat16", tile_side=side)
     best = psnr(reference, pixels)
-    assert psnr(tiled.synthesise(symbols, size, width), pixels) > best - 0.02  # the decoder alone
+    assert psnr(tiled.synthesise(symbols, size, width), pixels) > best - 0.02  # only the decoder
     ours = tiled.synthesise(tiled.analyse(pixels, width), size, width)
     theirs = whole.synthesise(whole.analyse(pixels, width), size, width)
     assert psnr(ours, pixels) > best - 0.05  # encoder and decoder together
     assert psnr(ours, pixels) == pytest.approx(psnr(theirs, pixels), abs=0.02)
-    # what reduced precision changes is spread as without tiles, along their borders too
+    # errors of reduced precision are spread as without tiles, also along borders of tiles
     errors = [np.abs(image.astype(float) - reference).mean(axis=2) for image in (ours, theirs)]
     borders = np.arange(side, 384, side)
     for axis in (0, 1):

@@ -1,4 +1,4 @@
-"""A tiny network, and its model, that code well enough to tell a picture from noise."""
+"""A tiny network and its model, which code well enough to distinguish a picture from noise."""
 
 import copy
 import tempfile
@@ -29,11 +29,11 @@ LMBDA = (2000.0, 1000.0, 500.0)
 def make_network(
     seed: int, architecture: ArchitectureName = "slimcae", widths: tuple[int, ...] = WIDTHS
 ) -> SlimCAE:
-    """Return what training would give: the network, whose weights a test may still change."""
+    """Return a trained network, whose weights a test may change."""
     return copy.deepcopy(_trained(seed, architecture, widths))
 
 
-@cache  # takes seconds, and most files of tests want it
+@cache  # training takes seconds, and most test files need the network
 def _trained(seed: int, architecture: ArchitectureName, widths: tuple[int, ...]) -> SlimCAE:
     torch.manual_seed(seed)
     network = SlimCAE(SlimCAEConfig(widths, architecture=architecture))
@@ -44,7 +44,7 @@ def _trained(seed: int, architecture: ArchitectureName, widths: tuple[int, ...])
 
 
 def save_pictures(folder: Path) -> list[Path]:
-    """Return the files of four small pictures."""
+    """Save four small pictures, and return their files."""
     paths = [folder / f"{seed}.png" for seed in range(4)]
     for seed, path in enumerate(paths):
         Image.fromarray(smooth_pixels(96, 128, seed)).save(path)
@@ -69,7 +69,7 @@ def fitted_model(architecture: ArchitectureName = "slimcae") -> Model:
 def make_model(
     seed: int, info: ModelInfo | None = None, architecture: ArchitectureName = "slimcae"
 ) -> Model:
-    """Return the model of that network: what a codec takes, and what files hold."""
+    """Return the model of that network."""
     name = f"{architecture}-{seed}"
     model = made_or_saved(name, lambda: to_model(make_network(seed, architecture)))
     return model if info is None else replace(model, info=info)

@@ -1,4 +1,4 @@
-"""The pages of the documentation, and what they tell people to type."""
+"""The pages of the documentation and their examples."""
 
 import re
 import shlex
@@ -21,7 +21,7 @@ class Block(NamedTuple):
 
 def pages() -> list[Path]:
     """Return README.md, the other pages at the root, and those of the site."""
-    parts = {DOCS / "results" / "ideas.md"}  # of results.md
+    parts = {DOCS / "results" / "ideas.md"}  # part of results.md
     return sorted(ROOT.glob("*.md")) + sorted(set(DOCS.rglob("*.md")) - parts)
 
 
@@ -46,7 +46,7 @@ def commands(text: str) -> list[list[str]]:
         for start in STARTS:
             if line.startswith(start):
                 words = shlex.split(line.removeprefix(start), comments=True)
-                # what follows goes to the shell
+                # the rest belongs to the shell
                 end = next((k for k, word in enumerate(words) if word in "<>|"), len(words))
                 found.append(words[:end])
     return found

@@ -1,8 +1,8 @@
-"""Every command and every Python example of README and documentation runs, page by page.
+"""Run every command and every Python example of README and documentation, page by page.
 
-A page's blocks run in order in a folder that holds what it presumes: photos, and nothing else. What
-takes hours is made small on the way (`shrink`): widths, steps, crops. What cannot run in a test is
-checked for what it names: targets of make, files, extras.
+The blocks of a page run in order in a folder that has only photos. `shrink` reduces widths, steps
+and crops of commands that take hours. Commands that cannot run in a test are checked for the names
+in them: targets of make, files, extras.
 """
 
 import os
@@ -30,7 +30,7 @@ from slimcae.model.registry import shipped_model
 from slimcae.studio import create_app
 
 TINY = {"96": "12", "48": "4"}
-"""Every model that is trained here has two widths, which stand for these."""
+"""All models in these tests have two widths, which replace those in the pages."""
 FOLDERS = {
     "/path/to/training_dataset/": "photos/",
     "/path/to/validation_dataset/": "valid/",
@@ -40,18 +40,18 @@ SMALL = {
     "--last_step": "2", "--schedule_steps": "1", "--max_tries": "1", "--patchsize": "32",
     "--batchsize": "2", "--repeats": "1", "--crop": "32,16,64,48",
     "--target_size": "2kB",
-    "--max_decode_ms": "1000000",  # what is measured on a busy machine is no limit
+    "--max_decode_ms": "1000000",  # measurements on a busy machine give no useful limit
 }  # fmt: skip
 ELSEWHERE = [
-    DOCS / "results.md",  # measures for minutes
+    DOCS / "results.md",  # takes minutes
     DOCS / "million-photos.md",  # needs Ray: tests of the extra
     DOCS / "compressai.md",  # needs CompressAI: benchmarks/peers
     DOCS / "reference-systems.md",  # has tests of its own
 ]
-"""Pages whose examples run elsewhere; here they are parsed."""
+"""Pages whose examples run elsewhere; here they are only parsed."""
 RECORDS = {
     *ELSEWHERE,
-    DOCS / "model-card.md",  # what was typed for the weights of its day
+    DOCS / "model-card.md",  # commands of earlier training runs
     DOCS / "results" / "trials" / "README.md",
 }
 RUN = [page for page in pages() if page not in RECORDS and any(blocks(page.read_text("utf-8")))]
@@ -60,7 +60,7 @@ load, measure, complexity = codec.load, profiling.measure, profiling.complexity
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder that a page runs in, with what pages presume."""
+    """Return the folder in which a page runs, with the photos that pages assume."""
     for name, seed in (("photos/a.png", 1), ("photos/trip/b.png", 2), ("valid/c.png", 3)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         save_photo(tmp_path / name, (128, 160), seed)
@@ -69,7 +69,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("SLIMCAE_MODELS", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home" / name))
     monkeypatch.chdir(tmp_path)
-    # the same, on small pictures, and without processes of their own
+    # the same functions on small pictures, without separate processes
     sizes = ((32, 48), (48, 64))
     monkeypatch.setattr(profiling, "measure", lambda codec, *_, **__: measure(codec, 1, sizes))
     monkeypatch.setattr(
@@ -81,7 +81,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def loaded_once(model: str | Path | None = None, **options: Any) -> Codec:
-    """Load a codec as `slimcae.load` does; the shipped one is kept for the next page."""
+    """Load a codec as `slimcae.load` does; the packaged one is cached for the next page."""
     if model not in (None, shipped_model()):
         return load(model, **options)
     chosen = {name: options.get(name) for name in ("backend", "precision", "threads")}
@@ -95,7 +95,7 @@ def _shipped(backend: str, precision: str) -> Codec:
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_the_examples_of_a_page_run(page: Path, folder: Path) -> None:
-    namespace: dict[str, Any] = {"x": torch.rand(1, 3, 64, 64)}  # README names it, and its shape
+    namespace: dict[str, Any] = {"x": torch.rand(1, 3, 64, 64)}  # README describes its shape
     for block in blocks(page.read_text(encoding="utf-8")):
         run(block, page, namespace)
 
@@ -115,10 +115,10 @@ def run(block: Block, page: Path, namespace: dict[str, Any]) -> None:
 
 
 def run_shell(line: str) -> None:
-    """Run one line of shell, or check what it names."""
+    """Run one line of shell, or check its names."""
     for words in commands(line):
         parse(words)
-        # one serves until it is stopped, or gets files by npm; the other needs its extra
+        # one serves until it is stopped, or downloads by npm; the other needs its extra
         if words[0] not in ("studio", "ray"):  # tests/studio, tests/on_ray
             assert call(shrink(words)) == 0, line
         return
@@ -129,7 +129,7 @@ def run_shell(line: str) -> None:
 
 
 def shrink(words: Sequence[str]) -> list[str]:
-    """Return the words of a command that takes a moment instead of hours."""
+    """Return the words of a command that takes seconds instead of hours."""
     made = [FOLDERS.get(word, word) for word in words]
     for flag, value in SMALL.items():
         if flag in made:
@@ -167,7 +167,7 @@ def _settings() -> dict[str, Any]:
 
 
 def check_pip(words: Sequence[str], _: Sequence[str]) -> None:
-    """Check what `pip install` is to install."""
+    """Check the packages that `pip install` names."""
     assert words[0] == "install"
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     extras = _settings()["project"]["optional-dependencies"]
@@ -190,13 +190,13 @@ def check_pip(words: Sequence[str], _: Sequence[str]) -> None:
 
 
 def check_make(words: Sequence[str], _: Sequence[str]) -> None:
-    """Check that there is such a target."""
+    """Check that the target of make exists."""
     rules = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{words[0]}:", rules, re.MULTILINE)
 
 
 def check_script(words: Sequence[str], settings: Sequence[str]) -> None:
-    """Check the recipe, which tests/training runs, and the variables that it is given."""
+    """Check the recipe, which tests/training runs, and its variables."""
     recipe = ROOT / "recipes" / "train.sh"
     assert os.access(recipe, os.X_OK)
     assert len(words) == 3
@@ -211,7 +211,7 @@ def check_tests(words: Sequence[str], _: Sequence[str]) -> None:
 
 
 def check_module(words: Sequence[str], _: Sequence[str]) -> None:
-    """Check a line that a module of Python's own, or of pip, runs."""
+    """Check a line that runs a module of Python or of pip."""
     assert words[0] == "-m" and words[1] in ("http.server", "pip", "venv")
 
 

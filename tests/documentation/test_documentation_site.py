@@ -1,4 +1,4 @@
-"""The site: links, the picture of the house, what the extensions make, and its search."""
+"""Test the site: links, the diagram of packages, the Sphinx extensions, and the search."""
 
 import inspect
 import re
@@ -24,7 +24,7 @@ BUILT = ROOT / "build" / "docs"
 def test_links_lead_somewhere(page: Path) -> None:
     for target in links(page.read_text(encoding="utf-8")):
         path, _, anchor = target.partition("#")
-        if ":" in path:  # of the web
+        if ":" in path:  # a web address
             continue
         linked = (page.parent / path).resolve() if path else page
         assert linked.exists(), f"{page}: {target}"
@@ -51,8 +51,8 @@ def test_the_picture_of_the_house_is_that_of_the_code() -> None:
 def test_the_house_has_no_way_that_another_implies() -> None:
     graph = draw_house.imports()
     assert "transforms" in graph["codec"] and "model" in graph["transforms"]
-    assert "coding" not in graph["codec"]  # by transforms and model
-    assert "torch" not in graph  # of the package alone
+    assert "coding" not in graph["codec"]  # implied by transforms and model
+    assert "torch" not in graph  # packages of slimcae only
 
 
 def test_the_command_line_reference_has_every_command() -> None:

@@ -1,4 +1,4 @@
-"""A codec without a network: fewer grey levels at narrower widths, zlib for the bytes."""
+"""A codec without a network: narrower widths have fewer grey levels, and zlib codes the bytes."""
 
 import io
 import zlib
@@ -81,7 +81,7 @@ def make_image(path: Path, height: int, width: int, mode: str = "RGB", seed: int
 
 
 def make_points(name: str, *, rate: float = 1.0, gain: float = 0.0) -> list[RDPoint]:
-    """A plausible RD curve of five widths, its rates scaled and its PSNR shifted."""
+    """Return a plausible RD curve of five widths, with scaled rates and shifted PSNR."""
     table = [
         # width, bpp, psnr, ms_ssim, ms_ssim_db
         (192, 1.0, 36.5, 0.99, 20.0),

@@ -1,4 +1,4 @@
-"""Codecs of which everything is known: rates, errors, and times by a clock that the test drives."""
+"""Codecs with known rates and errors, and times by a clock that the test controls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from slimcae.images import Picture
 
 @dataclass
 class FakeContender:
-    """A file has `point` bytes for every pixel; decoding is off by `error` levels everywhere."""
+    """A codec with `point` bytes per pixel and an error of `error` levels everywhere."""
 
     name: str
     points: Sequence[float]
@@ -39,7 +39,7 @@ class FakeContender:
 def points(
     codec: str, *, rate: float = 1.0, gain: float = 0.0, seconds: float = 0.01
 ) -> list[RDPoint]:
-    """A plausible curve of four points, its rates scaled and its quality shifted."""
+    """Return a plausible curve of four points, with scaled rates and shifted quality."""
     return [
         RDPoint(
             codec=codec,

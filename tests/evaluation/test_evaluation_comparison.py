@@ -1,4 +1,4 @@
-"""Tables, BD-rates, files and plots of a benchmark whose points are known."""
+"""Test tables, BD-rates, files and plots of a benchmark with known points."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ from slimcae.plots.bench import colour_of, marker_of
 
 @pytest.fixture(autouse=True)
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Every figure that is written, at a low resolution."""
+    """Write all figures at a low resolution."""
     monkeypatch.setattr(style, "DOTS_PER_INCH", 60)
     found: list[Any] = []
 
@@ -105,7 +105,7 @@ def test_files_follow_compressais_schema_and_name_settings_and_machine(tmp_path:
         assert words in text
     with Image.open(tmp_path / "k_rd.png") as image:
         assert image.format == "PNG"
-    assert not (tmp_path / "k_time.png").exists()  # no JPEG, no 100 %
+    assert not (tmp_path / "k_time.png").exists()  # without JPEG there is no 100 %
 
 
 def legend(figure: Any) -> list[str]:
@@ -154,7 +154,7 @@ def test_the_legend_leaves_the_panels_their_room(
         assert panel.width > 0.8 * figure.bbox.width / len(figure.axes)
         assert panel.height > 0.4 * figure.bbox.height
         assert not panel.overlaps(box)
-        for text in axes.texts:  # our widths: above and left of their points, within the panel
+        for text in axes.texts:  # our widths: above and left of their points, inside the plot
             x, y = axes.transData.transform(text.xy)
             words = text.get_window_extent()
             assert words.x1 < x and words.y0 > y
@@ -214,7 +214,7 @@ def test_the_title_of_times_says_how_ours_ran_and_what_bars_are(
 def test_names_of_times_touch_neither_each_other_nor_our_line(
     tmp_path: Path, figures: list[Any], seconds: float
 ) -> None:
-    """Wherever ours comes to lie beside a crowd of others."""
+    """Our points may be anywhere next to many others."""
     own = [
         replace(point, bpp=rate * point.bpp)
         for point, rate in zip(
@@ -290,7 +290,7 @@ def test_colours_tell_codecs_apart() -> None:
 
 
 def luminance(colour: str) -> float:
-    """Relative luminance of "#RRGGBB" as WCAG 2.2 defines it."""
+    """Return the relative luminance of "#RRGGBB" as defined by WCAG 2.2."""
     values = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
     linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -313,6 +313,6 @@ def test_published_curves_come_with_the_package() -> None:
     assert list(curves) == list(NAMES.values())
     for name, results in curves.items():
         assert len(results.curve()) >= 5, name
-    # read off the published tables between two points at 0.25 bits per pixel
+    # read from the published tables between two points at 0.25 bits per pixel
     assert rate_at(curves["JPEG"].curve(), 24.68) == pytest.approx(0.25, rel=0.02)
     assert rate_at(curves["VVC (VTM)"].curve(), 31.27) == pytest.approx(0.25, rel=0.02)

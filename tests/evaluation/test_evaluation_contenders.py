@@ -1,4 +1,4 @@
-"""The codecs of Pillow: their settings are those of the files, and what is absent is said."""
+"""Test Pillow's codecs: the reported settings are those of the files; missing codecs are named."""
 
 import io
 from collections.abc import Callable
@@ -26,7 +26,7 @@ NAMES = [
 
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, PillowCodec]:
-    monkeypatch.setattr(AvifImagePlugin, "DEFAULT_MAX_THREADS", 0)  # put back at the end
+    monkeypatch.setattr(AvifImagePlugin, "DEFAULT_MAX_THREADS", 0)  # restored at the end
     codecs_found, missing = pillow_codecs(1)
     assert not missing
     return {codec.name: codec for codec in codecs_found}

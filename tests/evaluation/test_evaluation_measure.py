@@ -1,4 +1,4 @@
-"""Points of contenders: what is averaged, what is a median, and what is warm."""
+"""Test the points of contenders: means, medians, and warm-up."""
 
 import math
 from pathlib import Path

@@ -54,7 +54,7 @@ def test_different_sizes_are_an_image_error(metric: object) -> None:
 
 
 def ms_ssim_of_the_paper(x: np.ndarray, y: np.ndarray) -> float:
-    """MS-SSIM of one channel in float64, written down from Wang, Simoncelli and Bovik (2003)."""
+    """Return MS-SSIM of one channel in float64, from Wang, Simoncelli and Bovik (2003)."""
     taps = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     window = np.outer(taps, taps) / taps.sum() ** 2
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -76,7 +76,7 @@ def ms_ssim_of_the_paper(x: np.ndarray, y: np.ndarray) -> float:
         mean_x, mean_y = blur(x), blur(y)
         spread = blur(x * x) - mean_x**2 + blur(y * y) - mean_y**2
         structure = (2 * (blur(x * y) - mean_x * mean_y) + c2) / (spread + c2)
-        if exponent == 0.1333:  # the coarsest scale brings in the luminance
+        if exponent == 0.1333:  # the coarsest scale includes the luminance
             structure *= (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
         product *= float(structure.mean()) ** exponent
         if exponent != 0.1333:
@@ -102,7 +102,7 @@ def test_ms_ssim_agrees_with_torchmetrics(noise: int) -> None:
             multiscale_structural_similarity_index_measure as oracle,
         )
     x, y = noisy_pair(176, 192, noise)
-    # channel by channel: torchmetrics averages channels before it multiplies the scales
+    # per channel: torchmetrics averages channels before it multiplies the scales
     planes = [torch.from_numpy(p).permute(2, 0, 1)[:, None].double() for p in (x, y)]
     each = [oracle(a[None], b[None], data_range=255.0) for a, b in zip(*planes, strict=True)]
     # not equal: at the coarsest scale it reflects the picture at its border

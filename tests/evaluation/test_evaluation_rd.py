@@ -16,7 +16,7 @@ from slimcae.images import read_picture
 
 
 def squared_error(pixels: np.ndarray, step: int) -> float:
-    """MSE on [0, 1] of the fake codec's quantiser, straight from its definition."""
+    """Return the MSE on [0, 1] of the fake codec's quantiser, by its definition."""
     levels = pixels.astype(float)
     return float(np.mean(((np.floor(levels / step) * step + step // 2 - levels) / 255) ** 2))
 

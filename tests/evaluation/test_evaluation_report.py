@@ -29,7 +29,7 @@ def images(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plots cost a second, so one test with them is enough for one model and for two."""
+    """Plots take a second, so only one test each uses them for one model and for two."""
     monkeypatch.setattr(report, "plot_all", lambda *_: [])
 
 
@@ -116,7 +116,7 @@ def test_an_impossible_place_is_known_before_anything_is_coded(
 def test_a_folder_without_permission_is_known_early(
     tmp_path: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # asked for, not tried: the tests may run as root, whom no permission stops
+    # checked instead of tried: the tests may run as root, which permissions do not stop
     folder = tmp_path / "locked"
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder or mode != os.W_OK)
     codec = QuantisingCodec()
@@ -196,7 +196,7 @@ def test_bd_rate_counts_the_points_left_out() -> None:
     expected = bd_rate([(p.bpp, p.psnr) for p in first], [(p.bpp, p.psnr) for p in second])
     assert expected is not None
     assert f"{expected.value:+.2f} %" in text
-    assert "left out, being dominated or lossless: 1" in text
+    assert "dominated or lossless points left out: 1" in text
 
 
 def test_report_adds_the_deltas_against_the_first_model() -> None:

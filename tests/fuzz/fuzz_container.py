@@ -16,7 +16,7 @@ CORPUS = Path(__file__).parent / "corpus"
 
 
 def write_seeds() -> None:
-    """Write the seeds into the corpus; other files there, findings, stay."""
+    """Write the seeds into the corpus; keep other files there, which are findings."""
     from fuzz_target import seeds
 
     for name, data in seeds().items():
@@ -33,7 +33,7 @@ def fuzz() -> None:
     def one_input(data: bytes) -> None:
         check(data)
 
-    logging.getLogger("slimcae").setLevel(logging.ERROR)  # not a notice for every broken profile
+    logging.getLogger("slimcae").setLevel(logging.ERROR)  # no notice for every broken profile
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()
 

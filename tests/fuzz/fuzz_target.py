@@ -1,4 +1,4 @@
-"""What must hold for any bytes that are given to the container and the coder.
+"""Properties that must hold for any bytes that the container and the coder get.
 
 Without atheris: `fuzz_container.py` feeds it, `test_fuzz_corpus.py` replays what is in `corpus`.
 """
@@ -25,7 +25,7 @@ from slimcae.container.header import ENTROPY_MODELS
 from slimcae.errors import BitstreamError
 
 MAX_SYMBOLS = 4096
-"""Tiles of more are not decoded: the fuzzer should try many files, not large ones."""
+"""Files with larger tiles are not decoded: the fuzzer should try many files, not large ones."""
 TOTAL = 2**24
 COUNTS = [
     [2**22, 2**23, 2**21, 2**21],
@@ -36,7 +36,7 @@ COUNTS = [
 
 
 def entropy_model(kind: str, num_filters: int) -> EntropyModel:
-    """Of this many channels and one step, or of three; in two groups if there are two channels."""
+    """Models of this many channels and one step or three, with two groups for two channels."""
     groups = (1, num_filters - 1) if num_filters > 1 else (1,)
     channels = np.arange(num_filters)
     if kind == "context":
@@ -64,7 +64,7 @@ def tables(which: np.ndarray) -> SymbolTables:
 
 
 def check(data: bytes) -> bool:
-    """Try bytes as they are, and with all checksums made right; whether they were read as they are.
+    """Try bytes unchanged, and with corrected checksums; return whether the former were read.
 
     Raises:
         AssertionError: something that must hold does not.
@@ -78,7 +78,7 @@ def check(data: bytes) -> bool:
 
 
 def check_file(data: bytes) -> bool:
-    """Whether a file can be read. If so, its parts and what is written of it must agree."""
+    """Return whether a file can be read; if so, its parts and its rewritten bytes must agree."""
     try:
         reader = Reader(BytesIO(data))
         reader.verify()
@@ -123,7 +123,7 @@ def refused(data: bytes) -> bool:
 
 
 def check_streams(contents: Contents) -> None:
-    """Decode the tiles of a file, at most so many symbols."""
+    """Decode the tiles of a file, up to a number of symbols."""
     header = contents.header
     side = header.tile_side // 16
     rows, columns = -(-header.image_height // 16), -(-header.image_width // 16)
@@ -136,7 +136,7 @@ def check_streams(contents: Contents) -> None:
 
 
 def check_stream(stream: bytes, shape: tuple[int, int, int], kind: str) -> None:
-    """Decode bytes; symbols that come out are such, and come back from what encodes them.
+    """Decode bytes; the symbols must be in range, and equal after encoding and decoding.
 
     The stream itself need not be what `encode` makes of them: the last word has some freedom, and
     an escape may stand before a value that the table has.
@@ -157,7 +157,7 @@ def check_stream(stream: bytes, shape: tuple[int, int, int], kind: str) -> None:
 
 
 def resealed(data: bytes) -> bytes:
-    """With right checksums, as far as there are places for them: else no fuzzer gets past them."""
+    """Correct all checksums that exist; otherwise no fuzzer gets past them."""
     sealed = bytearray(data)
     if len(data) < 29:
         return data
@@ -194,7 +194,7 @@ def checksum(data: bytes | bytearray) -> bytes:
 
 
 def seeds() -> dict[str, bytes]:
-    """Small files of every kind to start from, by name; those named `read-…` are valid."""
+    """Return small files of every kind as seeds, by name; those named `read-…` are valid."""
     rng = np.random.default_rng(0)
 
     def file(
@@ -228,7 +228,7 @@ def seeds() -> dict[str, bytes]:
         return container.write(Contents(header, tiles, **extras))
 
     def with_chunk(data: bytes, tag: bytes, payload: bytes) -> bytes:
-        """A file of one tile and no chunks, with this one."""
+        """Return a file of one tile with this chunk only."""
         end = 29 + data[28] + 8 + 4
         changed = bytearray(data[:end])
         changed[19] = 1

@@ -1,4 +1,4 @@
-"""What must hold for any bytes that are given as a model file.
+"""Properties that must hold for any bytes that are read as a model file.
 
 Without atheris: `fuzz_models.py` feeds it, `test_fuzz_corpus.py` tries damaged seeds. Fingerprints
 are not compared, since a forger would make them right.
@@ -31,11 +31,11 @@ from slimcae.model.file import read_model, write_model
 from slimcae.model.model import Model, density_prefix
 
 MAX_CHANNELS = 8
-"""Models of more are not coded with: the fuzzer should try many files, not large ones."""
+"""Larger models are not used to code: the fuzzer should try many files, not large ones."""
 
 
 def check_model(data: bytes, path: Path) -> bool:
-    """Whether a model file is read; if so, all of its entropy models must code exactly.
+    """Return whether a model file is read; if so, all of its entropy models must code exactly.
 
     Raises:
         AssertionError: something that must hold does not.
@@ -56,7 +56,7 @@ def check_model(data: bytes, path: Path) -> bool:
 
 
 def check_edits(edits: bytes, data: bytes, path: Path) -> bool:
-    """`check_model` of a model file whose integers are edited.
+    """Run `check_model` on a model file with edited integers.
 
     edits: two bytes for a place among all integers, one for the value there, and so on.
     """
@@ -70,7 +70,7 @@ def check_edits(edits: bytes, data: bytes, path: Path) -> bool:
 
 @cache
 def integer_places(data: bytes) -> list[tuple[int, int]]:
-    """First byte and end of each array of integers in a model file."""
+    """Return start and end of each array of integers in a model file."""
     length = int.from_bytes(data[:8], "little")
     entries = json.loads(data[8 : 8 + length])
     places = [
@@ -82,7 +82,7 @@ def integer_places(data: bytes) -> list[tuple[int, int]]:
 
 
 def check_exactness(model: EntropyModel) -> None:
-    """Both decoders find the symbols that were encoded, and arbitrary bytes do no harm."""
+    """Check that both decoders find the encoded symbols, and that arbitrary bytes do no harm."""
     shape = (model.num_channels, 2, 3)
     for step in {0, model.num_steps - 1}:
         symbols = random_symbols(step, shape)
@@ -96,7 +96,7 @@ def check_exactness(model: EntropyModel) -> None:
 
 
 def seed_model() -> bytes:
-    """A model of two widths, with all kinds of entropy models."""
+    """Return a model of two widths with all kinds of entropy models."""
     config = SlimCAEConfig((3, 1))
     tables = from_probabilities(np.array([-1] * 9, np.int32), [np.array([0.3, 0.4, 0.1])] * 9)
     choice = np.arange(9, dtype=np.int32).reshape(3, 3, 1)

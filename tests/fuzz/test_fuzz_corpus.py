@@ -1,4 +1,4 @@
-"""The fuzzer's corpus, replayed without it; and that its target would notice."""
+"""Test the fuzzer's corpus without the fuzzer, and that its target would detect faults."""
 
 import io
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_a_model_file_is_read_and_codes_exactly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["factorized", "tables", "context", "hyperprior"])
 def test_forged_integers_of_a_model_are_exact_or_refused(kind: str, tmp_path: Path) -> None:
-    """Some bytes of each array set to extremes: no model is taken that two decoders differ on."""
+    """Set some bytes of each array to extremes: no accepted model may decode differently."""
     (tmp_path / "m").write_bytes(seed_model())
     arrays = read_model(tmp_path / "m").entropy_model(3, kind).to_arrays()
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""PNG and TIFF files put together by hand, of depths and kinds that Pillow does not write."""
+"""PNG and TIFF files of depths and kinds that Pillow does not write, built by hand."""
 
 import struct
 import zlib
@@ -14,7 +14,7 @@ def png_chunk(tag: bytes, content: bytes) -> bytes:
 
 
 def png(samples: np.ndarray, depth: int, colour: int, *chunks: Chunk) -> bytes:
-    """Of samples (H, W, C), each below 2^depth (PNG, third edition, 7.2)."""
+    """Return a PNG file of samples (H, W, C), each below 2^depth (PNG, third edition, 7.2)."""
     height, width, channels = samples.shape
     rows = b""
     for row in samples.reshape(height, width * channels):
@@ -29,7 +29,7 @@ def png(samples: np.ndarray, depth: int, colour: int, *chunks: Chunk) -> bytes:
 
 
 def grey_tiff(values: np.ndarray, photometric: int = 1, bits: int | None = None) -> bytes:
-    """An uncompressed TIFF file of greys (TIFF 6.0, sections 3, 4 and 19), of the array's kind.
+    """Return an uncompressed greyscale TIFF (TIFF 6.0, sections 3, 4, 19) of the array's type.
 
     bits: 12 packs the values, two in three bytes.
     """

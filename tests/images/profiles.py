@@ -1,4 +1,4 @@
-"""ICC profiles of any primaries and tone curve, written by hand."""
+"""ICC profiles with any primaries and tone curve, written by hand."""
 
 import struct
 
@@ -15,7 +15,7 @@ DISPLAY_P3 = (
 
 
 def srgb_curve(points: int = 1024) -> np.ndarray:
-    """Linear light of evenly spaced values (IEC 61966-2-1)."""
+    """Return linear light for evenly spaced values (IEC 61966-2-1)."""
     values = np.linspace(0, 1, points)
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
@@ -25,7 +25,7 @@ def matrix_profile(
     curve: np.ndarray | float | None = None,
     name: str = "by hand",
 ) -> bytes:
-    """An RGB display profile, version 2.1 (ICC.1:1998-09); curve: a table or a gamma."""
+    """Return an RGB display profile, version 2.1 (ICC.1:1998-09); curve: a table or a gamma."""
     if curve is None:
         curve = srgb_curve()
     if isinstance(curve, float):
@@ -62,7 +62,7 @@ def _xyz(*values: float) -> bytes:
 
 
 def cmyk_profile() -> bytes:
-    """A printer's profile (ICC.1:1998-09) that knows the 16 mixtures of full inks as `ink_lab`."""
+    """Return a printer profile (ICC.1:1998-09) with the 16 mixtures of full inks as `ink_lab`."""
     ramp = np.arange(256, dtype=np.uint8).tobytes()
     corners = [
         (c, m, y, k) for c in (0, 1) for m in (0, 1) for y in (0, 1) for k in (0, 1)
@@ -97,6 +97,6 @@ def cmyk_profile() -> bytes:
 
 
 def ink_lab(c: float, m: float, y: float, k: float) -> tuple[float, float, float]:
-    """Lab of full inks on paper, all of them dull, so that it is no formula's result."""
+    """Return the Lab values of full inks on paper, all dull, so that no formula gives them."""
     lightness = (100 - 40 * c - 45 * m - 8 * y) * (1 - 0.8 * k)
     return lightness, (60 * m - 30 * c) * (1 - k), (70 * y - 40 * c) * (1 - k)

@@ -1,4 +1,4 @@
-"""Small pictures for tests of reading, and what must come of them."""
+"""Small pictures for tests of reading, with the expected results."""
 
 import logging
 import struct
@@ -20,7 +20,7 @@ WIDE = matrix_profile(DISPLAY_P3)
 
 
 def profile_for(space: bytes) -> bytes:
-    """A profile that says it is for another colour space."""
+    """Return a profile that declares another colour space."""
     return WIDE[:16] + space + WIDE[20:]
 
 

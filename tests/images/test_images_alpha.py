@@ -1,4 +1,4 @@
-"""The alpha channel: every size comes back, and nothing forged does harm."""
+"""Test the alpha channel: every size is restored, and forged data does no harm."""
 
 import io
 import struct
@@ -44,7 +44,7 @@ def saved(image: Image.Image, **options: object) -> bytes:
 def test_alpha_comes_back(alpha: np.ndarray) -> None:
     packed = pack_alpha(alpha)
     np.testing.assert_array_equal(unpack_alpha(packed, alpha.shape), alpha)
-    with Image.open(io.BytesIO(packed)) as image:  # as the format says: a PNG file of greys
+    with Image.open(io.BytesIO(packed)) as image:  # as the format defines: a greyscale PNG file
         assert image.mode == "L"
         np.testing.assert_array_equal(np.asarray(image), alpha)
 
@@ -177,7 +177,7 @@ def test_empty_chunks_cost_no_more_than_their_number() -> None:
     files = {n: png((4, 6), rows, 8, 0, chunk(b"IDAT", b"") * n) for n in (5_000, 80_000)}
     for data in files.values():
         np.testing.assert_array_equal(unpack_alpha(data, (4, 6)), ALPHA)
-    # not 256, as if each chunk moved all the others
+    # not 256, as if each chunk moved all others
     assert growth(lambda number: unpack_alpha(files[number], (4, 6)), *files) < 64
 
 

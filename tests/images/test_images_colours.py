@@ -1,4 +1,4 @@
-"""What files say about colour: against published primaries, formulas, and littlecms."""
+"""Test colour descriptions in files against published primaries, formulas, and littlecms."""
 
 import contextlib
 import io
@@ -56,7 +56,7 @@ def of_png(*chunks: tuple[bytes, bytes], samples: np.ndarray = PIXELS) -> Pictur
 
 
 def seen(picture: Picture) -> np.ndarray:
-    """The colours in sRGB, as a viewer shows them."""
+    """Return the colours in sRGB, as a viewer shows them."""
     if picture.icc_profile is None:
         return picture.pixels
     mode = "L" if picture.grey else "RGB"
@@ -84,7 +84,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def srgb_curve(light: np.ndarray) -> np.ndarray:
-    """Levels of 8 bits (IEC 61966-2-1)."""
+    """Return 8-bit levels (IEC 61966-2-1)."""
     light = np.clip(light, 0, 1)
     share = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     levels: np.ndarray = np.rint(255 * share)
@@ -139,8 +139,8 @@ def test_profiles_have_the_published_primaries() -> None:
         [cicp(1, 13)],
         [cicp(1, 1)],
         [cicp(2, 2)],
-        [(b"sRGB", b"\0"), gama(1), chrm(*P3_XY)],  # sRGB counts more
-        [cicp(1, 13), gama(1), chrm(*P3_XY)],  # and cICP most
+        [(b"sRGB", b"\0"), gama(1), chrm(*P3_XY)],  # sRGB has priority
+        [cicp(1, 13), gama(1), chrm(*P3_XY)],  # and cICP the highest
     ],
 )
 def test_srgb_however_it_is_said_stays_as_it_is(
@@ -171,11 +171,11 @@ def test_16_bits_of_linear_light_are_encoded_before_they_are_reduced(
     channels: int, kind: int
 ) -> None:
     samples = RNG.integers(0, 65536, (16, 24, channels))
-    samples[0] = RNG.integers(0, 1000, (24, channels))  # where the upper bytes say little
+    samples[0] = RNG.integers(0, 1000, (24, channels))  # the upper bytes carry little information
     samples[:, :, -1] |= 0x100  # no alpha of 0
     picture = read_picture(io.BytesIO(png(samples, 16, kind, gama(1.0))))
     colours = samples if channels % 2 else samples[:, :, :-1]
-    # Pillow has no way to the lower bytes of grey with alpha
+    # Pillow cannot read the lower bytes of grey with alpha
     share = colours / 65535 if channels != 2 else (colours >> 8) / 255
     expected = np.broadcast_to(srgb_curve(share), picture.pixels.shape)
     np.testing.assert_array_equal(picture.pixels, expected)
@@ -216,7 +216,7 @@ def test_hdr_becomes_srgb_with_a_notice(
         assert abs(int(levels[round(255 * code)]) - expected) <= 3
     assert (np.diff(levels.astype(int)) >= 0).all()
     assert warnings_of(caplog) == [
-        f"the picture is HDR ({name}): turned into sRGB, and what is brighter than white is white"
+        f"the picture is HDR ({name}): converted to sRGB, values brighter than white become white"
     ]
     colours = of_png(cicp(9, transfer))
     assert colours.icc_profile is not None
@@ -227,9 +227,7 @@ def test_hdr_becomes_srgb_with_a_notice(
 def test_a_gamma_that_cannot_be_is_said(value: float, caplog: pytest.LogCaptureFixture) -> None:
     picture = of_png(gama(value))
     np.testing.assert_array_equal(picture.pixels, PIXELS)
-    assert warnings_of(caplog) == [
-        f"the picture: its gamma is {1 / value:g}: sRGB is taken for that"
-    ]
+    assert warnings_of(caplog) == [f"the picture: its gamma is {1 / value:g}: treated as sRGB"]
 
 
 def test_a_profile_counts_more_than_codes_that_are_not_known(
@@ -246,7 +244,7 @@ def test_what_is_not_known_is_said(caplog: pytest.LogCaptureFixture) -> None:
     np.testing.assert_array_equal(picture.pixels, PIXELS)
     assert warnings_of(caplog) == [
         "the picture: its colours have primaries 10 and transfer function 9 of H.273: "
-        "sRGB is taken for that"
+        "treated as sRGB"
     ]
 
 
@@ -257,9 +255,7 @@ def test_primaries_that_cannot_be_are_said(
     picture = of_png(chrm(*values))
     np.testing.assert_array_equal(picture.pixels, PIXELS)
     assert picture.icc_profile is None
-    assert warnings_of(caplog) == [
-        "the picture says that it has primaries that cannot be: taken as sRGB"
-    ]
+    assert warnings_of(caplog) == ["the picture has invalid primaries: treated as sRGB"]
 
 
 def test_a_profile_counts_more_than_gamma_and_less_than_cicp() -> None:
@@ -296,7 +292,7 @@ def test_avif_says_its_colours_by_codes(caplog: pytest.LogCaptureFixture) -> Non
     unspecified = read_picture(io.BytesIO(avif(2, 2, smooth)))
     assert unspecified.icc_profile is None
     profile = matrix_profile(ADOBE_RGB, 2.2)
-    both = avif(12, 13, smooth, icc_profile=profile)  # where a profile says more
+    both = avif(12, 13, smooth, icc_profile=profile)  # if a profile contains more
     assert read_picture(io.BytesIO(both)).icc_profile == profile
 
 
@@ -364,8 +360,8 @@ def test_exif_of_unknown_colours_is_said(caplog: pytest.LogCaptureFixture) -> No
     Image.fromarray(PIXELS).save(file, "JPEG", exif=exif_with(0xFFFF))
     assert read_picture(file).icc_profile is None
     assert warnings_of(caplog) == [
-        "the picture: its EXIF data say that its colours are not sRGB, and not what they are: "
-        "sRGB is taken for that"
+        "the picture: its EXIF data say that its colours are not sRGB, but not which they are: "
+        "treated as sRGB"
     ]
     caplog.clear()
     file = io.BytesIO()
@@ -376,7 +372,7 @@ def test_exif_of_unknown_colours_is_said(caplog: pytest.LogCaptureFixture) -> No
 
 
 def lab_in_srgb(lab: tuple[float, float, float]) -> np.ndarray:
-    """By the formulas of CIE 1976 and Bradford (D50 to D65), in levels of 8 bits."""
+    """Return 8-bit levels by the formulas of CIE 1976 and Bradford (D50 to D65)."""
     lightness, a, b = lab
     y = (lightness + 16) / 116
     root = np.array([y + a / 500, y, y - b / 200])
@@ -504,7 +500,7 @@ GIF_PROFILE = b"!\xff\x0bICCRGBG1012"
 
 
 def gif_with(profile: bytes, *extensions: bytes) -> bytes:
-    """A GIF file of greys (a global table of 256 colours) with extensions before its picture."""
+    """Return a greyscale GIF file (global table of 256 colours) with leading extensions."""
     file = io.BytesIO()
     Image.fromarray(GREYS[:, :, 0]).save(file, "GIF")
     data = file.getvalue()
@@ -518,7 +514,7 @@ def gif_with(profile: bytes, *extensions: bytes) -> bytes:
 
 
 def test_gif_files_can_hold_a_profile(caplog: pytest.LogCaptureFixture) -> None:
-    """As an application extension behind others (ICC.1:2022, B.5); a grey picture needs a grey."""
+    """Return the profile as an application extension after others (ICC.1:2022, B.5)."""
     profile = grey_profile(1.8)
     looping, comment = b"!\xff\x0bNETSCAPE2.0\3\1\0\0\0", b"!\xfe\5hello\0"
     picture = read_picture(io.BytesIO(gif_with(profile, looping, comment)))
@@ -526,13 +522,13 @@ def test_gif_files_can_hold_a_profile(caplog: pytest.LogCaptureFixture) -> None:
     assert (picture.icc_profile, picture.grey) == (profile, True)
     assert read_picture(io.BytesIO(gif_with(b"", looping))).icc_profile is None
     assert warnings_of(caplog) == []
-    file = gif_with(profile)[: 13 + 3 * 256 + 60]  # it ends within the profile
+    file = gif_with(profile)[: 13 + 3 * 256 + 60]  # the file ends within the profile
     with pytest.raises(ImageError):
         read_picture(io.BytesIO(file))
 
 
 def bmp_v4(kind: bytes, ends: tuple[float, ...] = (0,) * 9, gamma: Any = (0, 0, 0)) -> Picture:
-    """A picture with a BITMAPV4HEADER of a colour space, its end points and gammas."""
+    """Return a picture with a BITMAPV4HEADER with a colour space, its end points and gammas."""
     file = io.BytesIO()
     Image.fromarray(PIXELS).save(file, "BMP")
     data = file.getvalue()
@@ -546,7 +542,7 @@ def bmp_v4(kind: bytes, ends: tuple[float, ...] = (0,) * 9, gamma: Any = (0, 0, 
 
 
 def ends_of(xy: tuple[float, ...]) -> tuple[float, ...]:
-    """Red, green and blue as x, y and z = 1 - x - y."""
+    """Return red, green and blue as x, y and z = 1 - x - y."""
     pairs = zip(xy[2::2], xy[3::2], strict=True)
     return tuple(value for x, y in pairs for value in (x, y, 1 - x - y))
 
@@ -562,13 +558,13 @@ def test_bmp_headers_say_primaries_and_gamma(caplog: pytest.LogCaptureFixture) -
 
 def test_what_bmp_headers_say_elsewhere_is_said(caplog: pytest.LogCaptureFixture) -> None:
     assert bmp_v4(b"KNIL").icc_profile is None
-    assert "its ICC profile is another file: sRGB is taken for that" in warnings_of(caplog)[0]
+    assert "its ICC profile is another file: treated as sRGB" in warnings_of(caplog)[0]
     assert bmp_v4(bytes(4), ends_of(SRGB_XY), (1.8, 2.2, 2.2)).icc_profile is None
     assert "its three colours have different gammas" in warnings_of(caplog)[1]
 
 
 def tiff_with(*curves: np.ndarray, xy: tuple[float, ...] = ()) -> Picture:
-    """A TIFF file with a transfer function, and primaries."""
+    """Return a TIFF file with a transfer function, and primaries."""
     tags: dict[int, Any] = {301: tuple(np.rint(65535 * np.concatenate(curves)).astype(int))}
     if xy:
         tags |= {318: xy[:2], 319: xy[2:]}
@@ -602,7 +598,7 @@ def test_a_transfer_function_of_another_kind_is_said(caplog: pytest.LogCaptureFi
         np.testing.assert_array_equal(picture.pixels, PIXELS)
     said = warnings_of(caplog)
     assert len(said) == 3
-    assert all("its transfer function is no gamma" in each for each in said)
+    assert all("its transfer function is not a gamma" in each for each in said)
 
 
 def test_avif_with_alpha_says_its_colours(caplog: pytest.LogCaptureFixture) -> None:

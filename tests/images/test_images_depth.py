@@ -1,4 +1,4 @@
-"""Files of more than 8 bits per channel: each is reduced with a notice, others have none."""
+"""Test files of more than 8 bits per channel: each is reduced with a notice, others have none."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ from slimcae.images import read_picture
 from slimcae.images.depth import is_deep
 
 VALUES = np.array([[[0, 128, 257], [32768, 65535, 300]]], np.uint16)
-REDUCED = VALUES >> 8  # as Pillow does with colours
+REDUCED = VALUES >> 8  # as Pillow does for colours
 
 
 def ppm(maximum: int, plain: bool = False) -> bytes:
@@ -24,7 +24,7 @@ def ppm(maximum: int, plain: bool = False) -> bytes:
 
 
 def tiff(bits: int, planes: bool = False) -> bytes:
-    """An uncompressed RGB file of 2x1 pixels (TIFF 6.0, section 6)."""
+    """Return an uncompressed RGB file of 2x1 pixels (TIFF 6.0, section 6)."""
     values = VALUES.transpose(2, 0, 1) if planes else VALUES
     pixels = (values if bits == 16 else values >> 8).astype(f"<u{bits // 8}").tobytes()
     start = 8 + 2 + 10 * 12 + 4
@@ -44,7 +44,7 @@ def tiff(bits: int, planes: bool = False) -> bytes:
 
 
 def jpeg_2000(depth: int, **options: object) -> bytes:
-    """A picture of 8 bits of which the file's marker SIZ says another depth."""
+    """Return a picture of 8 bits whose marker SIZ declares another depth."""
     file = io.BytesIO()
     Image.fromarray((VALUES >> 8).astype(np.uint8)).save(file, "JPEG2000", **options)
     data = bytearray(file.getvalue())

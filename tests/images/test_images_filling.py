@@ -1,4 +1,4 @@
-"""Colours of transparent places: against a slow pyramid, and independent of what lay there."""
+"""Test the colours of transparent pixels: against a slow pyramid, independent of hidden colours."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from slimcae.images.filling import fill_hidden
 
 
 def slowly(pixels: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """The pyramid by loops, recursively; one channel."""
+    """Compute the pyramid with loops, recursively; one channel."""
     height, width = visible.shape
     if visible.all():
         return pixels
@@ -62,7 +62,7 @@ def test_what_lay_there_does_not_matter_and_what_is_seen_stays() -> None:
     rng = np.random.default_rng(1)
     rows, columns = np.mgrid[:60, :80]
     alpha = np.where((rows - 30) ** 2 + (columns - 40) ** 2 < 500, 255, 0).astype(np.uint8)
-    alpha[30, 40] = 1  # hardly to be seen, and still visible
+    alpha[30, 40] = 1  # nearly invisible, but still visible
     seen = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
     for hidden in (0, 255, rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)):
         pixels = np.where(alpha[:, :, None] > 0, seen, hidden).astype(np.uint8)

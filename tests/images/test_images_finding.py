@@ -1,4 +1,4 @@
-"""Finding pictures in folders and by patterns."""
+"""Test the search for pictures in folders and by patterns."""
 
 import os
 from pathlib import Path
@@ -75,7 +75,7 @@ def test_linked_folders_are_searched_and_loops_end(tmp_path: Path) -> None:
     everything = ["link/b.png", "link/deep/c.png", "linked.png", "real/a.png"]
     assert found(top, "") == everything
     assert found(top / "link", "") == ["b.png", "back/linked.png", "back/real/a.png", "deep/c.png"]
-    assert found(top, "**/*.png") == everything  # in which Python's own ** would not end
+    assert found(top, "**/*.png") == everything  # Python's own ** would not end here
     assert found(top, "**/**/*.png") == everything
     assert found(top, "*/*.png") == [
         *("0-real/a.png", "0-up/linked.png", "link/b.png", "real/a.png", "same/b.png"),

@@ -1,4 +1,4 @@
-"""What is said about a picture: EXIF, XMP and profiles, also damaged ones."""
+"""Test the metadata of pictures: EXIF, XMP and profiles, including damaged ones."""
 
 import io
 import struct
@@ -31,7 +31,7 @@ def test_what_is_said_about_a_picture_is_kept(tmp_path: Path) -> None:
         if suffix == "png":
             told["pnginfo"] = PngImagePlugin.PngInfo()
             told["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
-        if suffix == "tif":  # Pillow writes nested directories only if they were read
+        if suffix == "tif":  # Pillow writes nested directories only if they were read before
             told["exif"] = Image.Exif()
             told["exif"].load(exif.tobytes())
             told["exif"][700] = xmp
@@ -88,7 +88,7 @@ def test_an_srgb_profile_becomes_a_flag(
     path = saved(tmp_path, image, "a.png", icc_profile=matrix_profile(name="sRGB, more or less"))
     picture = read_picture(path)
     assert (picture.icc_profile, picture.srgb) == (None, True)
-    # a profile for colours says nothing about a grey image, and would be invalid there
+    # a colour profile is invalid for a grey image
     expected = None if mode == "L" else srgb_profile()
     assert picture.to_image().info.get("icc_profile") == expected
     assert notices(caplog) == []
@@ -104,7 +104,7 @@ def test_what_shall_not_be_kept_is_left_out() -> None:
     assert set(everything.keeping("none").to_image().info) == set()
     assert Picture(RGB, srgb=True).keeping("icc").srgb
     assert not Picture(RGB, srgb=True).keeping("none").srgb
-    with pytest.raises(ConfigError, match="metadata 'ALL': choose all, icc, none"):
+    with pytest.raises(ConfigError, match="metadata 'ALL': must be one of all, icc, none"):
         everything.keeping("ALL")
 
 
@@ -159,7 +159,7 @@ def some_exif() -> bytes:
 
 
 def damaged(data: bytes) -> st.SearchStrategy[bytes]:
-    """Any bytes, or these with some changed or cut off."""
+    """Return arbitrary bytes, or these with some changed or cut off."""
     place = st.integers(0, len(data))
     changed = st.builds(lambda at, by: data[:at] + by + data[at + len(by) :], place, st.binary())
     return st.binary() | place.map(lambda end: data[:end]) | changed

@@ -1,4 +1,4 @@
-"""PNG's transparent colours: compared in the depth of the file, for every depth and kind."""
+"""Test PNG's transparent colours, compared at the file's depth, for every depth and kind."""
 
 import io
 import struct
@@ -28,7 +28,7 @@ def trns(*samples: int) -> tuple[bytes, bytes]:
 def test_a_transparent_grey(depth: int, key: int) -> None:
     samples = RNG.integers(0, 2**depth, (9, 13, 1))
     samples[2:4, 5:9] = key
-    samples[5, 5] = (key + 1) % 2**depth  # one beside it, which is no other level of 8 bits
+    samples[5, 5] = (key + 1) % 2**depth  # a neighbour that is not another 8-bit level
     picture = read_picture(io.BytesIO(png(samples, depth, GREY, trns(key))))
     expected = np.where(samples[:, :, 0] == key, 0, 255)
     np.testing.assert_array_equal(picture.alpha, expected)
@@ -45,7 +45,7 @@ def test_a_transparent_colour(depth: int, key: tuple[int, int, int]) -> None:
     samples = RNG.integers(0, 2**depth, (9, 13, 3))
     samples[2:4, 5:9] = key
     samples[5, 5] = samples[6, 6] = key
-    samples[5, 5, 1] ^= 1  # another colour, of which 16 bits have the same upper bytes
+    samples[5, 5, 1] ^= 1  # another colour whose 16-bit values have the same upper bytes
     samples[6, 6, 2] ^= 1
     picture = read_picture(io.BytesIO(png(samples, depth, RGB, trns(*key))))
     expected = np.where((samples == key).all(axis=2), 0, 255)

@@ -1,4 +1,4 @@
-"""Pictures that are too large, damaged, or none."""
+"""Test files that are too large, damaged, or not pictures."""
 
 import io
 import threading
@@ -20,7 +20,7 @@ def test_our_limit_replaces_that_of_pillow(
     tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path, Image.fromarray(RGB), f"a.{suffix}")  # 24 pixels
-    for limit in (5, 15):  # where Pillow raises, and where it warns (an error in these tests)
+    for limit in (5, 15):  # Pillow raises or warns (an error in tests)
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         assert read_picture(path, max_pixels=24).pixels.shape == (4, 6, 3)
         for ours in (23, 8, 1):

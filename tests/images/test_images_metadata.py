@@ -1,4 +1,4 @@
-"""What profiles, EXIF and XMP say: against Pillow, an XML parser and profiles made by hand."""
+"""Test profiles, EXIF and XMP against Pillow, an XML parser and profiles made by hand."""
 
 import concurrent.futures
 import struct
@@ -37,7 +37,7 @@ def _nothing_remembered() -> None:
 
 
 def tags(exif: bytes) -> Image.Exif:
-    """As Pillow reads them."""
+    """Return the values that Pillow reads."""
     found = Image.Exif()
     found.load(exif)
     return found
@@ -82,7 +82,7 @@ def test_the_littlecms_profile_is_srgb_and_those_of_other_colours_are_not() -> N
 
 
 def test_profiles_differ_by_a_level_at_most_from_their_picture_in_srgb() -> None:
-    # the oracle converts a picture of many colours by Pillow's other way
+    # the oracle converts a picture of many colours with Pillow's other method
     colours = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     target = ImageCms.createProfile("sRGB")
     for curve in (None, 2.2, 2.25, 2.4):
@@ -216,9 +216,9 @@ def test_the_preview_of_a_turned_picture_is_no_longer_referred_to() -> None:
         b"Exif\0\0",
         b"no TIFF header",
         b"II*\0",
-        b"II*\0\xff\xff\xff\xff\0\0",  # a directory behind the end
+        b"II*\0\xff\xff\xff\xff\0\0",  # a directory beyond the end
         b"II*\0\0\0\0\0\0\0",  # a directory within the header
-        b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0",  # BigTIFF, which EXIF is not
+        b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0",  # BigTIFF, which EXIF does not use
     ],
 )
 def test_damaged_exif_is_nothing(exif: bytes) -> None:
@@ -231,7 +231,7 @@ def orientation_by_pillow(exif: bytes) -> object:
         warnings.simplefilter("ignore")
         try:
             return tags(exif).get(ORIENTATION, 1)
-        except Exception:  # Pillow's ways to say that it finds none
+        except Exception:  # Pillow's ways to report that there is none
             return 1
 
 
@@ -337,4 +337,4 @@ def test_xmp_of_any_bytes_asks_for_no_turn_afterwards(xmp: bytes) -> None:
 )
 def test_hostile_xmp_costs_no_more_than_its_length(piece: bytes) -> None:
     xmp = {size: piece * (size // len(piece)) for size in (2**15, 2**19)}
-    assert growth(lambda size: upright_xmp(xmp[size]), *xmp) < 64  # not 256: pieces times pieces
+    assert growth(lambda size: upright_xmp(xmp[size]), *xmp) < 64  # not 256: quadratic

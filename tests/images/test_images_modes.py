@@ -1,4 +1,4 @@
-"""Every mode of Pillow, whole and in boxes."""
+"""Test every mode of Pillow, for whole pictures and boxes."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from slimcae.images import read_picture
 
 
 def random_image(mode: str, size: tuple[int, int], seed: int = 0) -> Image.Image:
-    """Every bit of a mode's pixels is random; palettes have colours and, of P, opacities."""
+    """Return a picture with random bits; palettes have colours and, for P, opacities."""
     rng = np.random.default_rng(seed)
     width, height = size
     if mode == "F":

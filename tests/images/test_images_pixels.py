@@ -1,4 +1,4 @@
-"""How much memory pictures take on their way in and out."""
+"""Test the memory for reading and writing pictures."""
 
 import subprocess
 import sys

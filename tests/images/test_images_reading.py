@@ -1,4 +1,4 @@
-"""Reading pictures: what becomes of colours, greys, alpha, depth and orientation."""
+"""Test reading: colours, greys, alpha, depth and orientation."""
 
 import io
 from pathlib import Path
@@ -93,9 +93,7 @@ def test_cmyk_becomes_rgb_and_loses_its_profile(
     picture = read_picture(path)
     assert_picture(picture, np.full((8, 8, 3), [255, 0, 0]))
     assert picture.icc_profile is None
-    assert notices(caplog) == [
-        f"{path} has an ICC profile for other colours (b'CMYK'), which is dropped"
-    ]
+    assert notices(caplog) == [f"{path} has an ICC profile for other colours (b'CMYK'): left out"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +123,7 @@ def test_16_bits_are_rounded_to_8_with_a_notice(
     expected = np.array([[0, 0, 1, 1, 128, 255]], np.uint8)
     assert_picture(read_picture(path), three(expected), grey=True)
     assert notices(caplog) == [f"{path} has more than 8 bits per channel: reduced to 8"]
-    # as mode I, which Pillow reads some 16-bit files as
+    # as mode I, in which Pillow reads some 16-bit files
     image = Image.fromarray(values.astype(np.int32))
     assert_picture(read_picture(image), three(expected), grey=True)
 
@@ -177,13 +175,13 @@ def test_an_animation_gives_its_first_frame_with_a_notice(
         path = saved(tmp_path, frames[0], name, save_all=True, append_images=frames[1:])
         caplog.clear()
         assert_picture(read_picture(path), np.full((10, 20, 3), [250, 0, 0]))
-        assert notices(caplog) == [f"{path} has several frames: only the first one is taken"]
+        assert notices(caplog) == [f"{path} has several frames: only the first one is used"]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_orientation_is_applied(tmp_path: Path, orientation: int, suffix: str) -> None:
-    # what the viewer shall see, and how a camera of that orientation stores it (EXIF 2.32, 4.6.4)
+    # the expected view, and how a camera of that orientation stores it (EXIF 2.32, 4.6.4)
     seen = RGB
     stored = {
         1: seen,

@@ -1,4 +1,4 @@
-"""JPEG, PNG and AVIF files whose metadata stop Pillow: the pictures are read all the same."""
+"""Test JPEG, PNG and AVIF files with metadata that stops Pillow: their pictures are read."""
 
 import io
 import logging
@@ -22,7 +22,7 @@ from slimcae.images.rescue import without_metadata
 
 RGB = np.arange(16 * 24 * 3, dtype=np.uint8).reshape(16, 24, 3)
 
-# orientation 6 and a resolution in letters, at which Pillow stumbles
+# orientation 6 and a resolution in letters, which makes Pillow fail
 EXIF = bytes.fromhex(
     "4d4d002a00000008 0003 0112 0003 00000001 00060000 011a 0002 00000001 00000000"
     "0128 0003 00000001 00020000 00000000"
@@ -90,7 +90,7 @@ def test_metadata_that_stop_pillow_do_not_cost_the_picture(
 def test_a_bare_jpeg_has_the_same_pixels(mode: str) -> None:
     image = Image.fromarray(RGB).convert(mode)
     said = [segment(0xE1, b"Exif\0\0" + EXIF), segment(0xE1, b"other"), segment(0xFE, b"comment")]
-    data = jpeg(image, *said, segment(0xE2, b"x" * 100), b"\xff\xff")  # and bytes to fill up
+    data = jpeg(image, *said, segment(0xE2, b"x" * 100), b"\xff\xff")  # and padding bytes
     bare = without_metadata(io.BytesIO(data))
     assert bare is not None and bare.exif == b"Exif\0\0" + EXIF
     assert bare.data == jpeg(image)
@@ -128,7 +128,7 @@ def test_streams_that_cannot_go_back_are_no_new_error() -> None:
     np.testing.assert_array_equal(
         read_picture(Pipe(png(Image.fromarray(RGB), b"", b""))).pixels, RGB
     )
-    with pytest.raises(ImageError, match="cannot identify"):
+    with pytest.raises(ImageError, match="cannot be read as a picture"):
         read_picture(Pipe(b"no picture"))
 
 
@@ -147,7 +147,7 @@ LARGE_TEXT = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**21)))
 
 
 def png_with_large_text(*chunks: tuple[bytes, bytes], behind: bool = False) -> bytes:
-    """A file at which Pillow stumbles before or behind the pixels."""
+    """Return a file that makes Pillow fail before or after the pixels."""
     file = io.BytesIO()
     Image.fromarray(RGB).save(file, "PNG")
     data = file.getvalue()
@@ -165,7 +165,7 @@ def iccp(profile: bytes) -> tuple[bytes, bytes]:
     "chunk",
     [
         iccp(PROFILE),
-        iccp(PROFILE + bytes(2**21)),  # which Pillow finds too large
+        iccp(PROFILE + bytes(2**21)),  # which Pillow considers too large
         (b"gAMA", struct.pack(">I", 55_555)),
         (b"cHRM", struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)),
         (b"cICP", bytes([12, 13, 0, 1])),
@@ -188,7 +188,7 @@ def test_a_png_without_metadata_keeps_its_colours(
 
 
 def icc_segments(profile: bytes, size: int) -> list[bytes]:
-    """As ICC.1:2022, B.4, has them."""
+    """Return the segments of ICC.1:2022, B.4."""
     parts = [profile[start : start + size] for start in range(0, len(profile), size)]
     return [
         segment(0xE2, b"ICC_PROFILE\0" + bytes([number, len(parts)]) + part)
@@ -207,7 +207,7 @@ def test_a_jpeg_without_metadata_keeps_its_profile(
         picture = read_picture(io.BytesIO(jpeg(Image.fromarray(RGB), *said)))
         assert picture.icc_profile == PROFILE
         assert caplog.messages.pop().endswith("left out")
-    # a profile of which a part is missing is none
+    # a profile with a missing part is ignored
     for said in ([bad_exif, *parts[1:]], [bad_exif, *parts[:-1]]):
         assert read_picture(io.BytesIO(jpeg(Image.fromarray(RGB), *said))).icc_profile is None
 

@@ -1,4 +1,4 @@
-"""Greys of more than 8 bits: black and white are where the file's kind of numbers has them."""
+"""Test greys of more than 8 bits: black and white are the limits of the file's number type."""
 
 import io
 import logging
@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 
 
 def full_range(kind: str) -> np.ndarray:
-    """Values (8, 6) of an integer kind, with the least and the greatest of them."""
+    """Return values (8, 6) of an integer type, with its minimum and maximum."""
     info = np.iinfo(kind)
     values = RNG.integers(
         info.min, info.max, (8, 6), endpoint=True, dtype=np.dtype(kind).newbyteorder("=")
@@ -33,7 +33,7 @@ def test_integers_have_their_full_range(
     data = grey_tiff(values, photometric)
     try:
         Image.open(io.BytesIO(data)).close()
-    except OSError:  # Pillow does not know all: then we refuse it as well
+    except OSError:  # Pillow does not know all of them: then we also refuse them
         with pytest.raises(ImageError, match="cannot be read as a picture"):
             read_picture(io.BytesIO(data))
         assert photometric == 0
@@ -42,7 +42,7 @@ def test_integers_have_their_full_range(
     share = (values.astype(float) - info.min) / (info.max - info.min)
     expected = np.rint(255 * (share if photometric else 1 - share))
     picture = read_picture(io.BytesIO(data))
-    # half a level may be rounded both ways
+    # half a level may be rounded in both directions
     assert np.abs(picture.pixels[:, :, 0] - expected).max() <= (0 if photometric else 1)
     assert picture.grey
     assert any("8 bits" in message for message in caplog.messages) == (np.dtype(kind).itemsize > 1)
@@ -84,7 +84,7 @@ def test_32_bits_that_would_be_one_grey_are_refused(kind: str) -> None:
 @pytest.mark.parametrize("values", [[-1, 5], [0, 65536], [2**24, 2**24]])
 def test_numbers_beyond_16_bits_are_never_clipped(values: list[int]) -> None:
     image = Image.fromarray(np.array([values], np.int32))
-    with pytest.raises(ImageError, match=f"values from {min(values)} to {max(values)}, which are"):
+    with pytest.raises(ImageError, match=f"values from {min(values)} to {max(values)}, beyond"):
         read_picture(image)
 
 

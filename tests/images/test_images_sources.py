@@ -1,4 +1,4 @@
-"""What a picture may be given as."""
+"""Test the accepted types of pictures."""
 
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_arrays_are_read_as_the_images_of_their_mode(array: np.ndarray, mode: st
     before = array.copy()
     image = Image.new(mode, array.shape[1::-1])
     places = [(x, y) for y in range(array.shape[0]) for x in range(array.shape[1])]
-    for x, y in places:  # not as the code does it
+    for x, y in places:  # computed differently from the code
         levels = array[y, x].reshape(-1).tolist()
         image.putpixel((x, y), tuple(levels) if len(levels) > 1 else levels[0])
     same(read_picture(array), read_picture(image))
@@ -71,15 +71,15 @@ def test_bytes_are_the_content_of_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "given, message",
     [
-        (None, "NoneType is no picture: give a path"),
-        (3, "int is no picture"),
-        ([RGB, RGB], "list is no picture"),
-        (StringIO("a"), "StringIO is no picture"),
+        (None, "NoneType is not a picture: give a path"),
+        (3, "int is not a picture"),
+        ([RGB, RGB], "list is not a picture"),
+        (StringIO("a"), "StringIO is not a picture"),
         (b"a.png", "the picture cannot be read as a picture"),
         (np.stack([RGB, RGB]), r"shape \(2, 20, 30, 3\), is a batch: give its pictures one by one"),
         (RGB.astype(np.uint16), "is uint16: give uint8, 0 to 255$"),
         (RGB / 255, r"is float64: give uint8, 0 to 255, round\(255 x\) if it is within 0 to 1"),
-        (RGB.transpose(2, 0, 1), r"wrong shape: .*the axes \(1, 2, 0\)"),
+        (RGB.transpose(2, 0, 1), r"wrong shape: .*transpose it by \(1, 2, 0\)"),
         (RGB[0, 0], r"shape \(3,\), has the wrong shape: give \(H, W\), or .* channels$"),
         (RGB[:0], "has no pixels"),
         (RGB[0, 0, 0], r"shape \(\), has the wrong shape"),

@@ -31,7 +31,7 @@ WORDS = {
 def test_a_warning_becomes_one_line_that_names_the_picture(
     name: str, action: str, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
 ) -> None:
-    """Also with `python -W error`, where it would have ended the reading."""
+    """Also with `python -W error`, which would have stopped the reading."""
     with warnings.catch_warnings():
         warnings.simplefilter(action)  # type: ignore[arg-type]
         picture = read_picture(PICTURES / name)
@@ -45,7 +45,7 @@ def test_a_warning_becomes_one_line_that_names_the_picture(
 
 
 def test_every_picture_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Python alone says a warning once for each process. Threads do not take those of others."""
+    """Python prints a warning once per process. Threads do not catch those of others."""
     copies = [tmp_path / f"{number}.jpg" for number in range(8)]
     for copy in copies:
         shutil.copy(PICTURES / "mpf-broken.jpg", copy)

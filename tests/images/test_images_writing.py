@@ -1,4 +1,4 @@
-"""Writing pictures: whole or not at all, with what the format can hold of their metadata."""
+"""Test writing: pictures are written atomically, with the metadata that the format can hold."""
 
 import logging
 import os
@@ -51,7 +51,7 @@ def test_profile_exif_and_xmp_are_written(
     path = tmp_path / f"a.{suffix}"
     whole = Picture(RGB, icc_profile=PROFILE, exif=some_exif(), xmp=XMP)
     write_image(whole.to_image(), path)
-    with Image.open(path) as image:  # as Pillow alone sees them
+    with Image.open(path) as image:  # as seen by Pillow alone
         assert image.info["icc_profile"] == PROFILE
         assert image.info["xmp"] == XMP
         exif = image.getexif()
@@ -164,9 +164,9 @@ def test_raw_codestreams_of_jpeg_2000_are_written(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     image = Picture(RGB, alpha=ALPHA).to_image()
-    with pytest.raises(ImageError, match=r"called '\.xyz': use \.png"):
+    with pytest.raises(ImageError, match=r"'\.xyz': use \.png"):
         write_image(image, tmp_path / "a.xyz")
-    with pytest.raises(ImageError, match="called 'noname'"):
+    with pytest.raises(ImageError, match="'noname': use"):
         write_image(image, tmp_path / "noname")
     old = tmp_path / "a.jpg"
     old.write_bytes(b"old")
@@ -211,7 +211,7 @@ def test_formats_hold_alpha_or_say_that_they_cannot(tmp_path: Path, mode: str) -
         with Image.open(path) as written:
             found = np.asarray(written.convert("RGBA")).astype(int)
         assert np.abs(found[:, :, 3] - ALPHA).max() <= loss
-        if not loss:  # also the colours of what nobody sees
+        if not loss:  # also the colours of invisible pixels
             np.testing.assert_array_equal(found[:, :, :3], pixels)
     for suffix, kind in (
         ("jpg", "JPEG"), ("ppm", "PPM"), ("gif", "GIF"), ("bmp", "BMP"), ("pcx", "PCX")

@@ -1,4 +1,4 @@
-"""Models whose operating points are no widths: all that codes works with them as with others."""
+"""Test the codec with models whose operating points are not widths."""
 
 import copy
 from dataclasses import replace
@@ -34,7 +34,7 @@ PIXELS = smooth_pixels(96, 128, 9)
 def float_levels(
     network: Autoencoder, symbols: np.ndarray, point: int, scale: Tensor
 ) -> np.ndarray:
-    """The levels (H, W, 3), not rounded, of symbols of a point, whose latents have factors."""
+    """Return the levels (H, W, 3), not rounded, of a point's symbols, with latent factors."""
     medians = network.entropy_bottleneck(point).medians[:, None, None]
     y_hat = (torch.from_numpy(symbols) + medians) / scale[:, None, None]
     with torch.no_grad():
@@ -150,7 +150,7 @@ def test_an_installed_model_is_found_by_the_point(
 
 
 def test_an_independent_network_is_the_model_of_its_width_alone() -> None:
-    """The fingerprint counts numbers, not how they are stored: files decode with either."""
+    """The fingerprint depends on numbers, not on their storage: files decode with either."""
     _, model = coding("independent")
     codec = Codec(model, precision="float32")
     for point in model.points:
@@ -160,7 +160,7 @@ def test_an_independent_network_is_the_model_of_its_width_alone() -> None:
         data = codec.compress(PIXELS, point=point)
         picture = Codec(alone, precision="float32").decompress(data)
         assert picture.tobytes() == codec.decompress(data).tobytes()
-    with pytest.raises(ConfigError, match="cannot stand alone"):
+    with pytest.raises(ConfigError, match="modulated"):
         coding("modulated")[1].alone(3)
 
 

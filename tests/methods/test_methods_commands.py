@@ -1,15 +1,18 @@
-"""Commands with models whose operating points are no widths."""
+"""Test commands with models whose operating points are not widths."""
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 from command_line import call, error_line, save_photo
 
 from method_networks import coding
+from slimcae import profiling
 from slimcae.container import read_header
 from slimcae.model.file import read_model, write_model
+from slimcae.profiling import calibration, table
 
 
 @pytest.fixture
@@ -74,6 +77,16 @@ def test_fit_makes_points_at_any_lambda(
     made = tmp_path / "made.safetensors"
     lmbda: list[str | Path] = ["--lmbda", "400", "300", "200", "90"]
     assert call(["fit", "-m", model, *images, "-o", made, *lmbda, "--device", "cpu"]) == 0
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split()[:2] == ["point", "kind"]
+    assert [row[:15] for row in rows] == [
+        "point 4 (λ 400)",
+        "point 3 (λ 300)",
+        "point 2 (λ 200)",
+        "point 1 (λ 90) ",
+    ]
+    place = heading.index("kind")
+    assert {row[place:].split()[0] for row in rows} <= {"factorized", "tables"}
     found, origin = read_model(made), read_model(model)
     assert found.points == (4, 3, 2, 1)
     assert found.info.lmbda == (400.0, 300.0, 200.0, 90.0)
@@ -83,8 +96,8 @@ def test_fit_makes_points_at_any_lambda(
     assert found.training_tensors.keys() == origin.training_tensors.keys()
     capsys.readouterr()
     for wrong, words in (
-        (["--lmbda", "500", "90"], "give falling values from 400 to 90"),
-        (["--lmbda", "90", "400"], "give falling values from 400 to 90"),
+        (["--lmbda", "500", "90"], "decreasing values from 400 to 90"),
+        (["--lmbda", "90", "400"], "decreasing values from 400 to 90"),
     ):
         line = error_line(capsys, ["fit", "-m", model, *images, "-o", made, "-y", *wrong])
         assert words in line
@@ -109,6 +122,36 @@ def test_evaluate_measures_points_of_one_width(tmp_path: Path, model: Path, phot
     for row in rows:
         real, ideal = (float(row[key]) * 64 * 96 / 8 for key in ("bpp", "bpp_estimated"))
         assert abs(real - ideal) <= 0.01 * ideal + 64
+
+
+def test_profile_tells_points_of_one_width_apart(
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Return the table as numbers, with λ and width; times are real, but for a small picture."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(calibration, "SIZES", ((32, 48), (64, 96)))
+    monkeypatch.setattr(profiling, "complexity", partial(profiling.complexity, size=(64, 96)))
+    monkeypatch.setattr(table, "_peak_memory", lambda *_: None)
+    argv: list[str | Path] = ["profile", "-m", model, "-o", tmp_path / "p.json", "--repeats", "1"]
+    assert call([*argv, "--plot", tmp_path / "p.png", "--backend", "torch", "--quiet"]) == 0
+    *_, heading, best, middle, least = capsys.readouterr().out.splitlines()
+    assert heading.split()[:4] == ["point", "λ", "width", "parameters"]
+    assert best.split()[:3] == ["3", "400", "12"]
+    assert middle.split()[:3] == ["2", "200", "12"]
+    assert least.split()[:3] == ["1", "90", "12"]
+    for line in (best, middle, least):
+        assert line.index(" 12 ") + 3 == heading.index("width") + 5
+    assert (tmp_path / "p.png").stat().st_size > 1000
+    assert call([*argv, "-y", "--backend", "torch", "--quiet", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["widths"]
+    assert [(row["width"], row["point"], row["lambda"]) for row in rows] == [
+        (12, 3, 400.0),
+        (12, 2, 200.0),
+        (12, 1, 90.0),
+    ]
 
 
 def test_train_takes_a_method_and_its_settings(

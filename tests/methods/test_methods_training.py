@@ -1,4 +1,4 @@
-"""Training by every method: the same trainer, another network."""
+"""Test training with every method: the same trainer, other networks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 
 from method_networks import coding, make
 from slimcae.errors import ConfigError, ModelError, SettingError
-from slimcae.model.config import METHODS, Method, SlimCAEConfig
+from slimcae.model.config import METHODS, Method, ModelInfo, SlimCAEConfig
 from slimcae.model.file import read_model, write_model
 from slimcae.networks.conversion import to_network
 from slimcae.networks.independent import IndependentModels
@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 
 
 def base(folder: Path) -> Path:
-    """The file of a model to begin with."""
+    """Return a model file to start from."""
     path = folder / "base.safetensors"
     write_model(path, coding("independent")[1])
     return path
@@ -69,7 +69,7 @@ def test_a_run_of_any_method_resumes_exactly(
 
 
 def test_independent_models_train_as_each_would_alone(picture_folder: Path) -> None:
-    """Gradients are clipped apart; the first network even sees the same noise."""
+    """Gradients are clipped separately; the first network even gets the same noise."""
     network = make("independent")
     assert isinstance(network, IndependentModels)
     alone = SlimCAE(SlimCAEConfig((12,)))
@@ -85,7 +85,7 @@ def test_independent_models_train_as_each_would_alone(picture_folder: Path) -> N
 
 
 def test_a_modulated_network_starts_as_the_same_block_transform_at_every_point() -> None:
-    """Random factors would disturb it; with factors of 1 it is that of the plain network."""
+    """Use factors of 1, so that the network equals the plain one."""
     x = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     lmbda = (900.0, 400.0, 100.0)
     modulated = new_network(SlimCAEConfig((12, 12, 12), method="modulated"), lmbda)
@@ -158,18 +158,36 @@ def test_scaling_needs_a_trained_network_and_its_lambda(tmp_path: Path) -> None:
 
 def test_what_a_method_cannot_do_is_refused(tmp_path: Path) -> None:
     decoder = replace(SETTINGS, stage="decoder")
-    with pytest.raises(ConfigError, match="in method modulated, decoders are not trained alone"):
+    with pytest.raises(ConfigError, match="stage decoder: method modulated"):
         run.check_method("modulated", decoder)
     run.check_method("independent", decoder)
-    with pytest.raises(ConfigError, match="trains nothing but factors"):
-        run.check_method("bottleneck_scaling", replace(SETTINGS, entropy_model="context"))
+    for kind in ("context", "hyperprior"):
+        settings = replace(SETTINGS, entropy_model=kind)
+        start = Start(lmbda=(400.0, 100.0), method="bottleneck_scaling", init_from=base(tmp_path))
+        with pytest.raises(ConfigError, match=f"{kind}: .*only factors"):
+            train(tmp_path / "run", [], start, settings, "cpu")
+        assert not (tmp_path / "run").exists()
     with pytest.raises(ConfigError, match="trains no kernels"):
         run.check_method("bottleneck_scaling", replace(SETTINGS, optimizer="soap"))
-    with pytest.raises(ConfigError, match="no network trains along"):
+    with pytest.raises(ConfigError, match="sandwich: method independent"):
         run.check_method("independent", replace(SETTINGS, sandwich=True))
-    write_model(tmp_path / "model.safetensors", coding("modulated")[1])
-    with pytest.raises(ConfigError, match="of method modulated, do not"):
-        train_lambda_schedule(tmp_path, [], [], None, SETTINGS, ScheduleSettings(), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [
+        ("independent", "share nothing"),
+        ("bottleneck_scaling", "share a trained network"),
+        ("modulated", "share the whole network"),
+    ],
+)
+def test_scheduling_says_why_it_does_not_apply(method: Method, why: str, tmp_path: Path) -> None:
+    """Also if λ is unknown, or has another number of values."""
+    model = coding(method)[1]
+    for info, lmbda in ((model.info, None), (ModelInfo(), None), (model.info, (1.0,))):
+        write_model(tmp_path / "model.safetensors", replace(model, info=info))
+        with pytest.raises(ConfigError, match=f"is of method {method}, .* {why}"):
+            train_lambda_schedule(tmp_path, [], [], lmbda, SETTINGS, ScheduleSettings(), "cpu")
 
 
 def test_a_method_contradicts_the_model_it_is_to_begin_with(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What follows from the layers: against torch's counter, autograd, networks and the document."""
+"""Test values derived from layers: against torch's counter, autograd, networks, the document."""
 
 import math
 import re
@@ -49,7 +49,7 @@ def light_network() -> SlimCAE:
     torch.manual_seed(0)
     network = SlimCAE(LIGHT).eval()
     with torch.no_grad():
-        for parameter in network.parameters():  # residual branches are zero at the beginning
+        for parameter in network.parameters():  # residual branches are zero at the start
             parameter.add_(0.1 * torch.randn_like(parameter))
     return network
 
@@ -79,7 +79,7 @@ def test_macs_are_those_of_the_readme() -> None:
             assert architecture.encoder_macs(int(width)) == architecture.decoder_macs(int(width))
     kernels = [architecture.kernels(192).values() for architecture in architectures]
     numbers = [sum(map(math.prod, shapes)) / 1e6 for shapes in kernels]
-    assert "hold {:.2f} M parameters ({:.2f} M)".format(*numbers) in text
+    assert "{:.2f} M parameters (`paper`: {:.2f} M)".format(*numbers) in text
 
 
 def test_macs_of_the_light_architecture_are_those_of_its_reference() -> None:
@@ -107,7 +107,7 @@ def test_parameters_are_those_of_a_network_of_this_width_alone(
 
 
 def test_values_are_those_of_the_largest_layer() -> None:
-    """By hand: 2 · w numbers at a quarter of the resolution, in and out; 48 where pixels leave."""
+    """By hand: 2 · w numbers in and out at a quarter of the resolution; 48 at the output pixels."""
     assert slimcae(SlimCAEConfig()).decoder_values(192) == 2 * 192 / 16
     architecture = light(SlimCAEConfig(architecture="light"))
     assert architecture.decoder_values(192) == 4 * (192 // 4) / 16
@@ -135,7 +135,7 @@ def test_the_halos_of_the_light_network_are_what_gradients_reach(light_network: 
 
 
 def test_the_halos_are_what_gradients_reach(network: SlimCAE) -> None:
-    """The oracle is autograd: which pixels move a latent, which latents move a pixel."""
+    """Autograd is the oracle: which pixels affect a latent, and which latents affect a pixel."""
     architecture = network.architecture
     x = torch.rand(1, 3, 160, 160, requires_grad=True)
     network.g_a(x, 12)[0, :, 5, 5].sum().backward()
@@ -183,7 +183,7 @@ def chain(*layers: tuple[int, int]) -> Architecture:
 def test_the_halos_of_other_layers_are_what_gradients_reach(
     layers: tuple[tuple[int, int], ...],
 ) -> None:
-    """Kernels of ones, so that everything within reach has a gradient; a halo may be one more."""
+    """Use kernels of ones, so that everything in reach has a gradient; a halo may be one larger."""
     architecture = chain(*layers)
     scale = architecture.downsampling
     assert scale == math.prod(stride for _, stride in layers)
@@ -276,7 +276,7 @@ def test_the_parts_of_a_width_are_those_of_the_document(variant: GDNVariant, wid
 def test_the_weights_of_a_width_are_those_of_the_slow_reader(
     variant: GDNVariant, tmp_path: Path
 ) -> None:
-    """It is written from docs/format.md alone, and shares nothing with the package."""
+    """The slow reader is written from docs/format.md alone, and does not use the package."""
     torch.manual_seed(3)
     network = SlimCAE(SlimCAEConfig((6, 4, 1), variant))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The decoder's cost: against what processes take; profiles as files."""
+"""Test the cost of decoding: against measurements of processes; profiles as files."""
 
 import json
 import re
@@ -222,7 +222,7 @@ def refused(path: Path, data: bytes) -> str:
 def test_damaged_profiles_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     facts = json.loads(PROFILE.to_json())
     message = refused(tmp_path / "p.json", json.dumps(facts | change).encode())
-    assert re.search(r"p\.json is not a profile, or a damaged one$", message)
+    assert re.search(r"p\.json is damaged or not a profile$", message)
 
 
 @pytest.mark.parametrize("key", json.loads(PROFILE.to_json()))

@@ -1,4 +1,4 @@
-"""The head of a model file, read without torch: whole files, forged ones, broken ones."""
+"""Test the header of model files, read without torch: valid, forged and broken files."""
 
 import json
 import subprocess
@@ -105,7 +105,7 @@ def test_what_may_be_absent_is_none(place: Path) -> None:
 
 
 def test_a_file_that_safetensors_wrote(place: Path, tiny_network: SlimCAE) -> None:
-    """Tensors of all the kinds that a model has, in the library's own order and padding."""
+    """Return tensors of all kinds in the model, in the library's order and padding."""
     tensors = dict(tiny_network.state_dict())
     tensors["g_a.conv1.weight"] = tensors["g_a.conv1.weight"].half()
     tensors["tables.8.counts"] = torch.zeros(7, dtype=torch.int32)
@@ -209,7 +209,7 @@ def test_another_format_is_named(place: Path, number: int) -> None:
         {"a": tensor(0, 80, [21])},
         {"a": tensor(0, 80, [20], "F99")},
         {"a": tensor(0, 80, [20], "F16")},
-        {"a": tensor(0, 40, [10])},  # the rest belongs to nobody
+        {"a": tensor(0, 40, [10])},  # the rest belongs to no tensor
         {"a": tensor(4, 80, [19])},
         {"a": tensor(0, 40, [10]), "b": tensor(44, 80, [9])},
         {"a": tensor(0, 44, [11]), "b": tensor(40, 80, [10])},

@@ -1,4 +1,4 @@
-"""Model files of the architecture `light`: whole ones, forged ones, and what no width can be."""
+"""Test model files of the architecture `light`: valid, forged, and with invalid widths."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def saved(model: Model, tmp_path: Path) -> Path:
 
 
 def rewrite(path: Path, **tensors: np.ndarray | None) -> None:
-    """Change tensors of a file (None: leave it out); what it says of them stays."""
+    """Change tensors of a file (None removes one), and keep its metadata."""
     arrays = safetensors.numpy.load_file(path)
     with safetensors.safe_open(path, "np") as file:
         metadata = file.metadata()
@@ -86,7 +86,7 @@ def test_half_files_hold_the_rounded_model(model: Model, tmp_path: Path) -> None
     assert read_model(tmp_path / "half").fingerprint(8) == half.fingerprint(8)
     stored = safetensors.numpy.load_file(tmp_path / "half")
     halves = {name for name, array in stored.items() if array.dtype == np.float16}
-    # biases and scales, of each width its own, are small and stay as they are
+    # biases and scales of each width are small and keep their type
     assert halves == {name for name in model.architecture.tensors() if name.endswith(".weight")}
 
 
@@ -129,7 +129,7 @@ def test_a_changed_number_breaks_a_fingerprint(model: Model, saved: Path, name: 
     ],
 )
 def test_another_widest_width_is_refused(saved: Path, widest: Any, words: str) -> None:
-    """Whatever else the file says of a width, it says of this one, too."""
+    """Everything else that the file has per width exists for this one."""
     arrays = safetensors.numpy.load_file(saved)
     with safetensors.safe_open(saved, "np") as file:
         facts = json.loads(file.metadata()[METADATA_KEY])

@@ -1,4 +1,4 @@
-"""A model as data: what a width has, and that nothing of another width or model comes in."""
+"""Test models as data: the content of a width, without that of other widths or models."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""β and γ of a model against those that the networks compute, bit for bit."""
+"""Test β and γ of a model against those that the networks compute, bit for bit."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_the_numbers_are_those_of_the_network(variant: GDNVariant, width: int) -
 
 @pytest.mark.parametrize("variant", GDN_VARIANTS)
 def test_numbers_at_their_bounds_stay_positive(variant: GDNVariant) -> None:
-    """Training may drive every root below its bound; β must not come to zero then."""
+    """Training may drive every root below its bound; β must not become zero."""
     stored = {"beta": np.full(3, -1, np.float32), "gamma": np.full((3, 3), -1, np.float32)}
     if variant == "slim+":
         keys = ("beta_scale", "beta_bias", "gamma_scale", "gamma_bias")

@@ -1,4 +1,4 @@
-"""The density of one channel in float64, straight from the paper."""
+"""The density of one channel in float64, directly from the paper."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from slimcae.networks.bottleneck import EntropyBottleneck
 
 
 def slow_logits(state: dict[str, np.ndarray], channel: int, x: np.ndarray) -> np.ndarray:
-    """Return the cumulative's logit of one channel."""
+    """Return the logit of the cumulative of one channel."""
     values = x.astype(np.float64).reshape(1, -1)
     for k in range(5):
         matrix = np.log1p(np.exp(state[f"matrices.{k}"][channel].astype(np.float64)))
@@ -21,7 +21,7 @@ def slow_mass(
 ) -> np.ndarray:
     """Return the mass of the interval of this length around each x."""
     lower, upper = (slow_logits(state, channel, x + side * length) for side in (-0.5, 0.5))
-    mirror = np.where(lower > 0, -1.0, 1.0)  # sigmoid keeps its digits below one half only
+    mirror = np.where(lower > 0, -1.0, 1.0)  # sigmoid keeps its precision only below one half
     sigmoids = (1 / (1 + np.exp(-mirror * side)) for side in (upper, lower))
     return np.asarray(np.abs(np.subtract(*sigmoids)))
 

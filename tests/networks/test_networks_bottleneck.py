@@ -10,7 +10,7 @@ from slimcae.networks.bottleneck import EntropyBottleneck
 
 @pytest.fixture
 def compressai(golden: dict[str, np.ndarray]) -> EntropyBottleneck:
-    """CompressAI's parameters in our module, medians found by ourselves."""
+    """CompressAI's parameters in our module, with medians found by our code."""
     bottleneck = EntropyBottleneck(8)
     state = bottleneck.state_dict()
     for name in state:
@@ -22,7 +22,7 @@ def compressai(golden: dict[str, np.ndarray]) -> EntropyBottleneck:
 
 
 def stretched(factor: float, channels: int = 3) -> EntropyBottleneck:
-    """A bottleneck whose densities are `factor` times as wide as at the start."""
+    """Return a bottleneck whose densities are `factor` times as wide as initially."""
     torch.manual_seed(2)
     bottleneck = EntropyBottleneck(channels)
     with torch.no_grad():
@@ -100,7 +100,7 @@ def test_probabilities_are_the_masses_of_symbols_around_the_medians(
         expected = slow_mass(state_of(compressai), channel, values, step)
         np.testing.assert_allclose(mass, expected, rtol=1e-9, atol=1e-15)
         assert first[channel] <= 0 <= symbols[-1]
-        assert 0 <= 1 - mass.sum() < 2.0**-15  # 2⁻¹⁷ is left over at each end, at most
+        assert 0 <= 1 - mass.sum() < 2.0**-15  # at most 2⁻¹⁷ remains at each end
 
 
 def test_training_adds_uniform_noise_of_the_rounding_step() -> None:
@@ -127,7 +127,7 @@ def test_mixed_quantization_rounds_for_the_synthesis_and_rates_noise() -> None:
     towards = torch.randn(y.shape)
     (gradient,) = torch.autograd.grad(y_hat, y, towards)
     assert torch.equal(gradient, towards)
-    # the rate is what noise alone gives
+    # the rate is that of noise
     bottleneck.straight_through = False
     torch.manual_seed(8)
     noisy, expected = bottleneck(y)

@@ -1,4 +1,4 @@
-"""The context network against slow definitions in double precision, and its integers against it."""
+"""Test the context network against slow definitions in float64, and its integers against it."""
 
 import math
 from dataclasses import replace
@@ -57,7 +57,7 @@ def slow_prediction(
     delta: float,
     at: tuple[int, int, int],
 ) -> tuple[float, float]:
-    """Mean and log-scale of channel, row and column `at`, tap by tap from what is known before."""
+    """Return mean and log-scale at channel, row and column `at`, tap by tap from known symbols."""
     channel, row, column = at
     ends = np.cumsum(groups)
     group = int(np.searchsorted(ends, channel, side="right"))
@@ -99,7 +99,7 @@ def slow_bits(network: ContextNetwork, values: Doubles, delta: float) -> Doubles
 
 
 def exact_bits(value: float, mean: float, log_scale: float, delta: float) -> float:
-    """−log₂ of a logistic's mass around a value, with digits enough for any tail."""
+    """Return −log₂ of the mass of a logistic around a value, with enough precision for any tail."""
     with localcontext(prec=400):
         scale, distance = Decimal(log_scale).exp(), Decimal(value) - Decimal(mean)
         ends = [(distance + side * Decimal(delta) / 2) / scale for side in (1, -1)]
@@ -192,7 +192,7 @@ def test_neighbourhoods_are_in_raster_order_with_zeros_around() -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("step", range(3))
 def test_integers_cost_what_floats_cost(seed: int, step: int) -> None:
-    """With the logistic's own masses as tables, what is lost is rounding."""
+    """With the masses of the logistic as tables, the only loss is rounding."""
     network = random_network(seed, size=0.06)
     cells = np.zeros((SCALES * 5, 512))
     model = counted_model(to_integers(network, STEPS), cells, SMALLEST_LOG_SCALE, SCALES_PER_E)
@@ -205,7 +205,7 @@ def test_integers_cost_what_floats_cost(seed: int, step: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("size", [0.01, 1.0, 30.0])
 def test_any_weights_become_exact_integers(seed: int, size: float) -> None:
-    """What breaks the bound is refused when the model is made."""
+    """Values that violate the bound are refused when the model is made."""
     network = random_network(seed, (1, 3), 5, size)
     cells = np.zeros((SCALES * 5, 512))
     model = counted_model(to_integers(network, STEPS), cells, SMALLEST_LOG_SCALE, SCALES_PER_E)
@@ -248,7 +248,7 @@ def test_networks_come_back_from_a_model_file(
         assert (again[width].groups, again[width].hidden) == (network.groups, network.hidden)
         for name, tensor in network.state_dict().items():
             assert torch.equal(again[width].state_dict()[name], tensor), name
-    assert model.fingerprint(8) == tiny_model.fingerprint(8)  # they change nothing that is coded
+    assert model.fingerprint(8) == tiny_model.fingerprint(8)  # they do not affect coding
     assert context_networks(tiny_model) == {}
 
 

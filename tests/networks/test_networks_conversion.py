@@ -1,4 +1,4 @@
-"""Networks to models and back: every number stays, and tables code what the densities say."""
+"""Test networks to models and back: every number is kept, and tables match the densities."""
 
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def test_a_network_of_a_model_can_be_trained_on() -> None:
 
 
 def stretched(channels: int, factor: float) -> EntropyBottleneck:
-    """Return densities that are `factor` times as wide as at the start, with other medians."""
+    """Return densities that are `factor` times as wide as initially, with other medians."""
     torch.manual_seed(2)
     bottleneck = EntropyBottleneck(channels)
     with torch.no_grad():
@@ -108,7 +108,7 @@ def stretched(channels: int, factor: float) -> EntropyBottleneck:
 
 @pytest.mark.parametrize("factor", [0.1, 1.0, 6.0])
 def test_factorized_tables_code_what_the_density_says(factor: float) -> None:
-    """Each channel and step has a table of its own: the density's masses, in 24 bits."""
+    """Each channel and step has its own table: the masses of the density in 24 bits."""
     steps = (1.0, 0.48, 2.5)
     bottleneck = stretched(4, factor)
     model = factorized_model(bottleneck, steps)
@@ -121,7 +121,7 @@ def test_factorized_tables_code_what_the_density_says(factor: float) -> None:
             symbols = model.tables.minimum[table] + np.arange(len(counts) - 1)
             values = medians[channel] + delta * symbols
             masses = slow_mass(state_of(bottleneck), channel, values, delta)
-            # every entry has one count first, the others share out the rest
+            # every entry has one count first, and the rest is distributed
             np.testing.assert_allclose(counts[:-1] / TOTAL, masses, atol=(len(counts) + 1) / TOTAL)
             assert counts[-1] / TOTAL < 2.0**-15
 
@@ -156,7 +156,7 @@ def test_a_saved_network_is_the_file_of_its_model(tmp_path: Path, half: bool) ->
 
 
 def test_networks_come_from_run_folders_and_paths_as_text(tmp_path: Path) -> None:
-    """`slimcae.load_model` is public, and people type paths as text."""
+    """`slimcae.load_model` is public, and people pass paths as text."""
     network = random_network()
     save_network(tmp_path / "model.safetensors", network, INFO)
     for path in (tmp_path, str(tmp_path), str(tmp_path / "model.safetensors")):

@@ -14,7 +14,7 @@ WIDTHS = (5, 3, 2)
 
 
 def slow_gdn(x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
-    """The equation, number by number."""
+    """Compute the equation, number by number."""
     y = torch.empty_like(x)
     n, c, h, w = x.shape
     for b in range(n):
@@ -144,14 +144,14 @@ def test_training_under_autocast_sums_squares_in_bfloat16(inverse: bool) -> None
     assert found[True][0].dtype == torch.float32
     assert not torch.equal(found[True][0], found[False][0])
     for half, full in zip(found[True], found[False], strict=True):
-        # rounding is by up to 2⁻⁹; gradients are differences
+        # rounding errors are up to 2⁻⁹; gradients are differences
         assert (half - full).norm() < 2**-7 * full.norm()
 
 
 @pytest.mark.parametrize("inverse", [False, True])
 @pytest.mark.parametrize("variant", GDN_VARIANTS)
 def test_training_leaves_bfloat16_in_bfloat16(variant: GDNVariant, inverse: bool) -> None:
-    """The oracle is autograd through the equation in float64."""
+    """Autograd through the equation in float64 is the oracle."""
     layer = randomized(variant, inverse)
     parameters = list(layer.parameters())
     x = torch.cat([torch.randn(2, 5, 8, 8), 300 + torch.rand(2, 5, 8, 8)]).bfloat16()
@@ -172,7 +172,7 @@ def test_training_leaves_bfloat16_in_bfloat16(variant: GDNVariant, inverse: bool
     found_values = [y.detach(), *(g for g in found if g is not None)]
     expected_values = [expected_y.detach(), *(g for g in expected if g is not None)]
     for half, full in zip(found_values, expected_values, strict=True):
-        # rounding is by up to 2⁻⁹ several times over; gradients are differences
+        # rounding errors are up to 2⁻⁹ several times; gradients are differences
         assert (half.double() - full).norm() < 2**-6 * full.norm()
 
 

@@ -15,7 +15,7 @@ from slimcae.networks.layers import SlimmableConv2d, SlimmableConvTranspose2d
 from slimcae.networks.slimcae import SlimCAE
 
 KMACS = {48: 2.04, 72: 4.05, 96: 6.71, 144: 14.0, 192: 23.9}
-"""Thousand multiply-accumulates per pixel and side, from the project's field notes."""
+"""Thousand multiply-accumulates per pixel of encoder or decoder, from the project's notes."""
 SHARED_CONVOLUTIONS = 2 * (81 * 3 * 192 + 2 * 25 * 192**2) + 4 * 192 + 3
 
 
@@ -25,13 +25,13 @@ def on_meta(widths: tuple[int, ...] = DEFAULT_WIDTHS, gdn: GDNVariant = "switcha
 
 
 def count(network: nn.Module, kind: type | tuple[type, ...]) -> int:
-    """Parameters of all layers of a kind."""
+    """Count the parameters of all layers of a kind."""
     layers = [layer for layer in network.modules() if isinstance(layer, kind)]
     return sum(p.numel() for layer in layers for p in layer.parameters())
 
 
 def randomize(network: SlimCAE) -> None:
-    """Every parameter random and none at a bound, so that no layer is a mere identity."""
+    """Make every parameter random and none at a bound, so that no layer is an identity."""
     torch.manual_seed(4)
     with torch.no_grad():
         for name, p in network.named_parameters():
@@ -41,7 +41,7 @@ def randomize(network: SlimCAE) -> None:
 
 
 class Plain(nn.Module):
-    """An ordinary, not slimmable codec of one width, made of torch.nn layers alone."""
+    """A plain codec of one width, not slimmable, made of torch.nn layers only."""
 
     def __init__(self, network: SlimCAE, width: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def test_each_width_equals_a_plain_network_of_sliced_weights(
 
 
 class PlainLight:
-    """An ordinary, not slimmable light network of one width, made of torch functions alone."""
+    """A plain light network of one width, not slimmable, made of torch functions only."""
 
     def __init__(self, network: SlimCAE, width: int) -> None:
         self.state, self.width = network.state_dict(), width
@@ -169,7 +169,7 @@ def test_each_width_of_light_equals_a_plain_network_of_sliced_weights(width: int
 
 @pytest.mark.parametrize("width", [8, 4])
 def test_entries_of_light_outside_the_slice_do_not_learn(width: int) -> None:
-    """What a width uses, says the architecture; the oracle is autograd."""
+    """The architecture defines the slices of a width; autograd is the oracle."""
     network = SlimCAE(SlimCAEConfig((16, 8, 4), architecture="light")).train()
     torch.manual_seed(4)
     with torch.no_grad():
@@ -189,7 +189,7 @@ def test_entries_of_light_outside_the_slice_do_not_learn(width: int) -> None:
 
 
 def outside(name: str, tensor: Tensor, width: int) -> Tensor | None:
-    """Mask of the entries of a shared kernel that a width must not touch; None for others."""
+    """Return a mask of the entries of a shared kernel that a width must not use, or None."""
     if "conv" not in name:
         return None
     mask = torch.ones(tensor.shape, dtype=torch.bool)
@@ -242,7 +242,7 @@ def test_parameter_counts_of_the_variants() -> None:
 
 
 def test_parameters_beside_convolutions_and_norms_are_densities_only() -> None:
-    """Filters 3 3 3 3: 58 numbers a channel, for each width."""
+    """Filters 3 3 3 3: 58 numbers per channel, for each width."""
     network = on_meta()
     rest = sum(p.numel() for p in network.parameters()) - count(network, SlimmableGDN)
     assert rest - SHARED_CONVOLUTIONS == 58 * sum(DEFAULT_WIDTHS)

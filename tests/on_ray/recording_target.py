@@ -1,4 +1,4 @@
-"""A target that notes who asks it, and kills the process that asks for certain pictures.
+"""A target that records its calls, and kills its process for certain pictures.
 
 It is asked in the middle of the work on a picture, behind the analysis and before any byte. Workers
 import it, too.
@@ -17,14 +17,14 @@ from slimcae.model.quality import Point
 
 @dataclass(frozen=True)
 class RecordingTarget(Target):
-    """Notes process and model in `notes`; pictures of `deadly` pixels kill, `deaths` times."""
+    """Write process and model to `notes`; kill the process `deaths` times at `deadly` pixels."""
 
     notes: str = ""
     deadly: int = 0
     deaths: int = 0
 
     def choose(self, model: Model, encoding: Encoding) -> Point:
-        """Return the point, if the process is still there."""
+        """Return the point, if the process is still alive."""
         with Path(self.notes).open("a") as file:
             file.write(f"{os.getpid()} {id(model)} {encoding.num_pixels}\n")
         if encoding.num_pixels == self.deadly:

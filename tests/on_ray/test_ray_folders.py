@@ -1,4 +1,4 @@
-"""Folders of local paths, URIs, and filesystems of fsspec: the same pictures in all of them."""
+"""Test folders as local paths, URIs, and fsspec filesystems: all find the same pictures."""
 
 import pickle  # noqa: TID251 (what Ray does)
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where Ray is not installed, everybody is told what is missing, and how to get it."""
+"""Test that without Ray an error says what is missing and how to install it."""
 
 import sys
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The pipeline on a local Ray cluster of two workers."""
+"""Test the pipeline on a local Ray cluster of two workers."""
 
 import io
 import logging
@@ -185,6 +185,6 @@ def test_the_command_retries_errors_when_asked_to(
     assert "18 ok, 1 failed" in capsys.readouterr().err
     bad.write_bytes(good.read_bytes())
     assert call(words) == 1
-    assert "0 ok, 1 failed, 19 known before" in capsys.readouterr().err
+    assert "0 ok, 1 failed, 19 done before" in capsys.readouterr().err
     assert call([*words, "--retry_errors", "--workers", "1"]) == 0
-    assert "1 ok, 0 failed, 18 known before" in capsys.readouterr().err
+    assert "1 ok, 0 failed, 18 done before" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The table that a run leaves: nothing of it is lost, and a later run goes on with it."""
+"""Test the table of a run: no rows are lost, and a later run continues it."""
 
 import logging
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_rows_of_a_run_that_was_stopped_are_gone_on_with(tmp_path: Path) -> None
     stopped = table(tmp_path)
     stopped.add(rows_of(a=None, b=None))
     stopped.flush()
-    stopped.add(rows_of(c=None))  # these never come to the disk
+    stopped.add(rows_of(c=None))  # these are never written to disk
     assert not (tmp_path / "table.parquet").exists()
     again = table(tmp_path)
     assert errors_of(again.rows()) == {"a": None, "b": None}

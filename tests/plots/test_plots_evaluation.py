@@ -30,7 +30,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def texts(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """The texts of every figure that is saved, by the name of its file."""
+    """Collect the texts of every saved figure, by file name."""
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.text import Text
@@ -49,7 +49,7 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 
 def plot_all(prefix: Path, curves: list[list[RDPoint]]) -> list[Path]:
-    """As a report draws them."""
+    """Draw them as a report does."""
     return evaluation.plot_all(prefix, [to_series(points) for points in curves], NO_MS_SSIM)
 
 
@@ -98,6 +98,22 @@ def test_nine_models_share_each_plot_too(tmp_path: Path, texts: dict[str, list[s
     paths = plot_all(tmp_path / "run", curves)
     assert [path.name for path in paths] == [f"run_{stem}.png" for stem in TWO]
     assert all(set(names) <= set(shown) for shown in texts.values())
+
+
+def test_lambda_names_the_points_that_share_a_width(
+    tmp_path: Path, texts: dict[str, list[str]]
+) -> None:
+    """Next to a model with different widths."""
+    alike = [replace(p, setting=192, lmbda=2.0**k) for k, p in enumerate(make_points("m"), 7)]
+    plot_all(tmp_path / "both", [make_points("a"), alike])
+    labels = {f"λ {2**k}" for k in range(7, 12)}
+    psnr, *_, rd_psnr, rd_ms_ssim_db, _, _ = texts.values()
+    assert labels <= set(psnr)
+    for shown in (rd_psnr, rd_ms_ssim_db):
+        assert labels | {"192", "144", "96", "72", "48"} <= set(shown)
+        assert shown.count("192") == 1  # of the other model
+    unknown = to_series([replace(p, lmbda=None) for p in alike])
+    assert unknown.labels == [""] * 5
 
 
 def test_costs_that_are_not_known_are_said(tmp_path: Path, texts: dict[str, list[str]]) -> None:

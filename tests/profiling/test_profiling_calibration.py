@@ -1,4 +1,4 @@
-"""Calibration: a line through times of a clock that the test drives, and through real ones."""
+"""Test the calibration: a line through times of a simulated clock, and through real times."""
 
 import time
 from dataclasses import replace
@@ -55,7 +55,7 @@ def test_falling_times_have_no_slope() -> None:
 def test_the_median_run_of_each_width_and_way_counts(
     codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A codec that takes known times, by a clock of its own."""
+    """A codec with known times, by its own clock."""
     clock, runs = [0.0], [0]
 
     def compress(picture: Any, point: int, effort: int) -> tuple[int, int]:
@@ -69,7 +69,7 @@ def test_the_median_run_of_each_width_and_way_counts(
 
     def take(milliseconds: float) -> None:
         runs[0] += 1
-        # now and then the machine does something else
+        # sometimes the machine is busy
         clock[0] += (milliseconds + (1000 if runs[0] % 5 == 0 else 0)) / 1000
 
     monkeypatch.setattr("slimcae.profiling.calibration.time.perf_counter", lambda: clock[0])

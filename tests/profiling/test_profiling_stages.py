@@ -1,4 +1,4 @@
-"""Parts of the time of a picture: by a clock that the test drives, and with a real codec."""
+"""Test the parts of the time of a picture: with a simulated clock, and with a real codec."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from slimcae.model.model import Model
 from slimcae.profiling import Stages, stage_seconds
 
 COST = {"residuals": 7.0, "pixels": 11.0, "encode": 3.0, "decode": 5.0, "check": 2.0}
-"""Seconds that each call takes; the last is part of neither network nor coder."""
+"""Seconds of each call; the last belongs to neither network nor coder."""
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def codec(tiny_model: Model) -> Codec:
 
 
 def drive(monkeypatch: pytest.MonkeyPatch, codec: Codec) -> None:
-    """All calls take known times, by a clock of their own."""
+    """Calls with known times, by their own clock."""
     clock = [0.0]
     monkeypatch.setattr("slimcae.profiling.stages.time.perf_counter", lambda: clock[0])
 

@@ -1,4 +1,4 @@
-"""The complexity table: medians of rounds, memory of real processes, and its plot."""
+"""Test the complexity table: medians of rounds, memory of real processes, and its plot."""
 
 import json
 import sys
@@ -86,7 +86,7 @@ def test_json_has_units_that_people_use() -> None:
 def test_memory_of_a_process_is_about_the_arrays_that_it_fills(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A picture sixteen times as large takes more; both at least the pixels that come out."""
+    """A picture sixteen times as large takes more; both take at least the decoded pixels."""
     monkeypatch.setattr(memory, "RUNS", 1)
     large = peak_memory(model, np.zeros((768, 1024, 3), np.uint8), 12, precision="float32")
     assert large is not None
@@ -127,7 +127,7 @@ def test_the_plot_shows_bars_as_long_as_the_times(
         assert image.format == "PNG"
     encode, decode, peaks = figures[0].axes
     bars = [(bar.get_y() + bar.get_height() / 2, bar.get_width()) for bar in decode.patches]
-    # widest first; network, coder, rest of both widths, and none where parts ran side by side
+    # widest first; network, coder, rest of both widths, and none for parallel parts
     assert [round(length, 6) for _, length in bars] == [250, 70, 20, 20, 0, 10]
     assert sorted({round(place) for place, _ in bars}) == [0, 1]
     assert [text.get_text() for text in encode.texts] == ["50", "50"]

@@ -23,7 +23,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--window-size=1440,900",
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # nothing comes from elsewhere
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # nothing is loaded from elsewhere
 )
 
 needs_chromium = pytest.mark.skipif(
@@ -47,7 +47,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 class BrowserPage:
-    """What somebody at a page does and sees."""
+    """Actions of a user on a page, and what is visible."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
@@ -59,7 +59,7 @@ class BrowserPage:
         return str(self.element(css).text)
 
     def until(self, what: Any) -> Any:
-        # what the page has replaced meanwhile is looked for again
+        # find elements again that the page has replaced meanwhile
         ignored = [StaleElementReferenceException]
         waiting = WebDriverWait(self.driver, HANG, 0.05, ignored_exceptions=ignored)
         return waiting.until(lambda _: what())

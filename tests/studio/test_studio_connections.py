@@ -1,4 +1,4 @@
-"""A real server and clients that stall: they are given up, and cannot lock others out."""
+"""Test a real server with clients that stall: they are disconnected, and do not block others."""
 
 import http.client
 import json
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from studio_app import LIMITS, png, tiny_path
+from studio_app import LIMITS, png, serving, tiny_path
 
 from conftest import HANG, wait_until
 from slimcae.studio import Limits, create_app
@@ -18,21 +18,6 @@ from slimcae.studio.connections import server
 
 PATIENT = replace(LIMITS, stall_seconds=HANG)
 HASTY = replace(LIMITS, stall_seconds=0.3, stall_bytes=1000)
-
-
-@contextmanager
-def serving(model: Path, limits: Limits) -> Iterator[int]:
-    """The port of a server."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serves = server(create_app([model], limits=limits), limits)
-        thread = threading.Thread(target=serves.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            wait_until(lambda: serves.started)
-            yield listener.getsockname()[1]
-        finally:
-            serves.should_exit = serves.force_exit = True
-            thread.join(HANG)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +31,7 @@ def connected(port: int) -> socket.socket:
 
 
 def until_closed(client: socket.socket) -> bytes:
-    """All that the server sends before it closes."""
+    """Return everything that the server sends before it closes."""
     parts = []
     with suppress(ConnectionResetError):
         while part := client.recv(65536):
@@ -64,7 +49,7 @@ def answer(data: bytes) -> tuple[int, dict[str, str]]:
 
 
 def works(port: int) -> None:
-    """Somebody else is served."""
+    """Another client is served."""
     client = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG)
     try:
         client.request("POST", "/compress?width=8", body=png())
@@ -111,7 +96,7 @@ def test_a_body_that_stalls(hasty: int, part: int) -> None:
 
 
 def test_a_body_that_drips(tiny_path: Path) -> None:
-    """A byte now and then keeps nothing open."""
+    """A byte now and then does not keep a connection open."""
     with serving(tiny_path, replace(HASTY, stall_bytes=10**6)) as port, connected(port) as client:
         client.sendall(request(port, 100_000))
         client.settimeout(0.02)
@@ -160,7 +145,7 @@ def test_a_response_that_nobody_takes_is_given_up(tiny_path: Path) -> None:
 
 
 def test_silent_connections_do_not_lock_others_out(tiny_path: Path) -> None:
-    """Whatever their patience: those that wait longest are closed."""
+    """Independent of the timeout, the connections that wait longest are closed."""
     with ExitStack() as stack:
         port = stack.enter_context(serving(tiny_path, replace(PATIENT, connections=20)))
         idle = [stack.enter_context(connected(port)) for _ in range(60)]
@@ -174,7 +159,7 @@ def test_too_many_requests_at_a_time_are_told_in_json(tiny_path: Path) -> None:
         busy = [stack.enter_context(connected(port)) for _ in range(3)]
         for client in busy:
             client.sendall(request(port, 1000)[:-2] + b"Expect: 100-continue\r\n\r\n")
-            assert client.recv(65536).startswith(b"HTTP/1.1 100 ")  # the body is waited for
+            assert client.recv(65536).startswith(b"HTTP/1.1 100 ")  # the server waits for the body
         client = stack.enter_context(connected(port))
         status, body = answer(until_closed(client))
     assert (status, body) == (503, {"error": "too many connections: try again in a moment"})

@@ -1,4 +1,4 @@
-"""No other web page reaches the server, whatever name it uses."""
+"""Test that no other web page reaches the server, under any host name."""
 
 from pathlib import Path
 

@@ -26,6 +26,7 @@ def test_models_are_described_and_their_files_given(client: TestClient, tiny: Co
     for width in tiny.widths:
         facts = described["widths"][str(width)]
         assert facts["fingerprint"] == tiny.model.fingerprint(width).hex()
+        assert (facts["filters"], facts["label"]) == (width, f"width {width}")
         assert facts["kinds"] == list(tiny.model.entropy_models[width])
         address = f"{MODELS}/{described['folder']}/{width}"
         assert client.get(f"{address}.onnx").content == synthesis_graph(tiny.model, width)

@@ -2,6 +2,8 @@
 
 import json
 from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,16 @@ from slimcae.evaluation import metrics
 from slimcae.model.cost import decoder_memory
 from slimcae.studio import fidelity
 from slimcae.studio.curve import coarse_to_fine
-from slimcae.studio.rivals import nearest_quality
+from slimcae.studio.rivals import (
+    USUAL_STRENGTH,
+    Setting,
+    encode,
+    nearest_quality,
+    nearest_setting,
+)
 
 PICTURE = png(176, 208)
+EXAMPLES = Path(__file__).parents[2] / "examples" / "images"
 
 
 @pytest.fixture
@@ -77,22 +86,60 @@ def test_the_analysis_runs_once_per_width(
 def test_rivals_at_the_nearest_size(client: TestClient, photo: str, kind: str) -> None:
     wanted = 3000
     figures = client.get(f"/photos/{photo}/rival", params={"format": kind, "size": wanted}).json()
-    quality = figures["quality"]
-    url = f"/photos/{photo}/rival/{kind}"
+    quality, url = figures["quality"], f"/photos/{photo}/rival/{kind}"
     sizes = {
         q: len(client.get(url, params={"quality": q}).content)
         for q in (quality - 1, quality, quality + 1)
     }
-    assert sizes[quality] == figures["bytes"]
     ratios = {q: abs(np.log(size / wanted)) for q, size in sizes.items()}
-    assert min(ratios, key=ratios.__getitem__) == quality
-    got = client.get(url, params={"quality": quality})
+    assert ratios[quality] == min(ratios.values())
+    got = client.get(url, params={"quality": quality, "strength": figures["strength"]})
+    assert len(got.content) == figures["bytes"]
+    assert abs(np.log(figures["bytes"] / wanted)) <= ratios[quality]
     assert got.headers["content-type"] == f"image/{kind}"
     with Image.open(BytesIO(got.content)) as image:
         assert image.format == kind.upper()
         pixels = np.asarray(image.convert("RGB"))
     original = np.asarray(Image.open(BytesIO(PICTURE)))
     assert figures["psnr"] == pytest.approx(metrics.psnr(original, pixels), abs=1e-9)
+
+
+def test_avif_comes_within_two_percent_of_any_size() -> None:
+    """Of a photo; its 64 quantisers alone do not."""
+    with Image.open(EXAMPLES / "parrots.png") as opened:
+        image = opened.convert("RGB").crop((150, 150, 310, 310))
+    sizes: dict[Setting, int] = {}
+
+    def size(setting: Setting) -> int:
+        if setting not in sizes:
+            sizes[setting] = len(encode(image, "avif", setting))
+        return sizes[setting]
+
+    plain = [size(Setting(quality)) for quality in (10, 15, 20, 40, 60, 80)]
+    missed = 0
+    for smaller, larger in pairwise(plain):
+        wanted = round((smaller * larger) ** 0.5)
+        found = nearest_setting(size, "avif", wanted)
+        assert abs(size(found) / wanted - 1) <= 0.02
+        assert found.quality in range(10, 81)
+        missed += abs(size(Setting(found.quality)) / wanted - 1) > 0.02
+    assert missed  # without the strength
+    assert nearest_setting(size, "avif", plain[3]) == Setting(40)  # with no need to change it
+
+
+def test_other_avif_encoders_are_taken_at_whole_qualities() -> None:
+    def size(setting: Setting) -> int:
+        if setting.strength != USUAL_STRENGTH:
+            raise ValueError("Failed to encode image: Invalid codec-specific option")
+        return 1000 + 100 * setting.quality
+
+    assert nearest_setting(size, "avif", 3040) == Setting(20)
+
+
+def test_only_avif_has_a_strength(client: TestClient, photo: str) -> None:
+    response = client.get(f"/photos/{photo}/rival/jpeg?quality=50&strength=90")
+    assert response.status_code == 422
+    assert "only AVIF" in response.json()["error"]
 
 
 def test_nearest_quality_is_that_of_a_full_search() -> None:

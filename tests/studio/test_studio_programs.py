@@ -1,4 +1,4 @@
-"""POST /compress, POST /decompress and GET /models: the same as the codec, and errors in words."""
+"""Test POST /compress, POST /decompress and GET /models against the codec, and their errors."""
 
 from io import BytesIO
 from pathlib import Path
@@ -78,7 +78,8 @@ def test_models_with_their_points(client: TestClient, tiny: Codec) -> None:
     assert not first["measured"] and shipped["measured"]
     macs = tiny.model.architecture.decoder_macs
     assert first["widths"] == [
-        {"width": width, "decoder_macs_per_pixel": macs(width)} for width in tiny.widths
+        {"width": width, "label": f"width {width}", "decoder_macs_per_pixel": macs(width)}
+        for width in tiny.widths
     ]
     assert len(shipped["points"]) == len(shipped["widths"]) * 31
     rates = [point["bpp"] for point in shipped["ladder"]]
@@ -109,7 +110,7 @@ def test_models_are_named_never_read_from_a_path(
     [
         ({"width": 7}, "no width 7"),
         ({"width": 8, "step": 99}, "step"),
-        ({"step": 1}, "step goes with a width"),
+        ({"step": 1}, "step needs a width"),
         ({"width": 8, "bpp": 1}, "contradict"),
         ({"quality": 40}, "no quality scale"),
         ({"quality": 400}, "quality"),
@@ -235,5 +236,5 @@ def test_nothing_else_is_there(client: TestClient) -> None:
     assert error(client.get("/compress"), 405)
     assert error(client.get("/static/../app.py"), 404)
     assert error(client.get("/static/%2e%2e/app.py"), 404)
-    assert error(client.get("/docs"), 404)  # whose page would load scripts from elsewhere
+    assert error(client.get("/docs"), 404)  # with a page that would load scripts from elsewhere
     assert client.get("/openapi.json").json()["info"]["title"] == "SlimCAE studio"

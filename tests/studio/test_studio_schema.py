@@ -1,4 +1,4 @@
-"""All that the OpenAPI document allows, and much that it does not: schemathesis.
+"""Test the OpenAPI document with schemathesis: valid requests, and many invalid ones.
 
 `pytest tests/studio/test_studio_schema.py -s` prints how many cases of each operation were tried,
 and what they were answered; STUDIO_EXAMPLES=200 tries more.
@@ -58,7 +58,7 @@ OPERATIONS = {
 
 @pytest.fixture(scope="module")
 def api(tiny_path: Path, tiny: Codec) -> Any:
-    """The document of a server in this process, which holds a picture and a `.scae` file."""
+    """Return the document of a server in this process, with a picture and a `.scae` file."""
     whole = png(20, 24)
     coded = tiny.compress(Image.open(BytesIO(whole)), 8)
     _files[:] = [whole, coded, whole[:60], coded[:-1], b"text"]
@@ -69,7 +69,7 @@ def api(tiny_path: Path, tiny: Codec) -> Any:
 
 
 def make_plausible(case: Any) -> None:
-    """Often name a photo that is held, a width that exists and a model: else all were 404.
+    """Often use an existing photo, width and model: otherwise all answers were 404.
 
     Which cases are changed depends on what was drawn, so that failures can be repeated.
     """
@@ -110,7 +110,7 @@ def test_operation(api: Any, path: str, method: str, mode: GenerationMode) -> No
             make_plausible(case)
         response = case.call()
         statuses[response.status_code] += 1
-        # what the schema allows may still be no picture, or beyond what this picture can have
+        # a body that the schema allows may still be no picture, or exceed this picture's range
         case.validate_response(response, excluded_checks=[positive_data_acceptance])
 
     if mode is GenerationMode.NEGATIVE and path == "/models":
@@ -119,4 +119,4 @@ def test_operation(api: Any, path: str, method: str, mode: GenerationMode) -> No
     answers = ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items()))
     print(f"{method:6} {path:30} {mode.value:8} {statuses.total():4} cases: {answers}")
     if mode is GenerationMode.POSITIVE and method != "DELETE":
-        assert min(statuses) < 300  # some of what may be asked is also answered
+        assert min(statuses) < 300  # some of the possible requests are also answered

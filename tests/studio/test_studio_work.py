@@ -1,4 +1,4 @@
-"""Work off the event loop: bounded, watched, stopped when its client goes, never mixed up."""
+"""Test work off the event loop: bounded, watched, stopped with its client, never mixed up."""
 
 import asyncio
 import threading
@@ -31,7 +31,7 @@ def staying() -> Callable[[], Awaitable[Any]]:
 
 
 def leaving(after: threading.Event) -> Callable[[], Awaitable[Any]]:
-    """The `receive` of a client that goes as soon as `after` is set."""
+    """The `receive` of a client that disconnects as soon as `after` is set."""
 
     async def receive() -> Any:
         while not after.is_set():

@@ -1,4 +1,4 @@
-"""Transforms and context networks that train together."""
+"""Test joint training of transforms and context networks."""
 
 import json
 from dataclasses import replace
@@ -32,7 +32,7 @@ SETTINGS = TrainSettings(
 
 @pytest.fixture
 def network(tiny_network: SlimCAE) -> SlimCAE:
-    """Return one with latents of some size."""
+    """Return a network with large latents."""
     with torch.no_grad():
         tiny_network.g_a.conv3.weight.mul_(40)
     tiny_network.update()
@@ -57,7 +57,7 @@ def norm(module: nn.Module) -> float:
 
 @pytest.mark.parametrize("delta", [1.0, 0.5, 2.527])
 def test_the_loss_is_that_of_its_parts(network: SlimCAE, delta: float) -> None:
-    """Rounded, so that nothing is random."""
+    """Round latents, so that nothing is random."""
     network.eval()
     contexts = contexts_for(network)
     x, lmbda = torch.rand(2, 3, 32, 48), (300.0, 200.0, 100.0)
@@ -133,9 +133,9 @@ def test_training_lowers_the_loss(picture_folder: Path, quantization: Any) -> No
     assert np.median(losses[-10:]) < 0.7 * np.median(losses[:10])
     averaged = trainer.averaged_rates
     assert isinstance(averaged, ContextNetworks)
-    for width, network in averaged.by_width.items():
-        assert network.out[0].any(), width  # zero to begin with
-    assert list(averaged.by_width) == [8, 4]
+    for width, network in averaged.by_point.items():
+        assert network.out[0].any(), width  # initially zero
+    assert list(averaged.by_point) == [8, 4]
 
 
 def test_steps_are_drawn_for_part_of_the_batches(picture_folder: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_run_keeps_its_entropy_model(tmp_path: Path, picture_folder: Path) -> 
     for other in (replace(longer, entropy_model="factorized"), replace(longer, stage="decoder")):
         with pytest.raises(ConfigError, match="was begun with adam and all and context"):
             train(folder, paths, Start(), other, "cpu")
-    # what a further run begins with
+    # the start of another run
     train(tmp_path / "next", paths, Start(init_from=folder), replace(settings, last_step=1), "cpu")
     lines = (tmp_path / "next" / "log.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["entropy_model"] == "context"

@@ -15,11 +15,11 @@ from slimcae.training.data import Draw, TrainingImages, cut, decode, draw_crops
 
 CPU = torch.device("cpu")
 ONE_BYTE = 2.0**-30
-"""A cache for one picture: the one after which the limit is exceeded."""
+"""A cache for one picture, after which the limit is exceeded."""
 
 
 def coordinates(folder: Path, sizes: Sequence[tuple[int, int]]) -> list[Path]:
-    """Pictures whose pixels say where they are: (row, column, number of the picture)."""
+    """Return pictures whose pixels have their positions: (row, column, number of the picture)."""
     paths = []
     for k, (h, w) in enumerate(sizes):
         rows, columns = np.mgrid[:h, :w]
@@ -72,7 +72,7 @@ def test_crops_are_windows_of_the_pictures_some_mirrored(tmp_path: Path) -> None
             seen.add((number, top, left))
             mirrored += flip
     assert 100 < mirrored < 260
-    for number, (height, width) in enumerate(sizes):  # the whole picture is used, to the edges
+    for number, (height, width) in enumerate(sizes):  # the whole picture is used, up to its edges
         tops = {top for k, top, _ in seen if k == number}
         lefts = {left for k, _, left in seen if k == number}
         assert {0, height - 16} <= tops
@@ -173,7 +173,7 @@ def test_unreadable_files_are_named_and_skipped(
 def test_unreadable_files_beyond_the_cache_are_replaced(tmp_path: Path, num_workers: int) -> None:
     images = TrainingImages([*broken(tmp_path), tmp_path / "0.png"], CPU, 0, num_workers)
     for batch in take(images, 3):
-        assert (batch[:, 1].int().diff(dim=-1).abs() == 1).all()  # crops of the one good picture
+        assert (batch[:, 1].int().diff(dim=-1).abs() == 1).all()  # of the readable picture
 
 
 @pytest.mark.parametrize("bad_places", [{3}, {0}, {5}, {0, 1}, {2, 3, 4}, {0, 5}, {1, 2, 3, 4, 5}])
@@ -181,7 +181,7 @@ def test_unreadable_files_beyond_the_cache_are_replaced(tmp_path: Path, num_work
 def test_an_unreadable_file_changes_nothing_for_the_others_whatever_the_cache(
     tmp_path: Path, bad_places: set[int], num_workers: int
 ) -> None:
-    """Neither by where it lies, nor by whether it is met while the cache is filled."""
+    """Neither its position nor the time of reading it matters."""
     paths = coordinates(tmp_path, [(20 + k, 24) for k in range(6)])
     whole = take(TrainingImages(paths, CPU, 1), 6)
     for place in bad_places:
@@ -195,7 +195,7 @@ def test_an_unreadable_file_changes_nothing_for_the_others_whatever_the_cache(
             assert torch.equal(a, b)
     for draws, before, after in zip(drawn(6), whole, first, strict=True):
         for draw, a, b in zip(draws, before, after, strict=True):
-            if draw.index in bad_places:  # the next readable one, by the picture's own number
+            if draw.index in bad_places:  # the next readable one
                 wanted = draw.index
                 while wanted in bad_places:
                     wanted = (wanted + 1) % 6

@@ -1,4 +1,4 @@
-"""Stage entropy: context networks of a frozen model, from start to finish."""
+"""Test the stage entropy: context networks of a frozen model, from start to end."""
 
 import json
 import os
@@ -35,7 +35,7 @@ STEPS = (1.0, 0.5, 2.0)
 
 @pytest.fixture
 def model(tiny_network: SlimCAE) -> Model:
-    """Return a model with latents of some size."""
+    """Return a model with large latents."""
     with torch.no_grad():
         tiny_network.g_a.conv3.weight.mul_(40)
     info = ModelInfo("tiny", "3", (4.0, 2.0, 1.0), {"step": 7})
@@ -236,14 +236,14 @@ def test_training_lowers_the_bits(store: LatentStore) -> None:
 def test_validation_counts_whole_pictures(
     store: LatentStore, model: Model, paths: list[Path]
 ) -> None:
-    """Each place in its own colour: the bits that `fit` finds with the same network."""
+    """Compare each position with the bits that `fit` finds with the same network."""
     trainer = trainer_of(store, replace(SETTINGS, last_step=20))
     trainer.run(40, on_log=lambda _: None)
     for delta in STEPS:
         bits, places = 0.0, 0
         for index in range(len(paths)):
             symbols = quantise(store.picture(8, index), delta)
-            bits += float_bits(trainer.networks[8], symbols, delta)
+            bits += float_bits(trainer.networks[8], symbols, 8, delta)
             places += symbols.shape[1] * symbols.shape[2]
         assert trainer.measure(8, delta) == pytest.approx(bits / places / 256, rel=1e-5)
     pixels = read_picture(paths[0]).pixels

@@ -1,4 +1,4 @@
-"""Fitting entropy models and quality to pictures: bits and PSNR against the plain definitions."""
+"""Test fitting entropy models and quality to pictures: bits and PSNR by the plain definitions."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ Item = TypeVar("Item")
 
 @pytest.fixture
 def network(tiny_network: SlimCAE) -> SlimCAE:
-    """Return one with latents of some size, so that there is something to count."""
+    """Return a network with large latents, so that there are symbols to count."""
     with torch.no_grad():
         tiny_network.g_a.conv3.weight.mul_(40)
     tiny_network.update()
@@ -128,7 +128,7 @@ def test_quality_and_rates_are_means_over_validation_pictures(
 def test_counts_beat_the_density_where_they_were_counted(
     model: Model, pictures: list[Path]
 ) -> None:
-    """Counted on the very pictures they are judged on."""
+    """Counted on the same pictures on which they are measured."""
     found = fit_of(model, pictures, pictures)
     assert not found.rounding  # there is no network
     for width in model.widths:
@@ -166,7 +166,7 @@ def test_fitted_tables_code_what_was_never_seen(model: Model, pictures: list[Pat
 
 @pytest.fixture
 def waves(tmp_path: Path) -> list[Path]:
-    """Return pictures whose latents follow from their neighbours."""
+    """Return pictures with latents that can be predicted from their neighbours."""
     for seed in range(11):
         pixels = smooth_pixels(192, 256, seed)
         Image.fromarray(pixels).save(tmp_path / f"{seed:02}.png")
@@ -176,7 +176,7 @@ def waves(tmp_path: Path) -> list[Path]:
 def trained_network(
     network: SlimCAE, pictures: Sequence[Path], width: int, steps: int
 ) -> ContextNetwork:
-    """Train by the plainest loop there is."""
+    """Train with a plain loop."""
     torch.manual_seed(0)
     found = ContextNetwork.for_channels(width, torch.full((width,), 3.0))
     optimizer = torch.optim.Adam(found.parameters(), lr=1e-2)
@@ -205,7 +205,7 @@ def test_a_context_network_wins_where_neighbours_tell(
     rates = found.rates[8]
     assert rates["context"][0] < 0.9 * min(rates["tables"][0], rates["factorized"][0])
     assert [bpp for bpp, _ in found.quality[8]] == list(rates["context"])
-    # what rounding cost, from the network itself
+    # the cost of rounding, from the network itself
     path, real, whole = waves[10], 0.0, 0.0
     context = found.entropy_models[8]["context"]
     assert isinstance(context, ContextModel)
@@ -220,9 +220,9 @@ def test_a_context_network_wins_where_neighbours_tell(
         real += bits
         whole += context.ideal_bits(symbols, step)
     assert found.rounding == {8: pytest.approx(whole / real - 1, abs=1e-6)}
-    assert -0.4 < found.rounding[8] < 0.05  # counts know more than the short training
+    assert -0.4 < found.rounding[8] < 0.05  # counts are better than the short training
 
-    # fitted again, without the network: its integers stay
+    # fitted again, without the network: its integers are kept
     again = replace(model, entropy_models={**model.entropy_models, 8: found.entropy_models[8]})
     refitted = fit_of(again, waves[:10], waves[10:])
     assert refitted.entropy_models[8]["context"] is context
@@ -256,7 +256,7 @@ def test_most_steps_are_interpolated(
         assert 11 <= exact.sum() < 31 and exact[0]  # Δ = 1 is measured
         order = np.argsort(model.steps)
         assert exact[order[0]] and exact[order[-1]]
-        # of one small picture: of many, rates and PSNR are smoother
+        # of one small picture; for many, rates and PSNR are smoother
         np.testing.assert_allclose(found[:, 0], measured[:, 0], rtol=0.12)
         np.testing.assert_allclose(found[:, 1], measured[:, 1], atol=0.3)
 

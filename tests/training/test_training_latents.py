@@ -1,4 +1,4 @@
-"""Latents on disk: those of the codec, complete after interruptions, with their true neighbours."""
+"""Test latents on disk: equal to the codec's, complete after interruptions, with neighbours."""
 
 import json
 from collections.abc import Callable
@@ -114,7 +114,7 @@ def test_an_interrupted_store_goes_on(
     store, done = filled(part, tiled, paths)
     assert store.complete and done == paths[1:]
     assert same(part, tmp_path / "whole")
-    again, done = filled(part, tiled, [])  # complete: nothing is looked at
+    again, done = filled(part, tiled, [])  # complete: nothing is read
     assert again.complete and done == [] and len(again) == len(paths)
     np.testing.assert_array_equal(again.picture(4, 1), store.picture(4, 1))
 

@@ -18,7 +18,7 @@ from slimcae.training.stats import Stats
 
 
 class FakeModel(nn.Module):
-    """Reconstructions and likelihoods that a hand can add up."""
+    """Return reconstructions and likelihoods that can be added up by hand."""
 
     widths = points = (4, 2)
     config = SlimCAEConfig(widths)
@@ -48,7 +48,7 @@ def test_one_loss_by_hand() -> None:
 
 
 def test_the_sum_of_logarithms_by_hand() -> None:
-    """The costs of `test_one_loss_by_hand`; their gradients are those of costs over costs."""
+    """Use the costs of `test_one_loss_by_hand`; gradients are those of the costs over the costs."""
     x = torch.full((2, 3, 16, 16), 0.5)
     model: Any = FakeModel()
     total, _ = RateDistortionLoss(model, (2048, 128), balance="log")(x, (4, 2))
@@ -63,7 +63,7 @@ def test_border_error_by_hand() -> None:
     error[..., 2:4] = 1
     error[..., 4:] = 4
     error[:, :, 2:] += 2
-    error[:, :, 1, 0] -= 5  # the third row's first number is 7 above, and no border but this counts
+    error[:, :, 1, 0] -= 5  # the first number of the third row is 7 above, at this border only
     found = border_error(error, 2)
     assert found.item() == pytest.approx((4 * 1 + 4 * 9 + 5 * 4 + 49) / 24)
     assert border_error(error, 4).item() == pytest.approx(4 * 9 / 24)

@@ -1,4 +1,4 @@
-"""What a training logs without a terminal."""
+"""Test the log of a training without a terminal."""
 
 import logging
 

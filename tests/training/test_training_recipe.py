@@ -1,4 +1,4 @@
-"""The recipe runs from start to finish with one command, which also continues it."""
+"""Test that one command runs the recipe from start to end, and also continues it."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ LARGE = 1_000_000
 
 @contextmanager
 def started(pictures: Path, runs: Path, steps: int) -> Iterator[subprocess.Popen[str]]:
-    """The recipe in processes of its own, none of which stays."""
+    """Run the recipe in its own processes, none of which remains."""
     variables = {
         "PYTHON": sys.executable,
         "PYTHONPATH": str(ROOT / "src"),
@@ -89,6 +89,6 @@ def test_the_recipe_is_stopped_and_goes_on_to_its_end(tmp_path: Path, picture_fo
     assert set(fitted.info.training["fit"]["rounding"]) == {"8", "4"}
     tuned = read_model(runs / "tuned")
     assert tuned.info.training["learning_rate"] == pytest.approx(5e-4 / 3, rel=1e-4)
-    with started(picture_folder, runs, LARGE) as process:  # what is done is not done again
+    with started(picture_folder, runs, LARGE) as process:  # finished stages are not repeated
         _, said = process.communicate(timeout=HANG)
     assert (process.returncode, said) == (0, "")

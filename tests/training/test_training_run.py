@@ -42,7 +42,7 @@ def losses(folder: Path) -> list[tuple[int, float]]:
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> None:
-    """Send this process a real signal when a step is logged: seen after the next step."""
+    """Send this process a real signal when a step is logged; it is handled after the next step."""
     write = RunLog.step
 
     def interrupting(self: RunLog, line: StepLog) -> None:
@@ -170,7 +170,7 @@ def test_the_defaults_are_the_authors(tmp_path: Path, picture_folder: Path) -> N
 
 @pytest.fixture
 def trained(tmp_path: Path, picture_folder: Path) -> Callable[[Start], int | None]:
-    """A folder with one step of training; the result trains on with another start."""
+    """Return a folder with one step of training; the result continues it with another start."""
     folder, paths = tmp_path / "run", sorted(picture_folder.iterdir())
     train(folder, paths, START, replace(SETTINGS, last_step=1), "cpu")
     return lambda start: train(folder, paths, start, replace(SETTINGS, last_step=2), "cpu")
@@ -348,7 +348,7 @@ def test_checkpoints_are_written_now_and_then(
 ) -> None:
     steps: list[int] = []
     monkeypatch.setattr(run, "save_run", lambda _, trainer: steps.append(trainer.step))
-    clock = iter(range(0, 10_000, 50))  # every look at the clock is 50 seconds later
+    clock = iter(range(0, 10_000, 50))  # every read of the clock adds 50 seconds
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     settings = replace(SETTINGS, save_minutes=1.5)
     train(tmp_path / "run", sorted(picture_folder.iterdir()), START, settings, "cpu")
@@ -367,7 +367,7 @@ def test_a_signal_within_the_last_step_does_not_lose_the_run(
 
 @pytest.fixture
 def ctrl_c_interrupts() -> Iterator[None]:
-    """Whatever started the tests may ignore it, as shells do for what runs in their background."""
+    """The parent process may ignore it, as shells do for background jobs."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -382,7 +382,7 @@ def test_the_first_signal_asks_and_ctrl_c_after_it_acts(
         os.kill(os.getpid(), number)
         assert stop
         assert stop.signal == number
-        # torchrun sends it to its processes that have got it as a part of their group
+        # torchrun sends it to processes that have already got it as members of their group
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.signal == number
@@ -437,11 +437,11 @@ if __name__ == "__main__":
     sys.exit(stopped or 0)
 """
 FOUR = Start((8, 6, 4, 2), lmbda=(100.0, 50.0, 25.0, 12.5), warm_start=False)
-"""What the script starts with."""
+"""The start of the script."""
 
 
 def script(tmp_path: Path, settings: TrainSettings) -> tuple[list[str], Path]:
-    """Arguments that make Python run the script, and the run folder."""
+    """Return arguments that make Python run the script, and the run folder."""
     (tmp_path / "script.py").write_text(SCRIPT)
     folder, pictures = tmp_path / "run", tmp_path / "pictures"
     arguments = (tmp_path / "script.py", folder, pictures, json.dumps(settings.as_dict()))
@@ -462,7 +462,7 @@ def environment(**more: str) -> dict[str, str]:
 def test_signals_save_and_end_a_process_with_workers(
     tmp_path: Path, name: str, whole_group: bool
 ) -> None:
-    """A terminal, systemd and Slurm send them to the workers, too."""
+    """A terminal, systemd and Slurm also send them to the workers."""
     number = getattr(signal, name)
     settings = replace(SETTINGS, last_step=1_000_000, cache_gb=0.0, num_workers=1, compile="off")
     arguments, folder = script(tmp_path, settings)
@@ -500,7 +500,7 @@ def test_signals_save_and_end_a_process_with_workers(
 def test_two_processes_train_as_one(
     tmp_path: Path, picture_folder: Path, monkeypatch: pytest.MonkeyPatch, optimizer: Any
 ) -> None:
-    """With the same noise everywhere, sharing a batch changes no more than the last digits."""
+    """With the same noise everywhere, sharing a batch changes only the last digits."""
     settings = replace(SETTINGS, last_step=4, batchsize=4, precision="float32", optimizer=optimizer)
     arguments, folder = script(tmp_path, settings)
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]

@@ -14,10 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
+from conftest import smooth_pixels
 from slimcae.errors import ConfigError, ModelError, TrainingError
 from slimcae.model.config import ModelInfo, SlimCAEConfig
-from slimcae.model.file import read_model
+from slimcae.model.file import read_model, write_model
 from slimcae.networks.conversion import load_network, save_network
+from slimcae.networks.hyperprior import Hyperpriors
+from slimcae.networks.hyperprior_conversion import hyperprior_tensors, hyperpriors_of
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training import schedule as module
 from slimcae.training.measure import Point, measure
@@ -46,7 +49,7 @@ def test_slope_is_db_per_bpp_to_the_next_narrower_width() -> None:
 def play(
     schedule: Schedule, start: Sequence[Point], outcomes: Sequence[Sequence[Point]]
 ) -> list[tuple[float, ...]]:
-    """Run the rule against outcomes made up beforehand; every proposed λ list, in order."""
+    """Run the rule on predefined outcomes; return every proposed λ list, in order."""
     schedule.start(start)
     lists = []
     for outcome in outcomes:
@@ -59,7 +62,7 @@ def play(
 
 
 def test_the_rule_against_a_sequence_by_hand() -> None:
-    """Lower all narrower λ while the slope falls; when it rises, go on with the next width."""
+    """Lower all narrower λ while the slope falls; when it rises, continue with the next width."""
     schedule = Schedule(ScheduleSettings(kappa=0.5), (64.0, 64.0, 64.0))
     start = points((2.0, 36.0), (1.8, 35.0), (1.7, 34.0))  # slopes 5, 10
     lists = play(
@@ -227,6 +230,34 @@ def test_points_are_measured_on_the_validation_pictures(folder: Path, picture_fo
     first = rows(folder)[0]
     assert float(first["bpp_4"]) == pytest.approx(expected.bpp, rel=1e-5)
     assert float(first["psnr_4"]) == pytest.approx(expected.psnr, rel=1e-5)
+
+
+def test_a_hyperprior_tells_the_rate_and_trains_on(folder: Path, picture_folder: Path) -> None:
+    """Compute its bits from its two parts, on pictures whose sides are multiples of a latent."""
+    start = read_model(folder / "model.safetensors")
+    torch.manual_seed(1)
+    hyperpriors = Hyperpriors.of_config(start.config).eval()
+    hyperprior = hyperpriors.by_point[6]
+    with torch.no_grad():
+        hyperprior.layer("h_s.3").weight.normal_(std=0.1)
+    tensors = hyperprior_tensors(hyperpriors)
+    write_model(folder / "model.safetensors", replace(start, training_tensors=tensors))
+    valid = [folder / "valid.png"]
+    Image.fromarray(smooth_pixels(64, 48, 2)).save(valid[0])
+    run(folder, picture_folder, valid=valid)
+    network = load_network(folder / "model.safetensors")
+    x = torch.from_numpy(smooth_pixels(64, 48, 2)).permute(2, 0, 1)[None].float() / 255
+    for width in (6, 4, 2):
+        with torch.no_grad():
+            y_hat = network(x, width)["y_hat"]
+            known = y_hat - network.entropy_bottleneck(width).medians[:, None, None]
+            bits = sum(float(part.sum()) for part in hyperprior(known, width, 1.0).values())
+        assert float(rows(folder)[0][f"bpp_{width}"]) == pytest.approx(bits / (64 * 48), rel=1e-5)
+    found = hyperpriors_of(read_model(folder / "model_scheduled.safetensors"))
+    assert found is not None
+    for name, tensor in found.state_dict().items():
+        if name.endswith("weight"):
+            assert not np.array_equal(tensor, hyperpriors.state_dict()[name]), name
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:

@@ -1,4 +1,4 @@
-"""SOAP against a slow float64 reference, and against what theory says of it."""
+"""Test SOAP against a slow float64 reference, and against its theory."""
 
 from collections.abc import Sequence
 
@@ -66,7 +66,7 @@ def turned(x: Array, bases: Sequence[Array]) -> Array:
 
 
 def gradients(shape: Sequence[int], steps: int) -> list[Tensor]:
-    """Gradients with strong directions that turn slowly, so that bases matter."""
+    """Return gradients with strong directions that turn slowly, so that bases matter."""
     generator = torch.Generator().manual_seed(1)
     n = shape[0]
     mix = torch.randn(n, n, generator=generator, dtype=torch.float64)
@@ -88,7 +88,7 @@ def walk(kernels: list[nn.Parameter], steps: list[list[Tensor]], *, half: bool =
 
 
 def kernels_of(*shapes: Sequence[int], dtype: torch.dtype = torch.float64) -> list[nn.Parameter]:
-    """In float64, where small eigenvalues keep their directions."""
+    """Use float64, in which small eigenvalues keep their directions."""
     return [
         nn.Parameter(torch.zeros(*shape, dtype=dtype).to(memory_format=torch.channels_last))
         for shape in shapes
@@ -122,7 +122,7 @@ def test_the_first_step_only_finds_the_bases() -> None:
 
 
 def test_turned_gradients_give_turned_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unlike Adam's, whose steps depend on the coordinates: what the method is for."""
+    """Unlike Adam, its steps do not depend on the coordinates: the purpose of the method."""
     monkeypatch.setattr(soap, "REFRESH_EVERY", 2)
     torch.manual_seed(0)
     turn = torch.linalg.qr(torch.randn(27, 27, dtype=torch.float64))[0]
@@ -161,7 +161,7 @@ def test_bfloat16_products_change_little() -> None:
 
 
 def test_a_stretched_valley_is_crossed_further_than_by_adam() -> None:
-    """A noisy quadratic whose axes are none of the coordinates, the case that kernels are in."""
+    """A noisy quadratic with rotated axes, as for kernels."""
     shape = (16, 8, 3, 3)
     basis = torch.linalg.qr(torch.randn(16, 16))[0]
     hessian = basis @ torch.diag(torch.logspace(-3, 0, 16)) @ basis.T

@@ -58,7 +58,7 @@ def test_training_lowers_the_loss(picture_folder: Path) -> None:
 
 
 def test_average_is_the_formula_s(picture_folder: Path) -> None:
-    """First a copy, then a moving average whose window grows up to the decay's."""
+    """It is first a copy, then a moving average whose window grows up to that of the decay."""
     trainer = make(picture_folder, replace(SETTINGS, ema_decay=0.3))
     expected: dict[str, Tensor] = {}
     for n in range(6):
@@ -91,7 +91,7 @@ def test_learning_rates_follow_the_schedule_of_each_group(picture_folder: Path) 
 
 
 def test_the_loss_is_balanced_and_bordered_as_the_settings_say(picture_folder: Path) -> None:
-    """The line of the log tells λ · MSE + bpp of each width apart from the loss."""
+    """The log has λ · MSE + bpp of each width, separate from the loss."""
 
     def loss_and_costs(settings: TrainSettings) -> tuple[float, list[float]]:
         trainer = make(picture_folder, settings)
@@ -275,7 +275,7 @@ def test_state_brings_back_everything(
     torch.manual_seed(99)
     second = make(picture_folder, settings, widths)
     second.load_state_dict(first.state_dict())
-    torch.rand(17)  # the generator's state is no part of it
+    torch.rand(17)  # the state of the generator is not part of it
     losses += [line.loss for line in logged(second, 6)]
     assert losses == expected
     for model, other in ((second.model, whole.model), (second.averaged, whole.averaged)):
@@ -323,7 +323,7 @@ def test_the_decoder_s_stage_lowers_the_error_of_rounded_latents_alone(
     x = trainer.images.sample(32, 8, seed=7).float() / 255
 
     def errors() -> list[float]:
-        """As the codec has them, with rounded latents."""
+        """Compute them as the codec does, with rounded latents."""
         trainer.model.eval()
         with torch.no_grad():
             outputs = [trainer.model(x, width) for width in trainer.model.widths]
@@ -353,14 +353,14 @@ def test_soap_trains_the_kernels_and_adam_the_rest(picture_folder: Path) -> None
     trainer = make(picture_folder, replace(settings, warmup_steps=0))
     before = weights(trainer.model)
     logged(trainer, 1)
-    # SOAP's first step only finds the bases, Adam's is the learning rate
+    # the first step of SOAP only computes the bases; Adam's is the learning rate
     for name, value in weights(trainer.model).items():
         moved = (value - before[name]).abs().max().item()
         rate = 0.0 if value.ndim == 4 else 4e-4 if "entropy" in name else 1e-4
         assert moved == pytest.approx(rate, rel=0.02) or moved == 0, name
     logged(trainer, 2)
     for name, value in weights(trainer.model).items():
-        if value.ndim == 4:  # every coordinate in the bases moves by the learning rate at most
+        if value.ndim == 4:  # every coordinate in the bases moves by at most the learning rate
             moved = (value - before[name]).square().mean().sqrt().item()
             assert 0 < moved <= 1e-4 * 1.001, name
 

@@ -20,7 +20,7 @@ from slimcae.training.warm_start import (
 
 
 def smooth_batch(count: int, size: int) -> Tensor:
-    """Pictures of slow waves and a little noise, like photos out of focus."""
+    """Return pictures of slow waves and a little noise, like photos out of focus."""
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:size, :size] / 40
     phase, pitch = rng.uniform(0, 6, (count, 3, 1, 1)), rng.uniform(0.5, 2, (2, count, 3, 1, 1))
@@ -50,7 +50,7 @@ def psnr(a: Tensor, b: Tensor) -> float:
 
 
 def blocks(x: Tensor, size: int) -> np.ndarray:
-    """All size × size blocks as rows (count, C · size²), cut with numpy."""
+    """Return all size × size blocks as rows (count, C · size²), cut with numpy."""
     n, c, h, w = x.shape
     cut = x.numpy().reshape(n, c, h // size, size, w // size, size)
     return cut.transpose(0, 2, 4, 1, 3, 5).reshape(-1, c * size**2).astype(np.float64)
@@ -96,7 +96,7 @@ def test_light_gives_the_picture_back_better_with_every_width() -> None:
 
 
 def test_light_is_invertible_where_no_component_is_dropped() -> None:
-    """But for the border of the picture, which laps want to see beyond."""
+    """Except at the border of the picture, beyond which laps depend on pixels."""
     torch.manual_seed(1)
     x = torch.rand(4, 3, 96, 96)
     model = SlimCAE(SlimCAEConfig((768,), architecture="light")).eval()
@@ -123,7 +123,7 @@ def test_laps_change_the_steps_between_blocks_and_undo_it() -> None:
 
 
 def test_light_starts_with_less_of_a_step_between_blocks() -> None:
-    """Of two even areas that meet at a border of latents, coded by the means of blocks alone."""
+    """Two even areas meet at a border of latents, coded by the means of blocks only."""
     model = warm_light((96, 4), (2048, 2048))
     x = torch.full((1, 3, 128, 128), 0.3)
     x[..., 64:] = 0.7
@@ -147,7 +147,7 @@ def test_light_s_rounding_step_is_where_lmbda_wants_it() -> None:
 
 
 def test_the_transform_is_invertible_where_no_component_is_dropped() -> None:
-    """On pictures of flat 16 × 16 blocks three components carry everything."""
+    """Three components are enough for pictures of flat 16 × 16 blocks."""
     torch.manual_seed(1)
     flat = torch.rand(4, 3, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
     model = SlimCAE(SlimCAEConfig((12, 4))).eval()

@@ -1,4 +1,4 @@
-"""Tiny networks whose layers all do something, and their models."""
+"""Tiny networks whose layers all matter, and their models."""
 
 from functools import cache
 
@@ -31,7 +31,7 @@ def make(variant: GDNVariant) -> tuple[SlimCAE, Model]:
 
 @cache
 def make_light() -> tuple[SlimCAE, Model]:
-    """Return a block transform whose residual branches do something, too."""
+    """Return a block transform whose residual branches matter, too."""
     network = _warm_start(SlimCAEConfig(WIDTHS, architecture="light"))
     with torch.no_grad():
         for name, p in network.named_parameters():

@@ -1,4 +1,4 @@
-"""Opening transforms, and what they say of themselves."""
+"""Test opening transforms, and their descriptions."""
 
 import threading
 from typing import Any
@@ -77,7 +77,7 @@ def test_unknown_devices_and_precisions_are_named(
 def test_residuals_and_pixels_are_centred_on_the_medians(
     tiny_model: Model, transforms: Transforms, width: int
 ) -> None:
-    """The oracle is the network, with medians added and taken away by hand."""
+    """The network is the oracle, with medians added and subtracted by hand."""
     network = to_network(tiny_model)
     pixels = smooth_pixels(48, 64, 1)
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255

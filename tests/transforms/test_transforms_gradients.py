@@ -24,7 +24,7 @@ def test_the_gradient_is_that_of_the_network(architecture: ArchitectureName, gre
     (network, model), width = made(architecture), 8
     generator = np.random.default_rng(0)
     latents = generator.normal(scale=2.0, size=(width, 4, 5)).astype(np.float32)
-    pixels = smooth_pixels(30, 41, 3)  # of the region's 32x48, the picture has not all
+    pixels = smooth_pixels(30, 41, 3)  # of the region's 32x48, the picture has only a part
     visible = generator.random(pixels.shape[:2]) < 0.7
     region = (slice(16, 48), slice(0, 48))
     gradient = open_gradients(model, width).squared_error(latents, region, pixels, visible, grey)

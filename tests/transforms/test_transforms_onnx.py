@@ -1,4 +1,4 @@
-"""The graphs against the network that was trained, and against the `onnx` package."""
+"""Test the graphs against the training network and the `onnx` package."""
 
 import os
 import subprocess
@@ -58,7 +58,7 @@ def test_onnx_equals_the_network(
 
 @pytest.mark.parametrize("width", [48, 192])
 def test_onnx_agrees_with_torch_on_the_shipped_weights(width: int) -> None:
-    """In pixels within one level, and in nearly all symbols."""
+    """Pixels are equal within one level, and nearly all symbols are equal."""
     from slimcae.transforms.torch_ import TorchTransforms
 
     model = read_model(shipped_model())
@@ -104,7 +104,7 @@ def test_attributes_and_constants_are_read_back_as_they_were_written() -> None:
 
 
 def test_the_runtime_reports_nothing_to_anybody(tmp_path: Path) -> None:
-    """Official builds keep a number of the device, and events to send, unless told otherwise."""
+    """Official builds store a device number and send events, unless disabled."""
     program = """if True:
         import os
         import numpy as np
@@ -157,7 +157,7 @@ def test_a_kernel_of_blocks_does_what_the_transposed_convolution_does(stride: in
         x, torch.from_numpy(kernel), stride=stride, padding=stride, output_padding=stride - 1
     )
     blocks = F.conv2d(x, torch.from_numpy(blocks_kernel(kernel, stride)), padding=1)
-    # the channels of a block are ordered by place; those of a pixel shuffle by output
+    # the channels of a block are ordered by position; those of a pixel shuffle by output
     by_output = blocks.view(1, stride**2, 3, 4, 6).transpose(1, 2).flatten(1, 2)
     torch.testing.assert_close(F.pixel_shuffle(by_output, stride), expected, atol=1e-4, rtol=1e-4)
 
@@ -174,7 +174,7 @@ def test_what_onnx_cannot_do_is_refused(tiny_model: Model) -> None:
 def test_a_gpu_is_asked_for_where_the_runtime_knows_one(
     tiny_model: Model, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
-    """As far as a machine without one can tell."""
+    """Test as much as possible without a GPU."""
     asked = []
 
     def session(graph: bytes, options: object, providers: list[str]) -> Any:

@@ -1,4 +1,4 @@
-"""The fast transforms against the network that was trained."""
+"""Test the fast transforms against the training network."""
 
 import copy
 import os
@@ -28,7 +28,7 @@ def strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture(params=[0, 96], ids=["wide", "narrow"])
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tiny widths stand for wide ones, which keep more in float32, and for narrow ones."""
+    """The tiny widths represent wide ones, which keep more in float32, and narrow ones."""
     monkeypatch.setattr(inference, "NARROW", request.param)
 
 
@@ -86,7 +86,7 @@ def test_light_in_reduced_precision_comes_close_and_is_used(strips: None, width:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("level", [30, 128, 230])
 def test_light_in_reduced_precision_shifts_no_area(width: int, level: int) -> None:
-    """Levels and latents of an even picture are as in float32, on average over each channel."""
+    """Levels and latents of an even picture equal float32 on average over each channel."""
     _, model = make_light()
     pixels = torch.full((64, 64, 3), level, dtype=torch.uint8)
     exact = LightAnalysis(model, width, torch.float32)(pixels)
@@ -121,7 +121,7 @@ def test_reduced_precision_comes_close_and_is_used(strips: None, kind: None, wid
     levels = Synthesis(model, width, torch.bfloat16)(expected)
     assert levels is not None
     difference = (levels.float() - network_levels(network, expected)).abs()
-    # where bfloat16 is emulated, sums are rounded to it more often
+    # emulated bfloat16 rounds sums more often
     largest, mean = (4, 0.5) if has_native_bfloat16(torch.device("cpu")) else (8, 0.8)
     assert difference.max() < largest
     assert difference.mean() < mean
@@ -129,7 +129,7 @@ def test_reduced_precision_comes_close_and_is_used(strips: None, kind: None, wid
 
 @pytest.mark.parametrize("size", [(16, 16), (96, 16), (160, 16), (16, 160), (80, 32)], ids=str)
 def test_nothing_is_left_unwritten(size: tuple[int, int]) -> None:
-    """Freed memory is full of numbers that are not finite: none of them may come back."""
+    """Freed memory is full of values that are not finite: none may be used."""
     _, model = make("switchable")
     analysis = Analysis(model, 8, torch.bfloat16)
     exact = Analysis(model, 8, torch.float32)
@@ -179,7 +179,7 @@ def test_errors_of_rounded_kernels_cancel_over_the_taps() -> None:
     assert half.dtype == torch.bfloat16
     assert half.is_contiguous(memory_format=torch.channels_last)
     rounded = half.float()
-    # a tap may be two roundings away: its own, and what the taps before left
+    # a tap may be off by two roundings: its own, and the remainder of earlier taps
     assert ((rounded - kernel).abs() <= 2**-7 * kernel.abs() + 2**-7 * kernel.abs().max()).all()
     plain = (kernel.bfloat16().float() - kernel).sum(dim=(2, 3)).abs().mean()
     ours = (rounded - kernel).sum(dim=(2, 3)).abs().mean()
@@ -228,7 +228,7 @@ def test_bfloat16_is_refused_where_it_is_emulated(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(device, "has_native_bfloat16", lambda device: True)
     assert resolve_precision("bfloat16", cpu) == "bfloat16"
     monkeypatch.setattr(device, "has_native_bfloat16", lambda device: False)
-    with pytest.raises(ConfigError, match=r"emulate it, up to eighty .* choose float32 or auto"):
+    with pytest.raises(ConfigError, match=r"emulate it.* choose float32 or auto"):
         resolve_precision("bfloat16", cpu)
     with pytest.raises(ConfigError, match="emulate it"):
         TorchTransforms(make("switchable")[1], "cpu", "bfloat16")
@@ -264,7 +264,7 @@ def test_an_imitated_processor_without_bfloat16_has_none() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="OpenMP of torch's Linux builds is libgomp")
 @pytest.mark.parametrize("given", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "70000"}])
 def test_threads_soon_wait_without_taking_the_processor(given: dict[str, str]) -> None:
-    """As libgomp itself says; whoever sets something else is left alone."""
+    """libgomp itself reports the value; other settings are not changed."""
     names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
     kept = {name: value for name, value in os.environ.items() if name not in names}
     done = subprocess.run(

@@ -1,7 +1,7 @@
-"""The command line: runs one command, and turns every failure into one line and an exit code.
+"""The command line: run one command, and turn every failure into one line and an exit code.
 
-Exit codes: 0 fine, 1 failed, 2 wrong usage, 128 + n stopped by signal n (130 for Ctrl-C).
-Results go to stdout, everything said about them to stderr.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 128 + n stopped by signal n (130 for Ctrl-C).
+Results go to stdout, messages to stderr.
 """
 
 import io
@@ -22,7 +22,7 @@ BROKEN_PIPE = 128 + 13  # SIGPIPE, which not every system has
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line (None: that of the process) and return the exit code."""
+    """Run a command line (None: the arguments of the process) and return the exit code."""
     open_closed_streams()
     try:
         with stopping():
@@ -36,7 +36,7 @@ def _run(argv: Sequence[str]) -> int:
         args, run = parse(argv)
         with talking(args):
             code = run(args)
-        sys.stdout.flush()  # so that a closed pipe is noticed here
+        sys.stdout.flush()  # raises here if the pipe is closed
         return code
     except SystemExit as stop:  # argparse, after --help, --version or a usage error
         return stop.code if isinstance(stop.code, int) else 0
@@ -46,7 +46,7 @@ def _run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print_error("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it
         return BROKEN_PIPE
     except Exception as error:
         first = _what_stopped(error)
@@ -61,10 +61,10 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _what_stopped(error: BaseException | None) -> BaseException | None:
-    """Return the Ctrl-C or other signal that came first, if one did.
+    """Return the Ctrl-C or other signal behind an error, if there is one.
 
-    Where it meets a library between a `try` and its `finally`, that may fail and hide it: tqdm
-    releases a lock that it has not made yet.
+    A signal between a library's `try` and `finally` can cause another error that hides it: tqdm,
+    for example, releases a lock that it has not created yet.
     """
     while error is not None:
         if isinstance(error, KeyboardInterrupt | Stopped):
@@ -77,9 +77,9 @@ def entry_point() -> None:
     """The command `slimcae`."""
     open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a λ must not fail on any terminal
+        sys.stdout.reconfigure(errors="backslashreplace")  # no terminal must fail on a λ
     code = main()
     flush_standard_streams()
-    if workers_left():  # stopped early: sys.exit would wait until their pictures are done
+    if workers_left():  # after an early stop, sys.exit would wait for their pictures
         os._exit(code)
     sys.exit(code)

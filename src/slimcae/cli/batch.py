@@ -1,6 +1,6 @@
-"""Runs the jobs of a command, one after the other or in threads, and reports on each as it ends.
+"""Run the jobs of a command, sequentially or in threads, and report each when it ends.
 
-A job that fails does not stop the others. Ctrl-C stops soon, with no output half written.
+A job that fails does not stop the others. Ctrl-C stops soon and leaves no partial output.
 """
 
 import argparse
@@ -20,21 +20,21 @@ from slimcae.cli.streams import copy_mtime, make_folder
 from slimcae.cli.talk import note, print_error, put_line
 
 FACTS = ("bytes", "bpp", "width", "step", "image_width", "image_height", "seconds")
-"""What --json tells of every file beside its names and what became of it; null if it failed."""
+"""Facts in the --json object of every file, after its names and status; null if the job failed."""
 
 _WORKER = "slimcae-worker"
 
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a file: `facts` for --json (all of `FACTS`, perhaps more), a line to read."""
+    """Result of a job: `facts` for --json (all of `FACTS`, perhaps more), and a line of text."""
 
     facts: dict[str, Any]
     line: str
 
 
 class Gate:
-    """Outputs are written inside it, so that a stop can wait for them, and only for them."""
+    """A lock around the writing of outputs, so that a stop waits for them and for nothing else."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -44,7 +44,7 @@ class Gate:
     def __enter__(self) -> None:
         with self._changed:
             if self._shut:
-                raise KeyboardInterrupt  # ends the worker; nobody asks for its result any more
+                raise KeyboardInterrupt  # ends the worker, whose result is no longer needed
             self._writing += 1
 
     def __exit__(self, *_: object) -> None:
@@ -53,14 +53,14 @@ class Gate:
             self._changed.notify_all()
 
     def shut(self) -> None:
-        """Return when nothing is being written, and let nothing be written from now on."""
+        """Wait until nothing is being written, and block all further writing."""
         with self._changed:
             self._shut = True
             self._changed.wait_for(lambda: self._writing == 0)
 
 
 Work = Callable[[Job, Gate], Done]
-"""Does a job. It enters the gate before it writes."""
+"""Function that does a job; it enters the gate before it writes."""
 
 
 def run_jobs(
@@ -68,13 +68,13 @@ def run_jobs(
 ) -> int:
     """Do all jobs and return the exit code: 1 if any failed.
 
-    at_a_time: how many, each in a thread of its own.
-    prepare: called before the first of several jobs, for errors that would meet them all. A
-        single job comes without, so that it can find a wrong name before anything is loaded.
+    at_a_time: number of jobs in parallel, each in its own thread.
+    prepare: called before the first of several jobs, to find errors that concern all of them. It
+        is not called for a single job, which can then report a wrong name before loading anything.
 
     Raises:
-        SlimCAEError: what `prepare` raises, or a folder of outputs that cannot be created.
-        KeyboardInterrupt: stopped by Ctrl-C.
+        SlimCAEError: `prepare` raised it, or the folder of outputs cannot be created.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
     report = _Report(plan, args)
     todo = [job for job in plan.jobs if not job.spare and report.is_open(job)]
@@ -94,7 +94,7 @@ def run_jobs(
             if args.keep_mtime:
                 copy_mtime(job.source, job.output)
             return done
-        except BrokenPipeError:  # standard output is closed: no fault of the file
+        except BrokenPipeError:  # standard output is closed, which is not a failure of the file
             raise
         except Exception as error:
             return describe(error)
@@ -111,7 +111,7 @@ def run_jobs(
 
 
 def workers_left() -> bool:
-    """Whether threads of a stopped batch are still at work."""
+    """Return whether threads of a stopped batch are still running."""
     return any(thread.name.startswith(_WORKER) for thread in threading.enumerate())
 
 
@@ -122,7 +122,7 @@ def _in_threads(
     gate: Gate,
     report: "_Report",
 ) -> None:
-    """Do jobs in threads; each has one picture in memory."""
+    """Do jobs in so many threads."""
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
     pool = ThreadPoolExecutor(count, _WORKER)
@@ -138,7 +138,7 @@ def _in_threads(
 
 
 class _Report:
-    """Says what became of each file, and counts."""
+    """Reports the result of each file, and counts results."""
 
     def __init__(self, plan: Plan, args: argparse.Namespace) -> None:
         self._several = plan.several
@@ -150,7 +150,7 @@ class _Report:
 
     @contextmanager
     def progress(self, total: int) -> Iterator[None]:
-        """Show a bar on a terminal while several jobs are done."""
+        """Show a progress bar on a terminal if there are several jobs."""
         if not self._several or self._quiet or not sys.stderr.isatty():
             yield
             return
@@ -161,7 +161,7 @@ class _Report:
         self._bar = None
 
     def is_open(self, job: Job) -> bool:
-        """Whether a job is still to be done; what is known of the others is said."""
+        """Return whether a job must be done; report the others."""
         if job.problem is not None:
             self.ended(job, job.problem)
         elif job.done:
@@ -172,11 +172,11 @@ class _Report:
         return job.problem is None and not job.done
 
     def holds(self, job: Job) -> bool:
-        """Whether another job has made the output of this one, or found it there."""
+        """Return whether another job has written the output of this one, or found it existing."""
         return os.path.realpath(job.output) in self._outputs
 
     def ended(self, job: Job, result: Done | str) -> None:
-        """Report a job that was done, or whose problem this is."""
+        """Report the result or the error of a job."""
         if isinstance(result, Done):
             self._ok += 1
             self._outputs.add(os.path.realpath(job.output))
@@ -191,7 +191,7 @@ class _Report:
             self._bar.update()
 
     def end(self) -> int:
-        """Say how many there were; the exit code."""
+        """Report the numbers of results, and return the exit code."""
         if self._several and not self._quiet:
             skipped = f", {self._skipped} skipped" if self._skipped else ""
             note(f"{self._ok} ok, {self._failed} failed{skipped}")

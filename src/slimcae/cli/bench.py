@@ -1,4 +1,4 @@
-"""`slimcae bench`: our widths beside other codecs on the user's own pictures."""
+"""`slimcae bench`: compare our widths with other codecs on the user's pictures."""
 
 import argparse
 import logging
@@ -18,13 +18,13 @@ from slimcae.cli.talk import add_talk_options
 log = logging.getLogger("slimcae")
 
 _EPILOG = """\
-Beside our widths: JPEG, WebP, JPEG 2000, AVIF at speeds 6 to 10, and JPEG XL at efforts 1, 3 and 7
-if pillow-jxl-plugin is installed. Quality is that of 8-bit RGB pixels, averaged over the images;
-times are medians, from pixels to the bytes of a file and back, in memory, warm: let nothing else
-run.
+The other codecs are JPEG, WebP, JPEG 2000, AVIF at speeds 6 to 10, and JPEG XL at efforts 1, 3 and
+7 if pillow-jxl-plugin is installed. Quality is measured on 8-bit RGB pixels and averaged over the
+images. Times are medians of encoding and decoding in memory, after a warm-up; run nothing else
+meanwhile.
 
-Prints a table, BD-rates and every codec's settings. Writes PREFIX.csv, PREFIX_CODEC.json in
-CompressAI's schema, PREFIX_rd.png and PREFIX_time.png.
+The command prints a table, BD-rates and every codec's settings. It writes PREFIX.csv,
+PREFIX_CODEC.json in CompressAI's schema, PREFIX_rd.png and PREFIX_time.png.
 
 examples:
   slimcae bench photos/
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--report_path",
         default="results/bench",
         metavar="PREFIX",
-        help="start of the names of the files (default: results/bench)",
+        help="prefix of the names of the files (default: results/bench)",
     )
     add_option(
         parser,
@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=1,
         metavar="N",
-        help="runs per picture; the median time counts (default: 1)",
+        help="runs per picture, of which the median time is reported (default: 1)",
     )
     add_option(
         parser,
@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     reason = why_not_kodak(pictures)
     if args.reference and reason:
         log.warning(
-            "no BD-rates against published curves, which are drawn for orientation only: the "
+            "no BD-rates against published curves, which are drawn only for orientation: the "
             "images are not the 24 of Kodak (%s)",
             reason,
         )

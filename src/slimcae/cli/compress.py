@@ -1,12 +1,15 @@
-"""`slimcae compress`: pictures to `.scae` files."""
+"""`slimcae compress`: compress pictures to `.scae` files."""
 
 import argparse
 import logging
+import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimcae.cli.batch import Done, Gate, run_jobs
@@ -15,6 +18,7 @@ from slimcae.cli.jobs import Job, Plan, add_file_options, plan_jobs
 from slimcae.cli.left_out import report_left_out
 from slimcae.cli.options import (
     add_max_pixels_option,
+    add_metadata_option,
     add_model_option,
     add_network_options,
     add_option,
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from slimcae.images import Picture
 
 LONG_EFFORT = 6
-"""From here on a picture takes so long that its progress is shown."""
+"""Lowest effort that is slow enough to show progress within a picture."""
 _EPILOG = """\
 effort: time to encode, as multiples of effort 2 by one thread, and bytes at equal PSNR (width 96)
   1    0.6 x   +12 %    a simpler entropy model; decodes faster, too
@@ -43,17 +47,17 @@ effort: time to encode, as multiples of effort 2 by one thread, and bytes at equ
   8    185 x    as 6    the same, also in 32 steps
   9    390 x    as 6    the same, also in 64 steps
 
-A decoder sees no difference between 2 and 9. At a width or quality, bytes fall and PSNR stays about
-the same; targets are met as ever, and within bits or bytes PSNR rises.
+Decoding takes the same time from 2 to 9. With -w or -q, higher efforts reduce the bytes at about
+the same PSNR; with --bpp or --target_size, they increase the PSNR. --target_psnr is still met.
 
-`slimcae info MODEL` lists a model's widths, or the points that it has instead. An existing output
-is replaced only with -y.
+`slimcae info MODEL` lists the widths or points of a model. Existing outputs are replaced only with
+-y.
 
 examples:
   slimcae compress photo.png                            # photo.scae, at the widest width
   slimcae compress photo.png -o small.scae --target_size 50kB
   slimcae compress -r photos -o small/ -q 40 -j 2 --skip_existing
-  slimcae compress photo.png --max_decode_macs 2k       # the best within 2,000 MAC per pixel
+  slimcae compress photo.png --max_decode_macs 2k       # best quality within 2,000 MAC per pixel
   slimcae compress - < photo.png > photo.scae
 """
 
@@ -80,19 +84,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_rate_options(
         parser.add_argument_group(
-            "size and quality, at most one (default: the widest width; with a limit, -q 100)"
+            "size and quality, at most one (default: the largest width; with a limit, -q 100)"
         )
     )
     add_decoder_limit_options(
-        parser.add_argument_group("limits for the decoder, with any of those above")
+        parser.add_argument_group("limits for the decoder, together with any of the above")
     )
     pictures = parser.add_argument_group("pictures and model")
-    add_option(
-        pictures,
-        "--metadata",
-        choices=("all", "icc", "none"),
-        help="what to keep (default: icc; all includes EXIF, which can hold a position)",
-    )
+    add_metadata_option(pictures)
     add_max_pixels_option(pictures)
     add_effort_option(pictures, "see below")
     add_option(pictures, "--verify", action="store_true", help="decode and compare before writing")
@@ -108,11 +107,11 @@ def run(args: argparse.Namespace) -> int:
     plan = plan_jobs(args, ".scae", kinds, keep_suffix=args.keep_suffix)
     report_left_out(plan.left_out, ".scae")
     compressor = _Compressor(args, plan)
-    return run_jobs(plan, compressor, args, compressor.prepare, compressor.at_a_time)
+    return run_jobs(plan, compressor, args, compressor.prepare, compressor.threads)
 
 
 class _Compressor:
-    """Compresses the pictures of jobs, all in the same way."""
+    """Compresses the pictures of jobs with the same settings."""
 
     def __init__(self, args: argparse.Namespace, plan: Plan) -> None:
         self._args = args
@@ -120,26 +119,46 @@ class _Compressor:
 
         self._plan = plan
         self._pixels = cache(picture_pixels)
-        self.at_a_time = plan.files_at_a_time(args.jobs, self._pixels)
+        self._at_a_time = plan.files_at_a_time(args.jobs, self._pixels)
+        self._computing = threading.BoundedSemaphore(self._at_a_time)
         self._choice = chosen_rate(args) | {"effort": args.effort}
-        self._handling: dict[str, Any] = {"verify": args.verify}
-        if args.metadata is not None:
-            self._handling["metadata"] = args.metadata
+        self._handling = {"verify": args.verify, "metadata": args.metadata}
+
+    @property
+    def threads(self) -> int:
+        """Number of threads that do jobs.
+
+        Where several pictures are computed at a time, as many threads more wait for disks: a file
+        takes milliseconds until it lies safely there, in which another one has the core.
+        """
+        return 2 * self._at_a_time if self._at_a_time > 1 else 1
 
     def prepare(self) -> "tuple[Codec, DecoderLimit | None]":
-        """Load what all pictures share.
+        """Load the model and the limits, which all pictures share.
 
         Raises:
-            SlimCAEError: no such model, width or profile.
+            SlimCAEError: There is no such model, width or profile.
         """
         return self._codec, self._limit
 
     def __call__(self, job: Job, gate: Gate) -> Done:
+        _read_ahead(job.source)
+        with self._computing:
+            found, seconds = self._encode(job)
+        with gate:
+            if job.output == STREAM:
+                write_stream(found.data)
+            else:
+                write = partial(write_bytes, data=found.data)
+                write_output(job.source, job.output, write, overwrite=self._args.overwrite)
+        return self._describe(found, seconds)
+
+    def _encode(self, job: Job) -> "tuple[Compressed, float]":
+        """Return a picture's file, and the seconds from pixels to bytes."""
         from slimcae.codec import Target
 
-        picture = self._read(
-            job.source
-        )  # before the network is loaded: a wrong name is found at once
+        # before the network is loaded, to report a wrong name at once
+        picture = self._read(job.source)
         codec, limit = self.prepare()
         size = picture.pixels.shape[:2]
         choice = self._choice
@@ -148,20 +167,11 @@ class _Compressor:
         start = time.perf_counter()
         with self._showing(codec) as shown:
             found = shown.encode(picture, Target(**choice), **self._handling)
-        seconds = time.perf_counter() - start
-        data = found.data
-        del picture  # not to be held while a slow disk writes
-        with gate:
-            if job.output == STREAM:
-                write_stream(data)
-            else:
-                write = partial(write_bytes, data=data)
-                write_output(job.source, job.output, write, overwrite=self._args.overwrite)
-        return self._describe(found, seconds)
+        return found, time.perf_counter() - start
 
     @property
     def _chosen(self) -> int | None:
-        """The operating point that was asked for."""
+        """Return the requested operating point."""
         found: int | None = self._args.width
         return self._args.point if found is None else found
 
@@ -172,7 +182,7 @@ class _Compressor:
 
         loaded = codec.load(
             self._args.model,
-            **network_options(self._args, self.at_a_time),
+            **network_options(self._args, self._at_a_time),
             megapixels=self._plan.megapixels(self._pixels, TORCH_PAYS_AFTER),
         )
         if self._args.width is not None:
@@ -187,7 +197,7 @@ class _Compressor:
 
     @contextmanager
     def _showing(self, codec: "Codec") -> "Iterator[Codec]":
-        """Show on a terminal that the one picture gets on, where that takes long."""
+        """Show the progress of a single slow picture on a terminal."""
         quiet = self._args.level >= logging.ERROR or not sys.stderr.isatty()
         if self._plan.several or quiet or self._args.effort < LONG_EFFORT:
             yield codec
@@ -232,3 +242,15 @@ class _Compressor:
             facts |= {"decode_macs_per_pixel": cost.macs, "decode_ms": cost.ms}
             line += f"  decoding: {cost}"
         return Done(facts, line)
+
+
+def _read_ahead(source: str) -> None:
+    """Ask the system for a file's content, which a thread will want when its turn comes.
+
+    Whatever is wrong with the file shows then.
+    """
+    if hasattr(os, "posix_fadvise"):  # Linux has it, not macOS nor Windows
+        with suppress(OSError):
+            if Path(source).is_file():  # opening a pipe would change it
+                with Path(source).open("rb") as file:
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)

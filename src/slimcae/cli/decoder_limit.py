@@ -1,4 +1,4 @@
-"""Options that restrict what a picture may cost its decoder, in work or in time."""
+"""Options that limit the cost of decoding a picture, in multiply-accumulates or time."""
 
 import argparse
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger("slimcae")
 
 @dataclass(frozen=True)
 class Cost:
-    """What a width costs the decoder of one picture.
+    """Cost of decoding one picture at a width.
 
     macs: multiply-accumulates per pixel. ms: milliseconds for the picture, None without a profile.
     """
@@ -37,9 +37,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class DecoderLimit:
-    """The widths that a decoder can afford; `macs` per pixel, `ms` per picture, None: no limit.
+    """Limits of a decoder: `macs` per pixel and `ms` per picture; None: no limit.
 
-    effort: of the encoder, which chooses what the decoder has to do.
+    effort: effort of the encoder, which affects the time to decode.
     """
 
     macs: int | None
@@ -49,7 +49,7 @@ class DecoderLimit:
     effort: int
 
     def cost(self, width: int, size: tuple[int, int]) -> Cost:
-        """What a width costs for a picture of `size` (height, width)."""
+        """Return the cost of a width for a picture of `size` (height, width)."""
         from slimcae.model.cost import padded_size
 
         rows, columns = padded_size(self.model.architecture, size)
@@ -60,10 +60,10 @@ class DecoderLimit:
         return Cost(width, self.model.architecture.decoder_macs(self.model.filters(width)), ms)
 
     def within(self, widths: Sequence[int], size: tuple[int, int]) -> tuple[int, ...]:
-        """Those of `widths` that cost no more than the limits, for a picture of `size`.
+        """Return those of `widths` that meet the limits for a picture of `size`.
 
         Raises:
-            ConfigError: none; says what the cheapest costs.
+            ConfigError: There is none; the message names the cost of the cheapest.
         """
         costs = [self.cost(width, size) for width in widths]
         cheap = tuple(cost.width for cost in costs if self._allows(cost))
@@ -77,13 +77,13 @@ class DecoderLimit:
     def choose(
         self, width: int | None, widths: Sequence[int], size: tuple[int, int]
     ) -> dict[str, object]:
-        """The arguments for `Codec.compress` that keep to the limits: none if `width` does.
+        """Return the arguments for `Codec.compress` that meet the limits; none if `width` does.
 
         Raises:
-            ConfigError: `width` (None: not chosen yet), or all `widths`, cost more.
+            ConfigError: `width` (None: not chosen yet), or all `widths`, exceed the limits.
         """
         if self.macs is None and self.ms is None:
-            return {}  # only to be told what it costs
+            return {}  # the call only checked the cost
         cheap = self.within(widths, size)
         if width is None:
             return {"widths": cheap}
@@ -107,7 +107,7 @@ class DecoderLimit:
 
 
 def add_decoder_limit_options(options: Options) -> None:
-    """How much work or time decoding may take."""
+    """Add the options that limit the cost of decoding."""
     add_option(
         options,
         "--max_decode_macs",
@@ -127,18 +127,18 @@ def add_decoder_limit_options(options: Options) -> None:
         "--profile",
         type=Path,
         metavar="FILE",
-        help="written by `slimcae profile` on the decoding machine (default: this one)",
+        help="profile that `slimcae profile` wrote on the decoding machine (default: of this one)",
     )
 
 
 def decoder_limit(args: argparse.Namespace, codec: "Codec") -> DecoderLimit | None:
-    """The limit that the options ask for; without one of them, None.
+    """Return the limits from the options, or None without any.
 
-    Times are those of --profile, or of this machine, which is measured if one is needed and there
-    is none of this model yet.
+    Times come from --profile or from the profile of this machine, which is measured if it is needed
+    and does not exist for this model.
 
     Raises:
-        ConfigError: a profile that cannot be read.
+        ConfigError: The profile cannot be read.
     """
     if args.profile is None and args.max_decode_macs is None and args.max_decode_ms is None:
         return None
@@ -160,9 +160,7 @@ def _measured(codec: "Codec") -> "Profile":
     from slimcae.model import cost
 
     place = cost.default_profile()
-    log.warning(
-        "no profile of this machine and model yet: measuring how fast it decodes, for %s", place
-    )
+    log.warning("no profile of this machine and model yet: measuring decoding times for %s", place)
     profile = profiling.measure(codec)
     try:
         cost.write_profile(profile, place)

@@ -1,4 +1,4 @@
-"""`slimcae decompress`: `.scae` files to pictures."""
+"""`slimcae decompress`: decompress `.scae` files to pictures."""
 
 import argparse
 import logging
@@ -40,7 +40,7 @@ DEFAULT_FORMAT = "png"
 FORMATS = (DEFAULT_FORMAT, "webp", "jpg", "jpeg", "tif", "tiff", "avif", "jp2", "bmp", "ppm")
 
 _EPILOG = """\
-The suffix of an output sets its format. Each file is decoded with the model that made it.
+The suffix of an output determines its format. Each file is decoded with the model that made it.
 
 examples:
   slimcae decompress photo.scae                         # photo.png
@@ -54,7 +54,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.usage = "slimcae decompress INPUT... [-o OUTPUT] [options]"
-    parser.description = "Restore the pictures of .scae files."
+    parser.description = "Decompress .scae files to pictures."
     parser.epilog = _EPILOG
     parser.add_argument(
         "inputs",
@@ -70,14 +70,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=FORMATS,
         metavar="KIND",
-        help="png, webp, jpg, tif, ..., if OUTPUT does not say it (default: png)",
+        help="png, webp, jpg, tif, ..., unless OUTPUT has a suffix (default: png)",
     )
     add_option(
         pictures,
         "--output_quality",
         type=quality,
         metavar="N",
-        help="of jpg, webp and avif, 1 to 100 (default: 95; webp: lossless)",
+        help="quality of jpg, webp and avif, 1 to 100 (default: 95; webp: lossless)",
     )
     add_option(
         pictures,
@@ -100,10 +100,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_format(args: argparse.Namespace) -> None:
-    """Compare --format, --output_quality and the suffix of the output.
+    """Check --format, --output_quality and the suffix of the output against each other.
 
     Raises:
-        ConfigError: two of them contradict each other.
+        ConfigError: Two of them contradict each other.
     """
     from slimcae.images import QUALITY_KINDS
 
@@ -112,23 +112,23 @@ def _check_format(args: argparse.Namespace) -> None:
     if args.format is not None and named is not None and _same(named) != _same(args.format):
         raise ConfigError(
             f"--format {args.format} contradicts -o {args.output}: leave out one of them, or give "
-            f"a name in .{args.format}"
+            f"a name with suffix .{args.format}"
         )
     kind = named or args.format or DEFAULT_FORMAT
     if args.output_quality is not None and kind not in QUALITY_KINDS:
         raise ConfigError(
-            f"--output_quality {args.output_quality}: {kind} has none; take one of "
+            f"--output_quality {args.output_quality}: {kind} has no quality; choose one of "
             f"{', '.join(QUALITY_KINDS)} with --format or -o"
         )
 
 
 def _same(kind: str) -> str:
-    """One name for the suffixes of a format."""
+    """Return one name for all suffixes of a format."""
     return {"jpeg": "jpg", "tiff": "tif"}.get(kind, kind)
 
 
 class _Decompressor:
-    """Decompresses the files of jobs, each with its own model unless one was named."""
+    """Decompresses the files of jobs, each with its own model unless --model is given."""
 
     def __init__(self, args: argparse.Namespace, plan: Plan) -> None:
         self._args = args
@@ -154,7 +154,7 @@ class _Decompressor:
         by_path = self._args.crop is not None and Path(job.source).is_file()
         data = Path(job.source) if by_path else read_bitstream(job.source)
         with naming(job.source):
-            header = _header(data)  # refuses a foreign file before the network is loaded
+            header = _header(data)  # rejects a foreign file before the network is loaded
             codec = self._codec(header)
             start = time.perf_counter()
             image = codec.decompress(data, **self._choice)
@@ -218,7 +218,7 @@ def _header(data: bytes | Path) -> "Header":
 
 
 def _describe(header: "Header", image: "Image", size: int, seconds: float) -> Done:
-    """Facts and line; the size in pixels is that of the crop, bytes and bpp of the whole file."""
+    """Return the result; pixels are those of the crop, bytes and bpp those of the whole file."""
     facts: dict[str, Any] = {
         "bytes": size,
         "bpp": 8 * size / (header.image_width * header.image_height),
@@ -238,6 +238,6 @@ def _crop(text: str) -> tuple[int, int, int, int]:
         x = y = width = height = -1
     if min(x, y) < 0 or min(width, height) < 1:
         raise argparse.ArgumentTypeError(
-            f"{text!r}: give four whole numbers, X,Y,W,H, of which W and H are at least 1"
+            f"{text!r}: give four whole numbers, X,Y,W,H, with W and H at least 1"
         )
     return x, y, width, height

@@ -1,4 +1,4 @@
-"""`slimcae evaluate`: rate, quality and time of one model, or of several side by side."""
+"""`slimcae evaluate`: measure rate, quality and time of one or more models."""
 
 import argparse
 import logging
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from slimcae.codec import Codec
 
 _EPILOG = """\
-Prints a table, and of several models the BD-rates against the first; writes the table as
-PREFIX.csv and .json beside plots. A run folder stands for its
-model.safetensors; name model_scheduled.safetensors itself to evaluate that.
+The command prints a table, and for several models BD-rates against the first. It writes the table
+as PREFIX.csv and .json, and plots. A run folder means its model.safetensors; to evaluate
+model_scheduled.safetensors, give its path.
 
 examples:
   slimcae evaluate --inputPath kodak/ --report_path results/shipped
@@ -63,7 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--report_path",
         default="results/report",
         metavar="PREFIX",
-        help="start of the names of the report's files (default: results/report)",
+        help="prefix of the names of the report's files (default: results/report)",
     )
     add_width_options(parser)
     add_network_options(parser, "auto")
@@ -87,7 +87,9 @@ def run(args: argparse.Namespace) -> int:
     paths = [find_model(name) for name in args.checkpoint_paths or [None]]
     names = args.names or [_name(path) for path in paths]
     if len(names) != len(paths):
-        raise ConfigError(f"--names gives {len(names)} of {len(paths)} models: give one for each")
+        raise ConfigError(
+            f"--names has {len(names)} names for {len(paths)} models: give one for each"
+        )
     models = [(name, _load(path, widths, args)) for name, path in zip(names, paths, strict=True)]
     curves = evaluate_models(
         models,
@@ -102,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _name(path: Path) -> str:
-    """What the report calls a model: the file, or the folder of a `model.safetensors`."""
+    """Return the name of a model in the report: its file, or the folder of `model.safetensors`."""
     return path.resolve().parent.name if path.stem == "model" else path.stem
 
 

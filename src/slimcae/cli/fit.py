@@ -1,4 +1,4 @@
-"""`slimcae fit`: tables and quality scale of a trained model, from pictures."""
+"""`slimcae fit`: fit the entropy models and the quality scale of a trained model to pictures."""
 
 import argparse
 import logging
@@ -16,22 +16,23 @@ from slimcae.cli.options import (
 )
 from slimcae.cli.streams import cannot_write, check_output
 from slimcae.cli.talk import add_talk_options, say
+from slimcae.container.header import ENTROPY_MODELS
 
 if TYPE_CHECKING:
+    from slimcae.model.model import Model
     from slimcae.training.fitting import Fit
 
 Item = TypeVar("Item")
 
 _EPILOG = """\
-Context networks or a hyperprior, where the model has some (slimcae train --stage entropy, or
---entropy_model), become integers, and tables are counted for them: with context networks files get
-10 to 30 % smaller than with the densities of training alone.
-Tables for classes of activity are counted as well, as the fast choice. And `slimcae compress -q`
-works: the model file then holds how much rate and quality each width and quantisation step has on
-average. Files made with the model as it was need that model.
+The command converts context networks or a hyperprior, if the model has them (slimcae train --stage
+entropy, or --entropy_model), to integers and counts their tables. Context networks make files 10 to
+30 % smaller than the densities of training alone. It also counts tables for classes of activity,
+for fast coding, and measures the mean rate and quality of each width and quantisation step, which
+`slimcae compress -q` needs. Files that the unfitted model made still need that model.
 
-A modulated model (slimcae train --method modulated) can have operating points at any λ from the
-least to the greatest that it was trained for: --lmbda lists them, the greatest first.
+A modulated model (slimcae train --method modulated) can have operating points at any λ between the
+smallest and the largest of its training: --lmbda lists them, largest first.
 
 examples:
   slimcae fit --model runs/first --train_glob photos/ --inputPath valid/ -o fitted.safetensors
@@ -56,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser,
         "--half",
         action="store_true",
-        help="store the kernels in half precision: the file is half as large",
+        help="store the kernels in half precision, which halves the file",
     )
     add_option(
         parser,
@@ -64,7 +65,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs="+",
         metavar="X",
-        help="of a modulated model: operating points at any λ that it was trained for or between",
+        help="operating points of a modulated model, at any λ within those of its training",
+    )
+    add_option(
+        parser,
+        "--entropy_model",
+        choices=ENTROPY_MODELS,
+        help="code with this kind (default: the one of the fewest bits at each operating point)",
     )
     add_option(parser, "--name", help="name of the model, for its files and `slimcae models`")
     add_option(parser, "--model_version", metavar="VERSION", help="version of the model")
@@ -101,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     if args.half:
         model = halved(model)
     transforms = open_transforms(model, device=args.device, precision="float32", backend="torch")
-    found = fit(model, transforms, train, valid, _bar)
+    found = fit(model, transforms, train, valid, _bar, args.entropy_model)
     note = {
         "training_images": len(train),
         "validation_images": len(valid),
@@ -116,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         write_model(Path(args.output), fitted, half=args.half)
     except OSError as error:
         raise cannot_write(args.output, error) from error
-    print("\n".join(_table(found)))
+    print("\n".join(_table(model, found)))
     say(f"{args.output} written after {time.monotonic() - started:.0f} s")
     return 0
 
@@ -128,20 +135,26 @@ def _bar(items: Iterable[Item], text: str, total: int) -> Iterable[Item]:
     return bar
 
 
-def _table(found: "Fit") -> list[str]:
-    """Lines for people: what each width reaches, with which kind, and what that saves."""
-    lines = ["width  kind         bpp at Δ = 1  PSNR at Δ = 1  bits saved, over all Δ"]
-    for width, models in found.entropy_models.items():
+def _table(model: "Model", found: "Fit") -> list[str]:
+    """Return lines of text: rate, quality and kind of each point, and the bits that it saves."""
+    labels = {point: model.label(point) for point in model.points}
+    if model.points == model.widths:
+        labels = {width: f"{width:5}" for width in model.points}
+    space = max(map(len, labels.values()))
+    heading = "width" if model.points == model.widths else "point"
+    lines = [f"{heading:{space}}  kind         bpp at Δ = 1  PSNR at Δ = 1  bits saved, over all Δ"]
+    for point, models in found.entropy_models.items():
         kind = next(iter(models))
-        bpp, psnr = found.quality[width][0]
+        bpp, psnr = found.quality[point][0]
         saved = []
-        for other, rates in found.rates[width].items():
+        for other, rates in found.rates[point].items():
             if other != kind:
-                pairs = zip(found.rates[width][kind], rates, strict=True)
+                pairs = zip(found.rates[point][kind], rates, strict=True)
                 gains = [100 * (1 - mine / theirs) for mine, theirs in pairs]
                 saved.append(f"{min(gains):.1f} to {max(gains):.1f} % against {other}")
-        line = f"{width:5}  {kind:11}  {bpp:12.4f}  {psnr:10.2f} dB  {', '.join(saved)}"
-        if width in found.rounding:
-            line += f"; rounding to integers cost {100 * found.rounding[width]:+.2f} %"
+        line = f"{labels[point]:{space}}  {kind:11}  {bpp:12.4f}  {psnr:10.2f} dB  "
+        line += ", ".join(saved)
+        if point in found.rounding:
+            line += f"; rounding to integers cost {100 * found.rounding[point]:+.2f} %"
         lines.append(line)
     return lines

@@ -1,4 +1,4 @@
-"""`slimcae info`: what a `.scae` or model file holds, without importing torch."""
+"""`slimcae info`: describe `.scae` and model files, without importing torch."""
 
 import argparse
 import json
@@ -22,19 +22,19 @@ from slimcae.model.header import config_to_json, looks_like_safetensors, read_mo
 from slimcae.model.registry import find_model, matching_model
 
 _EPILOG = """\
-A .scae file's checksums are verified; nothing is decoded. The cost is that of decoding the whole
-picture: multiply-accumulates, and an estimate of the memory beside the program and the model.
+The command verifies the checksums of .scae files, but decodes nothing. The cost is that of decoding
+the whole picture: multiply-accumulates, and the estimated memory without the program and the model.
 
 examples:
   slimcae info photo.scae
-  slimcae info --json small/*.scae                      # one JSON object a line
+  slimcae info --json small/*.scae                      # one JSON object per line
   slimcae info runs/first/model.safetensors
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.description = "Show what a .scae file or a model file holds."
+    parser.description = "Show the contents of a .scae file or a model file."
     parser.epilog = _EPILOG
     parser.add_argument(
         "inputs",
@@ -134,7 +134,7 @@ def _picture_facts(name: str, source: BinaryIO | bytes) -> dict[str, Any]:
 
 
 def _decoding(header: Header, config: SlimCAEConfig | None) -> dict[str, Any]:
-    """Return what decoding a file costs, as far as its model is known."""
+    """Return the cost of decoding a file, as far as its model is known."""
     facts: list[float | None] = [None] * 3
     if config is not None:
         architecture = architecture_of(config)
@@ -146,7 +146,7 @@ def _decoding(header: Header, config: SlimCAEConfig | None) -> dict[str, Any]:
 
 
 def _backend(header: Header, config: SlimCAEConfig | None) -> str | None:
-    """Return what `slimcae decompress` would compute with; None where neither is installed."""
+    """Return the backend that `slimcae decompress` would use; None if none is installed."""
     try:
         return choose_backend(
             megapixels=header.image_width * header.image_height / 1e6,
@@ -177,7 +177,7 @@ def _model_facts(path: Path) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """A value as people read it."""
+    """Return a value as text."""
     if value is None:
         return "not known"
     if isinstance(value, bool):

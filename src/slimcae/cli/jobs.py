@@ -1,4 +1,4 @@
-"""Which files a command reads and writes: from its inputs and -o to a list of checked jobs."""
+"""Planning of input and output files: from the arguments of a command to a list of checked jobs."""
 
 import argparse
 import os
@@ -16,16 +16,16 @@ from slimcae.cli.streams import STREAM, cannot_write, refusal
 from slimcae.errors import ConfigError
 
 MEGAPIXELS_AT_A_TIME = 16
-"""Of the pictures that are in memory together, unless -j says how many."""
+"""Limit on the pictures in memory at the same time, unless -j sets their number."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One input and its output; both are paths as the user sees them, or `-`.
+    """One input and its output; both are paths as given by the user, or `-`.
 
-    problem: why it cannot be done, if that is known before any work.
-    done: the output exists, and existing ones are to be skipped.
-    spare: another input has this output; this one is done only if that one fails.
+    problem: why the job cannot be done, if known in advance.
+    done: the output exists, and existing outputs are skipped.
+    spare: another input has the same output; this job is done only if that one fails.
     """
 
     source: str
@@ -39,9 +39,9 @@ class Job:
 class Plan:
     """All jobs of a command line.
 
-    several: more than one file was named, or a folder.
-    folder: where the outputs go, if that is not beside the inputs.
-    left_out: for each input folder the number of files of each suffix that is not taken.
+    several: whether more than one file, or a folder, was given.
+    folder: folder of the outputs, if they are not written next to the inputs.
+    left_out: for each input folder, the number of files left out by suffix.
     """
 
     jobs: tuple[Job, ...]
@@ -50,9 +50,9 @@ class Plan:
     left_out: Mapping[str, Counter[str]] = field(default_factory=dict)
 
     def megapixels(self, pixels: Callable[[Path], int], enough: float) -> float:
-        """Return how much there is to compute, as far as files tell; `enough` ends the counting.
+        """Return the megapixels of the readable inputs; stop counting at `enough`.
 
-        pixels: returns the pixels of a file that a job reads.
+        pixels: function that returns the number of pixels of a file.
         """
         total = 0.0
         for number in self._pixels(pixels):
@@ -62,10 +62,10 @@ class Plan:
         return total
 
     def files_at_a_time(self, asked: int | None, pixels: Callable[[Path], int]) -> int:
-        """Return on how many files to work at a time, each in a thread of its own.
+        """Return the number of files to process in parallel, each in its own thread.
 
-        asked: by the user. None: one for each core, since files side by side keep the cores busier
-            than one file shared among them; but no more than `MEGAPIXELS_AT_A_TIME` together.
+        asked: number requested by the user. None: one per core, because parallel files use the
+            cores better than one file at a time, but at most `MEGAPIXELS_AT_A_TIME` in total.
         pixels: see `megapixels`.
         """
         from slimcae.machine import available_cores
@@ -81,7 +81,7 @@ class Plan:
 
     def _pixels(self, pixels: Callable[[Path], int]) -> Iterator[int]:
         for job in self.jobs:
-            # what is in a pipe can be read only once
+            # a pipe can be read only once
             if job.problem is None and not job.done and Path(job.source).is_file():
                 with suppress(Exception):  # the job itself will report it
                     yield pixels(Path(job.source))
@@ -89,7 +89,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Found:
-    """An input file; `place` is where its output lies under the folder of outputs."""
+    """An input file; `place` is the path of its output relative to the output folder."""
 
     source: str
     place: Path
@@ -97,7 +97,7 @@ class _Found:
 
 
 def add_file_options(options: Options, suffix: str) -> None:
-    """Where outputs go and how many files are worked on; -r, -j and the like."""
+    """Add the options for outputs and for the number of parallel files, such as -o, -r and -j."""
     add_option(
         options,
         "-o",
@@ -115,7 +115,7 @@ def add_file_options(options: Options, suffix: str) -> None:
         "-r",
         "--recursive",
         action="store_true",
-        help="search folders; -o DIR/ keeps their structure",
+        help="search folders recursively; -o DIR/ keeps their structure",
     )
     add_option(
         options,
@@ -123,7 +123,7 @@ def add_file_options(options: Options, suffix: str) -> None:
         "--jobs",
         type=whole,
         metavar="N",
-        help="files at a time (default: one per core, of 16 megapixels together)",
+        help="files to process in parallel (default: one per core, up to 16 megapixels in total)",
     )
     add_option(
         options,
@@ -142,16 +142,16 @@ def plan_jobs(
     *,
     keep_suffix: bool = False,
 ) -> Plan:
-    """The jobs of a command whose outputs end in `suffix`.
+    """Return the jobs of a command whose outputs have the suffix `suffix`.
 
-    kinds: suffixes, without their dot, of the files to take from folders; what: their name.
-    keep_suffix: outputs are called like their inputs with `suffix` after that.
+    kinds: suffixes, without dot, of the files to take from folders. what: the name of these files.
+    keep_suffix: append `suffix` to the names of inputs, instead of replacing their suffix.
 
-    An input that cannot be done becomes a job with a problem, so that it does not stop the
-    others. No output may be an input (links are followed), nor that of two jobs.
+    An invalid input becomes a job with a problem and does not stop the others. No output may be an
+    input (links are followed), or the output of two jobs.
 
     Raises:
-        ConfigError: a set of inputs and -o that makes no sense.
+        ConfigError: The inputs and -o are not a valid combination.
     """
     names: list[str] = args.inputs
     several = len(names) > 1 or (args.recursive and _is_folder(names[0]))
@@ -216,7 +216,7 @@ def _expand(
     recursive: bool,
     left_out: dict[str, Counter[str]],
 ) -> Iterator[_Found]:
-    """The files that an input stands for; what a folder holds besides is put into `left_out`."""
+    """Yield the files of an input, and count the other files of a folder in `left_out`."""
     path = Path(name)
     if name == STREAM or (name and not _is_folder(name)):
         yield _Found(name, Path(path.name))
@@ -234,7 +234,7 @@ def _expand(
         folder = str(error.filename)
         yield _Found(folder, Path(), f"folder {folder} cannot be read: {error.strerror or error}")
     if not search.files and not search.closed:
-        problem = f"no {what} in {path}: looked in it and its folders for {' '.join(kinds)}"
+        problem = f"no {what} in {path} or its subfolders: searched for {' '.join(kinds)}"
         yield _Found(name, Path(), problem)
     for file in search.files:
         yield _Found(str(file), file.relative_to(path))
@@ -252,33 +252,33 @@ def _output(
 
 
 def _misnamed(output: str, suffix: str, kinds: Collection[str]) -> str | None:
-    """Whether an output has the suffix of the inputs' formats, which it does not have."""
+    """Return an error if the suffix of an output is that of an input format."""
     found = Path(output).suffix.lower()
     if found.removeprefix(".") not in kinds or found == suffix or _is_special(output):
         return None
-    return f"{output} would be no {found} file: give -o a name in {suffix}"
+    return f"{output} would not be a {found} file: give -o a name with suffix {suffix}"
 
 
 def _is_special(name: str) -> bool:
-    """Whether a name is that of a device or a pipe."""
+    """Return whether a name is that of a device or a pipe."""
     path = Path(name)
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _clash(job: Job, taken: dict[str, str]) -> str | None:
-    """Whether an earlier job has this output; else it is noted as taken."""
+    """Return an error if an earlier job has this output; otherwise record the output."""
     place = os.path.normcase(os.path.realpath(job.output))  # of a loop of links, too
     if place in taken:
         return (
-            f"{job.source} would go to {job.output}, as {taken[place]} does: "
-            "take one of them by itself, with another -o, or --keep_suffix"
+            f"{job.source} has the same output as {taken[place]}, {job.output}: "
+            "process one of them alone with another -o, or use --keep_suffix"
         )
     taken[place] = job.source
     return None
 
 
 def _danger(job: Job, inputs: set[tuple[int, int] | None]) -> str | None:
-    """Whether writing the output would cost an input, of this job or of another."""
+    """Return an error if the output is an input, of this job or of another."""
     there = _identity(job.output)
     if there is None or there not in inputs or not Path(job.output).is_file():
         return None
@@ -287,7 +287,7 @@ def _danger(job: Job, inputs: set[tuple[int, int] | None]) -> str | None:
 
 
 def _identity(name: str) -> tuple[int, int] | None:
-    """What is the same for all names of a file; None if there is none."""
+    """Return device and inode, which all names of a file share; None if the file is missing."""
     try:
         status = Path(name).stat()
     except OSError:
@@ -302,5 +302,5 @@ def _names_folder(name: str) -> bool:
 def _is_folder(name: str) -> bool:
     try:
         return bool(name) and Path(name).is_dir()
-    except OSError:  # somewhere we may not look: opening it will tell
+    except OSError:  # not accessible; opening it will raise the error
         return False

@@ -1,4 +1,4 @@
-"""Which files of folders a command leaves out, and what would read them."""
+"""Report the files of folders that a command leaves out, and how to read them."""
 
 import logging
 from collections import Counter
@@ -10,9 +10,9 @@ _MOST_KINDS = 6
 
 
 def report_left_out(left_out: Mapping[str, Counter[str]], output: str) -> None:
-    """Say for each folder what its name alone keeps from being compressed.
+    """Report for each folder the files that are left out because of their suffix.
 
-    left_out: number of files of each suffix, by folder. output: the suffix of outputs, which are
+    left_out: number of files by suffix, for each folder. output: the suffix of outputs, which are
         not counted.
     """
     for folder, numbers in left_out.items():
@@ -37,4 +37,4 @@ def _remedy(found: Counter[str]) -> str:
     ]
     if packages:
         return f": to read them, pip install {' '.join(packages)}"
-    return ": name a picture among them as an INPUT" if "" in found else ""
+    return ": give pictures without suffix as INPUT" if "" in found else ""

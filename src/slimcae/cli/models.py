@@ -1,4 +1,4 @@
-"""`slimcae models`: the models that files are decoded with here, and adding one."""
+"""`slimcae models`: list the installed models, or install one."""
 
 import argparse
 import json
@@ -19,9 +19,9 @@ from slimcae.model.registry import (
 log = logging.getLogger("slimcae")
 
 _EPILOG = """\
-A .scae file can be decoded only with the model that made it; decompress finds it here by its
-fingerprint. The folder is $SLIMCAE_MODELS, or one of your data folder. Several versions of a model
-may be installed; NAME alone means the newest.
+A .scae file can be decoded only with the model that made it; `slimcae decompress` finds an
+installed model by its fingerprint. The folder is $SLIMCAE_MODELS, or slimcae/models in your data
+folder. Several versions of a model may be installed; NAME alone means the newest.
 
 examples:
   slimcae models
@@ -32,7 +32,7 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.description = "List the models that are installed, or install one."
+    parser.description = "List the installed models, or install one."
     parser.epilog = _EPILOG
     add_option(
         parser,
@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List, or add."""
+    """List the models, or install one."""
     if args.add is not None:
         added = add_model(find_model(Path(args.add)), overwrite=args.overwrite)
         log.info("%s installed: %s", added.label, added.path)

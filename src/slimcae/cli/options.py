@@ -1,4 +1,4 @@
-"""How options are declared: in both spellings, and those that several commands share."""
+"""Declaration of options in both spellings, and the options that several commands share."""
 
 import argparse
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ Options = argparse._ActionsContainer  # a parser or a group of its options
 
 
 def add_option(options: Options, *names: str, also: Sequence[str] = (), **settings: Any) -> None:
-    """`add_argument` for which `--an_option` may also be spelt `--an-option`.
+    """Add an option that may be spelt `--an_option` or `--an-option`.
 
-    Help and errors show only `names`, not the dashed ones nor those in `also`.
+    Help and errors show only `names`, not the dashed spellings or those in `also`.
     """
     dashed = [name.replace("_", "-") for name in (*names, *also) if "_" in name]
     action = options.add_argument(*names, *also, *dashed, **settings)
-    action.option_strings = list(names)  # what argparse shows; it looks options up elsewhere
+    action.option_strings = list(names)  # only for display; argparse finds options elsewhere
 
 
 def add_images_option(
     options: Options, name: str, meaning: str, also: Sequence[str] = (), *, required: bool = True
 ) -> None:
-    """Images of a folder or pattern."""
+    """Add an option for the images of a folder or pattern."""
     add_option(
         options,
         name,
@@ -41,35 +41,35 @@ def add_images_option(
 
 
 def add_network_options(options: Options, default_device: str = "cpu") -> None:
-    """Where and how the network of a codec runs."""
+    """Add the options that determine how the network of a codec runs."""
     add_device_option(options, default_device)
     add_option(
         options,
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="auto: bfloat16 where torch has it natively (default: auto)",
+        help="auto: bfloat16 if torch supports it natively here (default: auto)",
     )
     add_option(
         options,
         "--backend",
         choices=BACKENDS,
         default="auto",
-        help="auto: torch where it is faster, else ONNX Runtime (default: auto)",
+        help="auto: torch if it is faster, otherwise ONNX Runtime (default: auto)",
     )
     add_option(
         options,
         "--threads",
         type=whole,
         metavar="N",
-        help="threads of the network (default: all cores, shared by the files)",
+        help="threads of the network (default: all cores, divided among parallel files)",
     )
 
 
 def network_options(args: argparse.Namespace, jobs: int = 1) -> dict[str, Any]:
-    """Return what `add_network_options` found, as `slimcae.codec.load` takes it.
+    """Return the options of `add_network_options` as arguments of `slimcae.codec.load`.
 
-    jobs: number of files that are computed at a time.
+    jobs: number of files that are processed in parallel.
     """
     from slimcae.machine import available_cores
 
@@ -83,10 +83,10 @@ def network_options(args: argparse.Namespace, jobs: int = 1) -> dict[str, Any]:
 
 
 def require_packages(purpose: str, *packages: str) -> None:
-    """Fail before any work if a package is not installed.
+    """Check, before any work, that packages are installed.
 
     Raises:
-        MissingPackageError: the first that is missing, with its purpose.
+        MissingPackageError: A package is missing; names the first one and its purpose.
     """
     for package in packages:
         if find_spec(package) is None:
@@ -94,7 +94,7 @@ def require_packages(purpose: str, *packages: str) -> None:
 
 
 def add_device_option(options: Options, default: str) -> None:
-    """Which processor the network runs on."""
+    """Add the option for the device of the network."""
     add_option(
         options,
         "--device",
@@ -105,13 +105,24 @@ def add_device_option(options: Options, default: str) -> None:
 
 
 def add_model_option(options: Options, default: str = "the packaged one") -> None:
-    """Which model codes; `default` says in words which one does if none is given."""
+    """Add the option for the model; `default` describes the default model."""
     add_option(
         options,
         "-m",
         "--model",
         metavar="MODEL",
         help=f"NAME, NAME@VERSION, file or run folder (default: {default})",
+    )
+
+
+def add_metadata_option(options: Options) -> None:
+    """Add the choice of metadata to keep, whose default is that of `Codec.compress`."""
+    add_option(
+        options,
+        "--metadata",
+        choices=("all", "icc", "none"),
+        default="icc",
+        help="metadata to keep (default: icc; all includes EXIF, which can contain a location)",
     )
 
 
@@ -122,12 +133,12 @@ def add_max_pixels_option(options: Options) -> None:
         "--max_pixels",
         type=count,
         metavar="N",
-        help="refuse larger pictures (default: 2^28)",
+        help="reject larger pictures (default: 2^28)",
     )
 
 
 def add_width_options(options: Options) -> None:
-    """The seed's way to name the widths of a model."""
+    """Add the options of the earlier port for the widths of a model."""
     add_option(
         options,
         "--switch_list",
@@ -146,10 +157,10 @@ def add_width_options(options: Options) -> None:
 
 
 def wanted_widths(args: argparse.Namespace) -> tuple[int, ...] | None:
-    """What --switch_list says, checked against --num_filters; None if it is not given.
+    """Return the widths of --switch_list, checked against --num_filters, or None.
 
     Raises:
-        ConfigError: the two contradict each other.
+        ConfigError: The two contradict each other.
     """
     if args.switch_list is None:
         return None
@@ -162,10 +173,10 @@ def wanted_widths(args: argparse.Namespace) -> tuple[int, ...] | None:
 
 
 def check_num_filters(num_filters: int | None, origin: Path, widest: int) -> None:
-    """Compare --num_filters with the widest width of a model file.
+    """Check --num_filters against the largest width of a model file.
 
     Raises:
-        ContradictionError: they differ.
+        ContradictionError: They differ.
     """
     if num_filters not in (None, widest):
         raise ContradictionError("num_filters", str(num_filters), origin, str(widest))

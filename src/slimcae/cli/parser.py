@@ -1,4 +1,4 @@
-"""The argument parser, of which only the command in use is built and its module imported."""
+"""The argument parser; it imports only the module of the command in use."""
 
 import argparse
 from collections.abc import Callable, Iterable, Sequence
@@ -13,17 +13,17 @@ Run = Callable[[argparse.Namespace], int]
 
 COMMANDS = {
     "compress": "compress pictures to .scae files",
-    "decompress": "restore the pictures of .scae files",
-    "info": "show what a .scae or model file holds, and what decoding costs",
+    "decompress": "decompress .scae files to pictures",
+    "info": "show the contents of a .scae or model file, and the cost of decoding",
     "studio": "open a local page to compare a photo at each width and rate",
     "models": "list the installed models, or install one",
-    "profile": "measure what each width of a model costs on this machine",
+    "profile": "measure the cost of each width of a model on this machine",
     "train": "train a model",
     "train_lambda_schedule": "tune the rate-distortion tradeoff of each width of a trained model",
     "fit": "fit coding tables and the quality scale of a model to images",
     "ray": "compress a folder of many pictures on a Ray cluster",
     "bench": "compare rate, quality and speed with other codecs on your images",
-    "evaluate": "measure rate, quality and time of one model or several",
+    "evaluate": "measure rate, quality and time of one or more models",
 }
 ALIASES = {"train_lambda_schedule": ["schedule"]}
 
@@ -33,22 +33,22 @@ examples:
   slimcae decompress photo.scae -o back.png
   slimcae info photo.scae
 
-`slimcae COMMAND --help` shows the options. SLIMCAE_DEBUG=1 adds a traceback to errors.
+`slimcae COMMAND --help` shows the options of a command. SLIMCAE_DEBUG=1 adds a traceback to errors.
 """
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Wide enough that most options take one line."""
+    """Help formatter that is wide enough for most options to fit on one line."""
 
     def __init__(self, prog: str, **settings: Any) -> None:
         super().__init__(prog, **{"max_help_position": 34, "width": 100, **settings})
 
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Run]:
-    """The options of a command line, and what runs them.
+    """Return the options of a command line, and the function that runs the command.
 
     Raises:
-        SystemExit: after --help, --version (code 0) or a usage error (code 2).
+        SystemExit: After --help or --version (code 0), or after a usage error (code 2).
     """
     # options before the command take no values
     command = next((word for word in argv if not word.startswith("-")), None)
@@ -63,7 +63,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, Run]:
 
 
 def _refuse(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> NoReturn:
-    """Report words that a command does not know, with its usage and the flags that come close."""
+    """Report unknown arguments, with the usage of the command and similar options."""
     flags = [name for action in parser._actions for name in action.option_strings]
     wrong = [word.partition("=")[0] for word in unknown if word.startswith("-")]
     spelt = [word.replace("-", "_").replace("__", "--", 1) for word in wrong]
@@ -71,13 +71,13 @@ def _refuse(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> NoReturn
 
 
 def _meant(words: Iterable[str], known: Sequence[str]) -> str:
-    """Return a question after those of the `known` names that are close to `words`."""
+    """Return a "did you mean" question with the `known` names that are similar to `words`."""
     close = [name for word in words for name in get_close_matches(word, known, n=1)]
     return f": did you mean {' and '.join(dict.fromkeys(close))}?" if close else ""
 
 
 def build_parser(command: str | None) -> argparse.ArgumentParser:
-    """The parser, which knows all commands by name but only one with its options."""
+    """Return the parser, with the names of all commands and the options of one."""
     parser = argparse.ArgumentParser(
         prog="slimcae",
         description="Learned image compression: one slimmable network, several widths.",
@@ -103,10 +103,10 @@ _BASES = ("onnxruntime", "torch", "numpy", "constriction")
 
 
 class _Version(argparse.Action):
-    """Prints what decides about the bits and pixels that come out."""
+    """Prints the versions that determine the bits and pixels of the output."""
 
     def __init__(self, option_strings: Sequence[str], dest: str) -> None:
-        help_text = "show the version of slimcae and what it builds on"
+        help_text = "show the versions of slimcae and of its main libraries"
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help_text)
 
     def __call__(

@@ -1,4 +1,4 @@
-"""`slimcae profile`: what each width of a model costs, in numbers and on this machine."""
+"""`slimcae profile`: measure the cost of each width of a model on this machine."""
 
 import argparse
 import json
@@ -30,15 +30,16 @@ log = logging.getLogger("slimcae")
 
 T = TypeVar("T")
 SECONDS_BETWEEN = 10.0
-"""Of lines that say how far the measuring is."""
+"""Smallest interval between two lines of progress."""
 
 _EPILOG = """\
-Times of a picture of 768x512 pixels, in parts: the network, the coder, and the rest. Memory is the
-peak beyond what the program itself takes, in a process of its own for every width and side, and
-beside it what is computed for the decoder. Times are warm and without the start of the program.
+The table shows times of a picture of 768x512 pixels, split into the network, the coder, and the
+rest. Memory is the peak in addition to the program itself, measured in a separate process for every
+width, for encoding and for decoding; the column comp. is the computed estimate for decoding. Times
+do not include start-up.
 
-Pictures of other sizes are timed, too, for `slimcae compress --max-decode-ms`, which reads the
-result: run this on the machine that will decode.
+The command also measures pictures of other sizes, for `slimcae compress --max-decode-ms`, which
+reads the profile. Run it on the machine that will decode.
 
 examples:
   slimcae profile --repeats 9 --plot costs.png
@@ -48,14 +49,14 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.description = "Measure what each width of a model costs on this machine."
+    parser.description = "Measure the cost of each width of a model on this machine."
     parser.epilog = _EPILOG
     add_option(
         parser,
         "-o",
         "--output",
         metavar="FILE",
-        help="profile to write (default: the one that `compress` uses on this machine)",
+        help="profile to write (default: the profile of this machine, which `compress` uses)",
     )
     add_option(parser, "-y", "--overwrite", action="store_true", help="replace existing files")
     add_option(
@@ -64,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=3,
         metavar="N",
-        help="runs per picture; the median counts (default: 3)",
+        help="runs per picture, of which the median is reported (default: 3)",
     )
     add_option(parser, "--json", action="store_true", help="print one JSON object")
     add_option(parser, "--plot", metavar="FILE", help="draw the table as a PNG file")
@@ -126,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class _Bar:
-    """Progress bars on a terminal, with the time that is left."""
+    """Progress bars on a terminal, with the remaining time."""
 
     def __call__(self, items: Sequence[T], what: str) -> Iterable[T]:
         from tqdm import tqdm
@@ -135,7 +136,7 @@ class _Bar:
 
 
 class _Lines:
-    """A line now and then, at most one in `SECONDS_BETWEEN`, where there is no terminal."""
+    """Progress lines without a terminal, at most one in `SECONDS_BETWEEN`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -152,15 +153,20 @@ class _Lines:
 
 
 def format_table(facts: dict[str, Any]) -> str:
-    """The table for people of what --json prints."""
-    return "\n".join([_title(facts), "", *_HEAD, *(_line(row) for row in facts["widths"])])
+    """Return the facts that --json prints as a text table."""
+    rows = facts["widths"]
+    names = "point        λ  width" if any("point" in row for row in rows) else "width  "
+    space = " " * (len(names) - len("width  "))
+    return "\n".join(
+        [_title(facts), "", space + _OVER, names + _HEAD, *(_line(row) for row in rows)]
+    )
 
 
+_OVER = (
+    "                   kMAC     peak, MB            encode, ms               decode, ms       MP/s"
+)
 _HEAD = (
-    "                   kMAC     peak, MB            encode, ms               decode, ms"
-    "       MP/s",
-    "width   parameters per px  enc dec comp.   all network coder rest   all network coder rest"
-    "  enc  dec",
+    " parameters per px  enc dec comp.   all network coder rest   all network coder rest  enc  dec"
 )
 
 
@@ -176,8 +182,12 @@ def _line(row: dict[str, Any]) -> str:
         for way in ("encode", "decode")
     )
     effort = "e1" if row["effort"] == 1 else ""
+    name = f"{row['width']:3} {effort:4}"
+    if "point" in row:
+        lmbda = "–" if row["lambda"] is None else f"{row['lambda']:g}"
+        name = f"{row['point']:3} {effort:3}{lmbda:>7}{row['width']:7} "
     return (
-        f"{row['width']:3} {effort:4}{row['parameters']:10,}"
+        f"{name}{row['parameters']:10,}"
         f"{row['decoder_macs_per_pixel'] / 1000:7.2f}"
         f" {memory}{row['decode_estimate_bytes'] / 1e6:6.0f}{times}"
         f"{row['encode_megapixels_per_second']:5.1f}{row['decode_megapixels_per_second']:5.1f}"

@@ -1,4 +1,4 @@
-"""Numbers as people type them on the command line: 7k, 200kB, 37.5."""
+"""Parsers of numbers on the command line, such as 7k, 200kB and 37.5."""
 
 import argparse
 import math
@@ -12,24 +12,24 @@ _BYTES = {
 
 
 def count(text: str) -> int:
-    """A whole number, at least 1, perhaps in thousands (k), millions (M) or billions (G)."""
+    """Parse a whole number, at least 1, optionally with the suffix k, M or G."""
     return _scaled(text, _THOUSANDS, "a number like 7000, 7k or 100M")
 
 
 def size(text: str) -> int:
-    """A number of bytes, at least 1, perhaps in kB = 1000, KiB = 1024, MB or MiB."""
+    """Parse a number of bytes, at least 1, optionally with kB (1000), KiB (1024), MB or MiB."""
     return _scaled(text, _BYTES, "bytes like 200000, 200kB or 1.5MiB")
 
 
 def whole(text: str) -> int:
-    """A whole number from 1."""
+    """Parse a whole number, at least 1."""
     if not (text.isascii() and text.isdecimal() and int(text) >= 1):
         raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1")
     return int(text)
 
 
 def positive(text: str) -> float:
-    """A finite number above 0."""
+    """Parse a finite number above 0."""
     try:
         value = float(text)
     except ValueError:
@@ -40,14 +40,14 @@ def positive(text: str) -> float:
 
 
 def quality(text: str) -> int:
-    """A whole number from 1 to 100."""
+    """Parse a whole number from 1 to 100."""
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 100):
         raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1 to 100")
     return int(text)
 
 
 def percentage(text: str) -> float:
-    """A number from 0 to 100."""
+    """Parse a number from 0 to 100."""
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Options that say how large or how good a compressed picture is to be."""
+"""Options for the size or quality of a compressed picture."""
 
 import argparse
 from typing import Any
@@ -12,7 +12,7 @@ _TARGETS = _CHOICES[3:]
 
 
 def add_rate_options(options: argparse._ArgumentGroup) -> None:
-    """Exactly what `Codec.compress` can be asked for, at most one of them."""
+    """Add the mutually exclusive options for the targets of `Codec.compress`."""
     one = options.add_mutually_exclusive_group()
     add_option(one, "-w", "--width", type=int, metavar="W", help="use this width of the model")
     add_option(
@@ -20,7 +20,7 @@ def add_rate_options(options: argparse._ArgumentGroup) -> None:
         "--point",
         type=int,
         metavar="N",
-        help="use this operating point, of a model that has several at a width",
+        help="use this operating point of a model with several points per width",
     )
     add_option(
         one,
@@ -50,7 +50,7 @@ def add_rate_options(options: argparse._ArgumentGroup) -> None:
 
 
 def add_effort_option(options: argparse._ArgumentGroup, where: str) -> None:
-    """How much work an encoder does for smaller files; `where` says what each effort costs."""
+    """Add the option for the effort; `where` refers to a description of each effort."""
     add_option(
         options,
         "--effort",
@@ -63,10 +63,10 @@ def add_effort_option(options: argparse._ArgumentGroup, where: str) -> None:
 
 
 def chosen_rate(args: argparse.Namespace) -> dict[str, Any]:
-    """What was chosen, as arguments of `Codec.compress`; empty if nothing was.
+    """Return the chosen target as arguments of `Codec.compress`; empty if there is none.
 
     Raises:
-        ConfigError: --closest without a target.
+        ConfigError: --closest is given without a target.
     """
     choice = {name: getattr(args, name) for name in _CHOICES if getattr(args, name) is not None}
     if args.closest:

@@ -1,6 +1,6 @@
-"""Flags made of a dataclass of settings: names, types, defaults and help from its fields.
+"""Options generated from a dataclass of settings: names, types, defaults and help of its fields.
 
-A flag that is not given is left out, so that the default stands in the dataclass alone.
+Options that are not given are left out, so only the dataclass defines defaults.
 """
 
 import argparse
@@ -25,10 +25,10 @@ def add_settings(
     other: "type[DataclassInstance] | None" = None,
     when: str = "",
 ) -> None:
-    """Declare a flag for each of the named fields.
+    """Add an option for each of the named fields.
 
-    other: settings whose fields of these names have the same flags, though perhaps with another
-        default. when: in words, when they apply.
+    other: further settings whose fields share these options, possibly with other defaults.
+    when: description of when these apply.
     """
     hints, texts = get_type_hints(settings), field_docs(settings)
     found = {field.name: field for field in fields(settings)}
@@ -46,13 +46,13 @@ def add_settings(
 
 
 def given_settings(args: argparse.Namespace, settings: "type[DataclassInstance]") -> dict[str, Any]:
-    """The fields whose flags were given, with their values."""
+    """Return the fields whose options were given, with their values."""
     names = {field.name for field in fields(settings)}
     return {name: value for name, value in vars(args).items() if name in names}
 
 
 def field_docs(settings: type) -> dict[str, str]:
-    """The strings under the fields of a class, which Python itself does not keep."""
+    """Return the docstrings of the fields of a class, which Python does not keep."""
     tree = ast.parse(dedent(inspect.getsource(settings))).body[0]
     assert isinstance(tree, ast.ClassDef)
     return {
@@ -67,18 +67,18 @@ def field_docs(settings: type) -> dict[str, str]:
 
 
 def _parsing(hint: Any) -> dict[str, Any]:
-    """What argparse needs to know to read a value of a type."""
+    """Return the arguments with which argparse parses a value of a type."""
     if hint is bool:
         return {"action": "store_true"}
     if get_origin(hint) is Literal:
         return {"choices": get_args(hint)}
-    if isinstance(hint, types.UnionType):  # with None, which is not given by leaving out the flag
+    if isinstance(hint, types.UnionType):  # with None, the value if the option is not given
         hint = next(kind for kind in get_args(hint) if kind is not type(None))
     return {"type": hint, "metavar": {int: "N", float: "X"}[hint]}
 
 
 def _help(field: "Field[Any]", text: str) -> str:
-    """A field's text, with the default where that says more."""
+    """Return the help text of a field, with its default if that is informative."""
     text = _wording(text)
     if field.default not in (None, False):
         text += f" (default: {field.default})"
@@ -86,7 +86,7 @@ def _help(field: "Field[Any]", text: str) -> str:
 
 
 def _wording(text: str) -> str:
-    """A field's text in the style of other help texts."""
+    """Convert the docstring of a field to the style of help texts."""
     if "'" not in text.partition(" ")[0]:  # "Adam's" keeps its capital
         text = text[0].lower() + text[1:]
     return text.rstrip(".").replace("; None: ", "; default: ").replace("%", "%%")

@@ -1,4 +1,4 @@
-"""Standard input, output and error of the process, also where they are closed or broken."""
+"""Standard streams of the process, with handling of closed and broken ones."""
 
 import os
 import sys
@@ -8,16 +8,16 @@ from slimcae.errors import ConfigError
 
 
 def open_closed_streams() -> None:
-    """Open nothing in place of standard streams that were closed when the process began.
+    """Open the null device in place of standard streams that were closed at the start.
 
-    Else the next file that is opened would take a stream's number, and get what libraries print.
-    Python has None in place of such a stream, where printing to stderr prints to stdout.
+    Otherwise the next opened file would get the number of the stream, and the output of libraries.
+    Python represents a closed stream by None, with which printing to stderr prints to stdout.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     if sys.stderr is None:
@@ -25,15 +25,15 @@ def open_closed_streams() -> None:
 
 
 def output_is_closed() -> bool:
-    """Whether standard output was closed when the process began."""
+    """Return whether standard output was closed at the start of the process."""
     return sys.__stdout__ is None and getattr(sys.stdout, "name", "") == os.devnull
 
 
 def standard_input() -> BinaryIO:
-    """The bytes of standard input.
+    """Return standard input as a binary file.
 
     Raises:
-        ConfigError: it is closed.
+        ConfigError: Standard input is closed.
     """
     if sys.stdin is None:
         raise ConfigError("standard input is closed: name a file instead of -")
@@ -41,9 +41,9 @@ def standard_input() -> BinaryIO:
 
 
 def flush_standard_streams() -> None:
-    """Write what is left; what cannot be written is dropped, or Python would complain at its end.
+    """Flush the streams, and drop data that cannot be written, about which Python would complain.
 
-    A failure that matters was reported before.
+    Relevant failures were reported before.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -53,10 +53,10 @@ def flush_standard_streams() -> None:
 
 
 def drop_output(stream: object) -> None:
-    """Send what a broken stream still holds, and all that comes, to nowhere."""
+    """Discard the buffered and all further output of a broken stream."""
     try:
         number = stream.fileno()  # type: ignore[attr-defined]
-    except (OSError, ValueError, AttributeError):  # closed, or no file at all
+    except (OSError, ValueError, AttributeError):  # closed, or not a file
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, number)

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP as an exception, so that nothing half written is left behind."""
+"""SIGTERM and SIGHUP as an exception, so that clean-up removes partial outputs."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ _NAMES = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 class Stopped(BaseException):
-    """A signal asks the program to end; no `except Exception` may keep it from that."""
+    """A signal asks the program to end; not an `Exception`, which other code might catch."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -19,10 +19,10 @@ class Stopped(BaseException):
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """While entered, SIGTERM and SIGHUP raise `Stopped` where they would have ended the process.
+    """Make SIGTERM and SIGHUP raise `Stopped` instead of ending the process, within the context.
 
-    The first alone does, so that a second one cannot interrupt the clean-up. Whoever ignores one of
-    them (nohup) or handles it keeps doing so.
+    Only the first signal does, so a second one cannot interrupt the clean-up. Signals that are
+    already ignored (nohup) or handled are not changed.
     """
     # Python delivers signals to its main thread only
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""Bytes and pictures from and to files, or `-` for standard input and output."""
+"""Reading and writing of files, or of standard input and output for `-`."""
 
 import os
 import sys
@@ -15,11 +15,11 @@ STREAM = "-"
 
 
 def read_bitstream(source: str) -> bytes:
-    """The bytes of a file or of standard input.
+    """Return the bytes of a file or of standard input.
 
     Raises:
-        BitstreamError: the file is missing or cannot be read.
-        ConfigError: standard input is closed or cannot be read.
+        BitstreamError: The file is missing or cannot be read.
+        ConfigError: Standard input is closed or cannot be read.
     """
     if source == STREAM:
         return read_standard_input().getvalue()
@@ -31,10 +31,10 @@ def read_bitstream(source: str) -> bytes:
 
 
 def read_standard_input() -> BytesIO:
-    """All bytes of standard input.
+    """Return all bytes of standard input.
 
     Raises:
-        ConfigError: it is closed, has no end, or cannot be read (a folder, say).
+        ConfigError: Standard input is closed, endless, or cannot be read (for example a folder).
     """
     try:
         return read_stream(standard_input())
@@ -44,7 +44,7 @@ def read_standard_input() -> BytesIO:
 
 @contextmanager
 def naming(source: str) -> Iterator[None]:
-    """Put the name of the file before what is said to be wrong with its bytes."""
+    """Prefix errors about the content of a file with its name."""
     try:
         yield
     except BitstreamError as error:
@@ -52,10 +52,10 @@ def naming(source: str) -> Iterator[None]:
 
 
 def check_output(source: str, output: str, *, overwrite: bool) -> None:
-    """Refuse an output that would cost a file or cannot be written.
+    """Check that an output can be written without losing a file.
 
     Raises:
-        ConfigError: the input itself, an existing file without leave to replace it, a folder, or
+        ConfigError: The output is the input, an existing file without `overwrite`, a folder, or in
             a missing folder.
     """
     path = Path(output)
@@ -70,9 +70,9 @@ def check_output(source: str, output: str, *, overwrite: bool) -> None:
 
 
 def refusal(output: str, *, overwrite: bool, flag: str = "-o") -> str | None:
-    """Why an output must not be written: a folder, or a file without leave to replace it.
+    """Return why an output must not be written: it is a folder, or exists without `overwrite`.
 
-    flag: the one that names the output.
+    flag: the option for the output.
     """
     path = Path(output)
     if path.is_dir():
@@ -83,7 +83,7 @@ def refusal(output: str, *, overwrite: bool, flag: str = "-o") -> str | None:
 
 
 def missing_parent(output: str, flag: str = "-o") -> str | None:
-    """Why an output cannot be written: there is no folder for it."""
+    """Return an error if the folder of an output is missing."""
     parent = Path(output).parent
     if parent.is_dir():
         return None
@@ -91,11 +91,11 @@ def missing_parent(output: str, flag: str = "-o") -> str | None:
 
 
 def write_stream(data: bytes) -> None:
-    """Write to standard output, all of it: with PYTHONUNBUFFERED one call may write a part.
+    """Write all bytes to standard output; with PYTHONUNBUFFERED, one call may write only a part.
 
     Raises:
-        BrokenPipeError: whoever read it has gone.
-        ConfigError: it cannot be written: the disk is full, say.
+        BrokenPipeError: The reader has closed the pipe.
+        ConfigError: Writing failed, for example because the disk is full.
     """
     rest = memoryview(data)
     try:
@@ -111,13 +111,15 @@ def write_stream(data: bytes) -> None:
 def write_output(
     source: str, output: str, write: Callable[[Path], None], *, overwrite: bool
 ) -> None:
-    """Let `write` make an output file; folders above it are created.
+    """Write an output file with `write`, and create its parent folders.
 
     Raises:
-        ConfigError: it exists by now and `overwrite` is not given, or cannot be written.
+        ConfigError: The file exists by now and `overwrite` is False, or it cannot be written.
     """
     make_folder(Path(output).parent)
-    check_output(source, output, overwrite=overwrite)  # again: others write files too
+    check_output(
+        source, output, overwrite=overwrite
+    )  # again, since another program may have created the file
     try:
         write(Path(output))
     except OSError as error:
@@ -125,10 +127,10 @@ def write_output(
 
 
 def copy_mtime(source: str, output: str) -> None:
-    """Give an output the time of the last change of its source.
+    """Copy the modification time of the source to the output.
 
     Raises:
-        ConfigError: the system refuses.
+        ConfigError: The system does not allow it.
     """
     try:
         times = Path(source).stat()
@@ -138,10 +140,10 @@ def copy_mtime(source: str, output: str) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and those above it, unless it is there.
+    """Create a folder and its parents if they are missing.
 
     Raises:
-        ConfigError: the system refuses, or a file has that name.
+        ConfigError: The system does not allow it, or a file has that name.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,10 +154,10 @@ def make_folder(folder: Path) -> None:
 
 
 def cannot_read(source: str, error: OSError) -> BitstreamError:
-    """The error for a file that the system does not let us read."""
+    """Return the error for a file that cannot be read."""
     return BitstreamError(f"{source} cannot be read: {error.strerror or error}; check the path")
 
 
 def cannot_write(output: str, error: OSError) -> ConfigError:
-    """The error for a place that the system refuses; its own message may name a temporary file."""
+    """Return the error for an output that cannot be written, without naming temporary files."""
     return ConfigError(f"{output} cannot be written: {error.strerror or error}")

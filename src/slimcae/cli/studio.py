@@ -1,6 +1,6 @@
-"""`slimcae studio`: a local page to see what the codec does, and an HTTP interface.
+"""`slimcae studio`: a local page to explore the codec, with an HTTP interface.
 
-Also the page as nothing but files, for any web host.
+It also exports the page as static files for any web host.
 """
 
 import argparse
@@ -19,21 +19,21 @@ from slimcae.cli.talk import add_talk_options
 from slimcae.errors import ConfigError
 
 _EPILOG = """\
-The page works offline and sends nothing anywhere. Programs use the same server: POST /compress,
-POST /decompress, GET /models; GET /openapi.json describes all of it.
+The page works offline and sends no data. Programs can use the same server: POST /compress,
+POST /decompress, GET /models; GET /openapi.json describes the interface.
 
 examples:
   slimcae studio
   slimcae studio --port 0 --no_browser                  # any free port, which is printed
   slimcae studio -m runs/first -m runs/first/model_scheduled.safetensors   # to compare the two
-  slimcae studio --export site                # a page of files that opens .scae files anywhere
+  slimcae studio --export site                # a static page that opens .scae files
   curl --data-binary @photo.png "http://127.0.0.1:8750/compress?quality=40" -o photo.scae
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.description = "Open a local page to see what each width and rate makes of a photo."
+    parser.description = "Open a local page to compare a photo at each width and rate."
     parser.epilog = _EPILOG
     add_option(
         parser,
@@ -90,7 +90,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         files,
         "--get_runtime",
         action="store_true",
-        help="download onnxruntime-web, so that the page decodes .scae files itself, and exit",
+        help="download onnxruntime-web, with which the page decodes .scae files itself, and exit",
     )
     add_talk_options(parser, logging.WARNING)
 
@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     print(address, flush=True)
     if not args.no_browser and _has_screen():
         webbrowser.open(address)
-    with suppress(KeyboardInterrupt, Stopped), listener:  # the ways to end it, and no failures
+    with suppress(KeyboardInterrupt, Stopped), listener:  # the normal ways to end it
         server(app, limits).run(sockets=[listener])
     return 0
 
@@ -136,10 +136,10 @@ def _port(text: str) -> int:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+    """Return a listening socket.
 
     Raises:
-        ConfigError: the address is in use, or not of this machine.
+        ConfigError: The address is in use, or does not belong to this machine.
     """
     try:
         return socket.create_server(
@@ -153,7 +153,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _has_screen() -> bool:
-    """Whether a browser would open in a window, and not in this terminal."""
+    """Return whether a browser would open in a window, not in this terminal."""
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,4 +1,4 @@
-"""What the commands say on stderr: log messages, errors, and how much of them is wanted."""
+"""Output of the commands to stderr: log messages, errors, and the options for their level."""
 
 import argparse
 import logging
@@ -15,7 +15,7 @@ LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 def add_talk_options(options: argparse._ActionsContainer, level: int) -> None:
-    """Options -v and --quiet around the `level` of messages that a command shows by default."""
+    """Add -v and --quiet; `level` is the level of messages that a command shows by default."""
     options.set_defaults(level=level)
     group = options.add_mutually_exclusive_group()
     group.add_argument(
@@ -33,7 +33,7 @@ def add_talk_options(options: argparse._ActionsContainer, level: int) -> None:
 
 @contextmanager
 def talking(args: argparse.Namespace) -> Iterator[None]:
-    """While entered, the package's log messages and warnings appear on stderr as lines of ours."""
+    """Show the package's log messages and warnings as lines on stderr, within the context."""
     log = logging.getLogger("slimcae")
     handler, before = _Stderr(), log.level
     log.addHandler(handler)
@@ -55,31 +55,31 @@ def _log_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Say what a library warns of, as a line of ours."""
+    """Log a library's warning as one line."""
     logging.getLogger("slimcae").warning("%s (%s)", message, category.__name__)
 
 
 def print_error(message: str) -> None:
-    """The one line of a failure."""
+    """Print the line of a failure."""
     say(f"error: {message}")
 
 
 def say(message: str) -> None:
-    """One line on stderr that begins with our name, whatever the message holds."""
+    """Print one line on stderr that begins with "slimcae: "."""
     note(f"slimcae: {message}")
 
 
 def note(text: str) -> None:
-    """One line on stderr; where nobody can read it, work goes on without."""
+    """Print one line on stderr, and ignore failures to write it."""
     try:
         put_line(text, sys.stderr)
-    except (OSError, ValueError):  # its reader has gone, the disk is full, it was closed
+    except (OSError, ValueError):  # the pipe is broken, the disk is full, or the stream is closed
         drop_output(sys.stderr)
 
 
 def put_line(text: str, file: TextIO) -> None:
-    """One line on a stream, above a progress bar if there is one."""
-    # in one piece, or Ctrl-C between a text and its end joins the next line to it
+    """Print one line on a stream, above a progress bar if there is one."""
+    # a single write, because Ctrl-C between text and line end would join the next line to it
     line = " ".join(text.splitlines()) + "\n"
     progress = sys.modules.get("tqdm")
     if progress is None:

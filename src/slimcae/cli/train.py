@@ -1,4 +1,4 @@
-"""`slimcae train`: train a model, or go on with training."""
+"""`slimcae train`: train a model, or continue training."""
 
 import argparse
 import logging
@@ -46,19 +46,19 @@ CONTEXT = ("entropy_model", "context_learning_rate", "at_one")
 RUNNING = ("precision", "compile", "cache_gb", "num_workers", "log_every", "save_minutes")
 
 _EPILOG = """\
-If the folder holds a run, training continues it, with its settings unless they are given. Ctrl-C
-saves first. Every option may be spelt with dashes too: --last-step.
+If the folder contains a run, the command continues it, with its settings unless you give others.
+Ctrl-C saves the state before it stops. Every option may be spelt with dashes too: --last-step.
 
 Stage entropy trains only the context networks, which predict latents from those coded before, for
-the model that --init_from names, or for some of its widths (--switch_list). It takes minutes per
-width. Files become 10 to 30 % smaller once `slimcae fit` has converted the networks to integers. A
-scale hyperprior (--entropy_model hyperprior) trains along with everything else.
+the model of --init_from, or for some of its widths (--switch_list). It takes minutes per width.
+Files become 10 to 30 % smaller after `slimcae fit` has converted the networks to integers. A scale
+hyperprior (--entropy_model hyperprior) is trained together with everything else.
 
-Methods: slimcae trains the paper's model, whose widths share their kernels. The others are what the
-paper compares with (docs/reference-systems.md). independent: a network for each λ, of the widths
-that --switch_list gives, or of one width for all λ. bottleneck_scaling: the best point of the model
-that --init_from names, with a factor for each latent channel for every other λ; 10,000 steps train
-these alone. modulated: one network of one width, with factors for its channels that are functions
+Methods: slimcae trains the paper's model, whose widths share their kernels. The other methods are
+the systems that the paper compares with (docs/reference-systems.md). independent: a network for
+each λ, with the widths of --switch_list, or with one width for all λ. bottleneck_scaling: the best
+point of the model of --init_from, with a factor for each latent channel for every other λ; 10,000
+steps train only these. modulated: one network of one width, with channel factors that are functions
 of λ.
 
 examples:
@@ -87,13 +87,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         model,
         "--method",
         choices=METHODS,
-        help="what operating points have in common, see below (default: slimcae)",
+        help="how operating points share parameters, see below (default: slimcae)",
     )
     add_option(
         model,
         "--architecture",
         choices=ARCHITECTURES,
-        help="slimcae: the paper's; light: 19 to 28 %% of its multiplications (default: slimcae)",
+        help="slimcae: that of the paper; light: 19 to 28 %% of its multiplications (default: "
+        "slimcae)",
     )
     add_option(
         model,
@@ -137,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
         widths = (args.num_filters,)
     if widths is None and args.num_filters is not None:
         raise ConfigError(
-            f"--num_filters {args.num_filters} does not say the other widths: "
+            f"--num_filters {args.num_filters} needs the other widths: "
             "give --switch_list too, or neither of them"
         )
     if args.init_from is not None:
@@ -186,7 +187,7 @@ def _train_entropy(
 
 
 def _settings_of_run(folder: Path) -> dict[str, Any]:
-    """What the run in a folder was last trained with; nothing if there is none."""
+    """Return the last settings of the run in a folder; empty if there is no run."""
     model = folder / MODEL_NAME
     if not model.exists() or not (folder / STATE_IN_FOLDER).exists():
         return {}
@@ -196,29 +197,29 @@ def _settings_of_run(folder: Path) -> dict[str, Any]:
 
 
 def _known(stored: dict[str, Any], settings: "type[DataclassInstance]") -> dict[str, Any]:
-    """Those of the stored values that are such settings."""
+    """Return the stored values that are fields of these settings."""
     names = {field.name for field in fields(settings)}
     return {name: value for name, value in stored.items() if name in names}
 
 
 def end(stopped_by: int | None, folder: Path) -> int:
-    """The exit code of training; a stop by a signal is reported."""
+    """Return the exit code of training, and report a stop by a signal."""
     if stopped_by is None:
         return 0
     name = signal.Signals(stopped_by).name
-    say(f"stopped by {name}: the state is saved in {folder}, the same command continues")
+    say(f"stopped by {name}: the state is saved in {folder}; the same command continues the run")
     return 128 + stopped_by
 
 
 def add_checkpoint_dir_option(options: argparse._ArgumentGroup, meaning: str) -> None:
-    """Which run folder."""
+    """Add the option for the run folder."""
     add_option(
         options, "--checkpoint_dir", required=True, type=Path, metavar="FOLDER", help=meaning
     )
 
 
 def add_lmbda_option(options: argparse._ArgumentGroup, default: str) -> None:
-    """Which rate-distortion tradeoffs."""
+    """Add the option for λ, the rate-distortion tradeoffs."""
     add_option(
         options,
         "--lmbda",

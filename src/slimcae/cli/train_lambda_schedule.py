@@ -24,9 +24,9 @@ from slimcae.model.header import MODEL_NAME, read_model_header
 from slimcae.training.settings import ScheduleSettings, TrainSettings
 
 _EPILOG = """\
-Reads model.safetensors of the run folder and leaves it as it is. The result is
-model_scheduled.safetensors; every try goes to schedule.csv and schedule.png. A stopped schedule is
-continued.
+The command reads model.safetensors of the run folder and does not change it. It writes
+model_scheduled.safetensors, and records every try in schedule.csv and schedule.png. It continues a
+stopped schedule.
 
 examples:
   slimcae train_lambda_schedule --checkpoint_dir runs/first --train_glob photos/ --inputPath valid/
@@ -41,8 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "           --train_glob IMAGES --inputPath IMAGES [options]"
     )
     parser.description = (
-        "From the widest on, lower the λ of all narrower widths and fine-tune, as long as the\n"
-        "slope of the rate-distortion curve there gets less (Yang et al. 2021, section 5)."
+        "Starting with the largest width, lower the λ of all smaller widths and fine-tune, while\n"
+        "the slope of the rate-distortion curve decreases (Yang et al. 2021, section 5)."
     )
     parser.epilog = _EPILOG
     places = parser.add_argument_group("data and results")
@@ -51,13 +51,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_images_option(places, "--inputPath", "validation", also=["--input_path"])
     model = parser.add_argument_group("model")
     add_width_options(model)
-    add_lmbda_option(model, "to begin with (default: the model's)")
+    add_lmbda_option(model, "at the start (default: those of the model)")
     add_settings(
         parser.add_argument_group("schedule"),
         ScheduleSettings,
         ("schedule_steps", "kappa", "max_tries"),
     )
-    add_settings(parser.add_argument_group("optimization"), TrainSettings, OPTIMIZATION)
+    optimization = parser.add_argument_group("optimization")
+    add_settings(optimization, TrainSettings, (*OPTIMIZATION, "context_learning_rate", "at_one"))
     running = parser.add_argument_group("running")
     add_device_option(running, "auto")
     add_settings(running, TrainSettings, RUNNING)

@@ -1,6 +1,6 @@
-"""Pictures to `.scae` files and back, at any rate and size: `Codec`, and how to get one.
+"""Encode pictures to `.scae` files and decode them: `Codec`, and functions that load one.
 
-encoding → tiled → tiles; decoding → tiled → tiles; codec.py has the public face.
+`codec` has the public interface; it uses `encoding` and `decoding`, which use `tiled` and `tiles`.
 """
 
 from slimcae.codec.codec import TILE_SIDE, Codec

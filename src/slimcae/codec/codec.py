@@ -1,4 +1,4 @@
-"""Pictures to `.scae` bytes and back: where network, coder, container and pictures meet."""
+"""The codec: it combines pictures, transforms, entropy coding and the container."""
 
 import operator
 from collections.abc import Callable, Collection
@@ -27,29 +27,29 @@ from slimcae.model.quality import Point, QualityScale
 from slimcae.transforms import Pixels, Symbols, Transforms, open_transforms, require_gradients
 
 TILE_SIDE = 1024
-"""Side of the tiles that pictures are coded and computed in, in pixels."""
+"""Default side in pixels of the tiles in which pictures are computed and coded."""
 
 Source = images.Source | Picture
-"""A path, the bytes of a file, a binary file, a Pillow image, or pixels (H, W, C) of uint8."""
+"""A path, the bytes of a file, a binary file, a Pillow image, or pixels (H, W, C), uint8."""
 
 
 class Codec:
-    """Compress pictures at any operating point and rate of one model, and decompress them.
+    """Compresses pictures at any operating point and rate of one model, and decompresses them.
 
     ::
 
         picture ─ g_a ─► y ─ round((y − median) / Δ) ─► symbols ─ range coder ─► bytes
         picture ◄─ g_s ─ y_hat ◄── median + Δ · symbol ───── range decoder ◄──── bytes
 
-    The network takes no part in entropy coding: the integer tables come from the model file,
-    so that symbols decode to the same integers everywhere. Pixels decoded in float32 may differ
-    by one level between machines, in bfloat16 by a few.
+    Entropy coding uses only integer arithmetic and integer tables from the model file, so symbols
+    decode to the same integers on every machine. Pixels may differ by one level between machines
+    in float32, and by a few levels in bfloat16.
 
-    A large picture is computed and coded in tiles, each with the true neighbourhood around it,
-    so that memory is bounded and no seam appears.
+    Large pictures are computed and coded in tiles. Each tile is computed with its halo, so memory
+    is bounded and there are no seams.
 
-    A codec may be used from several threads at once. It reaches other processes by pickling, with
-    its model, or by fork, after which it computes with one thread.
+    A codec is thread-safe. It can be pickled, with its model. After a fork it computes with one
+    thread.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class Codec:
         tile_side: int = TILE_SIDE,
         **options: Any,
     ) -> None:
-        """Make a codec of a model.
+        """Create a codec for a model.
 
-        transforms: those of this model; None opens them with `options`: `device`, `precision`,
-        `backend`, `threads`, `megapixels` (see `slimcae.transforms.open_transforms`). tile_side: a
-        power of two from 16 on; the network's memory grows with its square.
+        transforms: transforms of this model; None opens them with `options`: `device`,
+        `precision`, `backend`, `threads`, `megapixels` (see `slimcae.transforms.open_transforms`).
+        tile_side: a power of two, at least 16; memory grows with its square.
 
         Raises:
-            ConfigError: options that cannot work here, impossible tiles.
+            ConfigError: Options do not work on this machine, or the tile side is invalid.
         """
         side = whole_number(tile_side)
         if side is None or not MIN_TILE_SIDE <= side <= MAX_TILE_SIDE or side.bit_count() != 1:
@@ -77,7 +77,7 @@ class Codec:
             )
         if not isinstance(model, Model):
             raise ConfigError(
-                f"{type(model).__name__} is no model: slimcae.load makes a codec of a name or file"
+                f"{type(model).__name__} is not a Model: use slimcae.load for a name or file"
             )
         if transforms is None:
             transforms = open_transforms(model, **options)
@@ -133,29 +133,29 @@ class Codec:
     ) -> bytes:
         """Compress a picture and return the bytes of the `.scae` file.
 
-        Give at most one of these (default: the widest width at Δ = 1, step 0):
+        Give at most one of these (default: the largest width at Δ = 1, step 0):
 
-        width: one of the model's, with `step`, an index of its quantisation steps (default 0).
+        width: a width of the model, with `step`, an index of its quantisation steps (default 0).
         quality: 0 to 100, along the model's rate–distortion hull on its validation images.
-        bpp: bits per pixel of the whole file, at most. target_size: bytes, at most.
-        target_psnr: dB of the decoded 8-bit RGB picture where its alpha is not 0, at least.
-        point: one of `points`, with `step`, where not the width tells them apart.
+        bpp: maximal bits per pixel of the whole file. target_size: maximal number of bytes.
+        target_psnr: minimal PSNR in dB of the decoded 8-bit RGB picture, where alpha is not 0.
+        point: one of `points`, with `step`, for models whose points do not differ in width.
 
-        widths: the operating points that may be used, for what the decoder can afford; alone, the
-            best quality within them. closest: take the nearest point if the target is out of range.
-        effort: 1 to 9. 1 codes and decodes fastest, by a simpler entropy model where the model has
-            one; 2 is the default; from 3 on the encoder searches for symbols that cost less at
-            equal quality (see `slimcae.codec.effort`), which takes torch. Decoders see no
-            difference between 2 and 9. At a fixed point (width, quality) bytes fall while PSNR
-            stays about the same; a target is met as ever, and `bpp` and `target_size` buy PSNR.
-        metadata: `all`, `icc` (no EXIF, which can hold a position, and no XMP) or `none`.
-        verify: decode everything in memory and compare before returning.
+        widths: the operating points that the decoder can afford; given alone, the codec uses the
+            best quality among them. closest: use the nearest point if a target is out of range.
+        effort: 1 to 9. Effort 1 encodes and decodes fastest, with a simpler entropy model if the
+            model has one; 2 is the default; from 3 on, the encoder searches for symbols with fewer
+            bits at equal quality (see `slimcae.codec.effort`), which needs torch. Decoding time is
+            the same from 2 to 9. With a fixed `width` or `quality`, higher efforts reduce the bytes
+            at about the same PSNR; with `bpp` or `target_size`, they increase the PSNR.
+        metadata: `all`, `icc` (without EXIF, which may contain a location, and XMP) or `none`.
+        verify: decode the file in memory and compare before returning.
 
         Raises:
-            ImageError: the picture cannot be read.
-            ConfigError: choices that contradict each other, a width or step that the model lacks,
-                or a target out of range.
-            MissingPackageError: an effort that needs torch, where that is not installed.
+            ImageError: The picture cannot be read.
+            ConfigError: Options contradict each other, the model does not have the width or step,
+                or a target is out of range.
+            MissingPackageError: The effort needs torch, which is not installed.
         """
         target = Target(
             width, step, quality, bpp, target_size, target_psnr, widths, closest, effort, point
@@ -170,15 +170,15 @@ class Codec:
         metadata: str = "icc",
         verify: bool = False,
     ) -> Compressed:
-        """Return a picture's file with what was done; see `compress`.
+        """Compress a picture; return the file and the chosen operating point (see `compress`).
 
         Raises:
-            ImageError: the picture cannot be read.
-            ConfigError: choices that contradict each other, a width or step that the model lacks,
-                or a target out of range.
+            ImageError: The picture cannot be read.
+            ConfigError: Options contradict each other, the model does not have the width or step,
+                or a target is out of range.
         """
         if not isinstance(target, Target):
-            raise ConfigError(f"{type(target).__name__} is no target: give a slimcae.codec.Target")
+            raise ConfigError(f"target {type(target).__name__}: must be a slimcae.codec.Target")
         target.check(self.model)
         picture = (image if isinstance(image, Picture) else read_picture(image)).keeping(metadata)
         draft = self.draft(picture, target.effort)
@@ -188,13 +188,13 @@ class Codec:
         return compressed
 
     def draft(self, picture: Picture, effort: int = DEFAULT_EFFORT) -> Draft:
-        """Prepare a picture to be compressed at several operating points, with all its metadata.
+        """Prepare a picture for compression at several operating points, with all its metadata.
 
-        The colours under alpha 0 are not kept: smooth ones replace them.
+        Colours where alpha is 0 are replaced by smooth ones.
 
         Raises:
-            SettingError: an effort that does not exist.
-            MissingPackageError: an effort that needs torch, where that is not installed.
+            SettingError: The effort is out of range.
+            MissingPackageError: The effort needs torch, which is not installed.
         """
         effort = checked_effort(effort)
         if needs_gradients(effort):
@@ -217,10 +217,10 @@ class Codec:
         return Draft(encoding, header, alpha, metadata)
 
     def watched(self, watch: Callable[[], None]) -> "Codec":
-        """Return the same codec, which calls `watch` before each tile that the network computes.
+        """Return a copy of the codec that calls `watch` before each tile that the network computes.
 
-        An exception from `watch` ends the call without harm to the codec: use it to show progress,
-        and to stop a long call. Model and tables are shared, not copied.
+        Use it to show progress, or to stop a long call with an exception, which leaves the codec
+        usable. The copy shares model and tables.
         """
         other = copy(self)
         other._watch = watch
@@ -229,14 +229,15 @@ class Codec:
     def decompress(
         self, data: Data, *, crop: Crop | None = None, max_pixels: int = MAX_PIXELS
     ) -> Image.Image:
-        """Return the picture of a `.scae` file, or a part of it, as 8-bit L, RGB, LA or RGBA.
+        """Decode a `.scae` file, or a part of its picture, to 8-bit L, RGB, LA or RGBA.
 
-        data: the file's bytes, its path, or a seekable binary file. crop: (x, y, width, height)
-        in pixels; only the tiles that it needs are read and decoded.
+        data: the bytes of the file, its path, or a seekable binary file. crop: (x, y, width,
+        height) in pixels; only the tiles that it needs are read and decoded.
 
         Raises:
-            BitstreamError: damaged or foreign data, more than `max_pixels`, or another model's.
-            ConfigError: a crop beyond the picture.
+            BitstreamError: The data is damaged or not a `.scae` file, has more than `max_pixels`,
+                or needs another model.
+            ConfigError: The crop is not within the picture.
         """
         if not isinstance(max_pixels, SupportsIndex):
             raise SettingError("max_pixels", max_pixels, "a whole number")
@@ -248,10 +249,10 @@ class Codec:
         return picture.to_image()
 
     def read_symbols(self, data: Data) -> Symbols:
-        """Return the symbols (C, ⌈H/16⌉, ⌈W/16⌉) of a file, without running the network.
+        """Decode the symbols (C, ⌈H/16⌉, ⌈W/16⌉) of a file, without running the network.
 
         Raises:
-            BitstreamError: damaged or foreign data, or another model's.
+            BitstreamError: The data is damaged or not a `.scae` file, or needs another model.
         """
         with opened(data) as reader:
             width = self._check_model(reader.header)
@@ -261,11 +262,11 @@ class Codec:
     def analyse(self, pixels: Pixels, width: int, step: int = 0) -> Symbols:
         """Return symbols (C, ⌈H/16⌉, ⌈W/16⌉) of an image (H, W, 3): round((y − median) / Δ).
 
-        width: an operating point. The image's last row and column are repeated up to multiples of
-        16. Symbols beyond ±32767 are clipped.
+        width: an operating point. The last row and column of the image are repeated up to
+        multiples of 16. Symbols are clipped to ±32767.
 
         Raises:
-            ModelError: latents that are not finite.
+            ModelError: Latents are not finite.
         """
         width = self.model.check_point(width)
         grid = self.tiled.grid((pixels.shape[0], pixels.shape[1]))
@@ -284,19 +285,19 @@ class Codec:
         width: an operating point.
 
         Raises:
-            ModelError: a reconstruction that is not finite.
+            ModelError: The reconstruction is not finite.
         """
         width = self.model.check_point(width)
         return self.tiled.image(symbols, size, width, self.model.steps[step], self._side)
 
     def ideal_bits(self, pixels: Pixels, width: int, step: int = 0) -> float:
-        """Return the information content of an image's symbols (H, W, 3) under the entropy model.
+        """Return the information content in bits of the symbols of an image (H, W, 3).
 
         width: an operating point.
 
         Raises:
-            ConfigError: a point that the model lacks.
-            ModelError: latents that are not finite.
+            ConfigError: The model does not have the point.
+            ModelError: Latents are not finite.
         """
         width, step = self.model.check_point(width), operator.index(step)
         entropy_model = self.model.entropy_model(width)
@@ -307,12 +308,12 @@ class Codec:
         return bits
 
     def macs(self, width: int) -> tuple[float, float]:
-        """Return the multiply-accumulates per pixel of the analysis and of the synthesis.
+        """Return the multiply-accumulates per pixel of g_a and of g_s.
 
         width: an operating point.
 
         Raises:
-            ConfigError: a point that the model lacks.
+            ConfigError: The model does not have the point.
         """
         architecture = self.model.architecture
         width = self.model.filters(self.model.check_point(width))
@@ -343,9 +344,9 @@ class Codec:
         return header
 
     def _check_model(self, header: container.Header) -> int:
-        """Return the operating point that has coded a file.
+        """Return the operating point of a file; reject files of other models.
 
-        What another model has coded is refused: its symbols would decode to noise.
+        Their symbols would decode to noise.
         """
         needs = f"{header.model_name} width {header.num_filters} ({header.model_fingerprint.hex()})"
         if header.num_filters not in self.widths:
@@ -376,7 +377,7 @@ class Codec:
         return point
 
     def _verify(self, data: bytes, picture: Picture) -> None:
-        """Compare all that is kept exactly; the symbols were compared with their streams."""
+        """Compare all lossless parts; the symbols were compared when their streams were made."""
         with opened(data) as reader:
             width = self._check_model(reader.header)
             restored = decode_picture(

@@ -1,4 +1,4 @@
-"""From a file to its picture, or a part of it: only the tiles that this needs."""
+"""Decoding of a file to its picture, or to a part of it from only the tiles that it needs."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,13 +30,14 @@ def decode_picture(
     transforms: TiledTransforms,
     side: int,
 ) -> Picture:
-    """Return the picture of a file or a part of it; for a whole one, verify all checksums.
+    """Return the picture of a file, after verifying all checksums, or a crop of it.
 
-    model, width: the one that made the file, and its operating point. side: see `decode_pixels`.
+    model, width: the model that encoded the file, and its operating point. side: see
+    `decode_pixels`.
 
     Raises:
-        BitstreamError: damaged data, or more than `max_pixels`.
-        ConfigError: a crop beyond the picture.
+        BitstreamError: The data is damaged, or the picture has more than `max_pixels`.
+        ConfigError: The crop is not within the picture.
     """
     header = reader.header
     size = (header.image_height, header.image_width)
@@ -47,7 +48,7 @@ def decode_picture(
         reader.verify()
     try:
         pixels = decode_pixels(reader, width, part, model, transforms, side)
-    except ModelError as error:  # symbols that no encoder makes of a picture
+    except ModelError as error:  # symbols that no encoder produces
         raise BitstreamError(f"the file's symbols are no picture: {error}") from error
     alpha = None
     if reader.constant_alpha is not None:
@@ -66,10 +67,12 @@ def decode_picture(
 
 
 def decode_symbols(reader: Reader, width: int, model: Model) -> Symbols:
-    """Return the symbols (C, rows, columns) of a whole file of an operating point of a model.
+    """Return the symbols (C, rows, columns) of a whole file.
+
+    width, model: the operating point and the model that encoded the file.
 
     Raises:
-        BitstreamError: damaged streams.
+        BitstreamError: Streams are damaged.
     """
     with _decoding(reader, width, None, model) as (symbols, pending):
         for _, stream in pending:
@@ -82,12 +85,12 @@ def decode_pixels(
 ) -> Pixels:
     """Return the pixels (height, width, 3) of a rectangle of the picture.
 
-    width: the operating point of the model that made the file. side: of the tiles in which the
-        network computes, in latents; its memory depends on it.
+    width: the operating point of the file. side: side in latents of the tiles in which the network
+        computes, which determines its memory.
 
     Raises:
-        BitstreamError: damaged streams.
-        ModelError: a reconstruction that is not finite.
+        BitstreamError: Streams are damaged.
+        ModelError: The reconstruction is not finite.
     """
     header = reader.header
     scale, halo = model.architecture.downsampling, model.architecture.synthesis_halo
@@ -116,11 +119,11 @@ def decode_pixels(
 def _decoding(
     reader: Reader, width: int, region: Tile | None, model: Model
 ) -> Iterator[tuple[Symbols, list[tuple[Tile, Future[None]]]]]:
-    """Symbols of a region that a second thread fills tile by tile, and the tiles to wait for.
+    """Yield the symbols of a region, which a second thread fills, and a future for each tile.
 
     region: None is the whole picture.
 
-    No room is made before every stream was seen to be long enough for its tile.
+    The array is allocated only after the length of every stream was checked.
     """
     header = reader.header
     scale = model.architecture.downsampling
@@ -140,7 +143,7 @@ def _decoding(
         common = tile.grown(0, region)
         symbols[:, *common.slices(region)] = part[:, *common.slices(tile)]
 
-    if len(tiles) == 1:  # nothing to do meanwhile
+    if len(tiles) == 1:  # a second thread would not help
         fill(*tiles[0])
         yield symbols, []
         return
@@ -155,7 +158,7 @@ def _decoding(
 
 
 def _computed(wanted: Tile, side: int) -> list[Tile]:
-    """In which tiles the network computes: one, if that is small enough."""
+    """Return the tiles in which the network computes: a single one if that is small enough."""
     if wanted.height <= side and wanted.width <= side:
         return [wanted]
     return list(split(wanted, side))
@@ -169,7 +172,9 @@ def _checked(crop: Crop | None, size: tuple[int, int]) -> Crop:
         raise ConfigError(f"crop {crop!r}: give four whole numbers, X,Y,WIDTH,HEIGHT")
     x, y, columns, rows = crop
     if not (x >= 0 and y >= 0 and columns > 0 and rows > 0):
-        raise ConfigError(f"crop {x},{y},{columns},{rows}: give X,Y,WIDTH,HEIGHT from 0,0,1,1 on")
+        raise ConfigError(
+            f"crop {x},{y},{columns},{rows}: X and Y must be 0 or more, WIDTH and HEIGHT 1 or more"
+        )
     if x + columns > width or y + rows > height:
         raise ConfigError(f"crop {x},{y},{columns},{rows} is not within {width}x{height} pixels")
     return crop

@@ -1,4 +1,4 @@
-"""A picture that may be compressed again and again, as a slider does, and what comes of it."""
+"""A picture prepared for repeated compression, as behind a quality slider, and the results."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,9 @@ from slimcae.model.quality import Point
 class Compressed:
     """A compressed picture, and how it was compressed.
 
-    data: the whole `.scae` file. point: the operating point. header: the file's.
-    stream_bytes: coded symbols of all tiles. alpha_bytes, metadata_bytes: of the chunks.
+    data: the whole `.scae` file. point: the operating point. header: the header of the file.
+    stream_bytes: bytes of the coded symbols of all tiles. alpha_bytes, metadata_bytes: bytes of the
+    chunks.
     """
 
     data: bytes
@@ -30,7 +31,7 @@ class Compressed:
 
     @property
     def num_pixels(self) -> int:
-        """Pixels of the picture."""
+        """Number of pixels of the picture."""
         return self.header.image_height * self.header.image_width
 
     @property
@@ -40,11 +41,11 @@ class Compressed:
 
 
 class Draft:
-    """A picture to be written at several widths and steps, whose analyses run once per width.
+    """A picture that can be encoded at several widths and steps; g_a runs once per width.
 
-    For a multi-tile picture, only the two widths used last stay cached. Not thread-safe.
+    For a multi-tile picture, only the two most recently used widths stay cached. Not thread-safe.
 
-    header: of the file at an operating point. alpha, metadata: the file's packed chunks.
+    header: function from operating point to header. alpha, metadata: packed chunks of the file.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Draft:
         """Run the analysis of a width unless it is cached.
 
         Raises:
-            ModelError: latents that are not finite.
+            ModelError: Latents are not finite.
         """
         self.encoding.analyse(width)
 
@@ -81,7 +82,7 @@ class Draft:
 
         Raises:
             BitstreamError: with `verify`, symbols that do not come back from a stream.
-            ModelError: latents that are not finite.
+            ModelError: Latents are not finite.
         """
         header = self._header(point)
         streams = self.encoding.streams(point, verify=verify)

@@ -1,12 +1,10 @@
-"""Finding the operating point that meets a target, for one picture.
+"""Search for the operating point of one picture that meets a target.
 
-The search knows the model's points only by their mean rate and quality (`QualityScale`), and the
-picture only by what `Trial` measures. It expects the picture to differ from the mean by about the
-same everywhere, corrects that with every measurement, and closes in on the target between a point
-known to be below and one known to be above. So a wrong expectation costs time, never the target.
+The search predicts rate and quality of a point from the model's means (`QualityScale`) plus an
+offset of the picture, which each measurement (`Trial`) corrects. It keeps a bracket of one point
+below the target and one above, so a wrong prediction costs time but never misses the target.
 
-It begins at the narrowest width, whose analysis is cheapest, and comes from there to the width
-that the target needs.
+The search starts at the smallest width, whose analysis is cheapest.
 """
 
 import itertools
@@ -20,30 +18,30 @@ from slimcae.errors import ConfigError
 from slimcae.model.quality import Point, QualityScale
 
 MAX_GUESSES = 4
-"""Tries at the place where the target is expected, before the search halves what is left."""
+"""Number of predicted points to try before the search falls back to bisection."""
 PSNR_SLACK = 0.5
-"""dB that a picture may have beyond the PSNR asked for."""
+"""Largest excess in dB over the requested PSNR."""
 
 
 MAX_BETTER = 3
-"""Points beyond that of plain rounding which an effort may reach: each costs a whole search."""
+"""Number of better points than that of plain rounding to try with an effort."""
 
 
 class Trial(Protocol):
     """A picture that is being compressed."""
 
     def size(self, point: Point) -> int:
-        """Bytes of the whole file at a point, or a few more: cheap, but for each width's first."""
+        """Return an upper bound of the file size in bytes; the first call per width is slow."""
 
     def psnr(self, point: Point) -> float:
-        """Of the decoded picture, in dB; costs a synthesis."""
+        """Return the PSNR of the decoded picture in dB, which runs the synthesis."""
 
 
 class EffortTrial(Protocol):
-    """A picture whose symbols are searched for, which may meet a target elsewhere."""
+    """A picture whose symbols are optimised, so it may meet a target at another point."""
 
     def refuse(self, point: Point) -> None:
-        """Keep plain rounding at a point."""
+        """Use plain rounding at a point."""
 
 
 def best_within(
@@ -84,22 +82,23 @@ def for_size(
 ) -> Point:
     """Return the point of best expected quality whose file has at most `max_bytes`.
 
-    widths: those that may be chosen (None: all). overhead: bytes of the file beside the coded
-    picture (header, index, alpha, metadata), which no point changes. The range of sizes is that
+    widths: the allowed widths (None: all). overhead: bytes of the file without the coded picture
+    (header, index, alpha, metadata), which are equal at all points. The range of sizes is that
     from the cheapest to the best point of the ladder.
-    closest: for a target out of range the nearest end of the range, which may be larger.
-    rate: the bits per pixel that were asked for, if they were, and the number of pixels: errors
-    then speak of these.
+    closest: if the target is out of range, return the nearest end of the range, which may be
+    larger than the target.
+    rate: the requested bits per pixel and the number of pixels, for error messages; None if a size
+    was requested.
 
     Raises:
-        ConfigError: a target out of range, or widths that the scale lacks.
+        ConfigError: The target is out of range, or the scale does not have a width.
     """
     size = cache(trial.size)
     ladder = scale.ladder(widths)
     room = max_bytes - overhead
 
     def log_excess(point: Point) -> float:
-        # against one byte more than there is room for: zero or more is too much
+        # relative to one byte above the limit, so zero or more means too large
         return math.log(max(size(point) - overhead, 1) / (room + 1))
 
     def log_rate(point: Point) -> float:
@@ -121,20 +120,23 @@ def for_size(
 def _out_of_range(
     wanted: int, least: int, most: int, overhead: int, rate: tuple[float, int] | None
 ) -> ConfigError:
-    """Return the error for a size out of range, in bytes, or in the bits per pixel asked for."""
+    """Return the error for a size out of range, in bytes or in the requested bits per pixel."""
     if rate is None:
         what, unit = "a size", "bytes"
         asked, low, high, fixed = (f"{value:,}" for value in (wanted, least, most, overhead))
     else:
         what, unit = "a rate", "bpp"
         bpp, pixels = rate
-        ends = math.ceil(8e4 * least / pixels), math.floor(8e4 * most / pixels)  # both can be met
+        ends = (
+            math.ceil(8e4 * least / pixels),
+            math.floor(8e4 * most / pixels),
+        )  # rounded inwards, so both ends can be met
         low, high = (f"{end / 1e4:g}" for end in ends)
         asked, fixed = f"{bpp:g}", f"{8 * overhead / pixels:.4f}"
     extra = f", {fixed} of them for header, alpha and metadata" if overhead else ""
     return ConfigError(
         f"{what} of {asked} {unit} is out of range: this picture takes {low} to {high} "
-        f"{unit}{extra}; choose {what} within, or the closest"
+        f"{unit}{extra}; choose {what} in this range, or the closest"
     )
 
 
@@ -148,15 +150,16 @@ def for_psnr(
 ) -> Point:
     """Return the smallest point found whose PSNR is `min_psnr` to `min_psnr` + 0.5 dB.
 
-    It has more than that only where no step of the widths around the target has less, as between
-    widths far apart when those in between are not allowed.
+    The PSNR is higher only if no step of the neighbouring widths has less, for example between
+    distant widths if those in between are not allowed.
 
-    widths: those that may be chosen (None: all). The range of PSNR is that from the cheapest to
-    the best point of the ladder.
-    closest: for a target out of range the nearest end of the range, which may be worse.
+    widths: the allowed widths (None: all). The range of PSNR is that from the cheapest to the best
+    point of the ladder.
+    closest: if the target is out of range, return the nearest end of the range, which may be worse
+    than the target.
 
     Raises:
-        ConfigError: a target out of range, or widths that the scale lacks.
+        ConfigError: The target is out of range, or the scale does not have a width.
     """
     psnr = cache(trial.psnr)
     ladder = scale.ladder(widths)
@@ -172,7 +175,7 @@ def for_psnr(
         raise ConfigError(
             f"a PSNR of {min_psnr:g} dB is out of range: this picture has "
             f"{psnr(ladder[0]):.2f} to {psnr(ladder[-1]):.2f} dB; "
-            "choose a PSNR within, or the closest"
+            "choose a PSNR in this range, or the closest"
         )
     good = [ladder[above]]
     for points, start in _widths_at(scale, ladder, above):
@@ -184,9 +187,9 @@ def for_psnr(
 def _widths_at(
     scale: QualityScale, ladder: Sequence[Point], above: int
 ) -> list[tuple[tuple[Point, ...], int]]:
-    """All points of the widths on both sides of a place in the ladder, which may be one width.
+    """Return all points of the one or two widths around a position in the ladder.
 
-    With them the index of the ladder's point there.
+    The second result is the index of the ladder's point among them.
     """
     sides = {point.width: point for point in ladder[max(above - 1, 0) : above + 1]}
     return [
@@ -202,12 +205,11 @@ def _first_reaching(
     expected: Callable[[Point], float],
     start: int = 0,
 ) -> int:
-    """Where the excess over the target becomes zero or more; `len(points)` if nowhere.
+    """Return the index of a first point whose excess is zero or more; `len(points)` if none.
 
-    points: in order of rising `expected`. The point at the index returned reaches the target and
-    the one before does not, as far as there are such points, even where the excess does not rise
-    with the points. `excess` is taken to be `expected` plus what is about the same for all;
-    pictures for which it is not fall back on halving after a few tries.
+    points: sorted by `expected`. The point at the index has an excess of zero or more and the point
+    before it does not, even if the excess is not monotonic. The search predicts `excess` as
+    `expected` plus a constant, and falls back to bisection after a few tries.
     """
     below, reaching = -1, len(points)
     index = start

@@ -1,4 +1,4 @@
-"""Codecs of installed models, each loaded once."""
+"""Codecs of installed models, loaded once and cached."""
 
 from collections.abc import Collection
 from functools import lru_cache
@@ -30,14 +30,14 @@ def load(
     model: a file, a run folder, or the name of an installed model (NAME or NAME@VERSION); None is
         the shipped model.
     device: `cpu`, `cuda` or `auto`. precision: `auto`, `float32` or `bfloat16`.
-    backend: `auto`, `onnx` or `torch`. threads: number that one call uses; None: one per core.
-    megapixels: size of the pictures to come, if known; `auto` may choose another backend by it.
+    backend: `auto`, `onnx` or `torch`. threads: number of threads per call; None: one per core.
+    megapixels: expected size of the pictures, if known, which `auto` considers for the backend.
 
     `slimcae.transforms.open_transforms` describes these options in full.
 
     Raises:
-        ModelError: the model is missing, damaged or not a model.
-        ConfigError: options that cannot work here.
+        ModelError: The model is missing, damaged or not a model.
+        ConfigError: Options do not work on this machine.
     """
     return Codec(
         read_model(find_model(model)),
@@ -73,25 +73,25 @@ def compress(image: Source, width: int | None = None, **options: Unpack[Compress
 def decompress(
     data: Data, *, crop: Crop | None = None, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """Return the picture of a file, by the installed model that made it; see `Codec`."""
+    """Decode a file with the installed model that encoded it; see `Codec.decompress`."""
     with opened(data) as reader:
         return codec_for(reader.header).decompress(reader, crop=crop, max_pixels=max_pixels)
 
 
 def codec_of(model: str | Path | None) -> Codec:
-    """Return the codec of a model, named as for `load`, and keep it for the next call.
+    """Return the cached codec of a model; see `load` for the name.
 
     Raises:
-        ModelError: as `load`.
+        ModelError: See `load`.
     """
     return _codec(find_model(model))
 
 
 def codec_for(header: container.Header) -> Codec:
-    """Return the codec of the installed model that made a file, and keep it for the next call.
+    """Return the cached codec of the installed model that encoded a file.
 
     Raises:
-        BitstreamError: no such model is installed.
+        BitstreamError: The model is not installed.
     """
     return _codec(model_for(header))
 

@@ -1,4 +1,4 @@
-"""What a `.scae` file may be given as: bytes, a path, a binary file, or a reader of one."""
+"""Sources of `.scae` files: bytes, a path, a binary file, or a `Reader`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ Data = bytes | bytearray | memoryview | str | Path | IO[bytes] | Reader
 
 @contextmanager
 def opened(data: Data) -> Iterator[Reader]:
-    """A reader of a file; what was opened for it is closed afterwards.
+    """Yield a reader of a file, and close the file afterwards if this function opened it.
 
     Raises:
-        BitstreamError: a path that cannot be read, or what `Reader` refuses.
+        BitstreamError: The path cannot be read, or `Reader` rejects the file.
     """
     if isinstance(data, Reader):
         yield data
@@ -35,6 +35,6 @@ def opened(data: Data) -> Iterator[Reader]:
         yield Reader(data)
     else:
         raise BitstreamError(
-            f"{type(data).__name__} is no .scae file: give its bytes, its path, or a seekable "
+            f"{type(data).__name__} is not a .scae file: give its bytes, its path, or a seekable "
             "binary file"
         )

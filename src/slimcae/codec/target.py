@@ -1,4 +1,4 @@
-"""What somebody wants of a compressed picture: at most one of point, quality, size and PSNR."""
+"""Target of a compression: at most one of operating point, quality, size and PSNR."""
 
 import math
 from collections.abc import Collection
@@ -17,10 +17,10 @@ from slimcae.model.quality import MAX_QUALITY, Point
 
 @dataclass(frozen=True)
 class Target:
-    """A choice of rate or quality; see `Codec.compress` for the fields.
+    """A target rate or quality; see `Codec.compress` for the fields.
 
     Raises:
-        ConfigError: more than one choice, or values that no picture can have.
+        ConfigError: There is more than one target, or a value is invalid.
     """
 
     width: int | None = None
@@ -37,13 +37,13 @@ class Target:
     def __post_init__(self) -> None:
         object.__setattr__(self, "effort", checked_effort(self.effort))
         if self.widths is not None and not isinstance(self.widths, Collection):
-            raise ConfigError(f"widths {self.widths!r}: give several, as in [96, 72, 48]")
+            raise ConfigError(f"widths {self.widths!r}: must be a list, as in [96, 72, 48]")
         choices = ("width", "point", "quality", "bpp", "target_size", "target_psnr")
         given = [name for name in choices if getattr(self, name) is not None]
         if len(given) > 1:
             raise ConfigError(f"{' and '.join(given)} contradict each other: give one of them")
         if self.step is not None and self.width is None and self.point is None:
-            raise ConfigError("step goes with a width: give both, or neither")
+            raise ConfigError("step needs a width: give both, or neither")
         for name in choices[2:]:
             value: Any = getattr(self, name)
             is_number = isinstance(value, Real)
@@ -51,7 +51,7 @@ class Target:
                 raise ConfigError(f"{name} {value!r}: must be a number")
             if value is not None and name != "quality" and not 0 < value < math.inf:
                 raise ConfigError(f"{name} {value}: must be a positive number")
-            if is_number:  # numpy's compute with as few bits as they have
+            if is_number:  # numpy scalars would compute in low precision
                 number = whole_number(value)
                 object.__setattr__(self, name, float(value) if number is None else number)
         if self.widths is not None:
@@ -60,10 +60,10 @@ class Target:
             object.__setattr__(self, "widths", kept)
 
     def check(self, model: Model) -> None:
-        """Refuse points and steps that the model lacks, before any work.
+        """Check, before any work, that the model has the point and step.
 
         Raises:
-            ConfigError: such a point or step, or a point that `widths` does not allow.
+            ConfigError: The model does not have the point or step, or `widths` excludes the point.
         """
         for width in self.widths or ():
             model.check_point(width)
@@ -72,21 +72,21 @@ class Target:
 
     @property
     def _chooses(self) -> bool:
-        """Whether it names an operating point."""
+        """Return whether the target names an operating point."""
         return self.width is not None or self.point is not None
 
     def choose(self, model: Model, encoding: Encoding) -> Point:
-        """Return the operating point of a picture that is being compressed.
+        """Return the operating point for a picture that is being compressed.
 
         Raises:
-            ConfigError: a width or step that the model lacks or that is not allowed, or a target
-                out of range.
+            ConfigError: The model does not have the width or step, `widths` excludes it, or the
+                target is out of range.
         """
         scale = model.scale
         widths = self._allowed(model)
         if self.quality is not None:
             return scale.point(self.quality, widths)
-        plain = encoding.plain  # the search is for plain rounding, and effort corrects it
+        plain = encoding.plain  # search with plain rounding first, then correct for the effort
         if self.target_psnr is not None:
             wanted = self.target_psnr
             point = for_psnr(plain, scale, wanted, widths=widths, closest=self.closest)
@@ -129,7 +129,7 @@ class Target:
 
             return best_within(encoding, better, point, fits, may_fit)
         if not self._chooses and widths is not None:
-            # the best within what the decoder can afford
+            # the best point that the decoder can afford
             return scale.ladder(widths)[-1] if scale.nominal else scale.point(MAX_QUALITY, widths)
         return self._fixed(model)
 
@@ -146,10 +146,13 @@ class Target:
             width = model.check_point(self.point)
         steps = len(model.steps)
         if self.widths is not None and width not in self.widths:
-            raise ConfigError(f"{model.label(width)} is more than the decoder can afford")
+            allowed = ", ".join(map(str, self.widths))
+            raise ConfigError(
+                f"{model.label(width)} is not among those that the decoder can afford ({allowed})"
+            )
         step = 0 if self.step is None else whole_number(self.step)
         if step is None or not 0 <= step < steps:
             raise ConfigError(
-                f"this model has no quantisation step {self.step!r}: give 0 to {steps - 1}"
+                f"this model has no quantisation step {self.step!r}: must be 0 to {steps - 1}"
             )
         return Point(width, step)

@@ -1,4 +1,4 @@
-"""Pictures through the transforms, tile by tile, each with its true neighbourhood around it."""
+"""The transforms applied to pictures tile by tile, each tile with its halo."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,9 @@ from slimcae.transforms import Pixels, Residuals, Symbols, Transforms
 class TiledTransforms:
     """g_a and g_s of one model on parts of a picture.
 
-    A tile comes out as the whole picture would (up to the last bits of float32), and memory is
-    bounded by the tile.
+    The result equals that of the whole picture, up to rounding in float32; the tile bounds memory.
 
-    watch: called before each tile; what it raises ends the work.
+    watch: called before each tile; its exceptions stop the computation.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class TiledTransforms:
         return self.transforms.threads
 
     def tick(self) -> None:
-        """Call `watch`, before anything that takes long."""
+        """Call `watch`; done before anything that takes long."""
         if self._watch is not None:
             self._watch()
 
@@ -47,10 +46,10 @@ class TiledTransforms:
     def residuals(self, pixels: Pixels, tile: Tile, width: int) -> Residuals:
         """Return y − median of one tile of an image (H, W, 3): (C, tile.height, tile.width).
 
-        The image's last row and column are repeated up to whole latents.
+        The last row and column of the image are repeated up to whole latents.
 
         Raises:
-            ModelError: latents that are not finite.
+            ModelError: Latents are not finite.
         """
         self.tick()
         scale = self.architecture.downsampling
@@ -68,11 +67,11 @@ class TiledTransforms:
     ) -> Pixels:
         """Return the pixels of a tile: (s · tile.height, s · tile.width, 3), s the downsampling.
 
-        symbols: (C, region.height, region.width), all that are known: `region` must hold the
-            tile's neighbourhood as far as the picture has it.
+        symbols: (C, region.height, region.width), the known symbols; `region` must contain the
+            tile and its halo, clipped to the picture.
 
         Raises:
-            ModelError: a reconstruction that is not finite.
+            ModelError: The reconstruction is not finite.
         """
         self.tick()
         window = tile.grown(self.architecture.synthesis_halo, region)

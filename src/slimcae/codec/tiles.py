@@ -24,7 +24,7 @@ class Tile:
         return self.right - self.left
 
     def grown(self, halo: int, within: "Tile") -> "Tile":
-        """Return this tile with its neighbourhood, clipped to the grid."""
+        """Return this tile enlarged by `halo` on all sides, clipped to `within`."""
         return Tile(
             max(self.top - halo, within.top),
             max(self.left - halo, within.left),
@@ -33,12 +33,12 @@ class Tile:
         )
 
     def touches(self, other: "Tile") -> bool:
-        """Tell whether the two have a latent in common."""
+        """Return whether the tiles overlap."""
         common = self.grown(0, other)
         return common.height > 0 and common.width > 0
 
     def slices(self, origin: "Tile", scale: int = 1) -> tuple[slice, slice]:
-        """Where this tile lies in an array that begins at `origin`, of `scale` values a latent."""
+        """Return the slices of this tile in an array that covers `origin`, `scale` per latent."""
         return (
             slice(scale * (self.top - origin.top), scale * (self.bottom - origin.top)),
             slice(scale * (self.left - origin.left), scale * (self.right - origin.left)),
@@ -51,7 +51,7 @@ def latent_grid(size: tuple[int, int], downsampling: int) -> Tile:
 
 
 def split(region: Tile, side: int) -> Iterator[Tile]:
-    """Split a region by the grid of `side` latents; return the tiles in raster order."""
+    """Split a region along the grid of `side` latents; yield the tiles in raster order."""
     for top in range(region.top // side * side, region.bottom, side):
         for left in range(region.left // side * side, region.right, side):
             yield Tile(
@@ -63,7 +63,7 @@ def split(region: Tile, side: int) -> Iterator[Tile]:
 
 
 def covering(region: Tile, grid: Tile, side: int) -> Iterator[tuple[int, Tile]]:
-    """Return the whole tiles that a region touches, with their numbers in raster order."""
+    """Yield the whole tiles that overlap a region, with their numbers in raster order."""
     columns = -(-grid.width // side)
     for row in range(region.top // side, -(-region.bottom // side)):
         for column in range(region.left // side, -(-region.right // side)):

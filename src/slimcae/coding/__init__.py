@@ -1,1 +1,1 @@
-"""Integers to bytes and back: probability tables, and the range coder that uses them."""
+"""Entropy coding of integers: entropy models, probability tables and the range coder."""

@@ -1,9 +1,9 @@
 """Entropy models of kind `tables`: the activity of a place chooses its table.
 
-The channels of a tile are coded in groups, the first ones first. How active a place is in the
-groups before tells much about the next one: where they are quiet, it will be. So each place gets
-a class by thresholds on its activity, and channel and class together choose one of the tables.
-All of it is integers: encoder and decoder agree exactly. docs/format.md, "Kind `tables`".
+The channels of a tile are coded in groups, in order. The activity of a place in the groups coded
+so far predicts the size of its symbols in the next group. Thresholds on the activity give each
+place a class, and channel and class together choose a table. All arithmetic is integer, so encoder
+and decoder agree exactly. docs/format.md, "Kind `tables`".
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,25 +19,25 @@ from slimcae.coding.tables import SymbolTables
 LARGEST = 2
 """Largest contribution of a symbol to the activity of its place."""
 CENTRE = 9
-"""Extra weight of the place itself, beside the nine of its 3×3 neighbourhood."""
+"""Extra weight of the place itself, in addition to its 3×3 neighbourhood (weight 1 each)."""
 
 AnySymbols = NDArray[np.signedinteger[Any]]
 Integers = NDArray[np.int32]
 
 
 class Activity:
-    """What the channels so far say of every place of a tile of `height` × `width` latents."""
+    """Activity of every place of a tile of `height` × `width` latents, over the channels so far."""
 
     def __init__(self, height: int, width: int) -> None:
         self._framed = np.zeros((height + 2, width + 2), np.int32)
 
     def add(self, symbols: AnySymbols) -> None:
-        """Count further channels, (C, height, width)."""
+        """Add the symbols of further channels, (C, height, width)."""
         sizes = np.minimum(np.abs(symbols.astype(np.int32, copy=False)), LARGEST)
         self._framed[1:-1, 1:-1] += sizes.sum(axis=0, dtype=np.int32)
 
     def values(self) -> Integers:
-        """Return the activity (height, width) of places and their neighbours; edges repeat."""
+        """Return the activity (height, width) over 3×3 neighbourhoods; edges are replicated."""
         framed = self._framed
         framed[0], framed[-1] = framed[1], framed[-2]
         framed[:, 0], framed[:, -1] = framed[:, 1], framed[:, -2]
@@ -47,9 +47,9 @@ class Activity:
 
 
 def activities(symbols: AnySymbols, groups: Sequence[int]) -> Iterator[tuple[slice, Integers]]:
-    """Yield the channels of each group, and the activity that the groups before leave for it.
+    """Yield the channels of each group with the activity from the groups before it.
 
-    symbols: (C, height, width), not empty. groups: number of channels of each.
+    symbols: (C, height, width), not empty. groups: number of channels of each group.
     """
     activity = Activity(*symbols.shape[1:])
     for channels in slices(groups):
@@ -58,22 +58,22 @@ def activities(symbols: AnySymbols, groups: Sequence[int]) -> Iterator[tuple[sli
 
 
 def slices(groups: Sequence[int]) -> list[slice]:
-    """Return the channels of each group."""
+    """Return the slice of channels of each group."""
     ends = np.cumsum(groups).tolist()
     return [slice(end - size, end) for end, size in zip(ends, groups, strict=True)]
 
 
 class TablesModel(EntropyModel):
-    """An entropy model of B tables, C channels in G groups, and K classes, at S steps.
+    """An entropy model with B tables, C channels in G groups, K classes and S steps.
 
     groups: number of channels of each group.
-    thresholds: (S, G, K − 1) int32, not falling along a row: a place has the class that is the
-        number of `thresholds[s, g]` which its activity reaches.
-    choice: (S, C, K) int32: which table codes a channel's symbols at places of a class. Each
-        table is chosen at least once.
+    thresholds: (S, G, K − 1) int32, not decreasing along the last axis. The class of a place is
+        the number of `thresholds[s, g]` that are at most its activity.
+    choice: (S, C, K) int32: index of the table for each channel and class. Every table is chosen
+        at least once.
 
     Raises:
-        ValueError: arrays that contradict each other.
+        ValueError: The arrays are inconsistent.
     """
 
     kind = "tables"
@@ -96,10 +96,10 @@ class TablesModel(EntropyModel):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "TablesModel":
-        """Return the model of a model file's arrays, checked: see `to_arrays`.
+        """Build and validate the model from the arrays of a model file, see `to_arrays`.
 
         Raises:
-            ValueError: arrays that are missing, of another type, or contradict each other.
+            ValueError: Arrays are missing, of the wrong type, or inconsistent.
         """
         names = ("minimum", "length", "counts", "groups", "thresholds", "choice")
         minimum, length, counts, groups, thresholds, choice = required(arrays, names)
@@ -109,7 +109,7 @@ class TablesModel(EntropyModel):
         return cls(SymbolTables(minimum, length, counts), sizes, thresholds, choice)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the named arrays that a model file keeps of this."""
+        """Return the named arrays that a model file stores."""
         return {
             "minimum": self.tables.minimum,
             "length": self.tables.sizes,
@@ -120,16 +120,16 @@ class TablesModel(EntropyModel):
         }
 
     def fewest_bits(self, step: int) -> float:
-        """Return a lower bound of what the symbols of one place (all channels) cost."""
+        """Return a lower bound of the bits that one place costs, over all channels."""
         return float(self._ready.fewest_bits[self.choice[step]].min(axis=1).sum())
 
     def chosen(self, step: int, group: int, activity: Integers) -> NDArray[Any]:
-        """Return the table of each symbol of a group: (channels, height, width)."""
+        """Return the index of the table of each symbol of a group, (channels, height, width)."""
         classes = np.searchsorted(self.thresholds[step, group], activity, side="right")
         return self._small_choice[step, self._slices[group]][:, classes]
 
     def walk(self, visit: Visit, shape: Shape, step: int, known: Symbols | None) -> Symbols:
-        """Visit one part for each group, see `EntropyModel.walk`."""
+        """Visit one part per group, see `EntropyModel.walk`."""
         symbols = np.empty(shape, np.int16) if known is None else known
         own = known is None
         activity = Activity(*shape[1:])
@@ -151,19 +151,19 @@ def _check(
     if thresholds.dtype != np.int32 or choice.dtype != np.int32:
         raise ValueError("thresholds and choice must be int32")
     if choice.ndim != 3 or not choice.size:
-        raise ValueError("choice must be of steps, channels and classes, none of them 0")
+        raise ValueError("choice must have the axes steps, channels and classes, none of them 0")
     steps, channels, classes = choice.shape
     if min(groups, default=0) < 1 or sum(groups) != channels:
         have = f"{len(groups)} groups of {sum(groups)} channels"
-        raise ValueError(f"{have} in all, which are {channels}")
+        raise ValueError(f"{have} in total: must be groups of 1 or more, {channels} in total")
     if thresholds.shape != (steps, len(groups), classes - 1):
         raise ValueError(
-            f"thresholds {thresholds.shape} for {steps} steps, {len(groups)} groups "
+            f"thresholds have shape {thresholds.shape} for {steps} steps, {len(groups)} groups "
             f"and {classes} classes"
         )
     if (thresholds[..., 1:] < thresholds[..., :-1]).any():
-        raise ValueError("thresholds that fall")
+        raise ValueError("thresholds must not decrease")
     if choice.min() < 0 or choice.max() >= tables.num_tables:
-        raise ValueError(f"a choice beyond the {tables.num_tables} tables")
+        raise ValueError(f"choice must be from 0 to {tables.num_tables - 1}, an index of a table")
     if not np.bincount(choice.ravel(), minlength=tables.num_tables).all():
-        raise ValueError("tables that nothing chooses")
+        raise ValueError("choice must use every table at least once")

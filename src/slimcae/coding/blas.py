@@ -1,8 +1,8 @@
-"""One thread for small matrix products.
+"""Limit small matrix products to one thread.
 
-A context network makes hundreds of products that take less than the start of a second thread, and
-threads of numpy's BLAS and of torch wait for each other by computing: with two threads each, a
-picture took twice as long to decode.
+A context network computes hundreds of products that take less time than starting a second thread.
+Waiting BLAS and torch threads also compete for the cores: with two threads each, decoding a picture
+took twice as long.
 """
 
 import os
@@ -19,7 +19,7 @@ _limit: Any = None
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Let numpy's products use one thread, in the whole process, until the last block ends."""
+    """Limit numpy's BLAS to one thread, process-wide, until the last such block ends."""
     global _inside, _limit
     with _lock:
         if not _inside:
@@ -40,14 +40,14 @@ def one_blas_thread() -> Iterator[None]:
 def _controller() -> Any:
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()  # looks for the libraries, which takes a millisecond
+    return ThreadpoolController()  # searching for the libraries takes a millisecond
 
 
 def _take_control() -> None:
-    """Make the next change count, whichever thread makes it.
+    """Let the current thread change the number of OpenBLAS threads.
 
-    threadpoolctl from 3.7 on lets only the first thread change OpenBLAS, and ignores others. Here
-    one thread may begin and another end, which the lock keeps apart.
+    From version 3.7 on, threadpoolctl ignores all threads but the first that changed it. Here one
+    thread may begin and another end; the lock serializes them.
     """
     from threadpoolctl import OpenBLASController
 
@@ -56,11 +56,11 @@ def _take_control() -> None:
         clear(force=True)
 
 
-def _begin_anew() -> None:
-    """Forget the threads of the process that this one was forked from, which may hold the lock."""
+def _reset_after_fork() -> None:
+    """Reset the state in a forked child; threads of the parent may have held the lock."""
     global _lock, _inside
     _lock, _inside = threading.Lock(), 0
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,6 +1,6 @@
-"""The range coder: integers to bytes and back, by integer tables that an entropy model chooses.
+"""The range coder: encode and decode integers with the tables that an entropy model chooses.
 
-The only module that imports constriction. docs/format.md ("Symbols") describes the bytes.
+This is the only module that imports constriction. docs/format.md ("Symbols") describes the bytes.
 """
 
 import math
@@ -16,7 +16,7 @@ from slimcae.errors import BitstreamError
 
 ESCAPE_OFFSET = 2 ** (ESCAPE_BITS - 1)
 MAX_LOSS = math.log2(257 / 256)
-"""Bits that one step of the coder can cost beyond its information content, see below."""
+"""Largest number of bits that one coder step costs beyond its information content, see below."""
 
 Values = NDArray[np.int16]
 Tables = NDArray[np.unsignedinteger[Any]]
@@ -34,17 +34,17 @@ Tables = NDArray[np.unsignedinteger[Any]]
 
 
 def longest_stream(bits: float, num_symbols: int) -> int:
-    """Return the most bytes that `num_symbols` symbols of so much information can take.
+    """Return an upper bound of the bytes that code `num_symbols` symbols of `bits` information.
 
-    bits: see `EntropyModel.ideal_bits`. In practice a stream is shorter: a step costs 0.0001 bits
-    on average, not `MAX_LOSS`.
+    bits: see `EntropyModel.ideal_bits`. Streams are shorter in practice, because a step loses
+    0.0001 bits on average, not `MAX_LOSS`.
     """
-    steps = num_symbols + bits / ESCAPE_BITS  # each value behind an escape has at least 16 bits
+    steps = num_symbols + bits / ESCAPE_BITS  # each escaped value has at least 16 bits
     return 4 * math.ceil((bits + MAX_LOSS * steps + 1) / 32)
 
 
 class CoderTables:
-    """Tables prepared for the coder; may be shared between threads and streams."""
+    """Tables prepared for the coder; threads and streams may share them."""
 
     def __init__(self, tables: SymbolTables) -> None:
         self.tables = tables
@@ -55,10 +55,10 @@ class CoderTables:
 
     def model(self, table: int) -> Any:
         """Return constriction's model of one table."""
-        # constriction gives each entry one count and shares out the other 2**24 - n by weight.
-        # Weights of `count - 1` sum to just that, so its table equals ours.
+        # constriction gives each entry one count and distributes the other 2**24 - n by weight.
+        # Weights `count - 1` sum to exactly that, so its table equals ours.
         found = self._models.get(table)
-        if found is None:  # two threads may both make it
+        if found is None:  # two threads may both create it, which is harmless
             weights = self.tables.of(table).astype(np.float64) - 1
             found = constriction.stream.model.Categorical(weights, perfect=False)
             self._models[table] = found
@@ -66,12 +66,12 @@ class CoderTables:
 
     @cached_property
     def uniform(self) -> Any:
-        """Constriction's model of the value behind an escape."""
+        """Constriction's model of an escaped value."""
         return constriction.stream.model.Uniform(2**ESCAPE_BITS)
 
     @cached_property
     def fewest_bits(self) -> NDArray[np.float64]:
-        """What the likeliest value of each table costs; an escape has its value beside it: (B,)."""
+        """Bits of the most probable value of each table, escaped values included: (B,)."""
         tables = self.tables
         counts = tables.counts.astype(np.float64)
         counts[tables.starts + tables.sizes - 1] /= 2**ESCAPE_BITS
@@ -79,18 +79,18 @@ class CoderTables:
         return bits
 
     def runs(self, which: Tables) -> tuple[NDArray[np.intp], Tables, list[int], list[int]]:
-        """Return the order in which one part is coded: values of one table after another's.
+        """Return the coding order of one part, which groups the values by table.
 
-        which: the table of each value, (n,), not empty.
+        which: index of the table of each value, (n,), not empty.
 
         Returns:
-            The places of the values in this order, their tables, where each table's run starts,
-            and n at the end.
+            The positions of the values in coding order, (n,); their tables, (n,); the table of
+            each run; the bounds of the runs, from 0 to n.
         """
         which = which.astype(self.index_type, copy=False)
         places = np.argsort(which, kind="stable")
         ordered = which[places]
-        # not bincount: its work is that of the largest number, which a hostile model chooses
+        # not bincount: its cost grows with the largest index, which a hostile model chooses
         starts = np.flatnonzero(ordered[1:] != ordered[:-1])
         starts += 1
         bounds = [0, *starts.tolist(), len(ordered)]
@@ -98,20 +98,20 @@ class CoderTables:
 
 
 class StreamEncoder:
-    """Writes one stream, part after part."""
+    """Writes one stream, one part at a time."""
 
     def __init__(self, ready: CoderTables) -> None:
         self._ready = ready
         self._encoder = constriction.stream.queue.RangeEncoder()
 
     def put(self, values: Values, which: Tables) -> None:
-        """Code the values (n,) of one part, each by its table `which` (n,)."""
+        """Encode the values (n,) of one part, each with its table `which` (n,)."""
         if not values.size:
             return
         ready = self._ready
         places, ordered, tables, bounds = ready.runs(which)
         sorted_values = values[places]
-        # values below the table wrap around to huge numbers: one comparison finds both sides
+        # values below the table wrap around to large numbers, so one comparison covers both sides
         below = (sorted_values - ready.minimum[ordered]).view(np.uint16)
         escape = ready.escape[ordered]
         entries = np.minimum(below, escape)
@@ -129,27 +129,27 @@ class StreamEncoder:
 
 
 class StreamDecoder:
-    """Reads one stream, part after part.
+    """Reads one stream, one part at a time.
 
-    Most damage shows at the end, which must be reached with the last word; the container's
-    checksum finds all.
+    `end` detects most damage, because decoding must end with the last word; the container's
+    checksum detects the rest.
 
     Raises:
-        BitstreamError: a length that no stream has.
+        BitstreamError: The length is not a multiple of 4.
     """
 
     def __init__(self, ready: CoderTables, data: bytes) -> None:
         if len(data) % 4:
-            raise BitstreamError(f"the coded symbols end within a word ({len(data)} bytes)")
+            raise BitstreamError(f"{len(data)} bytes of coded symbols: must be a multiple of 4")
         self._ready = ready
         words = np.frombuffer(data, "<u4").astype(np.uint32)
         self._decoder = constriction.stream.queue.RangeDecoder(words)
 
     def take(self, which: Tables) -> Values:
-        """Return the values (n,) of the next part, whose tables are `which` (n,).
+        """Decode the values (n,) of the next part, whose tables are `which` (n,).
 
         Raises:
-            BitstreamError: no bytes that an encoder could have made.
+            BitstreamError: No encoder can have produced these bytes.
         """
         if not which.size:
             return np.empty(0, np.int16)
@@ -166,17 +166,17 @@ class StreamDecoder:
             count = int(np.count_nonzero(escaped))
             if count:
                 found[escaped] = decode(ready.uniform, count) - ESCAPE_OFFSET
-        except AssertionError as error:  # how constriction reports impossible data
+        except AssertionError as error:  # constriction raises it for impossible data
             raise BitstreamError("the coded symbols are damaged") from error
         values = np.empty_like(found)
         values[places] = found
         return values
 
     def end(self) -> None:
-        """Check that the stream ends here.
+        """Check that the whole stream was decoded.
 
         Raises:
-            BitstreamError: it does not.
+            BitstreamError: Words are left, or too many were read.
         """
         if not self._decoder.maybe_exhausted():
             raise BitstreamError("the coded symbols do not end where the picture does")

@@ -1,14 +1,14 @@
-"""The context network: integers that predict each symbol from those coded before it.
+"""The context network: an integer network that predicts each symbol from those coded before it.
 
-Channels come in groups (Minnen and Singh, "Channel-wise autoregressive entropy models", ICIP
+Channels are coded in groups (Minnen and Singh, "Channel-wise autoregressive entropy models", ICIP
 2020), and each group in two passes, the black and the white fields of a checkerboard over the
 places (He et al., "Checkerboard context model for efficient learned image compression", CVPR
-2021). A state of H numbers a place sums 3×3 convolutions of all symbols so far; a small head for
-each group and pass makes of it, for every channel, a centre and the index of a table.
+2021). The state of a place, H numbers, sums 3×3 convolutions of all symbols so far. From it, a
+small head for each group and pass computes a centre and the index of a table for every channel.
 
-All numbers are integers. They are computed in float32, where sums of integers below 2**24 are exact
-in any order, so that every machine gets the same; `context_arrays` proves that bound. Only table,
-centre and sign leave the network. docs/format.md, "Context network", describes each step.
+All numbers are integers, computed in float32. Sums of integers below 2**24 are exact there in any
+order, so every machine gets the same result; `context_arrays` verifies that bound. The network's
+outputs are table, centre and sign. docs/format.md, "Context network", describes each step.
 """
 
 from collections.abc import Mapping
@@ -33,18 +33,18 @@ from slimcae.coding.entropy import EntropyModel, Part, Places, Shape, Symbols, V
 from slimcae.coding.exact import Floats, activate, scaled
 
 BLOCK = 4096
-"""Places that go through one matrix product: bounds memory, and stays in the cache."""
+"""Places per matrix product, chosen to bound memory and to fit in the cache."""
 
 
 CROSS, EVEN = (1, 3, 5, 7), (0, 2, 4, 6, 8)
-"""Taps of a 3×3 kernel, in raster order, at fields of the other and of the same colour."""
+"""Taps of a 3×3 kernel, in raster order, on fields of the other and of the same colour."""
 
 
 class _Board(NamedTuple):
-    """The fields of a checkerboard of h × w places: black ones first, each colour in raster order.
+    """A checkerboard of h × w places: black fields first, each colour in raster order.
 
-    order: place of each field (h·w). black: how many are black. cross, even: for each field the
-    row of its four and five neighbours in a list that begins with a row for all outside.
+    order: place of each field, (h·w). black: number of black fields. cross, even: for each field
+    the indices of its four or five neighbours, plus one; 0 is outside of the tile.
     """
 
     order: Places
@@ -54,7 +54,7 @@ class _Board(NamedTuple):
 
 
 def _board(height: int, width: int) -> _Board:
-    # those of large tiles take too much memory to be kept
+    # boards of large tiles take too much memory to be cached
     return _common_board(height, width) if height * width <= BLOCK else _new_board(height, width)
 
 
@@ -77,7 +77,7 @@ def _new_board(height: int, width: int) -> _Board:
 
 
 class ContextModel(EntropyModel):
-    """An entropy model whose tables and centres a context network chooses."""
+    """An entropy model in which a context network chooses tables and centres."""
 
     kind = "context"
 
@@ -90,31 +90,31 @@ class ContextModel(EntropyModel):
 
     @cached_property
     def _weights(self) -> "_Weights":
-        """Prepared when the width is first used: of most models, most widths never are."""
+        """Prepared when the width is first used, since most widths of a model never are."""
         return _Weights(self.arrays, self._ready.index_type)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "ContextModel":
-        """Return the model of a model file's arrays, checked.
+        """Build and validate the model from the arrays of a model file.
 
         Raises:
-            ValueError: arrays that are missing, of another type, or no exact context network.
+            ValueError: Arrays are missing, of the wrong type, inconsistent, or not exact.
         """
         return cls(ContextArrays.from_arrays(arrays))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the named arrays that a model file keeps of this."""
+        """Return the named arrays that a model file stores."""
         return self.arrays.to_arrays()
 
     def fewest_bits(self, step: int) -> float:
-        """Return a lower bound of what the symbols of one place (all channels) cost."""
+        """Return a lower bound of the bits that one place costs, over all channels."""
         return self._fewest * self.num_channels
 
     def walk(self, visit: Visit, shape: Shape, step: int, known: Symbols | None) -> Symbols:
-        """Visit two parts of each group, see `EntropyModel.walk`.
+        """Visit two parts per group, see `EntropyModel.walk`.
 
-        The values of a part are its symbols minus their centre, mirrored where the centre was
-        rounded down; all modulo 2**16, so that they are defined whatever a file says.
+        The values of a part are its symbols minus their centre, negated where the centre was
+        rounded down. They are computed modulo 2**16, so they are defined for hostile files too.
         """
         channels, height, width = shape
         board = _board(height, width)
@@ -156,7 +156,7 @@ class ContextModel(EntropyModel):
 
 
 class _Weights:
-    """The arrays of a context network as its products take them."""
+    """The arrays of a context network, arranged for its matrix products."""
 
     def __init__(self, arrays: ContextArrays, index_type: DTypeLike) -> None:
         self.arrays = arrays
@@ -180,7 +180,7 @@ class _Weights:
         ]
         self.out_bias = scaled(arrays.out_bias, arrays.out_places)[..., None]
         self.offset = scaled(arrays.offset, np.array(OFFSET_PLACES, np.int8))
-        # two features, sign · T and T, of each symbol that is clipped: one number of 64 bits
+        # two float32 features, sign · T and T, of each clipped symbol, packed into 64 bits
         reach = arrays.features.shape[1] - 1
         signs = np.sign(np.arange(-reach, reach + 1))
         sizes = arrays.features[:, np.abs(np.arange(-reach, reach + 1))]
@@ -194,7 +194,7 @@ class _Weights:
 
 
 class _Pass:
-    """One walk through the network: what is known at every place."""
+    """One pass through the network: the state of every place."""
 
     def __init__(self, weights: _Weights, board: _Board, step: int) -> None:
         self._weights = weights
@@ -214,7 +214,7 @@ class _Pass:
         self._now: NDArray[np.int64] = np.empty((0, 0), np.int64)
 
     def learn(self, group: int, colour: int, symbols: Symbols) -> None:
-        """Take the symbols of a part into account: (channels, fields)."""
+        """Add the symbols of a part, (channels, fields), to the context."""
         reach = self._weights.reach
         index = np.clip(symbols, -reach, reach).T
         index = index + np.int16(reach)
@@ -245,7 +245,7 @@ class _Pass:
         return which, centre, sign
 
     def _convolve(self, group: int, colour: int, block: slice) -> None:
-        """Bring the state of these fields up to what is known."""
+        """Update the state of these fields with all known symbols."""
         weights, board = self._weights, self._board
         if colour:
             if group:
@@ -305,5 +305,5 @@ class _Pass:
 
 
 def _flat(kernel: Floats) -> Floats:
-    """(taps, channels, 2, hidden) as a matrix (rest, hidden)."""
+    """Reshape (taps, channels, 2, hidden) to a matrix (taps · channels · 2, hidden)."""
     return np.ascontiguousarray(kernel.reshape(-1, kernel.shape[-1]))

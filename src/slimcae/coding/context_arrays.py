@@ -1,7 +1,7 @@
-"""The integers of a context network as a model file keeps them, checked before they are used.
+"""The integer arrays of a context network, as stored in a model file, and their validation.
 
-`ContextArrays` says what each array means, and refuses arrays with which a sum could leave the
-integers that float32 holds exactly.
+`ContextArrays` documents each array, and rejects arrays with which a sum could exceed the integers
+that float32 represents exactly.
 """
 
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ from slimcae.coding.exact import (
 from slimcae.coding.tables import SymbolTables
 
 LARGEST_MEAN = 4095
-"""In sixteenths of a latent."""
+"""Largest absolute value of a mean, in sixteenths of a latent."""
 FRACTION_BITS = 3
 FRACTIONS = 2**FRACTION_BITS
-"""A mean is rounded to 1 / FRACTIONS of a symbol."""
+"""Means are rounded to 1 / FRACTIONS of a symbol."""
 HALF = FRACTIONS // 2
 RATIO_BITS = 10
 MEAN_BITS = RATIO_BITS + 4 - FRACTION_BITS
-"""A mean times `reciprocal` has so many binary places beyond a fraction: 2**10 · 16 / 8."""
+"""Binary places of a mean times `reciprocal` below a fraction: log2(2**10 · 16 / 8)."""
 MOST_CHANNELS = 65535
 MOST_HIDDEN = 1024
 MOST_SIZES = 1024
@@ -42,29 +42,29 @@ OFFSET_PLACES = 4
 
 @dataclass(frozen=True, eq=False)
 class ContextArrays:
-    """A context network of C channels in G groups, with H hidden numbers, at S steps.
+    """A context network with C channels in G groups, H hidden units and S steps.
 
-    Sums are integers with so many binary places behind the point as `places` says, and rounded
-    down to whole activations, sixteenths of a latent or indices of scales.
+    Sums are fixed-point integers with `places` fractional bits. They are rounded down to whole
+    activations, sixteenths of a latent, or indices of scales.
 
     groups: number of channels of each group.
-    features: (S, L) int8, not negative: what symbols of size 0 … L − 1 (and all larger ones)
-        are worth at each step.
+    features: (S, L) int8, at least 0: the feature of symbols with absolute value 0 … L − 1 (the
+        last entry also covers larger symbols), for each step.
     start: (S, H) int32: the state before any symbol is known.
-    kernel: (18 · C, H) int8: for each group its 3×3 kernel (tap, channel, feature, hidden), ...
-    kernel_shift: (G, H) int8: ... which counts 2 to the power of this.
+    kernel: (18 · C, H) int8: a 3×3 kernel (tap, channel, feature, hidden) for each group.
+    kernel_shift: (G, H) int8: the kernels are multiplied by 2 to the power of this.
     bias: (G, 2, H) int32: added to the state for each group and pass.
-    places: (H) int8: of `start`, `kernel` and `bias`.
+    places: (H) int8: fractional bits of `start`, `kernel` and `bias`.
     mix, mix_bias, mix_places: (G, 2, H, H) int8 (to, from), (G, 2, H) int32, (G, 2, H) int8.
-    out, out_bias, out_places: (2, 2, C, H) int8, (2, 2, C) int32, (2, 2, C) int8, by pass, then
-        mean or scale.
+    out, out_bias, out_places: (2, 2, C, H) int8, (2, 2, C) int32, (2, 2, C) int8; axes are pass,
+        then mean or scale.
     reciprocal: (S) int32: 2**10 / Δ, rounded.
-    offset: (S) int32: added to scales, with four binary places.
-    choice: (scales, 5) int32: the table of each scale for fractions 0, ⅛, ¼, ⅜ and ½.
-    tables: what symbols minus their centre are coded with.
+    offset: (S) int32: added to scales, with four fractional bits.
+    choice: (scales, 5) int32: index of the table for each scale and fraction 0, ⅛, ¼, ⅜ or ½.
+    tables: tables that code symbols minus their centre.
 
     Raises:
-        ValueError: arrays that contradict each other, or break the bound.
+        ValueError: The arrays are inconsistent, or sums could be inexact.
     """
 
     groups: tuple[int, ...]
@@ -105,7 +105,7 @@ class ContextArrays:
         return found
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the named arrays that a model file keeps."""
+        """Return the named arrays that a model file stores."""
         return {name: getattr(self, name) for name in _DTYPES} | {
             "groups": np.array(self.groups, np.int32),
             "minimum": self.tables.minimum,
@@ -115,10 +115,10 @@ class ContextArrays:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "ContextArrays":
-        """Return what a model file's arrays hold, checked.
+        """Build and validate a context network from the arrays of a model file.
 
         Raises:
-            ValueError: arrays that are missing, of another type, or no exact context network.
+            ValueError: Arrays are missing, of the wrong type, inconsistent, or not exact.
         """
         names = ("groups", "minimum", "length", "counts")
         groups, minimum, length, counts, *rest = required(arrays, (*names, *_DTYPES))
@@ -134,14 +134,14 @@ class ContextArrays:
             if array.dtype != dtype:
                 raise ValueError(f"{name} of a context network must be {dtype}, not {array.dtype}")
         if self.start.ndim != 2 or self.features.ndim != 2 or self.choice.ndim != 2:
-            raise ValueError("arrays of a context network have the wrong dimensions")
+            raise ValueError("arrays of a context network have the wrong number of dimensions")
         steps, hidden = self.start.shape
         sizes, scales = self.features.shape[1], self.choice.shape[0]
         limits = {"hidden": (hidden, MOST_HIDDEN), "sizes": (sizes, MOST_SIZES)}
         limits |= {"scales": (scales, MOST_SCALES), "steps": (steps, 256)}
         for name, (number, most) in limits.items():
             if not 1 <= number <= most:
-                raise ValueError(f"a context network of {number} {name}: there may be 1 to {most}")
+                raise ValueError(f"{number} {name} of a context network: must be 1 to {most}")
         if min(self.groups, default=0) < 1 or sum(self.groups) > MOST_CHANNELS:
             raise ValueError(f"a context network needs groups of 1 to {MOST_CHANNELS} channels")
         count, channels = len(self.groups), sum(self.groups)
@@ -164,7 +164,7 @@ class ContextArrays:
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 have = getattr(self, name).shape
-                raise ValueError(f"{name} of a context network is {have} instead of {shape}")
+                raise ValueError(f"{name} of a context network has shape {have}: must be {shape}")
 
     def _check_ranges(self) -> None:
         if self.features.min() < 0:
@@ -172,22 +172,23 @@ class ContextArrays:
         for name in ("kernel_shift", "places", "mix_places", "out_places"):
             places = getattr(self, name)
             if places.min() < 0 or places.max() > MOST_PLACES:
-                raise ValueError(f"{name} of a context network leaves 0 to {MOST_PLACES}")
+                raise ValueError(f"{name} of a context network must be from 0 to {MOST_PLACES}")
         if self.out_places[:, 1].min() < OFFSET_PLACES:
             raise ValueError(f"scales of a context network need {OFFSET_PLACES} places or more")
         for name in ("start", "bias", "mix_bias", "out_bias", "offset"):
             array = getattr(self, name)
             if array.min() <= -EXACT or array.max() >= EXACT:
-                raise ValueError(f"{name} of a context network reaches 2**24")
-        # the sum behind a product: a mean times the reciprocal, and what rounds it
+                raise ValueError(f"{name} of a context network must be below 2**24")
+        # the largest sum is a mean times the reciprocal, plus the rounding term
         most = (EXACT - ((FRACTIONS + 1) << MEAN_BITS)) // LARGEST_MEAN
         if self.reciprocal.min() < 1 or self.reciprocal.max() > most:
-            raise ValueError(f"reciprocal of a context network leaves 1 to {most}")
+            raise ValueError(f"reciprocal of a context network must be from 1 to {most}")
         if self.choice.min() < 0 or self.choice.max() >= self.tables.num_tables:
-            raise ValueError(f"a choice beyond the {self.tables.num_tables} tables")
+            last = self.tables.num_tables - 1
+            raise ValueError(f"choice must be from 0 to {last}, an index of a table")
 
     def _check_bound(self) -> None:
-        """Refuse weights with which a sum of products, in any order, could reach 2**24."""
+        """Reject weights with which a sum of products, in any order, could reach 2**24."""
         state = np.zeros((1, self.hidden), np.int64)
         ends = np.cumsum(self.groups).tolist()
         for size, end, shift in zip(self.groups, ends, self.kernel_shift, strict=True):

@@ -1,8 +1,8 @@
-"""Tables for a context network, from counts: how far symbols lie from their predicted centre.
+"""Tables for a context network, from histograms of symbols minus their predicted centre.
 
-Each pair of a scale and a fraction is a cell. A cell's histogram, and the logistic's masses as a
-prior, make its table; cells whose histograms are alike share one, since each table in use costs
-the coder time.
+Each pair of scale and fraction is a cell. The table of a cell comes from its histogram, with the
+masses of a logistic distribution as prior. Cells with similar histograms share a table, because
+the coder is slower with more tables.
 """
 
 import math
@@ -19,13 +19,13 @@ from slimcae.coding.entropy import EntropyModel, Part, Symbols
 from slimcae.coding.tables import ESCAPE_BITS, SymbolTables, from_probabilities
 
 REACH = 255
-"""Tables name values within ±REACH at most; others escape."""
+"""Tables contain values within ±REACH at most; others are escaped."""
 PRIOR = 64.0
-"""How many values of each cell the logistic distribution counts for beside those counted."""
+"""Weight of the logistic prior of each cell, as a number of values."""
 SMALLEST_SHARE = 2.0**-20
-"""Values at a table's ends with less than this are left to the escape."""
+"""Values at the ends of a table with a smaller share are left to the escape."""
 SHARING_LOSS = 3e-4
-"""Sharing tables may cost this part of all bits."""
+"""Largest relative increase of the bits due to shared tables."""
 
 Histograms = NDArray[np.float64]
 
@@ -35,8 +35,10 @@ def count_cells(
 ) -> Histograms:
     """Count symbols minus centres by scale and fraction: (scales · 5, 2 · REACH + 2).
 
+    The last entry of each histogram counts escapes.
+
     network: the arrays of `ContextArrays` without choice and tables.
-    tiles: symbols (C, h, w) and the index of their step. The last entry is the escape's.
+    tiles: symbols (C, h, w) and the index of their step.
     """
     cells = scales * (HALF + 1)
     choice = np.arange(cells, dtype=np.int32).reshape(-1, HALF + 1)
@@ -44,7 +46,7 @@ def count_cells(
 
 
 def count(model: EntropyModel, tiles: Iterable[tuple[Symbols, int]]) -> Histograms:
-    """Count the values that a model codes by their tables: (tables, 2 · REACH + 2)."""
+    """Count the values that a model codes, separately for each table: (tables, 2 · REACH + 2)."""
     cells = model.tables.num_tables
     found = np.zeros(cells * (2 * REACH + 2), np.int64)
 
@@ -65,9 +67,9 @@ def count(model: EntropyModel, tiles: Iterable[tuple[Symbols, int]]) -> Histogra
 def counted_model(
     network: Mapping[str, NDArray[Any]], found: Histograms, smallest: float, per_e: float
 ) -> ContextModel:
-    """Return the model whose tables these histograms make.
+    """Return the model whose tables are made from these histograms.
 
-    smallest: log-scale where the first cell begins. per_e: cells between a scale and e times it.
+    smallest: logarithm of the lower bound of the first scale. per_e: scales per factor of e.
     """
     scales = len(found) // (HALF + 1)
     masses = _logistic(scales, smallest, per_e)
@@ -78,7 +80,7 @@ def counted_model(
 
 
 def shared_tables(found: Histograms) -> tuple[NDArray[np.int32], SymbolTables]:
-    """Return which table each histogram (N, 2 · REACH + 2) has, (N), and the tables."""
+    """Return the index of the table of each histogram (N, 2 · REACH + 2), (N), and the tables."""
     choice = _share(found)
     minimum, shares = [], []
     for table in range(int(choice.max()) + 1):
@@ -103,12 +105,12 @@ def _complete(
 
 
 def one_each(cells: int) -> SymbolTables:
-    """Return (meaningless) tables that keep cells apart."""
+    """Return one placeholder table per cell, used only to count the cells separately."""
     return from_probabilities(np.zeros(cells, np.int32), [np.array([0.5])] * cells)
 
 
 def _logistic(scales: int, smallest: float, per_e: float) -> Histograms:
-    """What a logistic distribution expects in each cell: (scales · 5, 2 · REACH + 2)."""
+    """Return the logistic probabilities of each cell: (scales · 5, 2 · REACH + 2)."""
     ends = np.arange(-REACH, REACH + 2) - 0.5
     rows = []
     for scale in range(scales):
@@ -117,14 +119,14 @@ def _logistic(scales: int, smallest: float, per_e: float) -> Histograms:
             z = np.clip((ends - fraction / FRACTIONS) / size, -700, 700)
             below = 1 / (1 + np.exp(-z))
             above = 1 / (1 + np.exp(z))
-            # from the side where digits are not lost
+            # from the tail in which the difference keeps its precision
             inside = np.where(z[1:] < 0, np.diff(below), -np.diff(above))
             rows.append(np.append(inside, max(1 - inside.sum(), 0.0)))
     return np.array(rows)
 
 
 def _bits(found: Histograms) -> NDArray[np.float64]:
-    """What histograms (..., entries) cost by their own shares."""
+    """Return the bits that histograms (..., entries) cost under their own probabilities."""
     total = found.sum(axis=-1)
     logs = np.log2(np.maximum(found, 1e-30))
     bits: NDArray[np.float64] = total * np.log2(total) - (found * logs).sum(axis=-1)
@@ -132,7 +134,7 @@ def _bits(found: Histograms) -> NDArray[np.float64]:
 
 
 def _share(found: Histograms) -> NDArray[np.intp]:
-    """Merge the two most similar cells again and again while the loss allows it: a table each."""
+    """Return the table of each cell; merge the most similar cells while the loss allows it."""
     members = [[cell] for cell in range(len(found))]
     sums = list(found)
     own = [float(_bits(row)) for row in found]

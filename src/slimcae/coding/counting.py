@@ -1,9 +1,9 @@
-"""Models of kind `tables` from counts: what symbols there are in which class, and few tables.
+"""Fit models of kind `tables` from counts of symbols by class.
 
-A width has a histogram for every (step, channel, class), tens of thousands. Most look alike, for a
-quiet channel at a fine step is like a loud one at a coarse step: a few tables serve them all with
-hardly any loss. They are found as k-means finds centres, with the coded bits as distance (Lloyd;
-the centre is the sum of the histograms that choose it).
+A width has a histogram for every (step, channel, class), tens of thousands in total. Many are
+similar: a low-variance channel at a fine step resembles a high-variance one at a coarse step. So a
+few tables suffice with little loss. They are found by k-means (Lloyd) with coded bits as distance;
+a centre is the sum of the histograms that choose it.
 """
 
 from collections.abc import Sequence
@@ -16,30 +16,30 @@ from slimcae.coding.factorized import FactorizedModel
 from slimcae.coding.tables import ESCAPE_BITS, TOTAL, SymbolTables, from_probabilities
 
 GROUP_ENDS = (0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8, 1.0)
-"""Where groups end, in parts of the channels."""
+"""Ends of the groups, as fractions of the channels."""
 CLASSES = 6
 MAX_TABLES = 64
 PRIOR = 256.0
-"""How many latents of each channel the density counts for beside those that are counted."""
+"""Weight of the factorized density of each channel, as a number of latents."""
 REACH = 255
-"""Tables name symbols within ±REACH at most; others escape."""
+"""Tables contain symbols within ±REACH at most; others are escaped."""
 SMALLEST_SHARE = 2.0**-20
-"""Symbols at a table's ends with less than this are left to the escape."""
+"""Symbols at the ends of a table with a smaller share are left to the escape."""
 ROUNDS = 25
 NEVER = 1e-20
-"""Instead of nothing, where logarithms are taken."""
+"""Lower bound of probabilities before a logarithm is taken."""
 
 Floats = NDArray[np.float32]
 
 
 def channel_groups(channels: int) -> tuple[int, ...]:
-    """Number of channels of each group."""
+    """Return the number of channels of each group."""
     ends = sorted({max(1, round(channels * end)) for end in GROUP_ENDS})
     return tuple(np.diff([0, *ends]).tolist())
 
 
 class ActivityCounts:
-    """How active places are, for each group of one width at one step."""
+    """Histograms of the activity of places, for each group of one width at one step."""
 
     def __init__(self, groups: tuple[int, ...]) -> None:
         self._groups = groups
@@ -54,7 +54,7 @@ class ActivityCounts:
             counts += np.bincount(activity.ravel(), minlength=counts.size)
 
     def thresholds(self) -> NDArray[np.int32]:
-        """Between classes that are equally frequent, as far as that goes: (G, CLASSES − 1)."""
+        """Return thresholds that make classes about equally frequent: (G, CLASSES − 1)."""
         below = self._found.cumsum(axis=1)
         wanted = np.arange(1, CLASSES) / CLASSES
         rows = [np.searchsorted(row, row[-1] * wanted) + 1 for row in below]
@@ -62,9 +62,9 @@ class ActivityCounts:
 
 
 class ClassCounts:
-    """How often the symbols of each channel and class occur, of one width at one step.
+    """Histograms of the symbols of each channel and class, for one width at one step.
 
-    density: what its tables name is counted one by one.
+    density: its tables define which symbols are counted individually.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class ClassCounts:
         self._found += counts.reshape(-1, CLASSES)
 
     def histograms(self) -> tuple[Floats, Floats]:
-        """Counts, and the density's masses: (C, CLASSES, 2·REACH + 2) and (C, 2·REACH + 2).
+        """Return counts (C, CLASSES, 2·REACH + 2) and the density's masses (C, 2·REACH + 2).
 
-        The last entry is the escape's.
+        The last entry counts escapes.
         """
         found = np.zeros((len(self._mine), CLASSES, 2 * REACH + 2), np.float32)
         masses = np.zeros((len(self._mine), 2 * REACH + 2), np.float32)
@@ -112,11 +112,11 @@ class ClassCounts:
 
 
 def tables_model(counts: Sequence[ClassCounts]) -> TablesModel:
-    """Return the model of one width, of what was counted at each step."""
+    """Return the model of one width from the counts of each step."""
     pairs = [count.histograms() for count in counts]
     found = np.stack([pair[0] for pair in pairs])
     masses = np.stack([pair[1] for pair in pairs])
-    # the density is the same in all classes: it only keeps what was never seen possible
+    # the density is the same in all classes; it only gives unseen symbols some probability
     found += masses[:, :, None] * (PRIOR / CLASSES)
     shape = found.shape[:3]
     tables, choice = cluster(found.reshape(-1, found.shape[3]))
@@ -125,14 +125,14 @@ def tables_model(counts: Sequence[ClassCounts]) -> TablesModel:
 
 
 def cluster(found: Floats) -> tuple[SymbolTables, NDArray[np.intp]]:
-    """Tables for histograms (N, entries), and which one each takes: (N,)."""
+    """Return tables for histograms (N, entries), and the index of each one's table, (N,)."""
     choice = _by_entropy(found)
     for _ in range(ROUNDS):
         centres = np.maximum(_sums(found, choice), NEVER)
         bits = -np.log2(centres / centres.sum(axis=1, keepdims=True))
         bits[:, -1] += ESCAPE_BITS
         choice = (found @ bits.T).argmin(axis=1)
-    _, choice = np.unique(choice, return_inverse=True)  # without those that nobody chose
+    _, choice = np.unique(choice, return_inverse=True)  # drop unused tables
     minimum, masses = [], []
     for row in _sums(found, choice).astype(np.float64):
         share = row / row.sum()
@@ -144,7 +144,7 @@ def cluster(found: Floats) -> tuple[SymbolTables, NDArray[np.intp]]:
 
 
 def _by_entropy(found: Floats) -> NDArray[np.intp]:
-    """To begin with: histograms of similar entropy together, each table with as many bits."""
+    """Return the initial choice: sort by entropy, and give every table about as many bits."""
     total = found.sum(axis=1)
     share = found / total[:, None]
     entropy = -(share * np.log2(np.maximum(share, NEVER))).sum(axis=1)
@@ -156,7 +156,7 @@ def _by_entropy(found: Floats) -> NDArray[np.intp]:
 
 
 def _sums(found: Floats, choice: NDArray[np.intp]) -> Floats:
-    """The sum of the histograms that chose each table."""
+    """Return the sum of the histograms that chose each table."""
     members = np.zeros((int(choice.max()) + 1, len(found)), np.float32)
     members[choice, np.arange(len(found))] = 1
     sums: Floats = members @ found

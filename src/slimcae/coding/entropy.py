@@ -1,8 +1,8 @@
-"""What all entropy models share: symbols to bytes and back, part after part.
+"""The base class of entropy models: encoding and decoding of symbols, one part at a time.
 
-An entropy model tells which table codes which symbol. It does so in parts: the tables of a part
-depend on the symbols of parts before it only. A kind of model writes one method, `walk`, that
-visits the parts in order; encoder, decoder and counter differ in what they do at each visit.
+An entropy model chooses a probability table for each symbol. It works in parts: the tables of a
+part depend only on symbols of earlier parts. Each kind of model implements one method, `walk`,
+which visits the parts in order; encoder, decoder and counter pass different visitors.
 """
 
 import math
@@ -24,13 +24,13 @@ Places = NDArray[np.intp]
 
 
 class Part(NamedTuple):
-    """Symbols that are coded together: their tables depend on the parts before only.
+    """Symbols that are coded together; their tables depend only on earlier parts.
 
-    which: the table of each value, (n,). values: (n,) where they are known.
-    channels, places: the part has all symbols of these channels at these places (rows and columns
-        counted as one), channel after channel.
-    sign: a value is its symbol but for a constant, or with −1 the negative of that: (n,).
-    side: the values are side information that follows from the symbols, none of which are here.
+    which: index of the table of each value, (n,). values: (n,), None while decoding.
+    channels, places: the part holds the symbols of these channels at these places (flat indices
+        over rows and columns), in channel-major order.
+    sign: +1 if value = symbol − centre, −1 if value = centre − symbol: (n,) or one number.
+    side: True if the values are side information derived from the symbols, not symbols.
     """
 
     which: Tables
@@ -41,28 +41,28 @@ class Part(NamedTuple):
     side: bool = False
 
     def of(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Return what an array (C, h, w) has for each value, (n,)."""
+        """Gather the entries of an array (C, h, w) at the places of this part, (n,)."""
         return array.reshape(len(array), -1)[self.channels][:, self.places].reshape(-1)
 
     def put(self, found: NDArray[Any], array: NDArray[Any]) -> None:
-        """Write what there is for each value, (n,), to its place in an array (C, h, w)."""
+        """Scatter one entry per value, (n,), to the places of this part in an array (C, h, w)."""
         rows = array.reshape(len(array), -1)[self.channels]
         rows[:, self.places] = found.reshape(len(rows), -1)
 
 
 Visit = Callable[[Part], Values]
-"""Returns the values of a part: those that it was given, or others in a new array."""
+"""Called with a part; returns its values, either the same array or a new one."""
 
 
 class EntropyModel(ABC):
-    """How the symbols (C, h, w) of one tile become bytes, at each quantisation step.
+    """Codes the symbols (C, h, w) of one tile at any of the model's quantisation steps.
 
-    Never changes, so that threads may share it. A kind with a second set of symbols (a
-    hyperprior's) codes it in a part of its own, before all others.
+    Immutable, so threads may share it. A kind with side information (the hyperprior) codes it as
+    the first part.
     """
 
     kind: ClassVar[str]
-    """What a model file calls it."""
+    """Name of this kind in model files."""
     num_channels: int
     num_steps: int
 
@@ -74,33 +74,33 @@ class EntropyModel(ABC):
     def walk(self, visit: Visit, shape: Shape, step: int, known: Symbols | None) -> Symbols:
         """Visit the parts of a tile in order, and return its symbols.
 
-        visit: called once for each part. What it returns are the part's values from then on.
-        known: all symbols, for whoever has them; they are not changed.
+        visit: called once per part; the values that it returns replace those of the part.
+        known: all symbols, or None while decoding. The array is not modified.
         """
 
     @abstractmethod
     def fewest_bits(self, step: int) -> float:
-        """Return a lower bound of what the symbols of one place (all channels) cost."""
+        """Return a lower bound of the bits that one place costs, over all channels."""
 
     @abstractmethod
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the named arrays that a model file keeps of this."""
+        """Return the named arrays that a model file stores."""
 
     @classmethod
     @abstractmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the model of a model file's arrays, checked.
+        """Build and validate the model from the arrays of a model file.
 
         Raises:
-            ValueError: arrays that are missing, unknown, of another type, or contradict each
-                other.
+            ValueError: Arrays are missing, unknown, of the wrong type, or inconsistent.
         """
 
     def encode(self, symbols: NDArray[np.integer[Any]], step: int) -> bytes:
-        """Return the bytes of symbols (C, h, w): a whole number of little-endian 32-bit words.
+        """Encode symbols (C, h, w) to bytes: a whole number of little-endian 32-bit words.
 
         Raises:
-            ValueError: symbols beyond ±32767, not integers, or of another number of channels.
+            ValueError: Symbols are beyond ±32767, not integers, or have the wrong number of
+                channels.
         """
         known = self._checked(symbols)
         if not known.size:
@@ -116,13 +116,14 @@ class EntropyModel(ABC):
         return encoder.bytes()
 
     def decode(self, data: bytes, shape: Shape, step: int) -> Symbols:
-        """Return the symbols of this shape (C, h, w) that `encode` made the bytes of.
+        """Decode the symbols (C, h, w) that `encode` turned into `data`.
 
-        Work and memory are bounded by the shape, and that by the bytes as far as the tables allow.
+        The shape bounds work and memory. `check_length` rejects shapes that are too large for the
+        number of bytes.
 
         Raises:
-            BitstreamError: no bytes that `encode` could have made.
-            ValueError: a shape of another number of channels.
+            BitstreamError: `encode` cannot have produced these bytes.
+            ValueError: The shape has the wrong number of channels.
         """
         self.check_length(len(data), shape, step)
         if not math.prod(shape):
@@ -131,7 +132,7 @@ class EntropyModel(ABC):
         symbols = self.walk(lambda part: decoder.take(part.which), shape, step, None)
         decoder.end()
         if symbols.min() < -MAX_SYMBOL:
-            raise BitstreamError(f"a coded symbol lies beyond ±{MAX_SYMBOL}")
+            raise BitstreamError(f"a coded symbol is beyond ±{MAX_SYMBOL}")
         return symbols
 
     def ideal_bits(self, symbols: NDArray[np.integer[Any]], step: int) -> float:
@@ -145,7 +146,7 @@ class EntropyModel(ABC):
     def symbol_bits(self, symbols: NDArray[np.integer[Any]], step: int) -> NDArray[np.float64]:
         """Return the information content of each symbol: (C, h, w), in bits.
 
-        All symbols share what side information costs.
+        The bits of side information are spread evenly over all symbols.
 
         Raises:
             ValueError: as `encode`.
@@ -162,7 +163,7 @@ class EntropyModel(ABC):
     def _bits(
         self, symbols: NDArray[np.integer[Any]], step: int
     ) -> list[tuple[Part, NDArray[np.float64]]]:
-        """Return each part and the information content of its values."""
+        """Return each part with the information content of its values."""
         known = self._checked(symbols)
         tables = self.tables
         found: list[tuple[Part, NDArray[np.float64]]] = []
@@ -177,17 +178,17 @@ class EntropyModel(ABC):
         return found
 
     def check_length(self, length: int, shape: Shape, step: int) -> None:
-        """Refuse a number of bytes that is no stream's, or too few for symbols of this shape.
+        """Check that a stream of `length` bytes can hold symbols of this shape.
 
         Raises:
-            BitstreamError: such a number.
-            ValueError: a shape of another number of channels.
+            BitstreamError: The length is not a multiple of 4, or too small.
+            ValueError: The shape has the wrong number of channels.
         """
         self._check_channels(shape)
         num_symbols = math.prod(shape)
         if length % 4:
-            raise BitstreamError(f"the coded symbols end within a word ({length} bytes)")
-        # one bit is for the rounding of the sums; streams need none (see coder.py)
+            raise BitstreamError(f"{length} bytes of coded symbols: must be a multiple of 4")
+        # one bit of margin for the rounding of the sums; streams need none (see coder.py)
         too_short = self.fewest_bits(step) * (shape[1] * shape[2]) > 8 * length + 1
         if too_short or (num_symbols > 0) != (length > 0):
             raise BitstreamError(f"{length} bytes cannot hold {num_symbols} coded symbols")
@@ -211,10 +212,10 @@ def _shape(symbols: NDArray[np.integer[Any]]) -> Shape:
 
 
 def required(arrays: Mapping[str, NDArray[Any]], names: Sequence[str]) -> list[NDArray[Any]]:
-    """Return the arrays of these names, in their order.
+    """Return the arrays of these names, in this order.
 
     Raises:
-        ValueError: arrays that are missing or have other names.
+        ValueError: An array is missing, or there are others.
     """
     for name in sorted(set(names) ^ set(arrays)):
         raise ValueError(f"array {name} is {'missing' if name in names else 'unknown'}")

@@ -17,24 +17,23 @@ KINDS: tuple[type[EntropyModel], ...] = (
     ContextModel,
     HyperpriorModel,
 )
-"""In the order of their numbers in `.scae` files, from 0 on."""
+"""In the order of their numbers in `.scae` files, which start at 0."""
 
 
 def entropy_model_of(kind: str, arrays: Mapping[str, NDArray[Any]]) -> EntropyModel:
-    """Return the entropy model that a model file's arrays describe, checked.
+    """Build and validate an entropy model from the arrays of a model file.
 
-    arrays: by the names of `EntropyModel.to_arrays`.
+    arrays: by name, see `EntropyModel.to_arrays`.
 
     Raises:
-        ValueError: an unknown kind; arrays that are missing, of another type, or contradict each
-            other.
+        ValueError: The kind is unknown, or arrays are missing, of the wrong type, or inconsistent.
     """
     found = {each.kind: each for each in KINDS}.get(kind)
     if found is None:
-        raise ValueError(f"an entropy model of unknown kind {kind!r}")
+        raise ValueError(f"unknown kind of entropy model {kind!r}")
     return found.from_arrays(arrays)
 
 
 def by_kind(*models: EntropyModel) -> dict[str, EntropyModel]:
-    """Return entropy models of one width by their kinds, in this order."""
+    """Return a dictionary from kind to entropy model, in the order of the arguments."""
     return {model.kind: model for model in models}

@@ -1,4 +1,4 @@
-"""A table for each channel and quantisation step: entropy models of kind `factorized`.
+"""Entropy models of kind `factorized`: one table for each channel and quantisation step.
 
 Source: Ballé, Minnen, Singh, Hwang and Johnston, "Variational image compression with a scale
 hyperprior", ICLR 2018, whose factorized model SlimCAE uses. docs/format.md, "Kind `factorized`".
@@ -16,13 +16,13 @@ from slimcae.coding.tables import SymbolTables
 
 
 class FactorizedModel(EntropyModel):
-    """An entropy model that codes every channel by itself.
+    """An entropy model that codes every channel independently.
 
-    tables: S · C of them, those of the C channels at each step after each other.
+    tables: S · C tables, in step-major order.
     num_channels: C.
 
     Raises:
-        ValueError: a number of tables that is no multiple of the channels.
+        ValueError: The number of tables is not a multiple of the number of channels.
     """
 
     kind = "factorized"
@@ -36,18 +36,18 @@ class FactorizedModel(EntropyModel):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "FactorizedModel":
-        """Return the model of a model file's arrays, checked: see `to_arrays`.
+        """Build and validate the model from the arrays of a model file, see `to_arrays`.
 
         Raises:
-            ValueError: arrays that are missing, of another type, or contradict each other.
+            ValueError: Arrays are missing, of the wrong type, or inconsistent.
         """
         minimum, length, counts = required(arrays, ("minimum", "length", "counts"))
         if minimum.ndim != 2 or not minimum.size or minimum.shape != length.shape:
-            raise ValueError("minimum and length must be of steps and channels, neither of them 0")
+            raise ValueError("minimum and length must have the axes steps and channels, neither 0")
         return cls(SymbolTables(minimum.ravel(), length.ravel(), counts), minimum.shape[1])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the named arrays that a model file keeps of this."""
+        """Return the named arrays that a model file stores."""
         shape = (self.num_steps, self.num_channels)
         return {
             "minimum": self.tables.minimum.reshape(shape),
@@ -56,7 +56,7 @@ class FactorizedModel(EntropyModel):
         }
 
     def fewest_bits(self, step: int) -> float:
-        """Return a lower bound of what the symbols of one place (all channels) cost."""
+        """Return a lower bound of the bits that one place costs, over all channels."""
         return float(self._ready.fewest_bits[self._tables_of(step)].sum())
 
     def walk(self, visit: Visit, shape: Shape, step: int, known: Symbols | None) -> Symbols:

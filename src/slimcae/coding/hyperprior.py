@@ -1,11 +1,11 @@
 """The scale hyperprior: side information z tells the scale of every latent.
 
 Source: Ballé, Minnen, Singh, Hwang and Johnston, "Variational image compression with a scale
-hyperprior", ICLR 2018. As there, h_a makes z of the latents, at a quarter of their rows and
-columns; z is coded by a table for each of its channels; and h_s makes of z the scale of every
-latent. Other than there, all of it is integers, computed in float32 as `exact` says, so that h_s
-makes the same of z on every machine, and that h_a sees the symbols: what an encoder codes follows
-from them alone, as with every kind. docs/format.md, "Kind `hyperprior`".
+hyperprior", ICLR 2018. As in the paper, h_a computes z from the latents, at a quarter of their rows
+and columns; each channel of z has a table; and h_s computes the scale of every latent from z.
+Unlike the paper, all values are integers, computed in float32 (see `exact`), so h_s gives the same
+result on every machine; and h_a sees the symbols, so they alone determine the coded bytes, as in
+every kind of entropy model. docs/format.md, "Kind `hyperprior`".
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from slimcae.coding.hyperprior_arrays import (
 
 
 class HyperpriorModel(EntropyModel):
-    """An entropy model whose tables side information z chooses, coded before the latents."""
+    """An entropy model whose side information z, coded first, chooses the tables."""
 
     kind = "hyperprior"
 
@@ -44,19 +44,19 @@ class HyperpriorModel(EntropyModel):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "HyperpriorModel":
-        """Return the model of a model file's arrays, checked.
+        """Build and validate the model from the arrays of a model file.
 
         Raises:
-            ValueError: arrays that are missing, of another type, or no exact hyperprior.
+            ValueError: Arrays are missing, of the wrong type, inconsistent, or not exact.
         """
         return cls(HyperpriorArrays.from_arrays(arrays))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the named arrays that a model file keeps of this."""
+        """Return the named arrays that a model file stores."""
         return self._arrays.to_arrays()
 
     def fewest_bits(self, step: int) -> float:
-        """Return a lower bound of what the symbols of one place (all channels) cost."""
+        """Return a lower bound of the bits that one place costs, over all channels."""
         return self._fewest * self.num_channels
 
     def walk(self, visit: Visit, shape: Shape, step: int, known: Symbols | None) -> Symbols:
@@ -74,7 +74,7 @@ class HyperpriorModel(EntropyModel):
         return visit(Part(chosen, values, slice(None), slice(None))).reshape(shape)
 
     def side_information(self, symbols: Symbols, step: int) -> Symbols:
-        """Return z (M, ⌈h / 4⌉, ⌈w / 4⌉) of symbols (C, h, w): h_a."""
+        """Apply h_a: return z (M, ⌈h / 4⌉, ⌈w / 4⌉) for symbols (C, h, w)."""
         arrays = self._arrays
         largest = arrays.features.shape[1] - 1
         sizes = np.minimum(np.abs(symbols.astype(np.int32)), largest)
@@ -85,7 +85,7 @@ class HyperpriorModel(EntropyModel):
         return np.ascontiguousarray(z.transpose(2, 0, 1), np.int16)
 
     def _tables(self, z: Symbols, shape: Shape, step: int) -> Tables:
-        """Return the table of each symbol, (C · h · w), for z: h_s."""
+        """Apply h_s: return the table of each symbol, (C · h · w), for z."""
         clipped = np.clip(z, -ACTIVATION, ACTIVATION).transpose(1, 2, 0).astype(np.float32)
         scales = _run(self._synthesis, clipped, step)[: shape[1], : shape[2]]
         np.clip(scales, 0, len(self._choice) - 1, out=scales)
@@ -93,7 +93,7 @@ class HyperpriorModel(EntropyModel):
 
 
 def _run(layers: Sequence[IntegerLayer], x: Floats, step: int) -> Floats:
-    """Return what layers make of x (rows, columns, channels): whole numbers."""
+    """Apply layers to x (rows, columns, channels); the output is rounded down."""
     for layer in layers[:-1]:
         x = layer.sums(x, step)
         activate(x)

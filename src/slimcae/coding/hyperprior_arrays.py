@@ -1,6 +1,7 @@
-"""The integers of a hyperprior as a model file keeps them, checked before they are used.
+"""The integer arrays of a hyperprior, as stored in a model file, and their validation.
 
-Six convolutions of integers, three of h_a and three of h_s, with what they begin and end with.
+There are six integer convolutions, three of h_a and three of h_s, with the input features of h_a
+and the tables that h_s chooses from.
 """
 
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ MOST_STEPS = 256
 
 
 class Geometry(NamedTuple):
-    """Side and stride of a kernel; a transposed one makes `stride` times as many rows."""
+    """Side and stride of a kernel; a transposed convolution upsamples by `stride`."""
 
     side: int
     stride: int = 1
@@ -48,18 +49,18 @@ SYNTHESIS = {
 }
 LAYERS = ANALYSIS | SYNTHESIS
 DOWNSAMPLING = 4
-"""Places of latents for one of z, in each direction."""
+"""Rows or columns of latents per row or column of z."""
 
 
 @dataclass(frozen=True, eq=False)
 class IntegerLayer:
-    """A convolution whose sums are exact integers with `places` binary places behind the point.
+    """A convolution whose sums are exact fixed-point numbers with `places` fractional bits.
 
     kernel: (side, side, inputs, outputs) int8. bias: (S, outputs) int32, one for each step.
     places: (outputs) int8.
 
     Raises:
-        ValueError: arrays that contradict each other, or with which a sum could reach 2**24.
+        ValueError: The arrays are inconsistent, or a sum could reach 2**24.
     """
 
     geometry: Geometry
@@ -72,25 +73,27 @@ class IntegerLayer:
                                         ("places", np.int8, 1)):  # fmt: skip
             array = getattr(self, name)
             if array.dtype != dtype or array.ndim != dimensions or not array.size:
-                raise ValueError(f"{name} must be {np.dtype(dtype)} of {dimensions} dimensions")
+                raise ValueError(f"{name} must be {np.dtype(dtype)} with {dimensions} dimensions")
         if self.kernel.shape[:2] != (self.geometry.side, self.geometry.side):
-            raise ValueError(f"kernel is {self.kernel.shape}")
+            raise ValueError(
+                f"kernel has shape {self.kernel.shape}: its side must be {self.geometry.side}"
+            )
         if not self.bias.shape[1] == len(self.places) == self.outputs:
-            raise ValueError(f"bias or places are not those of {self.outputs} channels")
+            raise ValueError(f"bias and places must have {self.outputs} channels")
         if self.places.min() < 0 or self.places.max() > MOST_PLACES:
-            raise ValueError(f"places leave 0 to {MOST_PLACES}")
+            raise ValueError(f"places must be from 0 to {MOST_PLACES}")
         sums = weight_sums(self.kernel, (0, 1, 2)) * ACTIVATION
         if (sums + np.abs(self.bias.astype(np.int64))).max() >= EXACT:
             raise ValueError("not exact: sums reach 2**24")
 
     @property
     def inputs(self) -> int:
-        """Number of channels that go in."""
+        """Number of input channels."""
         return int(self.kernel.shape[2])
 
     @property
     def outputs(self) -> int:
-        """Number of channels that come out."""
+        """Number of output channels."""
         return int(self.kernel.shape[3])
 
     @cached_property
@@ -98,10 +101,10 @@ class IntegerLayer:
         return scaled(self.kernel, self.places), scaled(self.bias, self.places)
 
     def sums(self, x: Floats, step: int) -> Floats:
-        """Return sums of x (rows, columns, inputs), whose sides are multiples of the stride.
+        """Return the convolution of x before rounding, (rows, columns, outputs).
 
-        x: integers within ±127, 0 beyond its edges. They have become (rows, columns, outputs) by
-        way of the stride; they are not rounded yet.
+        x: (rows, columns, inputs), integers within ±127, zero-padded. Rows and columns must be
+            multiples of the stride, which divides them, or multiplies them if transposed.
         """
         kernel, bias = self._scaled
         side, stride, transposed = self.geometry
@@ -127,16 +130,16 @@ class IntegerLayer:
 
 @dataclass(frozen=True, eq=False)
 class HyperpriorArrays:
-    """A hyperprior of C channels of latents and M of z, at S steps.
+    """A hyperprior with C channels of latents, M channels of z and S steps.
 
-    layers: of h_a, from C to M channels, and h_s, from M to C, by the names of `LAYERS`.
-    features: (S, L) int8, not negative: what latents of size 0 … L − 1 (and all larger ones) are
-        worth at each step, for h_a.
-    z_choice: (S, M) int32: the table of each channel of z.
-    choice: (scales) int32: the table of each scale, for the latents.
+    layers: the layers of h_a, from C to M channels, and h_s, from M to C, by the names of `LAYERS`.
+    features: (S, L) int8, at least 0: the input of h_a for symbols with absolute value 0 … L − 1
+        (the last entry also covers larger symbols), for each step.
+    z_choice: (S, M) int32: index of the table of each channel of z.
+    choice: (scales) int32: index of the table of each scale, for the latents.
 
     Raises:
-        ValueError: arrays that contradict each other, or with which a sum could reach 2**24.
+        ValueError: The arrays are inconsistent, or a sum could reach 2**24.
     """
 
     layers: Mapping[str, IntegerLayer]
@@ -151,7 +154,7 @@ class HyperpriorArrays:
             if getattr(self, name).dtype != dtype:
                 raise ValueError(f"{name} of a hyperprior must be {np.dtype(dtype)}")
         if (self.features.ndim, self.z_choice.ndim, self.choice.ndim) != (2, 2, 1):
-            raise ValueError("arrays of a hyperprior have the wrong dimensions")
+            raise ValueError("arrays of a hyperprior have the wrong number of dimensions")
         steps, sizes = self.features.shape
         hidden = max(layer.outputs for name, layer in self.layers.items() if name != "h_s.3")
         for what, number, most in (
@@ -162,27 +165,28 @@ class HyperpriorArrays:
             ("channels", self.channels, MOST_CHANNELS),
         ):
             if not 1 <= number <= most:
-                raise ValueError(f"a hyperprior of {number} {what}: there may be 1 to {most}")
+                raise ValueError(f"{number} {what} of a hyperprior: must be 1 to {most}")
         around = [*self.layers.values(), self.layers["h_a.1"]]
         if any(before.outputs != layer.inputs for before, layer in pairwise(around)):
-            raise ValueError("layers of a hyperprior do not follow each other")
+            raise ValueError("the channels of consecutive layers of a hyperprior must match")
         if any(len(layer.bias) != steps for layer in self.layers.values()):
-            raise ValueError(f"a bias of a hyperprior is not of {steps} steps")
+            raise ValueError(f"each bias of a hyperprior must have {steps} steps")
         if self.z_choice.shape != (steps, self.layers["h_a.3"].outputs):
-            raise ValueError(f"z_choice of a hyperprior is {self.z_choice.shape}")
+            raise ValueError(f"z_choice of a hyperprior has the wrong shape {self.z_choice.shape}")
         if self.features.min() < 0:
             raise ValueError("features of a hyperprior must not be negative")
         for chosen in (self.z_choice, self.choice):
             if chosen.min() < 0 or chosen.max() >= self.tables.num_tables:
-                raise ValueError(f"a choice beyond the {self.tables.num_tables} tables")
+                last = self.tables.num_tables - 1
+                raise ValueError(f"choice must be from 0 to {last}, an index of a table")
 
     @property
     def channels(self) -> int:
-        """C."""
+        """Number of channels of latents, C."""
         return self.layers["h_s.3"].outputs
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the named arrays that a model file keeps."""
+        """Return the named arrays that a model file stores."""
         found: dict[str, NDArray[Any]] = {
             f"{name}.{part}": getattr(layer, part)
             for name, layer in self.layers.items()
@@ -196,10 +200,10 @@ class HyperpriorArrays:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "HyperpriorArrays":
-        """Return what a model file's arrays hold, checked.
+        """Build and validate a hyperprior from the arrays of a model file.
 
         Raises:
-            ValueError: arrays that are missing, of another type, or no exact hyperprior.
+            ValueError: Arrays are missing, of the wrong type, inconsistent, or not exact.
         """
         names = [f"{name}.{part}" for name in LAYERS for part in _PARTS]
         found = iter(required(arrays, [*names, *_OTHERS, *_TABLES]))

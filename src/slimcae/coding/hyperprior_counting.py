@@ -1,4 +1,4 @@
-"""Tables for a hyperprior, from counts: of z by step and channel, of latents by scale."""
+"""Tables for a hyperprior, from counts of z by step and channel, and of latents by scale."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -32,11 +32,11 @@ def counted_hyperprior(
     """Return the model whose tables are counted on tiles.
 
     network: the arrays of `HyperpriorArrays` without choices and tables.
-    density: what the channels of z are like, (M, 2 · REACH + 2), the last entry the escape's; it
-        keeps possible what was never seen.
+    density: prior probabilities of the channels of z, (M, 2 · REACH + 2), with the escape last; it
+        gives unseen values some probability.
     tiles: symbols (C, h, w) and the index of their step.
-    scales: number of scales. smallest: logarithm of where the first begins. per_e: number of them
-        between one and e times it.
+    scales: number of scales. smallest: logarithm of the lower bound of the first scale.
+    per_e: scales per factor of e.
     """
     steps, cells = len(network["features"]), len(network["features"]) * len(density)
     apart = np.arange(cells + scales, dtype=np.int32)
@@ -80,12 +80,12 @@ def _complete(
 
 
 def _normal(scales: int, smallest: float, per_e: float) -> Histograms:
-    """What a normal distribution around 0 expects at each scale: (scales, 2 · REACH + 2)."""
+    """Return the probabilities of a zero-mean normal at each scale: (scales, 2 · REACH + 2)."""
     sizes = np.exp(smallest + (np.arange(scales) + 0.5) / per_e)[:, None]
     ends = (np.arange(-REACH, REACH + 2) - 0.5) / sizes / math.sqrt(2)
-    # of both tails the smaller, where digits are not lost
+    # the smaller of the two tails, in which differences keep their precision
     tails = 0.5 * np.vectorize(math.erfc)(np.abs(ends))
     inside = np.abs(np.diff(tails))
-    middle = 1 - tails[:, REACH] - tails[:, REACH + 1]  # the one that holds 0
+    middle = 1 - tails[:, REACH] - tails[:, REACH + 1]  # the interval around 0
     inside[:, REACH] = middle
     return np.column_stack([inside, np.maximum(1 - inside.sum(axis=1), 0.0)])

@@ -1,7 +1,7 @@
-"""Probabilities as integers: the tables that the entropy coder works with.
+"""Tables of integer probabilities for the entropy coder.
 
-Tables are made once, with the model, and travel in its file. Encoder and decoder only ever see
-these integers, so that no rounding of any machine can come between them.
+Tables are made once, when the model is fitted, and stored in its file. Encoder and decoder use only
+these integers, so rounding differences between machines cannot make them disagree.
 """
 
 from collections.abc import Sequence
@@ -16,25 +16,25 @@ PRECISION = 24
 """The counts of a table sum to 2**PRECISION."""
 TOTAL = 2**PRECISION
 MAX_SYMBOL = 2**15 - 1
-"""Symbols lie within ±MAX_SYMBOL."""
+"""Largest absolute value of a symbol."""
 ESCAPE_BITS = 16
-"""Bits that the value behind an escape costs."""
+"""Bits of an escaped value, which follows the escape."""
 
 
 @dataclass(frozen=True, eq=False)
 class SymbolTables:
     """B tables of integer probabilities.
 
-    Entry i of table b is how often of 2**24 times symbol `minimum[b] + i` is expected. The last
+    Entry i of table b is the probability of symbol `minimum[b] + i`, multiplied by 2**24. The last
     entry is the escape, which stands for all other symbols.
 
     minimum: first symbol of each table, (B,).
-    sizes: entries of each table, the escape included, at least two: (B,).
-    counts: the entries of all tables one after the other; each is at least 1, and those of a
+    sizes: number of entries of each table, the escape included, at least 2: (B,).
+    counts: the entries of all tables, concatenated; each is at least 1, and the entries of a
         table sum to 2**24.
 
     Raises:
-        ValueError: tables that are not so.
+        ValueError: The arrays violate these conditions.
     """
 
     minimum: NDArray[np.int32]
@@ -65,7 +65,7 @@ class SymbolTables:
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
-        """Where in `counts` each table's entries begin, (B,)."""
+        """Index in `counts` of the first entry of each table, (B,)."""
         return np.cumsum(self.sizes, dtype=np.int64) - self.sizes
 
     def of(self, table: int) -> NDArray[np.int32]:
@@ -75,16 +75,16 @@ class SymbolTables:
     def entries(
         self, symbols: NDArray[np.signedinteger[Any]], tables: NDArray[np.integer[Any]]
     ) -> NDArray[np.int64]:
-        """Return the index into `counts` of each symbol in its table; the two are broadcast."""
+        """Return the index into `counts` of each symbol in its table; the arguments broadcast."""
         escape = (self.sizes - 1).astype(np.uint32)[tables]
-        # symbols below a table wrap around to huge numbers: one comparison finds both sides
+        # symbols below a table wrap around to large numbers, so one comparison covers both sides
         found = np.subtract(symbols, self.minimum[tables], dtype=np.int32).view(np.uint32)
         where: NDArray[np.int64] = np.minimum(found, escape) + self.starts[tables]
         return where
 
     @cached_property
     def costs(self) -> NDArray[np.float64]:
-        """Bits of every entry; an escape's with the value behind it."""
+        """Bits of every entry; for an escape, the bits of the escaped value are included."""
         costs: NDArray[np.float64] = PRECISION - np.log2(self.counts)
         costs[self.starts + self.sizes - 1] += ESCAPE_BITS
         return costs
@@ -93,17 +93,17 @@ class SymbolTables:
 def from_probabilities(
     minimum: NDArray[np.int32], probabilities: Sequence[NDArray[np.float64]]
 ) -> SymbolTables:
-    """Return tables of the masses that a density gives to the symbols from `minimum` on.
+    """Return tables for given probability masses.
 
     minimum: first symbol of each table, (B,).
-    probabilities: per table the masses of minimum, minimum + 1, …; what they lack to one is
-        the escape's. Masses that sum to more than one are scaled down.
+    probabilities: for each table the masses of minimum, minimum + 1, …; the escape gets the
+        remainder to 1. Masses that sum to more than 1 are scaled down.
 
-    Every entry gets one count, the rest is shared out in proportion and rounded by largest
-    remainder (the earlier entry first where remainders tie).
+    Every entry gets one count; the other counts are distributed in proportion to the masses and
+    rounded by largest remainder (ties go to the earlier entry).
 
     Raises:
-        ValueError: masses that are negative or not finite, symbols beyond ±32767.
+        ValueError: Masses are negative or not finite, or symbols are beyond ±32767.
     """
     return from_counts(
         minimum, [_apportion(np.asarray(masses, np.float64)) for masses in probabilities]
@@ -111,10 +111,10 @@ def from_probabilities(
 
 
 def from_counts(minimum: NDArray[np.int32], tables: Sequence[NDArray[np.int32]]) -> SymbolTables:
-    """Return tables of these counts.
+    """Return tables with these counts.
 
     Raises:
-        ValueError: counts that are no valid tables.
+        ValueError: The counts are not valid tables.
     """
     sizes = np.array([len(counts) for counts in tables], np.int32)
     counts = np.concatenate([*tables, np.empty(0, np.int32)])
@@ -122,9 +122,9 @@ def from_counts(minimum: NDArray[np.int32], tables: Sequence[NDArray[np.int32]])
 
 
 def _apportion(masses: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Integer counts of masses and of the escape behind them, summing to 2**24."""
+    """Return the counts of the masses and of the escape, which sum to 2**24."""
     if masses.ndim != 1 or not np.isfinite(masses).all() or (masses < 0).any():
-        raise ValueError("probabilities must be finite and not negative")
+        raise ValueError("probabilities must be finite and at least 0")
     shares = np.append(masses, max(1.0 - masses.sum(), 0.0))
     free = TOTAL - shares.size
     shares *= free / shares.sum()

@@ -1,8 +1,8 @@
-"""The `.scae` file: head, chunks, tiles and checksums (docs/format.md). Never imports torch.
+"""The `.scae` file format: head, chunks, tiles and checksums (docs/format.md). No torch.
 
-The interface is `Contents` (a `Header`, the tiles' streams, alpha and metadata), `read` and
-`write`; `pack_chunks`, `overhead` and `assemble` for a file that is made in steps; `Reader` for
-parts of a file; `read_header` for its first bytes.
+`read` and `write` convert between bytes and `Contents` (a `Header`, the streams of the tiles, alpha
+and metadata). `pack_chunks`, `overhead` and `assemble` build a file in steps. `Reader` reads parts
+of a file, and `read_header` its first bytes.
 """
 
 from slimcae.container.contents import Contents, assemble, overhead, pack_chunks, read, write

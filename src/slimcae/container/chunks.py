@@ -1,6 +1,6 @@
 """Chunks: the tagged, checksummed pieces between the head of a `.scae` file and its tiles.
 
-A capital first letter of the tag says that no picture can be had without the chunk.
+If the first letter of a tag is a capital, the picture cannot be decoded without the chunk.
 """
 
 import logging
@@ -21,21 +21,21 @@ XMP = b"xmpp"
 MANDATORY = (ALPHA, CONSTANT_ALPHA)
 KNOWN = frozenset({*MANDATORY, ICC_PROFILE, EXIF, XMP})
 MAX_INFLATED_BYTES = 2**24
-"""No metadata in use come near; forged ones must not inflate without bound."""
+"""Limit on inflated metadata, far above real ones, so that forged ones cannot exhaust memory."""
 
 _NAMES = {ICC_PROFILE: "ICC profile", EXIF: "EXIF data", XMP: "XMP data"}
 # tag and length of the payload; then comes a CRC32 over these two and the payload
 _HEAD = struct.Struct("<4sI")
 _CRC = struct.Struct("<I")
 FRAME_BYTES = _HEAD.size + _CRC.size
-"""What surrounds a payload."""
+"""Bytes of a chunk around its payload."""
 
 
 def pack_chunk(tag: bytes, payload: bytes) -> bytes:
-    """The bytes of one chunk.
+    """Return the bytes of one chunk.
 
     Raises:
-        BitstreamError: a payload of 4 GiB or more.
+        BitstreamError: The payload has 4 GiB or more.
     """
     if len(payload) >= 2**32:
         raise BitstreamError(f"chunk {tag.decode()} of {len(payload)} bytes: must be under 4 GiB")
@@ -44,10 +44,10 @@ def pack_chunk(tag: bytes, payload: bytes) -> bytes:
 
 
 def unpack_frame(frame: bytes) -> tuple[bytes, int]:
-    """Tag and payload length of a chunk, from its first 12 bytes; not verified.
+    """Return the tag and payload length from the first bytes of a chunk, without verification.
 
     Raises:
-        BitstreamError: a tag that is not four letters, or that is not known though it must be.
+        BitstreamError: The tag is not four letters, or is mandatory but unknown.
     """
     tag, length = _HEAD.unpack_from(frame)
     if not (tag.isascii() and tag.isalpha()):
@@ -65,10 +65,10 @@ def unpack_frame(frame: bytes) -> tuple[bytes, int]:
 
 
 def check_payload(frame: bytes, payload: bytes) -> None:
-    """Compare a chunk's checksum.
+    """Verify the checksum of a chunk.
 
     Raises:
-        BitstreamError: it does not match.
+        BitstreamError: The checksum does not match.
     """
     (checksum,) = _CRC.unpack_from(frame, _HEAD.size)
     if zlib.crc32(payload, zlib.crc32(frame[: _HEAD.size])) != checksum:
@@ -79,7 +79,7 @@ def check_payload(frame: bytes, payload: bytes) -> None:
 
 
 def deflate(tag: bytes, data: bytes | None) -> bytes | None:
-    """The payload of metadata; none, with a notice, for more than 16 MiB."""
+    """Compress metadata; return None, with a notice, for more than 16 MiB."""
     if data and len(data) > MAX_INFLATED_BYTES:
         log.warning(
             "left out, beyond %d bytes: %s (%d)", MAX_INFLATED_BYTES, _NAMES[tag], len(data)
@@ -89,7 +89,7 @@ def deflate(tag: bytes, data: bytes | None) -> bytes | None:
 
 
 def inflate(tag: bytes, payload: bytes) -> bytes | None:
-    """Metadata, or None with a notice: the picture is worth more than what is said about it."""
+    """Decompress metadata; return None, with a notice, if damaged, so that the picture decodes."""
     inflater = zlib.decompressobj()
     try:
         data = inflater.decompress(payload, MAX_INFLATED_BYTES + 1)

@@ -1,4 +1,4 @@
-"""Whole `.scae` files: a header, streams and metadata to bytes, and back."""
+"""Conversion of whole `.scae` files: header, streams and metadata to bytes, and back."""
 
 import zlib
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from slimcae.errors import BitstreamError
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything that a `.scae` file holds.
+    """The contents of a `.scae` file.
 
     tiles: the coded symbols of each tile, in raster order.
-    alpha: a PNG file of mode L and of the picture's size, or None.
-    constant_alpha: the alpha of all pixels, 0 to 255, or None; without both the picture is opaque.
-    icc_profile, exif, xmp: as Pillow has them in `info` (not compressed), or None, which is also
-        what becomes of empty ones. EXIF data may lack the prefix that `Reader.exif` gives them.
+    alpha: a PNG file of mode L with the size of the picture, or None.
+    constant_alpha: the alpha of all pixels, 0 to 255, or None. Without both, the picture is opaque.
+    icc_profile, exif, xmp: as in Pillow's `info` (not compressed), or None; empty ones become None.
+        EXIF data may lack the prefix that `Reader.exif` adds.
     """
 
     header: Header
@@ -41,12 +41,12 @@ class Contents:
 def write(contents: Contents) -> bytes:
     """Return the bytes of a `.scae` file. Metadata beyond 16 MiB are dropped with a notice.
 
-    The tiles come last: so a truncated file always lacks some of them, and the beginning of a
-    file tells everything but the pixels.
+    The tiles come last, so the beginning of a file contains everything except pixels, and a
+    truncated file always lacks tiles.
 
     Raises:
-        BitstreamError: streams or alpha of 4 GiB or more, or of another number than tiles, or of
-            more tiles than a reader takes.
+        BitstreamError: A stream or the alpha has 4 GiB or more, the number of streams is not the
+            number of tiles, or there are too many tiles.
     """
     chunks = pack_chunks(
         alpha=contents.alpha,
@@ -62,8 +62,8 @@ def assemble(header: Header, tiles: Sequence[bytes], chunks: Sequence[bytes]) ->
     """Return the bytes of a file whose chunks `pack_chunks` has made.
 
     Raises:
-        BitstreamError: streams of 4 GiB or more, or of another number than tiles, or of more
-            tiles than a reader takes.
+        BitstreamError: A stream has 4 GiB or more, the number of streams is not the number of
+            tiles, or there are too many tiles.
     """
     check_tiles(header)
     if len(tiles) != header.num_tiles:
@@ -77,11 +77,10 @@ def assemble(header: Header, tiles: Sequence[bytes], chunks: Sequence[bytes]) ->
 def read(data: bytes) -> Contents:
     """Read a `.scae` file and verify all checksums.
 
-    Unknown chunks that may be ignored are skipped. Metadata that do not inflate are left out
-    with a notice.
+    Unknown optional chunks are skipped. Damaged metadata are left out with a notice.
 
     Raises:
-        BitstreamError: see `Reader`.
+        BitstreamError: See `Reader`.
     """
     reader = Reader(data)
     reader.verify()
@@ -104,10 +103,10 @@ def pack_chunks(
     exif: bytes | None = None,
     xmp: bytes | None = None,
 ) -> list[bytes]:
-    """The chunks of a file, as far as there is something to put in.
+    """Return the non-empty chunks of a file.
 
     Raises:
-        BitstreamError: alpha of 4 GiB or more, or in both ways.
+        BitstreamError: The alpha has 4 GiB or more, or is given both as a picture and as a level.
     """
     if alpha is not None and constant_alpha is not None:
         raise BitstreamError("alpha both as a picture and as one level: give one of them")
@@ -122,5 +121,5 @@ def pack_chunks(
 
 
 def overhead(header: Header, chunks: Sequence[bytes]) -> int:
-    """Return the bytes of a file beside its streams."""
+    """Return the bytes of a file without its streams."""
     return head_bytes(header) + sum(map(len, chunks))

@@ -1,4 +1,4 @@
-"""The head of a `.scae` file: what can be known before anything is decoded, and where tiles lie."""
+"""The head of a `.scae` file: the header, and the index of the tiles."""
 
 import struct
 import sys
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from slimcae.errors import BitstreamError
 
 MAGIC = b"\x89S\r\n"
-"""No text (the first byte), and damaged by every conversion of line ends."""
+"""The first byte marks the file as binary; any conversion of line ends damages the rest."""
 FORMAT_VERSION = 4
 ENTROPY_MODELS = ("factorized", "tables", "context", "hyperprior")
 """Kinds of entropy models by their numbers in the header."""
@@ -18,9 +18,9 @@ FINGERPRINT_BYTES = 8
 MAX_NAME_BYTES = 24
 MIN_TILE_SIDE, MAX_TILE_SIDE = 2**4, 2**20
 MAX_TILES = 2**14
-"""Each costs a reader work and memory, whatever is in it."""
+"""Limit on tiles, because each costs a reader time and memory, even if it is empty."""
 ENTRY_BYTES = 8
-"""Of a tile in the index: length of its stream and CRC32 of the stream."""
+"""Bytes per tile in the index: the length and the CRC32 of its stream."""
 
 _GREY, _SRGB = 0x01, 0x02
 # magic, version, flags, num_filters, image height and width, step, entropy model, tile side, number
@@ -28,25 +28,25 @@ _GREY, _SRGB = 0x01, 0x02
 _FIXED = struct.Struct(f"<4sBBHIIBBBB{FINGERPRINT_BYTES}sB")
 _CRC = struct.Struct("<I")
 MAX_HEADER_BYTES = _FIXED.size + MAX_NAME_BYTES + ENTRY_BYTES + _CRC.size
-"""The first bytes of a file, this many, hold the whole head of a picture of one tile."""
+"""Largest number of bytes of the head of a single-tile file."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a `.scae` file says about its picture and its model.
+    """The description of the picture and its model in a `.scae` file.
 
     image_height, image_width: pixels, 1 to 2**32 - 1.
-    grey: the picture has one colour channel (the network sees and makes three).
-    srgb: the picture came with an sRGB profile.
+    grey: the picture has one colour channel (the network still uses three).
+    srgb: the picture had an sRGB profile.
     num_filters: the width of the network that decodes it, 1 to 65535.
     step: index of the quantisation step in the model's list, 0 to 255; 0 is Δ = 1.
     entropy_model: kind of the entropy model, one of `ENTROPY_MODELS`.
     tile_side: side of the square tiles in pixels, a power of two from 16 to 2**20.
     model_name: 1 to 24 printable ASCII characters.
-    model_fingerprint: 8 bytes over every tensor and table that this width of the model uses.
+    model_fingerprint: 8-byte hash of every tensor and table that this width of the model uses.
 
     Raises:
-        BitstreamError: values that a file cannot hold.
+        BitstreamError: A value is out of range.
     """
 
     image_height: int
@@ -93,7 +93,7 @@ class Header:
 
     @property
     def num_tiles(self) -> int:
-        """Tiles of the picture."""
+        """Number of tiles of the picture."""
         rows, columns = self.tile_grid
         return rows * columns
 
@@ -102,8 +102,8 @@ class Header:
 class Head:
     """Everything before the chunks.
 
-    lengths, checksums: bytes and CRC32 of each tile's stream, in raster order.
-    num_chunks: how many chunks follow.
+    lengths, checksums: length in bytes and CRC32 of each tile's stream, in raster order.
+    num_chunks: number of chunks that follow.
     """
 
     header: Header
@@ -135,10 +135,10 @@ class Head:
 
 
 def check_tiles(header: Header) -> None:
-    """Refuse a picture in too many tiles.
+    """Check the number of tiles.
 
     Raises:
-        BitstreamError: more than `MAX_TILES`.
+        BitstreamError: There are more than `MAX_TILES`.
     """
     if header.num_tiles > MAX_TILES:
         raise BitstreamError(
@@ -148,17 +148,17 @@ def check_tiles(header: Header) -> None:
 
 
 def head_bytes(header: Header) -> int:
-    """Return the length of a file's head, from magic to checksum."""
+    """Return the length in bytes of a file's head, from magic to checksum."""
     return _FIXED.size + len(header.model_name) + header.num_tiles * ENTRY_BYTES + _CRC.size
 
 
 def peek_header(data: bytes) -> tuple[Header, int]:
-    """Return the header and the number of chunks that the first bytes claim, unverified.
+    """Return the unverified header and number of chunks from the first bytes of a file.
 
-    Serves to find out how long the head is: a checksum covers it as a whole.
+    They determine the length of the head, which one checksum covers as a whole.
 
     Raises:
-        BitstreamError: foreign data, a format version that is not known, impossible values.
+        BitstreamError: The data is not a `.scae` file, has an unknown version or invalid values.
     """
     if not data.startswith(MAGIC):
         raise BitstreamError(f"not a .scae file: {_what_instead(data)}")
@@ -198,10 +198,10 @@ def peek_header(data: bytes) -> tuple[Header, int]:
 
 
 def read_head(data: bytes) -> Head:
-    """The head of a file, from its first `head_bytes` bytes or more.
+    """Return the head of a file, from its first `head_bytes` bytes or more.
 
     Raises:
-        BitstreamError: damaged or foreign data, or a format version that is not known.
+        BitstreamError: The data is damaged, not a `.scae` file, or has an unknown version.
     """
     header, num_chunks = peek_header(data)
     end = head_bytes(header) - _CRC.size
@@ -211,30 +211,30 @@ def read_head(data: bytes) -> Head:
     checked = memoryview(data)[:end]
     if zlib.crc32(checked) != checksum:
         raise BitstreamError("the header's checksum does not match (file damaged? copy it again)")
-    index = array("I")  # four bytes an entry, whatever the file claims: no objects
+    index = array("I")  # 4 bytes per entry, without a Python object for each
     index.frombytes(checked[end - header.num_tiles * ENTRY_BYTES :])
     _little_endian(index)
     return Head(header, index[::2], index[1::2], num_chunks)
 
 
 def read_header(data: bytes) -> Header:
-    """Read the header of a file, from its bytes or at least those of its head.
+    """Read the header of a file from its bytes, or at least those of its head.
 
     Raises:
-        BitstreamError: damaged or foreign data, or a format version that is not known.
+        BitstreamError: The data is damaged, not a `.scae` file, or has an unknown version.
     """
     return read_head(data).header
 
 
 def _little_endian(numbers: "array[int]") -> "array[int]":
-    """Swap the bytes of numbers, in place, on machines of the other kind."""
+    """Swap the bytes of numbers in place on big-endian machines."""
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers
 
 
 def _what_instead(data: bytes) -> str:
-    """What data that lack our magic seem to be, in words."""
+    """Describe data without our magic."""
     if not data:
         return "it is empty"
     if MAGIC.startswith(data):

@@ -1,4 +1,4 @@
-"""Reading a `.scae` file piece by piece: only what is asked for, and nothing that is not there."""
+"""Lazy reading of a `.scae` file: only the requested parts, with all lengths checked."""
 
 import os
 import zlib
@@ -31,7 +31,7 @@ from slimcae.container.header import (
 from slimcae.errors import BitstreamError
 
 EXIF_PREFIX = b"Exif\0\0"
-"""What the rest of the world puts before EXIF data; a `.scae` file leaves it out."""
+"""Conventional prefix of EXIF data, which a `.scae` file does not store."""
 
 
 @dataclass(frozen=True)
@@ -42,30 +42,30 @@ class _Chunk:
 
 
 class Reader:
-    """A `.scae` file, of which at first only the head and the frames of the chunks are read.
+    """A `.scae` file; the constructor reads only the head and the frames of the chunks.
 
-    header: of the file. Tiles and chunks are read and verified when they are asked for, so a
-    truncated file can still say what it is; `verify` finds everything. Nothing is read, and no
-    memory taken, by a length that the file does not have. Not for several threads at once.
+    header: the header of the file. Tiles and chunks are read and verified on request, so a
+    truncated file can still be described; `verify` checks everything. Lengths are compared with the
+    file's size before anything is read or allocated. Not thread-safe.
 
     Raises (here and from every method):
-        BitstreamError: damaged, truncated or foreign data, a format version or a mandatory chunk
-            that is not known, chunks that are repeated or contradict each other, a file that is
+        BitstreamError: The data is damaged, truncated or not a `.scae` file; the version or a
+            mandatory chunk is unknown; chunks are repeated or contradict each other; the file is
             not seekable.
     """
 
     def __init__(self, source: bytes | IO[bytes]) -> None:
-        """Read from bytes, or from a seekable file, from its beginning whatever its position."""
+        """Read from bytes, or from the beginning of a seekable file."""
         self._file: IO[bytes] = BytesIO(source) if isinstance(source, bytes) else source
         self._size = _size(self._file)
         self._head = self._read_head()
         self.header = self._head.header
         self._chunks, start = self._read_frames(head_bytes(self.header))
-        # where each tile begins, and where the last one ends
+        # the start of each tile, and the end of the last one
         self._starts = array("Q", accumulate(self._head.lengths, initial=start))
 
     def tile_bytes(self, index: int) -> int:
-        """Return the length of a tile's stream, by its number in raster order; reads nothing."""
+        """Return the length of a tile's stream, by its number in raster order, without reading."""
         lengths = self._head.lengths
         if not 0 <= index < len(lengths):
             raise IndexError(f"tile {index} of {len(lengths)}")
@@ -83,23 +83,23 @@ class Reader:
 
     @property
     def has_alpha(self) -> bool:
-        """Whether the picture is not opaque; reads nothing."""
+        """Whether the picture has alpha; reads nothing."""
         return ALPHA in self._chunks or CONSTANT_ALPHA in self._chunks
 
     @property
     def alpha_bytes(self) -> int:
-        """Bytes of the chunk that holds alpha; reads nothing."""
+        """Bytes of the chunk with the alpha; reads nothing."""
         chunks = (self._chunks.get(tag) for tag in (ALPHA, CONSTANT_ALPHA))
         return sum(FRAME_BYTES + chunk.length for chunk in chunks if chunk is not None)
 
     @property
     def alpha(self) -> bytes | None:
-        """A PNG file of the alpha channel, or None if there is none."""
+        """A PNG file of the alpha channel, or None."""
         return self._payload(ALPHA)
 
     @property
     def constant_alpha(self) -> int | None:
-        """The alpha of all pixels, 0 to 255, or None; without it and `alpha` they are opaque."""
+        """The common alpha of all pixels, 0 to 255, or None; see `Contents.constant_alpha`."""
         payload = self._payload(CONSTANT_ALPHA)
         if payload is None:
             return None
@@ -109,22 +109,22 @@ class Reader:
 
     @property
     def icc_profile(self) -> bytes | None:
-        """The ICC profile, or None; one that does not inflate is left out with a notice."""
+        """The ICC profile, or None; a damaged one is left out with a notice."""
         return self._metadata(ICC_PROFILE)
 
     @property
     def exif(self) -> bytes | None:
-        """EXIF data as Pillow has them, or None; they may be left out like the profile."""
+        """EXIF data in Pillow's format, or None; damaged ones are left out with a notice."""
         data = self._metadata(EXIF)
         return None if data is None else EXIF_PREFIX + data
 
     @property
     def xmp(self) -> bytes | None:
-        """The XMP packet, or None; it may be left out like the profile."""
+        """The XMP packet, or None; a damaged one is left out with a notice."""
         return self._metadata(XMP)
 
     def verify(self) -> None:
-        """Compare the file's length and every checksum; holds one tile or chunk at a time."""
+        """Verify the length and every checksum of the file, one tile or chunk at a time."""
         end = self._starts[-1]
         if self._size < end:
             raise BitstreamError(
@@ -137,7 +137,7 @@ class Reader:
         for tag in self._chunks:
             self._verified(tag)
         if CONSTANT_ALPHA in self._chunks:
-            _ = self.constant_alpha  # it looks into its chunk
+            _ = self.constant_alpha  # checks the content of its chunk
         for index in range(self.header.num_tiles):
             self.tile(index)
 
@@ -177,7 +177,7 @@ class Reader:
     def _payload(self, tag: bytes) -> bytes | None:
         if tag in self._chunks:
             return self._verified(tag)
-        # a damaged tag must not pass for a chunk that is not there
+        # a damaged tag must not look like a missing chunk
         for unknown in self._chunks.keys() - KNOWN:
             self._verified(unknown)
         return None
@@ -202,7 +202,7 @@ class Reader:
         try:
             self._file.seek(position)
             while length:
-                parts.append(self._file.read(length))  # unbuffered files may give less
+                parts.append(self._file.read(length))  # unbuffered files may return fewer bytes
                 if not parts[-1]:
                     raise BitstreamError(f"the file became shorter while it was read ({what})")
                 length -= len(parts[-1])

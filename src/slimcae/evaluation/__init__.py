@@ -1,6 +1,6 @@
 """Evaluation: metrics, rate-distortion points, Bjøntegaard deltas, reports and plots.
 
-Importing it is cheap: torch, scipy and matplotlib load where they are first used.
+Importing this package is cheap; torch, scipy and matplotlib are imported when first used.
 """
 
 from slimcae.evaluation.bd_rate import BDResult, bd_psnr, bd_rate

@@ -6,9 +6,9 @@ JCT-VC. The interpolants are integrated exactly over the interval where both cur
 nothing is extrapolated.
 
 A curve is a sequence of (rate, quality) pairs in any order: rate in bpp (or any unit), quality
-in dB (PSNR or MS-SSIM). A point that another point of its own curve matches or beats in both
-rate and quality is left out, as nobody would choose to use it; so every curve rises strictly,
-and rate over quality is a function. A point of infinite quality (lossless) is left out too.
+in dB (PSNR or MS-SSIM). Dominated points, which another point of the same curve matches or beats in
+both rate and quality, are left out, so every curve is strictly increasing and can be inverted.
+Points of infinite quality (lossless) are left out too.
 """
 
 import math
@@ -29,10 +29,10 @@ class BDResult:
     """A Bjøntegaard delta of a test curve against an anchor curve.
 
     Attributes:
-        value: The delta: % of rate for `bd_rate`, dB for `bd_psnr`.
-        overlap: The interval that it averages over: dB for `bd_rate`, rate for `bd_psnr`.
-        dropped: How many points of the two curves were left out (see the module).
-        method: How it was interpolated.
+        value: The delta, in % of rate for `bd_rate`, in dB for `bd_psnr`.
+        overlap: The interval of the average, in dB for `bd_rate`, in rate for `bd_psnr`.
+        dropped: Number of points of both curves that were left out (see the module).
+        method: Method of interpolation.
     """
 
     value: float
@@ -44,10 +44,10 @@ class BDResult:
 def bd_rate(anchor: Curve, test: Curve) -> BDResult | None:
     """Return the average difference in rate at equal quality, in % (negative: fewer bits).
 
-    None if the curves have no common interval of quality, or if one has fewer than two points.
+    Return None if the curves have no common interval of quality, or one has fewer than two points.
 
     Raises:
-        ConfigError: a rate that is not positive and finite, or a quality that is not a number.
+        ConfigError: A rate is not positive and finite, or a quality is not a number.
     """
     delta = _mean_difference(anchor, test, lambda log_rate, quality: (quality, log_rate))
     if delta is None:
@@ -59,11 +59,11 @@ def bd_rate(anchor: Curve, test: Curve) -> BDResult | None:
 def bd_psnr(anchor: Curve, test: Curve) -> BDResult | None:
     """Return the average difference in quality at equal rate, in dB (positive: better).
 
-    The average is taken over log rate. None if the curves have no common interval of rate, or
-    if one has fewer than two points.
+    The average is over log rate. Return None if the curves have no common interval of rate, or one
+    has fewer than two points.
 
     Raises:
-        ConfigError: a rate that is not positive and finite, or a quality that is not a number.
+        ConfigError: A rate is not positive and finite, or a quality is not a number.
     """
     delta = _mean_difference(anchor, test, lambda log_rate, quality: (log_rate, quality))
     if delta is None:
@@ -75,10 +75,10 @@ def bd_psnr(anchor: Curve, test: Curve) -> BDResult | None:
 def rate_at(curve: Curve, quality: float) -> float | None:
     """Return the rate at which a curve reaches a quality, interpolated as in `bd_rate`.
 
-    None beyond the curve's ends, or if it has fewer than two points.
+    Return None outside of the curve, or if it has fewer than two points.
 
     Raises:
-        ConfigError: as `bd_rate`.
+        ConfigError: See `bd_rate`.
     """
     points = _rising_part(curve)
     if len(points) < 2 or not points[0][1] <= quality <= points[-1][1]:
@@ -92,9 +92,9 @@ def rate_at(curve: Curve, quality: float) -> float | None:
 def _mean_difference(
     anchor: Curve, test: Curve, axes: Callable[[float, float], tuple[float, float]]
 ) -> tuple[float, tuple[float, float], int] | None:
-    """Mean of y_test(x) - y_anchor(x), the interval of x, and the number of points dropped.
+    """Return the mean of y_test(x) - y_anchor(x), the interval of x, and the dropped points.
 
-    `axes` says which of (log10 rate, quality) is x and which is y.
+    axes: which of (log10 rate, quality) is x and which is y.
     """
     rising = _rising_part(anchor), _rising_part(test)
     if min(map(len, rising)) < 2:
@@ -115,7 +115,7 @@ def _mean_difference(
 
 
 def _rising_part(curve: Curve) -> list[tuple[float, float]]:
-    """The points that no other matches or beats, by rising rate and therefore rising quality."""
+    """Return the points that are not dominated, by increasing rate (and so quality)."""
     for rate, quality in curve:
         if not (0 < rate < math.inf) or math.isnan(quality):
             raise ConfigError(

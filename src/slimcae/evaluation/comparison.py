@@ -1,4 +1,4 @@
-"""What a benchmark says: a table of all points, and BD-rates."""
+"""Text of a benchmark: a table of all points, and BD-rates."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,20 +8,20 @@ from slimcae.evaluation.metrics import ms_ssim_db
 from slimcae.evaluation.results import Results
 
 QUALITIES = {"psnr-rgb": "PSNR", "ms-ssim-db-rgb": "MS-SSIM"}
-"""Lists of results that BD-rates and plots are made from, in dB, and what they are called."""
+"""Lists of results in dB, used for BD-rates and plots, and their display names."""
 
 _HEADINGS = ("codec", "point", "bpp", "PSNR dB", "MS-SSIM", "dB", "encode ms", "decode ms")
 
 
 def curve_of(results: Results, quality: str) -> Curve:
-    """Pairs as `bd_rate` takes them; MS-SSIM in dB also of those who publish it as it is."""
+    """Return pairs for `bd_rate`; MS-SSIM that is not in dB is converted to dB."""
     if quality == "ms-ssim-db-rgb" and quality not in results.lists:
         return [(bpp, ms_ssim_db(value)) for bpp, value in results.curve("ms-ssim-rgb")]
     return results.curve(quality)
 
 
 def format_table(curves: Sequence[Sequence[RDPoint]]) -> str:
-    """All points, a line each, codecs apart; "–" where a value is missing."""
+    """Return a table of all points, one line each, with codecs in separate blocks."""
     rows = [
         [
             (
@@ -50,7 +50,7 @@ def format_table(curves: Sequence[Sequence[RDPoint]]) -> str:
 
 
 def bd_rates(ours: Results, others: Mapping[str, Results]) -> dict[str, dict[str, BDResult | None]]:
-    """BD-rate of our curve against each other, by name and quality; None without an overlap."""
+    """Return our BD-rate against each other codec, by name and quality; None without overlap."""
     return {
         name: {
             quality: bd_rate(curve_of(other, quality), curve_of(ours, quality))
@@ -62,7 +62,7 @@ def bd_rates(ours: Results, others: Mapping[str, Results]) -> dict[str, dict[str
 
 
 def format_bd_rates(name: str, found: Mapping[str, Mapping[str, BDResult | None]]) -> str:
-    """A line for each other codec."""
+    """Return one line for each other codec."""
     lines = [f"BD-rate of {name}, negative where it needs fewer bits ({METHOD}), against"]
     size = max(map(len, found), default=0)
     for other, results in found.items():

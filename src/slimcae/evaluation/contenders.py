@@ -1,7 +1,7 @@
-"""What is compared: our widths, and the codecs that Pillow has, each with its settings named.
+"""The codecs of a benchmark: our widths and the codecs of Pillow, with descriptions of settings.
 
-A contender turns a picture into a file's bytes and back, in memory. These code its colour alone:
-alpha and metadata take no part.
+A contender encodes and decodes pictures in memory. These contenders code only the colours, without
+alpha and metadata.
 """
 
 import io
@@ -24,39 +24,39 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 
 AVIF_SPEEDS = (6, 8, 9, 10)
-"""6 is the default of libavif; from 9 on it is as fast as codecs for photos are."""
+"""6 is the default of libavif; from 9 on it is as fast as other photo codecs."""
 JPEG_XL_EFFORTS = (1, 3, 7)
 """7 is the default of libjxl."""
 JPEG_XL_PLUGIN = "pillow_jxl"
 
 
 class Contender(Protocol):
-    """A codec with fixed settings, at several points of quality."""
+    """A codec with fixed settings and several quality points."""
 
     @property
     def name(self) -> str:
-        """What tables and plots call it."""
+        """Name in tables and plots."""
 
     @property
     def settings(self) -> str:
-        """Everything that was chosen, in words: the software, its version, options, threads."""
+        """Description of all settings: software, version, options and threads."""
 
     @property
     def points(self) -> Sequence[float]:
-        """The settings of quality, best first or last."""
+        """The quality settings, in increasing or decreasing order."""
 
     def label(self, point: float, /) -> str:
-        """What a point is called, as in "width 96" or "quality 50"."""
+        """Return the name of a point, for example "width 96" or "quality 50"."""
 
     def encode(self, picture: Picture, point: float, /) -> bytes:
-        """A whole file of a picture."""
+        """Encode a picture to a whole file."""
 
     def decode(self, data: bytes, /) -> Pixels:
-        """The pixels (H, W, 3) of a file."""
+        """Decode a file to pixels (H, W, 3)."""
 
 
 class OurWidths:
-    """Our codec, a point per width."""
+    """Our codec, with one point per width."""
 
     def __init__(self, codec: "Codec", effort: int = DEFAULT_EFFORT) -> None:
         self.codec = codec
@@ -70,20 +70,20 @@ class OurWidths:
         return _our_settings(self.codec, self.effort)
 
     def label(self, point: float) -> str:
-        """As in "width 96"."""
+        """Return for example "width 96"."""
         return self.codec.model.label(int(point))
 
     def encode(self, picture: Picture, point: float) -> bytes:
-        """At an operating point."""
+        """Encode a picture at an operating point."""
         return self.codec.compress(Picture(picture.pixels), point=int(point), effort=self.effort)
 
     def decode(self, data: bytes) -> Pixels:
-        """By the file alone."""
+        """Decode a file."""
         return as_rgb(self.codec.decompress(data))
 
 
 class OurQualities(OurWidths):
-    """Our codec by `-q`, which moves between the widths by the quantisation step."""
+    """Our codec with `-q`, which combines widths and quantisation steps."""
 
     def __init__(self, codec: "Codec", qualities: Sequence[float]) -> None:
         super().__init__(codec)
@@ -95,7 +95,7 @@ class OurQualities(OurWidths):
         return f"-q {point:g}"
 
     def encode(self, picture: Picture, point: float) -> bytes:
-        """At a quality from 0 to 100."""
+        """Encode a picture at a quality from 0 to 100."""
         return self.codec.compress(Picture(picture.pixels), quality=point)
 
 
@@ -104,12 +104,12 @@ class PillowCodec:
     """A format that Pillow writes.
 
     Attributes:
-        name: For tables and plots.
-        format: Pillow's name of it.
-        settings: All choices in words.
-        points: Values that `options` knows, from low to high quality.
-        options: Pillow's arguments of `save` at a point.
-        unit: What the points are.
+        name: Name in tables and plots.
+        format: Pillow's name of the format.
+        settings: Description of all settings.
+        points: Arguments of `options`, from low to high quality.
+        options: Function from point to the arguments of Pillow's `save`.
+        unit: Name of the quality setting.
     """
 
     name: str
@@ -120,31 +120,31 @@ class PillowCodec:
     unit: str = "quality"
 
     def label(self, point: float) -> str:
-        """As in "quality 50"."""
+        """Return for example "quality 50"."""
         return f"{self.unit} {point:g}"
 
     def encode(self, picture: Picture, point: float) -> bytes:
-        """A file made by `Image.save`."""
+        """Encode a picture with `Image.save`."""
         file = io.BytesIO()
         Image.fromarray(picture.pixels).save(file, self.format, **self.options(point))
         return file.getvalue()
 
     def decode(self, data: bytes) -> Pixels:
-        """What `Image.open` reads, as RGB."""
+        """Decode a file with `Image.open`, as RGB."""
         with Image.open(io.BytesIO(data)) as image:
             return as_rgb(image)
 
 
 def as_rgb(image: Image.Image) -> Pixels:
-    """The colour pixels (H, W, 3) of an image."""
+    """Return the colour pixels (H, W, 3) of an image."""
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def pillow_codecs(threads: int) -> tuple[list[PillowCodec], list[str]]:
-    """The codecs that this installation has, and of each that it lacks a sentence about that.
+    """Return the installed codecs, and a sentence for each codec that is missing.
 
-    threads: of AVIF and JPEG XL, also when they decode (set for this process); the others have
-        one.
+    threads: number of threads of AVIF and JPEG XL, for decoding too (set for this process); the
+        others use one.
     """
     AvifImagePlugin.DEFAULT_MAX_THREADS = threads
     found: list[PillowCodec] = []
@@ -204,7 +204,7 @@ def _jpeg2000(_threads: int) -> list[PillowCodec]:
                 "quality_mode": "dB",
                 "quality_layers": [db],
                 "irreversible": True,
-                "mct": 1,  # without it Pillow codes red, green and blue apart, at twice the bits
+                "mct": 1,  # without it, Pillow codes the colours separately, with twice the bits
             },
             "PSNR",
         )

@@ -1,4 +1,4 @@
-"""The figures of a benchmark: what its results say, as the series that the plots take."""
+"""The figures of a benchmark: conversion of results to plot series."""
 
 import math
 import re
@@ -11,7 +11,7 @@ from slimcae.evaluation.results import Results
 from slimcae.plots.bench import RDPanel, TimesPanel, plot_rd, plot_times
 
 ANCHOR = "JPEG"
-"""Whose rate is 100 % in the figure of times."""
+"""The codec whose rate is 100 % in the figure of times."""
 WAYS = ("encoding", "decoding")
 
 
@@ -24,13 +24,14 @@ def draw_rd(
     labels: Sequence[str] = (),
     subtitle: str = "",
 ) -> bool:
-    """Draw PSNR and, where there is one, MS-SSIM over the rate; references are dashed.
+    """Draw PSNR and, if available, MS-SSIM over the rate; references are dashed.
 
-    labels: of the points of the first of our curves, which are named beside it. False if nothing
-    can be drawn.
+    Return False if there is nothing to draw.
+
+    labels: labels of the points of our first curve.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     panels = [
         RDPanel(
@@ -55,14 +56,14 @@ def draw_times(
     labels: Sequence[str] = (),
     subtitle: str = "",
 ) -> bool:
-    """Draw bits at equal PSNR over the time of a picture; False if nothing can be drawn.
+    """Draw bits at equal PSNR over the time per picture; return False if there is nothing to draw.
 
-    A rate counts as a part of that of `ANCHOR` at the same PSNR. Of ours every point is shown; of
-    the others the median over their points within our range of PSNR, and how far these reach. Below
-    the subtitle stands what this means, and with which precision and threads ours ran.
+    Rates are relative to `ANCHOR` at the same PSNR. The plot shows every point of ours, and the
+    median and range of other codecs over their points in our range of PSNR. The text below the
+    subtitle explains this, and names our precision and threads.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     reach = [value for _, value in _finite(ours, "psnr-rgb")]
     if ANCHOR not in others or not reach:
@@ -100,16 +101,16 @@ def draw_times(
 
 
 def _finite(results: Results, quality: str) -> list[tuple[float, float]]:
-    """The points of a curve by rising rate, without lossless ones."""
+    """Return the points of a curve by increasing rate, without lossless ones."""
     return sorted(pair for pair in curve_of(results, quality) if math.isfinite(pair[1]))
 
 
 def _relative(
     results: Results, way: str, anchor: Curve, reach: Sequence[float]
 ) -> dict[int, tuple[float, float]]:
-    """Milliseconds and percent of the anchor's rate of all points in a range of PSNR, by number.
+    """Return milliseconds and % of the anchor's rate of the points in a range of PSNR, by index.
 
-    Left out are points whose PSNR the anchor does not reach.
+    Points whose PSNR the anchor does not reach are left out.
     """
     lists = (results.lists[key] for key in ("bpp", "psnr-rgb", f"{way}_time"))
     found = {}
@@ -123,7 +124,7 @@ def _relative(
 
 
 def _how(results: Results) -> str:
-    """As in " (bfloat16, 2 threads)"; nothing where the description does not say it."""
+    """Return for example " (bfloat16, 2 threads)"; empty if the description lacks these facts."""
     found = re.search(r"(\w+), threads: (\d+)", results.description)
     if not found:
         return ""

@@ -1,13 +1,13 @@
 """The measuring loop: rate, quality and time of contenders at their points, picture by picture.
 
-How the means are taken: rate and quality are measured per picture and averaged arithmetically, as
-the literature does. So one picture restored exactly (infinite PSNR) makes the mean PSNR infinite,
-while the mean MSE stays telling. Pictures too small for MS-SSIM are left out of its mean, which is
-None if no picture has one. MS-SSIM in dB is that of the mean MS-SSIM, so that it can be laid beside
-published curves, which give the mean. Of times the median counts.
+Rate and quality are measured per picture and averaged arithmetically, as in the literature. So a
+single lossless picture (infinite PSNR) makes the mean PSNR infinite; the mean MSE stays meaningful.
+Pictures too small for MS-SSIM are left out of its mean, which is None if no picture has an MS-SSIM.
+MS-SSIM in dB is computed from the mean MS-SSIM, which is comparable with published curves. Times
+are medians.
 
-A picture with alpha comes to all contenders with smooth colours where it is transparent, and
-quality is that of the visible pixels.
+In pictures with alpha, transparent pixels get smooth colours for all contenders, and quality is
+measured on the visible pixels.
 """
 
 import logging
@@ -26,15 +26,15 @@ from slimcae.images import Picture, read_picture
 log = logging.getLogger("slimcae")
 
 Progress = Callable[[Sequence[Path]], Iterable[Path]]
-"""Wraps the image files to show how far it is: `tqdm.tqdm`, say."""
+"""Wraps the image files to show progress, for example `tqdm.tqdm`."""
 
 IdealBits = Callable[[Pixels, float], float]
-"""Information content of pixels (H, W, 3) as a model codes them at a point."""
+"""Function from pixels (H, W, 3) and a point to the information content in bits."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One contender at one point on one picture; fields as in `RDPoint`."""
+    """Measurement of one contender at one point on one picture; fields as in `RDPoint`."""
 
     bpp: float
     mse: float
@@ -47,21 +47,21 @@ class Measurement:
 
 @dataclass(frozen=True)
 class RDPoint:
-    """One codec at one point, over several pictures (see the module for the means).
+    """Averages of one codec at one point over several pictures (see the module).
 
     Attributes:
         codec: Name of the codec or model.
-        label: What the point is called.
-        setting: The point itself: a width, or the codec's own quality.
+        label: Name of the point.
+        setting: The point: a width, or the quality setting of the codec.
         bpp: Bits per pixel of the whole file.
         mse: Mean squared error on the [0, 1] scale.
         psnr: In dB, of 8-bit RGB.
-        ms_ssim: In [0, 1]; None if no picture has 161 pixels on each side.
-        ms_ssim_db: The same in dB, -10·log10(1 - ms_ssim).
+        ms_ssim: In [0, 1]; None if every picture has a side below 161 pixels.
+        ms_ssim_db: MS-SSIM in dB, -10·log10(1 - ms_ssim).
         encode_seconds, decode_seconds: Wall time per picture, between pixels and file bytes.
-        lmbda: λ that a width was trained with, if known.
-        bpp_estimated: Bits per pixel that a model's density promises, where it was asked.
-        encoder_macs, decoder_macs: Of a model, multiply-accumulates of its transforms per pixel.
+        lmbda: λ of the width in training, if known.
+        bpp_estimated: Information content of the symbols in bits per pixel, if computed.
+        encoder_macs, decoder_macs: Multiply-accumulates per pixel of the transforms, if known.
     """
 
     codec: str
@@ -81,7 +81,7 @@ class RDPoint:
 
 
 class Seen(NamedTuple):
-    """A picture that was measured: its file, and its size in pixels."""
+    """File and size in pixels of a measured picture."""
 
     path: Path
     width: int
@@ -89,7 +89,7 @@ class Seen(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """The points of each contender, and the pictures that they are the means of."""
+    """The points of each contender, and the pictures over which they are averaged."""
 
     curves: list[list[RDPoint]]
     pictures: list[Seen]
@@ -105,16 +105,16 @@ def measure(
 ) -> Measured:
     """Measure every contender at all its points on all images.
 
-    All contenders code a picture before the next one is read, so that other load on the machine
-    affects them alike. The first picture of each size is coded once more without the clock, as a
-    warm-up. The median time of `repeats` runs counts.
+    All contenders code a picture before the next one is read, so other load on the machine affects
+    them alike. The first picture of each size is coded once before, as a warm-up. Times are
+    medians of `repeats` runs.
 
-    A picture that cannot be read is reported in a warning and skipped.
+    Pictures that cannot be read are skipped with a warning.
 
-    ideal_bits: taken beside every point, for `bpp_estimated`.
+    ideal_bits: called for every point, for `bpp_estimated`.
 
     Raises:
-        ImageError: no picture can be read.
+        ImageError: No picture can be read.
     """
     jobs = [(contender, point) for contender in contenders for point in contender.points]
     found: list[list[Measurement]] = [[] for _ in jobs]

@@ -1,7 +1,7 @@
-"""How close two 8-bit pictures are: MSE, PSNR and MS-SSIM of one image.
+"""Metrics between two 8-bit pictures: MSE, PSNR and MS-SSIM.
 
-All take uint8 arrays of one shape (H, W, C) and look at every value of them alike, or only at
-those of the pixels that `visible` (H, W) says.
+All functions take two uint8 arrays of the same shape (H, W, C). All values have the same weight;
+with `visible` (H, W), only the pixels in this mask count.
 """
 
 import math
@@ -25,7 +25,7 @@ def mse(reference: Pixels, other: Pixels, visible: Mask | None = None) -> float:
     This is the error of the uint8 values divided by 255².
 
     Raises:
-        ImageError: the pictures differ in size.
+        ImageError: The pictures differ in size.
     """
     _check_alike(reference, other)
     count = reference.size if visible is None else int(visible.sum()) * reference.shape[2]
@@ -38,7 +38,7 @@ def psnr(reference: Pixels, other: Pixels, visible: Mask | None = None) -> float
     Identical pictures have infinite PSNR.
 
     Raises:
-        ImageError: the pictures differ in size.
+        ImageError: The pictures differ in size.
     """
     return distortion.psnr(mse(reference, other, visible))
 
@@ -46,15 +46,14 @@ def psnr(reference: Pixels, other: Pixels, visible: Mask | None = None) -> float
 def ms_ssim(reference: Pixels, other: Pixels, visible: Mask | None = None) -> float | None:
     """Return the MS-SSIM in [0, 1], or None if a side is under 161 pixels.
 
-    What is not visible counts as restored without error.
-
-    Taken per channel and averaged, five scales, 11×11 Gaussian window with σ = 1.5.
+    Pixels that are not visible count as equal. MS-SSIM is computed per channel and averaged, with
+    five scales and an 11×11 Gaussian window with σ = 1.5.
 
     Source: Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality
-    assessment", Asilomar 2003; the computation is pytorch-msssim's.
+    assessment", Asilomar 2003; computed by pytorch-msssim.
 
     Raises:
-        ImageError: the pictures differ in size.
+        ImageError: The pictures differ in size.
     """
     _check_alike(reference, other)
     if min(reference.shape[:2]) < MS_SSIM_MIN_SIDE:
@@ -65,17 +64,17 @@ def ms_ssim(reference: Pixels, other: Pixels, visible: Mask | None = None) -> fl
     import torch
 
     with torch.inference_mode():
-        # copied: pixels that Pillow lends are read-only, which torch warns about
+        # a copy, because torch warns about read-only arrays such as Pillow's
         x, y = (
             torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float()
             for pixels in (reference, other)
         )
         value = float(pytorch_msssim.ms_ssim(x, y, data_range=distortion.MAX_PIXEL))
-    return min(value, 1.0)  # rounding may lift identical pictures a hair above 1
+    return min(value, 1.0)  # rounding may give slightly more than 1 for identical pictures
 
 
 def ms_ssim_db(value: float) -> float:
-    """Return an MS-SSIM in dB, -10·log10(1 - value), as the literature gives it."""
+    """Return an MS-SSIM in dB, -10·log10(1 - value), as in the literature."""
     return -10 * math.log10(1 - value) if value < 1 else math.inf
 
 

@@ -1,4 +1,4 @@
-"""Published rate-distortion curves on Kodak, which travel with the package."""
+"""Published rate-distortion curves on Kodak, which are part of the package."""
 
 import re
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ NAMES = {
     "jpeg2000": "JPEG 2000",
     "jpeg": "JPEG",
 }
-"""What each file holds; "Factorized prior" is one network per point, of our topology."""
+"""Codec name of each file; "Factorized prior" has one network per point with our topology."""
 
 
 def published() -> dict[str, Results]:
-    """The curves by name."""
+    """Return the published curves by name."""
     return {name: read_json(FOLDER / f"{stem}.json") for stem, name in NAMES.items()}
 
 
@@ -29,11 +29,11 @@ _LOSSLESS = {".png", ".bmp", ".ppm", ".tif", ".tiff"}
 
 
 def why_not_kodak(pictures: Sequence[Seen]) -> str:
-    """What tells pictures from the 24 Kodak images, or "" if they are these.
+    """Return why pictures are not the 24 Kodak images, or "" if they are.
 
-    They are if there are 24, in lossless formats by their suffixes, each of 768×512 or 512×768
-    pixels, and their names without suffix end in kodim01 … kodim24, each once, in small or capital
-    letters. The pixels themselves are not compared.
+    They are if there are 24 files with suffixes of lossless formats, each with 768×512 or 512×768
+    pixels, and their names without suffix end in kodim01 … kodim24, each once, in any case. Pixels
+    are not compared.
     """
     if len(pictures) != 24:
         return f"not 24, but {len(pictures)}"

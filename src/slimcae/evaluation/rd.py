@@ -1,4 +1,4 @@
-"""Rate-distortion points of one of our models: whole files at every operating point."""
+"""Rate-distortion points of one of our models, measured on whole files at every point."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from slimcae.evaluation.measure import RDPoint, measure
 from slimcae.images import Picture
 
 Progress = Callable[[Sequence[Path], str], Iterable[Path]]
-"""Wraps the images of a model (its name is the label) to show how far it is: `tqdm.tqdm`, say."""
+"""Wraps the images of a model (with its name as label) to show progress, as `tqdm.tqdm` does."""
 
 
 class _Info(Protocol):
@@ -21,11 +21,11 @@ class _Info(Protocol):
 
 
 class Codec(Protocol):
-    """What an evaluation needs of a codec; `slimcae.codec.Codec` has it."""
+    """The interface of a codec for evaluation; `slimcae.codec.Codec` implements it."""
 
     @property
     def info(self) -> _Info:
-        """Has `lmbda`: a λ per operating point in the order of `points`, or None if not known."""
+        """Description with `lmbda`: λ per operating point in the order of `points`, or None."""
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -36,20 +36,20 @@ class Codec(Protocol):
         """The number of each operating point."""
 
     def compress(self, picture: Picture, /, *, point: int) -> bytes:
-        """A whole compressed file."""
+        """Return a whole compressed file."""
 
     def decompress(self, data: bytes, /) -> Image.Image:
-        """The picture of a compressed file."""
+        """Return the picture of a compressed file."""
 
     def ideal_bits(self, pixels: Pixels, point: int, /) -> float:
-        """Information content of an image's symbols under the model's entropy model."""
+        """Return the information content of an image's symbols in bits."""
 
     def macs(self, point: int, /) -> tuple[float, float]:
-        """Multiply-accumulates per pixel of the analysis and of the synthesis."""
+        """Return the multiply-accumulates per pixel of g_a and of g_s."""
 
 
 class _WholeFiles:
-    """A contender with all points of a model, whose files hold alpha and metadata, too."""
+    """A contender with all points of a model; its files include alpha and metadata."""
 
     settings = ""
 
@@ -79,13 +79,13 @@ def evaluate_codec(
 ) -> list[RDPoint]:
     """Return the RD points of a codec on all images, in the order of its operating points.
 
-    The setting of each is its width, which several may have in common; λ tells them apart then.
+    The setting of a point is its width; points with equal widths differ in λ.
 
-    The rate is that of whole files, alpha and metadata included; the quality is that of the colour
-    pixels alone. See `slimcae.evaluation.measure` for how it is measured.
+    The rate is that of whole files, including alpha and metadata; the quality is that of the colour
+    pixels. `slimcae.evaluation.measure` describes the measurement.
 
     Raises:
-        ImageError: no image can be read.
+        ImageError: No image can be read.
     """
     (points,), _ = measure(
         [_WholeFiles(codec, name)],

@@ -1,4 +1,4 @@
-"""Reports: evaluate models side by side, write tables and plots, and print what came out."""
+"""Reports: evaluate models, write tables and plots, and format results as text."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from slimcae.plots.evaluation import ModelSeries, plot_all
 from slimcae.version import __version__
 
 DEFAULT_STEM = "report"
-"""What report files are called when only a folder is given."""
+"""Name of report files if only a folder is given."""
 
 NO_MS_SSIM = (
     f"MS-SSIM is not available:\nno image has {MS_SSIM_MIN_SIDE} pixels or more on each side"
@@ -35,15 +35,15 @@ def evaluate_models(
 
     Files: `<prefix>.csv`; `<prefix>.json`, or for several models `<prefix>_<name>.json` each; and
     the plots of `slimcae.plots.evaluation`. Folders are created, and files of an earlier report
-    replaced. A second model of the same name is called `<name>-2`. `report_prefix` is resolved
-    by `resolve_prefix`.
+    are replaced. A second model with the same name becomes `<name>-2`. `resolve_prefix` interprets
+    `report_prefix`.
 
     Returns:
-        For each model, its points in the order of its widths.
+        The points of each model, in the order of its widths.
 
     Raises:
-        ConfigError: no model, or a place that cannot be written.
-        ImageError: no image can be read.
+        ConfigError: There is no model, or the report cannot be written.
+        ImageError: No image can be read.
     """
     if not models:
         raise ConfigError("no models to evaluate: give one, or several to compare")
@@ -63,10 +63,11 @@ def evaluate_models(
 
 
 def to_series(points: Sequence[RDPoint]) -> ModelSeries:
-    """Return what the plots show of a model's points."""
+    """Convert the points of a model to plot series."""
     return ModelSeries(
         name=points[0].codec,
         widths=[point.setting for point in points],
+        lmbda=[point.lmbda for point in points],
         bpp=[point.bpp for point in points],
         mse=[point.mse for point in points],
         psnr=[point.psnr for point in points],
@@ -80,10 +81,10 @@ def to_series(points: Sequence[RDPoint]) -> ModelSeries:
 
 
 def resolve_prefix(report_prefix: str | Path) -> Path:
-    """Return the start of the names of the report's files.
+    """Return the prefix of the names of the report's files.
 
-    `results/run` gives `results/run.csv`, `results/run_psnr.png` and so on. A folder, which is
-    a text that ends in a slash or a folder that exists, gives `<folder>/report.csv` and so on.
+    `results/run` gives `results/run.csv`, `results/run_psnr.png` and so on. A folder, which exists
+    or ends in a slash, gives `<folder>/report.csv` and so on.
     """
     text = os.fspath(report_prefix)
     folder = text.endswith(("/", os.sep)) or Path(text).is_dir()
@@ -91,11 +92,12 @@ def resolve_prefix(report_prefix: str | Path) -> Path:
 
 
 def writable_prefix(report_prefix: str | Path) -> Path:
-    """The same, with its folder made.
+    """Return `resolve_prefix(report_prefix)` after creating its folder and checking permissions.
+
+    Commands call it first, because the evaluation before writing may take hours.
 
     Raises:
-        ConfigError: a place that cannot be written: found out before the hours that a report may
-            take.
+        ConfigError: The folder cannot be created or written.
     """
     prefix = resolve_prefix(report_prefix)
     with write_errors(prefix):
@@ -139,9 +141,9 @@ def format_table(points: Sequence[RDPoint]) -> str:
 
 
 def format_bd_rate(anchor: Sequence[RDPoint], test: Sequence[RDPoint]) -> str:
-    """Return the Bjøntegaard deltas of two models: a line for PSNR, and one for MS-SSIM.
+    """Return the Bjøntegaard deltas of two models: a line for PSNR, and one for MS-SSIM in dB.
 
-    The line for MS-SSIM (in dB) is there if both models have it.
+    The line for MS-SSIM is omitted if a model has no MS-SSIM.
     """
     heading = f"{test[0].codec} against {anchor[0].codec}, Bjøntegaard deltas ({METHOD}):"
     lines = [heading, _bd_line("PSNR", *(_curve(points, "psnr") for points in (anchor, test)))]
@@ -166,14 +168,14 @@ def _curve(points: Sequence[RDPoint], quality: str) -> Curve:
 def _bd_line(quality: str, anchor: Curve, test: Curve) -> str:
     rate, gain = bd_rate(anchor, test), bd_psnr(anchor, test)
     if rate is None:
-        return f"  {quality}: no BD-rate, as it needs two curves of two points or more that overlap"
+        return f"  {quality}: no BD-rate; it needs two overlapping curves with two points or more"
     low, high = rate.overlap
     text = f"  {quality}: BD-rate {rate.value:+.2f} % over {low:.2f}–{high:.2f} dB"
     if gain is not None:
         low, high = gain.overlap
         text += f", gain {gain.value:+.3f} dB over {low:.3f}–{high:.3f} bpp"
     if rate.dropped:
-        text += f" (points left out, being dominated or lossless: {rate.dropped})"
+        text += f" (dominated or lossless points left out: {rate.dropped})"
     return text
 
 
@@ -182,7 +184,7 @@ def _number(value: float | None, spec: str) -> str:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """The names, one numbered if its files would be called like those of one before it."""
+    """Return the names, numbered where file names would be equal."""
     found: list[str] = []
     taken: set[str] = set()
     for name in names:
@@ -194,7 +196,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def _file_part(name: str) -> str:
-    """The name with everything replaced that does not belong into a file name."""
+    """Return a name with characters replaced that are not suitable for file names."""
     return re.sub(r"[^\w.+-]+", "_", name)
 
 
@@ -204,7 +206,7 @@ def _with_ending(prefix: Path, ending: str) -> Path:
 
 @contextmanager
 def write_errors(prefix: Path) -> Iterator[None]:
-    """Turn a failure to write into a `ConfigError` of one line."""
+    """Turn a failure to write into a one-line `ConfigError`."""
     try:
         yield
     except OSError as error:

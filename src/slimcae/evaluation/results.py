@@ -1,10 +1,10 @@
 """RD points in files: CSV for spreadsheets, JSON in the schema of CompressAI's results.
 
 The JSON holds {"name", "description", "results"}, and in results one list per quantity, with one
-entry per point. Beside CompressAI's own lists (psnr-rgb, ms-ssim-rgb, bpp, encoding_time and
+entry per point. In addition to CompressAI's lists (psnr-rgb, ms-ssim-rgb, bpp, encoding_time and
 decoding_time in seconds) there are width, lambda, bpp-estimated, mse, ms-ssim-db-rgb and the
-multiply-accumulates of the transforms. JSON has no infinity: null stands for a value that is not
-available or, for psnr-rgb, infinite.
+multiply-accumulates of the transforms. A value is null if it is not available, or infinite (in
+psnr-rgb), which JSON cannot represent.
 """
 
 import csv
@@ -33,7 +33,7 @@ COLUMNS = {
     "encoder_macs_per_pixel": "encoder_macs",
     "decoder_macs_per_pixel": "decoder_macs",
 }
-"""Columns of a CSV about our models: field of `RDPoint`."""
+"""Columns of the CSV of our models, and the fields of `RDPoint` in them."""
 
 COMMON_LISTS = {
     "psnr-rgb": "psnr",
@@ -44,7 +44,7 @@ COMMON_LISTS = {
     "decoding_time": "decode_seconds",
     "mse": "mse",
 }
-"""Lists that the JSON has of any codec: field of `RDPoint`."""
+"""Lists in the JSON of any codec, and the fields of `RDPoint` in them."""
 
 MODEL_LISTS = COMMON_LISTS | {
     "width": "setting",
@@ -53,15 +53,15 @@ MODEL_LISTS = COMMON_LISTS | {
     "encoder-macs-per-pixel": "encoder_macs",
     "decoder-macs-per-pixel": "decoder_macs",
 }
-"""Lists that the JSON has of our models."""
+"""Lists in the JSON of our models."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """One codec's results as the JSON holds them, ours or somebody else's.
+    """The results of one codec in the structure of the JSON.
 
     Attributes:
-        name: Of the codec or model.
+        name: Name of the codec or model.
         description: Free text.
         lists: For each quantity, one value per RD point; None is not available.
     """
@@ -71,7 +71,7 @@ class Results:
     lists: Mapping[str, tuple[float | None, ...]]
 
     def curve(self, quality: str = "psnr-rgb") -> list[tuple[float, float]]:
-        """Return (bpp, quality) pairs for `bd_rate`, of the points that have both."""
+        """Return (bpp, quality) pairs for `bd_rate`, for points that have both."""
         pairs = zip(self.lists["bpp"], self.lists.get(quality, ()), strict=False)
         return [(rate, value) for rate, value in pairs if rate is not None and value is not None]
 
@@ -79,16 +79,16 @@ class Results:
 def to_results(
     points: Sequence[RDPoint], description: str, lists: Mapping[str, str] = MODEL_LISTS
 ) -> Results:
-    """Return one codec's points as the JSON holds them, sorted by bpp; `lists` as `MODEL_LISTS`."""
+    """Convert the points of one codec to `Results`, sorted by bpp; `lists`: see `MODEL_LISTS`."""
     ordered = sorted(points, key=lambda point: point.bpp)
     values = {key: tuple(getattr(p, field) for p in ordered) for key, field in lists.items()}
     return Results(points[0].codec, description, values)
 
 
 def write_csv(path: Path, points: Sequence[RDPoint], columns: Mapping[str, str] = COLUMNS) -> None:
-    """Write one row per point, in the order given; a value not available is an empty cell.
+    """Write one row per point, in the given order; missing values are empty cells.
 
-    columns: the headings in their order, and the field of `RDPoint` below each.
+    columns: the headings in order, and the field of `RDPoint` for each.
 
     Raises:
         OSError: the file cannot be written.
@@ -109,7 +109,7 @@ def write_json(path: Path, description: str, points: Sequence[RDPoint]) -> None:
 
 
 def write_results(path: Path, results: Results) -> None:
-    """Write results of any codec; what is not finite becomes null.
+    """Write the results of any codec; values that are not finite become null.
 
     Raises:
         OSError: the file cannot be written.
@@ -127,10 +127,10 @@ def write_results(path: Path, results: Results) -> None:
 
 
 def read_json(path: Path) -> Results:
-    """Read results in this schema: ours, CompressAI's and those it publishes of other codecs.
+    """Read results in this schema: ours, CompressAI's, and its published ones of other codecs.
 
     Raises:
-        ConfigError: the file cannot be read or does not follow the schema.
+        ConfigError: The file cannot be read or does not follow the schema.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

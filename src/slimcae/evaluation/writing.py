@@ -12,7 +12,7 @@ from slimcae.evaluation.report import write_errors
 from slimcae.evaluation.results import COMMON_LISTS, to_results, write_csv, write_results
 
 LISTS = COMMON_LISTS | {"setting": "setting"}
-"""Lists that the JSON has of each codec: field of `RDPoint`."""
+"""Lists in the JSON of each codec, and the fields of `RDPoint` in them."""
 
 _COLUMNS = (
     "codec",
@@ -38,14 +38,14 @@ def write_report(
     reference: bool,
     kodak: bool = False,
 ) -> str:
-    """Write all files, and return what to print.
+    """Write all files, and return the text to print.
 
-    curves, settings: of each codec, the first `num_ours` being ours. where: images, machine and
-    date. reference: draw published curves, of codecs that were not measured. kodak: the images are
-    those of the published curves, so that BD-rates against these mean something.
+    curves, settings: for each codec; the first `num_ours` are ours. where: images, machine and
+    date. reference: draw published curves of codecs that were not measured. kodak: the images are
+    those of the published curves, so BD-rates against these are meaningful.
 
     Raises:
-        ConfigError: a file cannot be written.
+        ConfigError: A file cannot be written.
     """
     descriptions = [f"{setting}; {where}" for setting in settings]
     results = [

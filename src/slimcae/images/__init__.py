@@ -1,11 +1,10 @@
-"""Pictures: files and Pillow images to 8-bit arrays and back, and finding image files.
+"""Pictures: conversion between files or Pillow images and 8-bit arrays, and finding image files.
 
-What a picture keeps: grey stays grey however it is stored, alpha, an ICC profile that fits the
-colours, EXIF and XMP are kept. An orientation is applied to the pixels (so that width and height
-are what people see), and those that are kept ask for no turn. Palettes and other colour models
-become RGB, inks by their profile; colours that a file describes without a profile get one, or
-become sRGB. More than 8 bits per channel are reduced and only the first frame of an animation is
-taken, both with a notice.
+Grey pictures stay grey in any mode. Alpha, an ICC profile that matches the colours, EXIF and XMP
+are kept. An orientation is applied to the pixels, so width and height are those that people see,
+and is reset in the kept metadata. Palettes and other colour models become RGB, CMYK with its
+profile; colours that a file describes without a profile get one, or become sRGB. More than 8 bits
+per channel are reduced, and only the first frame of an animation is used, both with a notice.
 """
 
 from slimcae.images.finding import KINDS, find_images

@@ -1,4 +1,4 @@
-"""The alpha channel of a `.scae` file: lossless, as one level or as a PNG file."""
+"""The alpha channel of a `.scae` file: lossless, as a single level or as a PNG file."""
 
 import struct
 import zlib
@@ -15,30 +15,30 @@ from slimcae.images.pixels import greys, pillow_limit
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">II5B")
 _DEFLATE_RATIO = 1032
-"""Deflate codes at most 258 bytes in 2 bits."""
+"""Largest ratio of inflated to deflated bytes: deflate codes at most 258 bytes in 2 bits."""
 _PIECE = 2**16
 
 
 def constant_level(alpha: NDArray[np.uint8]) -> int | None:
-    """The alpha of all pixels, or None if they differ."""
+    """Return the alpha of all pixels, or None if they differ."""
     first = int(alpha.flat[0])
     return first if (alpha == first).all() else None
 
 
 def pack_alpha(alpha: NDArray[np.uint8]) -> bytes:
-    """An alpha channel (H, W) as a PNG file of 8-bit greys."""
+    """Encode an alpha channel (H, W) as a PNG file of 8-bit greys."""
     content = BytesIO()
     Image.fromarray(alpha).save(content, format="PNG", optimize=True)
     return content.getvalue()
 
 
 def unpack_alpha(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The alpha channel (H, W) of a file whose picture has `size` (H, W).
+    """Decode the alpha channel (H, W) of a file whose picture has `size` (H, W).
 
-    Nothing is allocated before the file was seen to hold a picture of that size.
+    Nothing is allocated before the size in the PNG file was checked.
 
     Raises:
-        BitstreamError: not a PNG file of opaque 8-bit greys of that size, or a damaged one.
+        BitstreamError: The data is damaged, or not a PNG file of 8-bit greys of that size.
     """
     if not data.startswith(_PNG):
         raise BitstreamError("the alpha channel is not a PNG file")
@@ -53,13 +53,13 @@ def unpack_alpha(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
         )
     if not _fill(streams, size[0] * (size[1] + 1)):
         raise BitstreamError("the alpha channel has not as many samples as the picture")
-    # in one chunk: Pillow takes minutes for a million empty ones
+    # merged into one chunk, because Pillow takes minutes for a million empty ones
     plain = (b"IHDR", header), (b"IDAT", b"".join(streams)), (b"IEND", b"")
     return _decode(_PNG + b"".join(_chunk(*part) for part in plain), size[0] * size[1])
 
 
 def _fill(streams: list[memoryview], num_bytes: int) -> bool:
-    """Whether the parts of a zlib stream inflate to just so many bytes; keeps none of them."""
+    """Return whether the parts of a zlib stream inflate to exactly `num_bytes`, without storing."""
     if num_bytes > _DEFLATE_RATIO * sum(map(len, streams)):
         return False
     inflater = zlib.decompressobj()
@@ -81,7 +81,7 @@ def _decode(png: bytes, num_pixels: int) -> NDArray[np.uint8]:
         with image:
             image.load()
             return greys(image)
-    except Exception as error:  # Pillow's decoder fails on damaged files in every possible way
+    except Exception as error:  # Pillow raises many kinds of errors for damaged files
         raise BitstreamError(f"the alpha channel is damaged: {error}") from error
 
 
@@ -91,11 +91,11 @@ def _chunk(tag: bytes, body: bytes | memoryview) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Tags and contents of the chunks of a PNG file (ISO/IEC 15948, 5.3), up to its very end."""
+    """Yield tags and contents of all chunks of a PNG file (ISO/IEC 15948, 5.3)."""
     position = len(_PNG)
     while position < len(data):
         if position + 12 > len(data):
-            yield b"", memoryview(b"")  # something that is no chunk
+            yield b"", memoryview(b"")  # not a chunk
             return
         length, tag = struct.unpack_from(">I4s", data, position)
         body = memoryview(data)[position + 8 : position + 8 + length]

@@ -1,9 +1,9 @@
-"""Colours as primaries and a transfer function, and what becomes of them.
+"""Colour spaces given by primaries and a transfer function, and their conversion.
 
-A picture of other primaries gets a profile of them. A transfer function that spaces levels about
-as eyes do stays as it is, in the profile; linear light and HDR (PQ and HLG) are turned into sRGB's
-curve, which is what the codec is made for. So no colour leaves its gamut, and nothing is clipped
-but what is brighter than white in HDR.
+A picture with primaries other than sRGB's gets a profile for them. A transfer function that spaces
+levels about perceptually is kept, in the profile; linear light and HDR (PQ and HLG) are converted
+to the curve of sRGB, for which the codec is made. So no colour leaves its gamut, and only HDR
+values brighter than white are clipped.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ ADOBE_GAMMA = 563 / 256
 PQ, HLG = "PQ", "HLG"
 
 _SPACED = (1.6, 3.0)
-"""Gammas whose 8-bit levels are so spaced that they may stay."""
+"""Range of gammas whose 8-bit levels are kept."""
 SAME_GAMMA = 0.05
 _SAME_XY = 0.004
-"""How far gammas by their ratio, and rounded chromaticities, may lie apart and mean the same."""
+"""Tolerances within which gammas (by their ratio) and rounded chromaticities count as equal."""
 
 _REFERENCE_WHITE = 203.0
-"""cd/m² that is white on other displays (ITU-R BT.2408)."""
+"""Luminance in cd/m² of white on SDR displays (ITU-R BT.2408)."""
 _HLG_PEAK, _HLG_GAMMA = 1000.0, 1.2
 """cd/m² of a nominal display for HLG, and its system gamma (ITU-R BT.2100)."""
 
@@ -40,17 +40,17 @@ class Colours:
 
     @property
     def are_srgb(self) -> bool:
-        """Whether they mean sRGB: also by the gamma of 2.2 that PNG files give for its curve."""
+        """Whether they mean sRGB, also with the gamma of 2.2 that PNG files give for its curve."""
         near = isinstance(self.transfer, float) and abs(self.transfer / 2.2 - 1) <= SAME_GAMMA
         return _same(self.primaries, SRGB) and (self.transfer is None or near)
 
     @property
     def is_hdr(self) -> bool:
-        """Whether there is something brighter than white."""
+        """Whether the transfer function is HDR, with values brighter than white."""
         return isinstance(self.transfer, str)
 
     def table(self) -> NDArray[np.uint8] | None:
-        """Levels with sRGB's curve for each of the 256 levels, or None if they may stay."""
+        """Return the level with sRGB's curve for each of the 256 levels; None: keep the levels."""
         if self.transfer is None or (
             isinstance(self.transfer, float) and _SPACED[0] <= self.transfer <= _SPACED[1]
         ):
@@ -58,14 +58,14 @@ class Colours:
         return np.rint(255 * self.encoded(np.arange(256) / 255)).astype(np.uint8)
 
     def encoded(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Values from 0 to 1 with sRGB's curve instead of their own."""
+        """Convert values from 0 to 1 from their own curve to that of sRGB."""
         return srgb_encoded(np.minimum(_linear(values, self.transfer), 1))
 
     def profile(self, grey: bool) -> bytes | None:
-        """An ICC profile of what `table` leaves, or None if that is sRGB.
+        """Return an ICC profile for the result of `table`, or None if that is sRGB.
 
         Raises:
-            ValueError: primaries that no picture can have.
+            ValueError: The primaries are invalid.
         """
         gamma = None
         if isinstance(self.transfer, float) and self.table() is None and not self.are_srgb:
@@ -82,7 +82,7 @@ def _same(first: Chromaticities, second: Chromaticities) -> bool:
 
 
 def _linear(levels: NDArray[np.float64], transfer: float | str | None) -> NDArray[np.float64]:
-    """Light of encoded levels from 0 to 1, of which 1 is white (ITU-R BT.2100 for HDR)."""
+    """Convert encoded levels from 0 to 1 to linear light, where 1 is white (HDR: ITU-R BT.2100)."""
     if transfer == PQ:
         root = levels ** (32 / 2523)
         ratio = np.maximum(root - 3424 / 4096, 0) / (2413 / 128 - 2392 / 128 * root)
@@ -97,5 +97,5 @@ def _linear(levels: NDArray[np.float64], transfer: float | str | None) -> NDArra
 
 
 def srgb_encoded(light: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values of light, both from 0 to 1 (IEC 61966-2-1)."""
+    """Convert linear light to sRGB values, both from 0 to 1 (IEC 61966-2-1)."""
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)

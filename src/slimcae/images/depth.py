@@ -1,4 +1,4 @@
-"""Whether a file has more than 8 bits per channel: Pillow reduces colours without a word."""
+"""Detection of files with more than 8 bits per channel, which Pillow reduces silently."""
 
 from collections.abc import Iterable
 
@@ -12,14 +12,14 @@ _SOC_SIZ = b"\xff\x4f\xff\x51"
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether pixels have more than 8 bits per channel, as far as it can be known.
+    """Return whether pixels have more than 8 bits per channel, if this can be determined.
 
-    image: as it was opened; once it is loaded, only its mode and its tags tell.
+    image: an opened image; after loading, only its mode and tags are available.
     """
     if image.mode.startswith(("I", "F")):
         return True
     for tile in getattr(image, "tile", ()):
-        if ";16" in str(tile):  # Pillow's name of what it unpacks
+        if ";16" in str(tile):  # the raw mode that Pillow unpacks
             return True
         codec, arguments = tile[0], tile[3]
         if codec in ("ppm", "ppm_plain") and isinstance(arguments, tuple) and arguments[1] > 255:
@@ -28,7 +28,7 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def _most_bits(image: Image.Image) -> int:
-    """Bits of the deepest channel by the file's own words, or 0 if it is not known."""
+    """Return the bits of the deepest channel according to the file, or 0 if unknown."""
     try:
         if hasattr(image, "tag_v2"):
             bits = image.tag_v2.get(ExifTags.Base.BitsPerSample, 0)
@@ -39,13 +39,13 @@ def _most_bits(image: Image.Image) -> int:
             return int(image.info["bit_depth"])
         if image.format == "AVIF":
             return max(map(_av1_bits, avif_properties(image)))
-    except Exception:  # files of any bytes, or closed ones
+    except Exception:  # arbitrary or closed files
         pass
     return 0
 
 
 def _av1_bits(property_: bytes) -> int:
-    """From a box av1C (AV1 Codec ISO Media File Format Binding, 2.3.3), else 0."""
+    """Return the bits in a box av1C (AV1 Codec ISO Media File Format Binding, 2.3.3), else 0."""
     if property_[:4] != b"av1C":
         return 0
     if not property_[6] & _HIGH_BIT_DEPTH:
@@ -54,7 +54,7 @@ def _av1_bits(property_: bytes) -> int:
 
 
 def _jpeg_2000_bits(start_of_file: bytes) -> int:
-    """From the marker SIZ of the codestream (ITU-T T.800, A.5.1): depth − 1 of each channel."""
+    """Return the bits in the marker SIZ of the codestream (ITU-T T.800, A.5.1)."""
     data = start_of_file[start_of_file.index(_SOC_SIZ) + 40 :]
     channels = int.from_bytes(data[:2], "big")
     depths = data[2 : 2 + 3 * channels : 3]

@@ -1,4 +1,4 @@
-"""How far 8-bit pixels are from others: squared error and PSNR."""
+"""Distortion between 8-bit pixels: squared error and PSNR."""
 
 import math
 
@@ -16,8 +16,8 @@ def squared_error(
 ) -> int:
     """Return the sum of squared differences of two arrays (H, W, C), exact at any size.
 
-    It is taken in bands of rows, so that memory is bounded. visible: (H, W), the pixels that
-    count; None: all.
+    It is computed in bands of rows, which bounds memory. visible: (H, W), mask of the pixels to
+    compare; None: all.
     """
     rows = max(1, _BAND_PIXELS // reference.shape[1])
     total = 0
@@ -32,7 +32,7 @@ def squared_error(
 def mse(squares: int, count: int) -> float:
     """Return the mean squared error on the scale [0, 1], that of the training loss.
 
-    squares: sum over `count` differences of 8-bit values; the mean of none is 0.
+    squares: sum over `count` squared differences of 8-bit values; for no values the mean is 0.
     """
     return squares / count / MAX_PIXEL**2 if count else 0.0
 
@@ -40,6 +40,6 @@ def mse(squares: int, count: int) -> float:
 def psnr(error: float) -> float:
     """Return the peak signal-to-noise ratio in dB of a mean squared error on the scale [0, 1].
 
-    This is 10·log10(255² / MSE of the 8-bit values); without any error it is infinite.
+    It is 10·log10(255² / MSE of the 8-bit values), and infinite for equal pictures.
     """
     return -10 * math.log10(error) if error else math.inf

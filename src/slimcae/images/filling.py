@@ -1,9 +1,9 @@
-"""Colours for transparent places: smooth, and made of nothing but what is visible around them.
+"""Smooth colours for transparent pixels, computed from the visible pixels around them.
 
-What lies under alpha 0 is arbitrary (black, noise, the picture before it was cut out), nobody sees
-it, and a hard edge there costs bits and quality where one looks. So it is replaced before analysis
-by a pyramid of means of visible pixels ("push–pull": Gortler et al., The Lumigraph, SIGGRAPH 1996,
-4.3), in integers, so that every machine fills alike.
+Colours where alpha is 0 are arbitrary (black, noise, the uncropped picture) and invisible, but hard
+edges there cost bits and quality of visible pixels. So they are replaced before the analysis by a
+pyramid of means of visible pixels ("push–pull": Gortler et al., The Lumigraph, SIGGRAPH 1996, 4.3).
+The arithmetic is integer, so every machine computes the same colours.
 """
 
 import numpy as np
@@ -19,8 +19,8 @@ Mask = NDArray[np.bool_]
 def fill_hidden(pixels: Pixels, visible: Mask) -> Pixels:
     """Return pixels (H, W, 3) with smooth colours where `visible` (H, W) is false.
 
-    Visible pixels stay as they are. The result does not depend on the hidden ones, which become
-    a middle grey if nothing is visible.
+    Visible pixels do not change. The result does not depend on the hidden pixels, which become
+    middle grey if nothing is visible.
     """
     levels = [(pixels, visible)]
     while not levels[-1][1].all() and max(levels[-1][1].shape) > 1:
@@ -34,7 +34,7 @@ def fill_hidden(pixels: Pixels, visible: Mask) -> Pixels:
 
 
 def _halved(pixels: Pixels, known: Mask) -> tuple[Pixels, Mask]:
-    """Means of the known ones of 2x2 pixels each, and where there are any."""
+    """Return the means of the known pixels in 2x2 blocks, and a mask of blocks with any."""
     height, width = (-(-side // 2) for side in known.shape)
     halved, any_known = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.bool_)
     rows = max(1, _BAND_PIXELS // (4 * width))
@@ -54,7 +54,7 @@ def _halved(pixels: Pixels, known: Mask) -> tuple[Pixels, Mask]:
 
 
 def _refined(pixels: Pixels, known: Mask, coarse: Pixels) -> Pixels:
-    """The pixels, where they are not known interpolated from those of half the resolution."""
+    """Return the pixels, with unknown ones interpolated from those at half the resolution."""
     height, width = known.shape
     refined = pixels.copy()
     rows = max(1, _BAND_PIXELS // width)
@@ -71,7 +71,7 @@ def _refined(pixels: Pixels, known: Mask, coarse: Pixels) -> Pixels:
 
 
 def _neighbours(start: int, stop: int, count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """For positions at full resolution, the nearest at half of it and the next one, of `count`."""
+    """Return, for positions at full resolution, the nearest and the next one at half of it."""
     position = np.arange(start, stop)
     near = position // 2
     return near, np.clip(near + 2 * (position % 2) - 1, 0, count - 1)

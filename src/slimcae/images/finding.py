@@ -1,4 +1,4 @@
-"""Finding image files."""
+"""Search for image files."""
 
 import glob
 import logging
@@ -19,19 +19,19 @@ KINDS = (
     *("tif", "tiff", "gif", "bmp", "dib", "ppm", "pgm", "pbm", "pnm", "pfm"),
     *("jp2", "j2k", "j2c", "jpc", "jpf", "jpx"),
 )
-"""Suffixes of the files that are taken for images in a folder: all that Pillow knows for PNG, JPEG,
-MPO, WebP, AVIF, TIFF, GIF, BMP, PPM and JPEG 2000."""
+"""Suffixes of image files in a folder: all that Pillow knows for PNG, JPEG, MPO, WebP, AVIF, TIFF,
+GIF, BMP, PPM and JPEG 2000."""
 
 _NO_CONTENT = ("thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a folder and all below hold.
+    """Result of a recursive search of a folder.
 
-    files: those with one of the wanted suffixes, sorted. left_out: number of files of each other
-    suffix, in lower case, with its dot; hidden files and those of systems do not count. closed: one
-    error for each folder that cannot be read.
+    files: files with one of the requested suffixes, sorted. left_out: number of other files by
+    suffix, in lower case, with dot, without hidden and system files. closed: one error for each
+    folder that cannot be read.
     """
 
     files: list[Path]
@@ -45,7 +45,7 @@ def find_images(path_or_glob: str) -> list[Path]:
     A folder that cannot be read is left out with a warning.
 
     Raises:
-        ImageError: nothing found.
+        ImageError: No image was found.
     """
     path = Path(path_or_glob)
     if path.is_file():
@@ -57,7 +57,7 @@ def find_images(path_or_glob: str) -> list[Path]:
             log.warning("folder %s cannot be read: %s (left out)", error.filename, reason)
         if not found.files:
             raise ImageError(
-                f"no images in {path}: looked in it and its folders for {' '.join(KINDS)}"
+                f"no images in {path} or its subfolders: searched for {' '.join(KINDS)}"
             )
         return found.files
     matches = sorted({match for match in _matches(path) if match.is_file()})
@@ -71,9 +71,9 @@ def find_images(path_or_glob: str) -> list[Path]:
 def find_files(top: Path, kinds: Collection[str]) -> Search:
     """Search a folder and all below for files with these suffixes.
 
-    kinds: suffixes without their dot. Linked folders are searched like others; one that several
-    paths lead to, as where links form a loop, is searched once, by a path without links if there is
-    one. Files called `._*` are what macOS stores beside a picture, and left out.
+    kinds: suffixes without dot. Linked folders are searched like others; a folder with several
+    paths, for example in a loop of links, is searched once, by a path without links if possible.
+    Files called `._*`, which macOS stores next to pictures, are left out.
     """
     suffixes = {f".{kind}" for kind in kinds}
     files: list[Path] = []
@@ -90,7 +90,7 @@ def find_files(top: Path, kinds: Collection[str]) -> Search:
 
 
 def _walk(top: Path, closed: list[OSError]) -> Iterator[tuple[Path, list[str]]]:
-    """Each folder with the names of its files, once; see `find_files`."""
+    """Yield each folder once, with the names of its files; see `find_files`."""
     seen: set[tuple[int, int]] = set()
     links = deque([top])
     while links:
@@ -106,7 +106,7 @@ def _walk(top: Path, closed: list[OSError]) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _matches(pattern: Path) -> Iterator[Path]:
-    """What a pattern stands for; `**` are any folders below, where links to folders may loop."""
+    """Yield the matches of a pattern; `**` matches subfolders, also with loops of links."""
     if "**" not in pattern.parts:
         yield from map(Path, glob.glob(str(pattern)))  # noqa: PTH207
         return
@@ -120,10 +120,10 @@ def _matches(pattern: Path) -> Iterator[Path]:
 
 
 def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
-    """Whether no path led to a folder before; it is noted."""
+    """Return whether a folder was not seen before, and record it."""
     try:
         status = folder.stat()
-    except OSError:  # walking there will say so
+    except OSError:  # walking into it will raise the error
         return True
     identity = status.st_dev, status.st_ino
     if identity in seen:

@@ -1,7 +1,7 @@
-"""What stands in a file before its pixels and Pillow does not tell: chunks, boxes and headers.
+"""Chunks, boxes and headers before the pixels of a file that Pillow does not expose.
 
-All take an image as it was opened, whose file keeps its position; the file of one that was loaded
-is opened again if it still lies where it was, else nothing is known.
+All functions take an opened image, whose file keeps its position. The file of a loaded image is
+opened again if it still exists; otherwise the functions return nothing.
 """
 
 from collections.abc import Iterator
@@ -13,19 +13,19 @@ from typing import BinaryIO
 from PIL import Image, PngImagePlugin
 
 _MAX_HEAD_BYTES = 2**22
-"""Of a chunk or box; larger ones are not looked into."""
+"""Largest chunk or box that is read."""
 _MAX_START = 2**62
 _BMP_HEADER = 14
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def head(image: Image.Image, num_bytes: int) -> bytes:
-    """The first bytes of the file, or none."""
+    """Return the first bytes of the file, or none."""
     return _part(image, 0, num_bytes)
 
 
 def png_chunks(image: Image.Image) -> dict[bytes, bytes]:
-    """The chunks of a PNG file before its pixels (PNG, third edition, 5.3): the first of each."""
+    """Return the first chunk of each type before the pixels of a PNG file (third edition, 5.3)."""
     found: dict[bytes, bytes] = {}
     if image.format != "PNG":
         return found
@@ -47,9 +47,10 @@ def png_chunks(image: Image.Image) -> dict[bytes, bytes]:
 
 
 def low_bytes(image: Image.Image) -> Image.Image | None:
-    """The lower bytes of a PNG file's 16-bit colours, of which Pillow's pixels have the upper.
+    """Return the lower bytes of a PNG file's 16-bit colours; Pillow's pixels have the upper bytes.
 
-    The file is read again, as if its samples were little-endian. None: of no such file.
+    The file is read again, as if its samples were little-endian. The result is None for other
+    files.
     """
     if png_chunks(image).get(b"IHDR", b"")[8:9] != b"\x10":
         return None
@@ -63,15 +64,15 @@ def low_bytes(image: Image.Image) -> Image.Image | None:
             for tile, kind in zip(other.tile, kinds, strict=True)
         ]
         other.load()
-    except Exception:  # a damaged file, which the image itself tells best
+    except Exception:  # a damaged file, which loading the image will report
         return None
     return other
 
 
 def avif_properties(image: Image.Image) -> list[bytes]:
-    """Properties of an AVIF file's picture, each with its type first; those of its tiles, too.
+    """Return the properties of an AVIF file's picture and tiles, each preceded by its type.
 
-    Those that belong to the primary item come first (ISO/IEC 23008-12, 9.3).
+    Properties of the primary item come first (ISO/IEC 23008-12, 9.3).
     """
     if image.format != "AVIF":
         return []
@@ -83,14 +84,14 @@ def avif_properties(image: Image.Image) -> list[bytes]:
         properties = [kind + body for kind, body in _boxes(inside[b"ipco"])]
         number = int.from_bytes(primary[4:], "big")
         own = [index - 1 for index in _associated(inside[b"ipma"], number)]
-    except (KeyError, IndexError, OSError, ValueError):  # boxes of any bytes
+    except (KeyError, IndexError, OSError, ValueError):  # arbitrary boxes
         return []
     first = [properties[index] for index in own if 0 <= index < len(properties)]
     return first + [each for index, each in enumerate(properties) if index not in own]
 
 
 def jpeg_2000_colours(image: Image.Image) -> list[bytes]:
-    """The contents of the colour specification boxes of a JP2 file (ITU-T T.800, I.5.3.3)."""
+    """Return the contents of the colour specification boxes of a JP2 file (T.800, I.5.3.3)."""
     try:
         boxes = _boxes(_top_box(image, b"jp2h"))
         return [body for kind, body in boxes if kind == b"colr"]
@@ -99,14 +100,14 @@ def jpeg_2000_colours(image: Image.Image) -> list[bytes]:
 
 
 def bmp_header(image: Image.Image) -> bytes:
-    """The header of a BMP file behind that of the file, if it is BITMAPV4HEADER or 5; else none."""
+    """Return the BITMAPV4HEADER or BITMAPV5HEADER of a BMP file, or nothing."""
     start = head(image, _BMP_HEADER + 124)[_BMP_HEADER:]
     size = int.from_bytes(start[:4], "little")
     return start[:size] if size in (108, 124) and len(start) >= size else b""
 
 
 def bmp_profile(image: Image.Image) -> bytes | None:
-    """The profile in a BMP file of version 5 (BITMAPV5HEADER), or None."""
+    """Return the profile in a BMP file of version 5 (BITMAPV5HEADER), or None."""
     start = bmp_header(image)
     if len(start) < 124 or start[56:60] != b"DEBM":
         return None
@@ -118,14 +119,14 @@ def bmp_profile(image: Image.Image) -> bytes | None:
 
 
 def gif_profile(image: Image.Image) -> bytes | None:
-    """The profile in a GIF file (ICC.1:2022, annex B.5: an application extension), or None."""
+    """Return the profile in a GIF file (ICC.1:2022, B.5: an application extension), or None."""
     with suppress(OSError, ValueError), _file(image) as file:
         if file is None:
             return None
         file.seek(0)
         start = file.read(13)
         if len(start) == 13 and start[10] & 0x80:
-            file.seek(3 * 2 ** ((start[10] & 7) + 1), 1)  # the global table of colours
+            file.seek(3 * 2 ** ((start[10] & 7) + 1), 1)  # the global colour table
         while file.read(1) == b"!":
             kind = file.read(1)
             blocks = _gif_blocks(file)
@@ -137,7 +138,7 @@ def gif_profile(image: Image.Image) -> bytes | None:
 
 
 def _gif_blocks(file: BinaryIO) -> Iterator[bytes]:
-    """The blocks of data up to the empty one, or to the end of the file."""
+    """Yield the data blocks up to the empty one or the end of the file."""
     taken = 0
     while (size := file.read(1)) not in (b"", b"\0") and taken < _MAX_HEAD_BYTES:
         taken += size[0]
@@ -146,7 +147,7 @@ def _gif_blocks(file: BinaryIO) -> Iterator[bytes]:
 
 @contextmanager
 def _file(image: Image.Image) -> Iterator[BinaryIO | None]:
-    """The file of an image for a moment."""
+    """Yield the file of an image temporarily."""
     file: BinaryIO | None = getattr(image, "fp", None)
     name = getattr(image, "filename", "")
     if file is not None and getattr(image, "tile", None) and not getattr(file, "closed", False):
@@ -171,7 +172,7 @@ def _part(image: Image.Image, start: int, num_bytes: int) -> bytes:
 
 
 def _top_box(image: Image.Image, wanted: bytes) -> bytes:
-    """The contents of a box of the file itself (ISO/IEC 14496-12, 4.2), or nothing."""
+    """Return the contents of a top-level box (ISO/IEC 14496-12, 4.2), or nothing."""
     with _file(image) as file:
         start = 0
         while file is not None and start < _MAX_START:
@@ -180,7 +181,7 @@ def _top_box(image: Image.Image, wanted: bytes) -> bytes:
             size, skipped = int.from_bytes(begin[:4], "big"), 8
             if size == 1:
                 size, skipped = int.from_bytes(begin[8:16], "big"), 16
-            last = size == 0  # up to the end
+            last = size == 0  # extends to the end
             if len(begin) < 8 or not (last or size >= skipped):
                 break
             if begin[4:8] == wanted:
@@ -193,7 +194,7 @@ def _top_box(image: Image.Image, wanted: bytes) -> bytes:
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Types and contents of the boxes in a box."""
+    """Yield types and contents of the boxes in a box."""
     position = 0
     while position + 8 <= len(data):
         size = int.from_bytes(data[position : position + 4], "big") or len(data) - position
@@ -204,7 +205,7 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _associated(ipma: bytes, item: int) -> list[int]:
-    """The numbers, from 1 on, of the properties of an item (ISO/IEC 23008-12, 9.3.2)."""
+    """Return the indices, from 1, of the properties of an item (ISO/IEC 23008-12, 9.3.2)."""
     id_bytes = 4 if ipma[0] else 2
     wide = ipma[3] & 1
     position = 8

@@ -1,7 +1,6 @@
-"""ICC profiles: made for colours that a file describes otherwise, and used by littlecms.
+"""ICC profiles: creation for colours that a file describes otherwise, and use with littlecms.
 
-Pillow's littlecms is asked for where a profile must be understood; without it every question is
-answered by "unknown".
+Pillow's littlecms interprets profiles; without it, all functions return "unknown".
 """
 
 import struct
@@ -28,18 +27,18 @@ _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 """IEC 61966-2-1: gamma, a, b, c, d of a parametric curve of type 3."""
 
 MAX_LEVEL_DIFFERENCE = 1
-"""8-bit levels by which colours may differ and are still taken for the same."""
+"""Largest difference in 8-bit levels between colours that count as equal."""
 
 
 def rgb_profile(colours: Chromaticities, gamma: float | None) -> bytes:
-    """An RGB profile (ICC.1:2022) of primaries and a gamma; None: the curve of sRGB.
+    """Return an RGB profile (ICC.1:2022) for primaries and a gamma; None: the curve of sRGB.
 
     Raises:
-        ValueError: primaries that no picture can have.
+        ValueError: The primaries are invalid.
     """
     primaries, adaptation = _to_d50(colours)
     if not (np.abs(primaries) < 4).all():
-        raise ValueError("primaries that no picture can have")
+        raise ValueError("the primaries are invalid")
     curve = _curve(gamma)
     tags = {
         b"wtpt": _xyz(_D50),
@@ -51,7 +50,7 @@ def rgb_profile(colours: Chromaticities, gamma: float | None) -> bytes:
 
 
 def grey_profile(gamma: float | None) -> bytes:
-    """A profile (ICC.1:2022) for greys of a gamma; None: the curve of sRGB."""
+    """Return a profile (ICC.1:2022) for greys with a gamma; None: the curve of sRGB."""
     return _profile(b"GRAY", {b"wtpt": _xyz(_D50), b"kTRC": _curve(gamma)})
 
 
@@ -59,18 +58,18 @@ _COLORANTS = (b"rXYZ", b"gXYZ", b"bXYZ")
 
 
 def _to_d50(colours: Chromaticities) -> tuple[Matrix, Matrix]:
-    """XYZ of red, green and blue in columns as seen under D50, and the adaptation from white.
+    """Return the D50-adapted XYZ of red, green and blue in columns, and the adaptation matrix.
 
     Source: SMPTE RP 177 for the first, ICC.1:2022, annex E, for the second.
     """
     if any(not (y > 0 and 0 <= x <= 1 and y <= 1) for x, y in colours):
-        raise ValueError("chromaticities that no colour has")
+        raise ValueError("the chromaticities are invalid")
     white, *others = (np.array([x / y, 1, (1 - x - y) / y]) for x, y in colours)
     columns = np.stack(others, axis=1)
     try:
         columns = columns * np.linalg.solve(columns, white)
     except np.linalg.LinAlgError as error:
-        raise ValueError("primaries on one line") from error
+        raise ValueError("the primaries are on one line") from error
     cones = (_BRADFORD @ _D50) / (_BRADFORD @ white)
     adaptation = np.linalg.inv(_BRADFORD) @ np.diag(cones) @ _BRADFORD
     return adaptation @ columns, adaptation
@@ -100,7 +99,7 @@ def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
     table, content = struct.pack(">I", len(tags)), b""
     places: dict[bytes, int] = {}
     for tag, data in tags.items():
-        if data not in places:  # equal ones are stored once
+        if data not in places:  # equal tags are stored once
             places[data] = start + len(content)
             content += data + bytes(-len(data) % 4)
         table += struct.pack(">4sII", tag, places[data], len(data))
@@ -115,9 +114,9 @@ Convert = Callable[[Image.Image], Image.Image]
 
 
 def to_srgb(profile: bytes, mode: str) -> Convert | None:
-    """A conversion of images of a mode, of a profile's colours, to RGB of sRGB; None: unknown.
+    """Return a conversion of images of a mode from a profile to sRGB; None: unknown.
 
-    Relative colorimetric with black point compensation, as image editors do.
+    The conversion is relative colorimetric with black point compensation, as in image editors.
     """
     try:
         from PIL import ImageCms
@@ -130,16 +129,16 @@ def to_srgb(profile: bytes, mode: str) -> Convert | None:
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
             ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-    except Exception:  # a profile of any bytes, or no littlecms
+    except Exception:  # an arbitrary profile, or no littlecms
         return None
     return transform.apply
 
 
 @lru_cache(maxsize=16)
 def greys_in_srgb(profile: bytes) -> bytes | None:
-    """For each of the 256 greys of an RGB profile the level that sRGB has for it, as a table.
+    """Return a table with the sRGB level of each of the 256 greys of an RGB profile.
 
-    None: unknown, or the profile's equal red, green and blue are no grey.
+    None: unknown, or equal red, green and blue are not grey in the profile.
     """
     levels = np.arange(256, dtype=np.uint8)
     convert = to_srgb(profile, "RGB")

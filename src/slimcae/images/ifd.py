@@ -1,7 +1,7 @@
-"""Numbers and texts of EXIF data, from bytes of any kind.
+"""Reader of numbers and texts in EXIF data, for arbitrary bytes.
 
-Pillow's reader warns where data are damaged, which no thread can silence for itself; what cannot
-be read is left out here.
+Pillow's reader warns about damaged data, which a single thread cannot silence. This one ignores
+unreadable values.
 """
 
 import struct
@@ -13,13 +13,13 @@ _MAX_ENTRIES, _MAX_COUNT = 1000, 64
 _EXIF, _INTEROP = 0x8769, 0xA005
 _TEXT = 2
 _KINDS = {3: "H", 4: "I", 5: "II", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
-"""TIFF's types of numbers, as struct's characters; two of them are a fraction."""
+"""TIFF's number types as struct characters; two numbers are a fraction."""
 
 
 def exif_values(exif: bytes) -> dict[int, Value]:
-    """The values of the first directory, and of the Exif and interoperability directories.
+    """Return the values of the first, the Exif and the interoperability directory.
 
-    Source: TIFF 6.0, section 2, and Exif 2.32, 4.6.2 and 4.6.3. Tags of the three differ.
+    Source: TIFF 6.0, section 2, and Exif 2.32, 4.6.2 and 4.6.3. The tags of the three are distinct.
     """
     tiff = exif
     while tiff.startswith(_PREFIX):

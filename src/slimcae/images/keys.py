@@ -1,4 +1,4 @@
-"""Colours that are transparent wherever they occur (PNG's tRNS), in the depth of the file."""
+"""Transparent colours of PNG files (tRNS), compared at the depth of the file."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ _GREY, _RGB = 0, 2
 
 @dataclass(frozen=True)
 class Key:
-    """One transparent colour: its values in Pillow's pixels, of one band or three.
+    """A transparent colour: its values in Pillow's pixels, with one band or three.
 
-    low, low_image: of 16-bit colours the lower bytes, of which Pillow's pixels have only the upper.
+    low, low_image: the lower bytes of 16-bit colours; Pillow's pixels only have the upper bytes.
     """
 
     values: tuple[int, ...]
@@ -24,7 +24,7 @@ class Key:
 
 
 def key_of(image: Image.Image) -> Key | None:
-    """The transparent colour of an image that was opened, if it has one and no palette."""
+    """Return the transparent colour of an opened image without palette, or None."""
     said = image.info.get("transparency")
     if said is None or (image.mode not in ("1", "L", "RGB") and not image.mode.startswith("I")):
         return None
@@ -44,7 +44,7 @@ def key_of(image: Image.Image) -> Key | None:
 
 
 def _says(body: bytes, values: tuple[int, ...]) -> bool:
-    """Whether a chunk tRNS is where Pillow has these values from (of one bit it has 0 or 255)."""
+    """Return whether Pillow's values come from a chunk tRNS (1-bit values become 0 or 255)."""
     count = len(values)
     if len(body) < 2 * count:
         return False
@@ -53,7 +53,7 @@ def _says(body: bytes, values: tuple[int, ...]) -> bool:
 
 
 def _stored(image: Image.Image, body: bytes, depth: int, kind: int) -> Key:
-    """The key as the file has it; of fewer than 16 bits the lowest count (PNG, 11.3.1.1)."""
+    """Return the key as in the file; below 16 bits, the lowest bits count (PNG, 11.3.1.1)."""
     count = 3 if kind == _RGB else 1
     full = 2**depth - 1
     samples = [int.from_bytes(body[2 * i : 2 * i + 2], "big") & full for i in range(count)]
@@ -68,9 +68,9 @@ def _stored(image: Image.Image, body: bytes, depth: int, kind: int) -> Key:
 def opacity(
     key: Key, values: NDArray[np.generic], low: NDArray[np.generic] | None
 ) -> NDArray[np.uint8]:
-    """Alpha (h, w) of values (h, w, bands): 0 where they are the key, else 255.
+    """Return alpha (h, w) for values (h, w, bands): 0 where they equal the key, 255 elsewhere.
 
-    low: the lower bytes at the same place.
+    low: the lower bytes of the same pixels.
     """
     found = (values == np.array(key.values)).all(axis=2)
     if low is not None:

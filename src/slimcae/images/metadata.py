@@ -1,7 +1,7 @@
-"""What a file says about its picture: colour profile, EXIF and XMP, from bytes of any kind.
+"""Metadata of pictures: colour profile, EXIF and XMP, read from arbitrary bytes.
 
-Pixels are turned upright when a picture is read, so EXIF and XMP that are kept must not ask for
-another turn: their orientation is set to 1 where it stands, and every other byte stays.
+The orientation is applied to the pixels when a picture is read. So the orientation in kept EXIF and
+XMP is set to 1, and all other bytes are kept.
 """
 
 import re
@@ -13,42 +13,42 @@ import numpy as np
 from PIL import ExifTags, Image
 
 METADATA = ("all", "icc", "none")
-"""What can be kept of a picture's metadata; `icc`: the profile alone."""
+"""Choices of the metadata to keep; `icc`: only the profile."""
 
 EXIF_PREFIX = b"Exif\0\0"
-"""What stands before EXIF data in JPEG files and in Pillow's `info`."""
+"""Prefix of EXIF data in JPEG files and in Pillow's `info`."""
 
 _ORIENTATION = ExifTags.Base.Orientation
 _INTEGERS = {3: "H", 4: "I", 8: "h", 9: "i"}
-"""TIFF's types that Pillow reads as whole numbers, as struct's characters; 3 is the right one."""
+"""TIFF types that Pillow reads as integers, as struct characters; 3 is the correct one."""
 
 _DESCRIPTIVE = (
     *(269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316),  # document to host computer
     *(18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095),  # ratings, copyright, Windows' own
     *(ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo),
 )
-"""The tags of a TIFF file that speak of the picture and not of how it is stored."""
+"""Tags of a TIFF file that describe the picture, not its storage."""
 
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
-# as an attribute or an element, plain or as character references, and also where the packet is
-# damaged behind it; the bounds keep the time linear for hostile packets
+# as an attribute or an element, plain or as character references, and also in packets that are
+# damaged after it; the bounds keep the time linear for hostile packets
 _XMP_NUMBER = re.compile(
     rb"(:Orientation(?:\s{0,8}=\s{0,8}[\"']|(?:\s[^<>]{0,256})?>))"
     rb"\s{0,8}(?:[0-9]|&#x?[0-9a-fA-F]{1,4};){1,8}\s{0,8}"
 )
 
 MAX_SRGB_BYTES = 2**18
-"""Larger profiles hold tables, and are not looked at: the known ones of sRGB are under 64 kB."""
+"""Largest profile that is compared with sRGB; known profiles of sRGB are below 64 kB."""
 
 _DATE_AND_PLATFORM = {24: struct.pack(">6H", 2000, 1, 1, 0, 0, 0), 40: bytes(4)}
-"""What differs between runs and machines in a profile that littlecms makes (ICC.1:2022, 7.2)."""
+"""Fields in littlecms's profiles that differ between runs and machines (ICC.1:2022, 7.2)."""
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Tell whether a profile is equivalent to sRGB, whatever its name.
+    """Return whether a profile is equivalent to sRGB, independent of its name.
 
-    A grid of colours and all greys are converted to sRGB (relative colorimetric); no 8-bit level
-    may change by more than 1. Without littlecms, or if that cannot use the profile: no.
+    A grid of colours and all greys are converted to sRGB (relative colorimetric), and no 8-bit
+    level may change by more than 1. The result is False without littlecms or for invalid profiles.
     """
     if profile[16:20] != b"RGB " or len(profile) > MAX_SRGB_BYTES:
         return False
@@ -76,7 +76,7 @@ def _acts_like_srgb(profile: bytes) -> bool:
 
 @cache
 def _sample_colours() -> np.ndarray:
-    """Colours (1, n, 3), uint8: 9 levels of each channel, and every grey."""
+    """Return colours (1, n, 3), uint8: 9 levels of each channel, and every grey."""
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
@@ -85,7 +85,7 @@ def _sample_colours() -> np.ndarray:
 
 @cache
 def srgb_profile() -> bytes | None:
-    """Return Pillow's sRGB profile, always the same bytes; None without littlecms."""
+    """Return Pillow's sRGB profile as reproducible bytes; None without littlecms."""
     try:
         from PIL import ImageCms
 
@@ -99,22 +99,22 @@ def srgb_profile() -> bytes | None:
 
 
 def exif_of(image: Image.Image) -> bytes | None:
-    """EXIF data that come with a loaded image, as its file has them; of TIFF what is like EXIF."""
+    """Return the EXIF data of a loaded image as in its file; for TIFF, its descriptive tags."""
     found = image.info.get("exif")
-    text = image.info.get("Raw profile type exif")  # ImageMagick's way in PNG
+    text = image.info.get("Raw profile type exif")  # written by ImageMagick in PNG
     try:
         if found is None and isinstance(text, str):
             found = bytes.fromhex("".join(text.split("\n")[3:]))
         elif found is None and hasattr(image, "tag_v2"):
             tags = descriptive(image.getexif())
             found = tags.tobytes() if tags else None
-    except Exception:  # directories of any bytes
+    except Exception:  # arbitrary directories
         return None
     return found if isinstance(found, bytes) and found else None
 
 
 def descriptive(exif: Image.Exif) -> Image.Exif:
-    """The tags of EXIF data that do not contradict how a TIFF file stores the picture."""
+    """Return the tags of EXIF data that are independent of how a TIFF file stores the picture."""
     kept = Image.Exif()
     kept.endian = exif.endian or "<"
     for tag in _DESCRIPTIVE:
@@ -125,7 +125,7 @@ def descriptive(exif: Image.Exif) -> Image.Exif:
 
 
 def exif_orientation(exif: bytes) -> int | None:
-    """The orientation that EXIF data ask for, 1 … 8, or None."""
+    """Return the orientation in EXIF data, 1 … 8, or None."""
     found = None
     tiff = _without_prefix(exif)
     order, entries, _ = _orientation_entries(tiff)
@@ -138,10 +138,10 @@ def exif_orientation(exif: bytes) -> int | None:
 
 
 def upright_exif(exif: bytes) -> bytes | None:
-    """EXIF data with the usual prefix and orientation 1, if they have one; None if damaged.
+    """Return EXIF data with the usual prefix and any orientation set to 1; None if damaged.
 
-    The rest, with the maker's notes and their offsets, stays byte for byte. Only the small preview
-    is no longer referred to if the picture was turned: it would lie on its side.
+    All other bytes are kept, including maker's notes and their offsets. Only the link to the
+    thumbnail is removed if the picture was rotated, because the thumbnail is not.
     """
     turned = (exif_orientation(exif) or 1) != 1
     tiff = bytearray(_without_prefix(exif))
@@ -156,13 +156,13 @@ def upright_exif(exif: bytes) -> bytes | None:
 
 
 def xmp_orientation(xmp: bytes) -> int | None:
-    """The orientation that an XMP packet asks for, as Pillow finds it, or None."""
+    """Return the orientation in an XMP packet, as Pillow finds it, or None."""
     match = _XMP_ORIENTATION.search(xmp)
     return int(match[1]) if match else None
 
 
 def upright_xmp(xmp: bytes) -> bytes | None:
-    """An XMP packet of which every orientation is 1, or None if it is no text in UTF-8."""
+    """Return an XMP packet with every orientation set to 1, or None if it is not UTF-8 text."""
     xmp = xmp.rstrip(b"\0")
     try:
         xmp.decode()
@@ -180,10 +180,10 @@ def _without_prefix(exif: bytes) -> bytes:
 
 
 def _orientation_entries(tiff: bytes) -> tuple[str, list[int], int]:
-    """Byte order for struct, where the first directory's orientation entries start, and its end.
+    """Return struct's byte order, the offsets of orientation entries, and the directory's end.
 
-    The order is empty if there is no directory. An entry is: tag (2 bytes), type (2), count (4),
-    value (4), see TIFF 6.0, section 2. What a truncated directory still holds is looked at.
+    The order is empty if there is no directory. An entry has tag (2 bytes), type (2), count (4) and
+    value (4), see TIFF 6.0, section 2. Truncated directories are read as far as possible.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4], "")
     if not order or len(tiff) < 10:

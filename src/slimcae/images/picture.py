@@ -1,4 +1,4 @@
-"""A picture in memory: 8-bit pixels, and what its file said about them."""
+"""A picture in memory: 8-bit pixels and metadata."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,15 +15,15 @@ from slimcae.images.pixels import image_of
 
 @dataclass(frozen=True, repr=False)
 class Picture:
-    """An 8-bit picture and what its file says about it.
+    """An 8-bit picture with its metadata.
 
     pixels: (H, W, 3), uint8, RGB; three equal channels if the picture is grey.
-    grey: the picture has no colour.
-    alpha: (H, W), uint8, or None if it is opaque.
-    icc_profile: what the colours mean, or None for sRGB.
-    srgb: the file said so with a profile, or its colours were turned into sRGB; then `icc_profile`
-        is None.
-    exif: EXIF data with the usual prefix, orientation 1 or none. xmp: an XMP packet in UTF-8.
+    grey: whether the picture has no colour.
+    alpha: (H, W), uint8, or None if the picture is opaque.
+    icc_profile: profile of the colours, or None for sRGB.
+    srgb: whether the file had an sRGB profile or its colours were converted to sRGB; `icc_profile`
+        is None then.
+    exif: EXIF data with the usual prefix, with orientation 1 or none. xmp: an XMP packet in UTF-8.
     """
 
     pixels: NDArray[np.uint8]
@@ -42,25 +42,25 @@ class Picture:
 
     @cached_property
     def visible(self) -> NDArray[np.bool_] | None:
-        """Where the picture can be seen, alpha > 0 (H, W); None if that is everywhere."""
+        """Mask of the visible pixels, alpha > 0 (H, W); None if all are visible."""
         if self.alpha is None or self.alpha.all():
             return None
         return self.alpha > 0
 
     def filled(self) -> "Picture":
-        """Return the picture with smooth colours under alpha 0; alpha is unchanged."""
+        """Return the picture with smooth colours where alpha is 0, and the same alpha."""
         if self.visible is None:
             return self
         return replace(self, pixels=fill_hidden(self.pixels, self.visible))
 
     def keeping(self, metadata: str) -> "Picture":
-        """Return the picture with `all` metadata, with its `icc` profile only, or with `none`.
+        """Return the picture with `all` metadata, only with its `icc` profile, or with `none`.
 
         Raises:
-            ConfigError: another word.
+            ConfigError: `metadata` has another value.
         """
         if metadata not in METADATA:
-            raise ConfigError(f"metadata {metadata!r}: choose {', '.join(METADATA)}")
+            raise ConfigError(f"metadata {metadata!r}: must be one of {', '.join(METADATA)}")
         if metadata == "all":
             return self
         without = replace(self, exif=None, xmp=None)
@@ -69,7 +69,7 @@ class Picture:
     def to_image(self) -> Image.Image:
         """Return a Pillow image of mode L, LA, RGB or RGBA, with profile, EXIF and XMP in its info.
 
-        A grey picture cannot have the profile of sRGB, which is for colours; none says the same.
+        A grey picture gets no sRGB profile, which is for colours; no profile means the same.
         """
         image = image_of(self.pixels, self.alpha, self.grey)
         found = {

@@ -1,4 +1,4 @@
-"""What Pillow warns of while it works on a picture: log messages that name the picture."""
+"""Conversion of Pillow's warnings about a picture to log messages that name the picture."""
 
 import logging
 import os
@@ -12,15 +12,15 @@ from typing import Any
 log = logging.getLogger("slimcae")
 
 _MODULES = r"(PIL|pillow_\w+)(\.|$)"
-"""Pillow's own modules, and those of its plugins."""
+"""Modules of Pillow and of its plugins."""
 
 _heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
 
 
 class _Listening:
-    """The filters and the hook that Python has once for all threads.
+    """Python's warning filters and hook, which are global to all threads.
 
-    The first thread that needs others changes them, the last one puts them back.
+    The first thread that needs it changes them, and the last one restores them.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class _Listening:
             self._before = warnings.catch_warnings()
             self._before.__enter__()
             self._show = warnings.showwarning
-            # neither an exception, which would end the reading, nor once for all pictures
+            # not as errors, which would stop the reading, and not only once for all pictures
             warnings.filterwarnings("always", module=_MODULES)
             warnings.showwarning = self._hear
 
@@ -50,7 +50,7 @@ class _Listening:
 
     def _hear(self, message: Warning | str, *rest: Any, **more: Any) -> None:
         heard = _heard.get()
-        if heard is None:  # of a thread that does something else
+        if heard is None:  # a warning of another thread
             self._show(message, *rest, **more)
         else:
             heard.append(" ".join(str(message).split()))
@@ -58,13 +58,13 @@ class _Listening:
 
 _listening = _Listening()
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
-    # a lock that another thread held would stay locked
+    # a lock held by another thread would stay locked in the child
     os.register_at_fork(after_in_child=_listening.__init__)  # type: ignore[misc]
 
 
 @contextmanager
 def pillow_warnings(name: str | None) -> Iterator[None]:
-    """Turn what Pillow warns of in this block into one log message; None drops it."""
+    """Turn Pillow's warnings in the context into one log message; None drops them."""
     heard: list[str] = []
     token = _heard.set(heard)
     _listening.begin()
@@ -78,7 +78,7 @@ def pillow_warnings(name: str | None) -> Iterator[None]:
 
 
 def warn_instead(message: str, *args: object) -> None:
-    """Log a message in place of what Pillow warned of before it, which was about the same."""
+    """Log a message instead of Pillow's earlier warnings about the same fact."""
     heard = _heard.get()
     if heard is not None:
         heard.clear()

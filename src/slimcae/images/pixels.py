@@ -1,7 +1,7 @@
-"""Pixels of Pillow images to 8-bit arrays and back, box by box.
+"""Conversion between the pixels of Pillow images and 8-bit arrays, in small boxes.
 
-Pillow's own conversions make whole copies on the way, of four bytes a pixel; here only the
-picture itself exists beside the array, however large it is.
+Pillow's own conversions make whole intermediate copies with four bytes per pixel; this module only
+needs the image and the array.
 """
 
 import logging
@@ -21,7 +21,8 @@ from slimcae.images.scales import Curve, Scale, is_signed, scale_of
 
 log = logging.getLogger("slimcae")
 
-_BOX_PIXELS = 2**18
+_BOX_PIXELS = 2**15
+"""Few enough that a box stays in the processor's cache, and comes from memory used before."""
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom, as in Pillow."""
 
@@ -35,16 +36,16 @@ def channels(
     curve: Curve | None = None,
     low_image: Image.Image | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None, bool]:
-    """Pixels (H, W, 3), alpha (H, W) or None, and whether the picture is grey.
+    """Return pixels (H, W, 3), alpha (H, W) or None, and whether the picture is grey.
 
-    image: loaded, of any mode. Greys of more than 8 bits are reduced (see `scale_of`).
-    orientation: the value of EXIF's tag, of which the pixels are turned upright. key: the colour
-    that is transparent. convert: makes RGB of the image, in place of Pillow. curve: what becomes of
-    values from 0 to 1 before they are reduced to 8 bits, for deep greys, and for colours of which
-    `low_image` has the lower bytes.
+    image: a loaded image of any mode. Greys of more than 8 bits are reduced (see `scale_of`).
+    orientation: value of the EXIF tag, which is applied to the pixels. key: the transparent colour.
+    convert: conversion of the image to RGB, instead of Pillow's. curve: applied to values from 0 to
+    1 before the reduction to 8 bits, for deep greys, and for colours whose lower bytes are in
+    `low_image`.
 
     Raises:
-        ImageError: values that are not finite, or that do not fit their kind.
+        ImageError: Values are not finite, or out of the range of their kind.
     """
     deep = image.mode.startswith(("I", "F"))
     grey = deep or image.mode in ("1", "L", "LA", "La")
@@ -68,7 +69,9 @@ def channels(
             if convert is not None:
                 part = convert(part)
             elif part.mode != mode:
-                part.info = {} if key is not None else part.info  # ours is the better key
+                part.info = (
+                    {} if key is not None else part.info
+                )  # `key` is more precise than Pillow's
                 part = part.convert(mode)
             levels = np.asarray(part)
             values = levels = levels.reshape(*levels.shape[:2], len(mode))
@@ -77,7 +80,7 @@ def channels(
             colours = Scale().levels(256 * levels[:, :, :3].astype(np.uint16) + lower, curve)
             levels = np.concatenate([colours, levels[:, :, 3:]], axis=2)
         if signed:
-            levels = levels ^ np.uint8(0x80)  # two's complement, with the least value for black
+            levels = levels ^ np.uint8(0x80)  # two's complement, where the smallest value is black
         stored_pixels[place] = levels[:, :, : 1 if grey else 3]  # one grey fills three channels
         if stored_alpha is not None and key is not None:
             low = None if key.low_image is None else np.asarray(_crop(key.low_image, box))
@@ -88,9 +91,9 @@ def channels(
 
 
 def image_of(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, grey: bool) -> Image.Image:
-    """A Pillow image of mode L, LA, RGB or RGBA; of a grey picture the first channel counts."""
+    """Return a Pillow image of mode L, LA, RGB or RGBA; a grey picture uses the first channel."""
     if alpha is None and not grey and pixels.flags.c_contiguous:
-        return Image.fromarray(pixels)  # which copies colours, and nothing else on the way
+        return Image.fromarray(pixels)  # makes a single copy of the colours
     height, width, _ = pixels.shape
     image = Image.new(("L" if grey else "RGB") + ("" if alpha is None else "A"), (width, height))
     for box in _boxes(image.size):
@@ -105,7 +108,7 @@ def image_of(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, grey: b
 
 
 def greys(image: Image.Image) -> NDArray[np.uint8]:
-    """The values (H, W) of an image of mode L."""
+    """Return the values (H, W) of an image of mode L."""
     values = np.empty(image.size[::-1], np.uint8)
     for box in _boxes(image.size):
         values[box[1] : box[3], box[0] : box[2]] = np.asarray(_crop(image, box))
@@ -113,7 +116,7 @@ def greys(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _boxes(size: tuple[int, int]) -> Iterator[Box]:
-    """Boxes that cover an image, neither of them with many pixels."""
+    """Yield boxes that cover an image, each with a limited number of pixels."""
     width, height = size
     columns = min(width, _BOX_PIXELS // min(height, 512))
     rows = min(height, _BOX_PIXELS // columns)
@@ -123,12 +126,12 @@ def _boxes(size: tuple[int, int]) -> Iterator[Box]:
 
 
 def _crop(image: Image.Image, box: Box) -> Image.Image:
-    """Without the public method's look at Pillow's limit, which is not ours."""
+    """Crop an image without Pillow's limit, which the public method checks."""
     return Image.Image._new(image, image.im.crop(box))
 
 
 def _as_stored(seen: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """A view of the upright picture in the order of its file (Exif 2.32, 4.6.4, Orientation)."""
+    """Return a view of the upright picture in the file's order (Exif 2.32, 4.6.4, Orientation)."""
     match orientation:
         case 2:
             return seen[:, ::-1]
@@ -160,7 +163,7 @@ def _values(image: Image.Image, box: Box) -> NDArray[Any]:
 
 
 def is_grey(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> bool:
-    """Whether all pixels (H, W, 3) that can be seen have three equal channels."""
+    """Return whether all visible pixels (H, W, 3) have three equal channels."""
     for place in _bands(pixels):
         part = pixels[place]
         colourful = (part[:, :, 0] != part[:, :, 1]) | (part[:, :, 1] != part[:, :, 2])
@@ -172,7 +175,7 @@ def is_grey(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> bool:
 
 
 def apply_table(pixels: NDArray[np.uint8], table: NDArray[np.uint8]) -> None:
-    """Replace each of the values by that of a table of 256."""
+    """Replace values by those of a table with 256 entries, in place."""
     for place in _bands(pixels):
         pixels[place] = table[pixels[place]]
 
@@ -184,10 +187,10 @@ def _bands(pixels: NDArray[np.uint8]) -> Iterator[slice]:
 
 
 class _HardLimit(int):
-    """A number for Pillow's MAX_IMAGE_PIXELS that raises above itself.
+    """A number for Pillow's MAX_IMAGE_PIXELS that makes Pillow raise above this number.
 
-    Pillow raises above `2 * MAX_IMAGE_PIXELS` only, and warns before; a warning would be a second
-    line on stderr beside our error, and filters of warnings cannot be set for one thread.
+    Pillow raises only above `2 * MAX_IMAGE_PIXELS`, and warns before. A warning would be a second
+    line on stderr, and warning filters cannot be set per thread.
     """
 
     def __rmul__(self, other: int) -> int:
@@ -199,9 +202,9 @@ _PILLOW_LIMIT_LOCK = threading.Lock()
 
 @contextmanager
 def pillow_limit(max_pixels: int) -> Iterator[None]:
-    """Lets Pillow open up to `max_pixels`; for the moment of opening, which decodes nothing.
+    """Let Pillow open up to `max_pixels`, for the duration of opening, which decodes nothing.
 
-    Pillow knows only a global limit. It is never lowered here, so that no other thread fails.
+    Pillow's limit is global. It is never lowered here, so other threads do not fail.
     """
     with _PILLOW_LIMIT_LOCK:
         limit = Image.MAX_IMAGE_PIXELS

@@ -1,4 +1,4 @@
-"""Formats that Pillow reads by plugins of other packages: used where they are installed.
+"""Formats that Pillow reads with plugins of other packages, if these are installed.
 
 A plugin is imported when the first file of its format is read.
 """
@@ -22,9 +22,9 @@ _JXL_STARTS = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")
 
 @dataclass(frozen=True)
 class Plugin:
-    """A format, and the package whose `module` teaches it to Pillow.
+    """A format, and the package whose `module` registers it with Pillow.
 
-    kinds: suffixes of its files, without their dot. accepts: tells a file by its first bytes.
+    kinds: suffixes of its files, without dot. accepts: recognises a file by its first bytes.
     """
 
     format: str
@@ -35,7 +35,7 @@ class Plugin:
 
     @property
     def installed(self) -> bool:
-        """Whether the package is there."""
+        """Whether the package is installed."""
         return find_spec(self.module) is not None
 
 
@@ -63,11 +63,11 @@ def plugin_kinds() -> tuple[str, ...]:
 
 
 def open_image(source: str | Path | BinaryIO, name: str) -> Image.Image:
-    """Open a picture as Pillow does, by a plugin where it needs one.
+    """Open a picture with Pillow, and with a plugin if it needs one.
 
     Raises:
-        MissingPluginError: the plugin is not installed.
-        UnidentifiedImageError: a format that neither Pillow nor a plugin reads.
+        MissingPluginError: The plugin is not installed.
+        UnidentifiedImageError: Neither Pillow nor a plugin reads the format.
     """
     try:
         return Image.open(source)
@@ -96,5 +96,5 @@ def _start(source: str | Path | BinaryIO) -> bytes:
     try:
         source.seek(0)
         return source.read(_HEAD_BYTES)
-    except (OSError, ValueError):  # it cannot go back, so nobody can tell
+    except (OSError, ValueError):  # not seekable
         return b""

@@ -35,7 +35,7 @@ from slimcae.images.stated import stated_colours
 log = logging.getLogger("slimcae")
 
 MAX_PIXELS = 2**28
-"""Larger pictures are refused unless a caller says otherwise."""
+"""Default limit on the pixels of a picture."""
 
 _OPAQUE = 255
 
@@ -43,13 +43,12 @@ _OPAQUE = 255
 def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
     """Read a picture from a file, its bytes, a stream, a Pillow image, or an array of pixels.
 
-    Images and arrays stay as they are; see `as_opened` for the arrays.
-
-    `max_pixels` takes the place of Pillow's own limit, without setting that for anybody else.
+    Images and arrays are not modified; see `as_opened` for arrays. `max_pixels` replaces Pillow's
+    own limit, without changing it for other code.
 
     Raises:
-        ImageError: missing, not a picture that Pillow can read, or truncated.
-        PictureTooLargeError: more than `max_pixels`.
+        ImageError: The file is missing, truncated, or not a picture that Pillow can read.
+        PictureTooLargeError: The picture has more than `max_pixels`.
     """
     source = as_opened(source)
     name = _name(source)
@@ -58,12 +57,12 @@ def read_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def picture_pixels(path: Path) -> int:
-    """Return the number of pixels of a picture file; reads only its head.
+    """Return the number of pixels of a picture file from its head.
 
     Raises:
-        OSError: a file that Pillow cannot read; other errors if it is damaged.
+        OSError: Pillow cannot read the file; damaged files may raise other errors.
     """
-    with pillow_warnings(None):  # reading it will say them
+    with pillow_warnings(None):  # reading the picture will log them
         with pillow_limit(MAX_PIXELS):
             image = open_image(path, str(path))
         with image:
@@ -79,7 +78,7 @@ def _read_any(source: Opened, name: str, max_pixels: int) -> Picture:
             return _read(source, name, max_pixels)
         except (ImageError, Image.DecompressionBombError):
             raise
-        except Exception:  # perhaps it was not the pixels that Pillow could not read
+        except Exception:  # perhaps only the metadata are unreadable
             bare = _bare(source)
             if bare is None:
                 raise
@@ -94,15 +93,15 @@ def _read_any(source: Opened, name: str, max_pixels: int) -> Picture:
         raise PictureTooLargeError(
             f"{name} is larger than the limit of {max_pixels:,} pixels: make it smaller first"
         ) from error
-    except UnidentifiedImageError as error:  # whose text has the repr of a stream
+    except UnidentifiedImageError as error:  # whose text contains the repr of a stream
         raise ImageError(
-            f"{name} cannot be read as a picture (cannot identify its format, or damaged): "
-            "give a file that Pillow knows"
+            f"{name} cannot be read as a picture (unknown format, or damaged): "
+            "give a file that Pillow can read"
         ) from error
-    except Exception as error:  # Pillow's decoders fail on damaged files in every possible way
+    except Exception as error:  # Pillow raises many kinds of errors for damaged files
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or repr(error)
         raise ImageError(
-            f"{name} cannot be read as a picture ({reason}): give a file that Pillow knows"
+            f"{name} cannot be read as a picture ({reason}): give a file that Pillow can read"
         ) from error
 
 
@@ -116,12 +115,12 @@ def _read(
                 said = {"exif": bare.exif, "icc_profile": bare.icc_profile}
                 image.info |= {key: value for key, value in said.items() if value is not None}
             if image.format == "TIFF" and image.width * image.height <= max_pixels:
-                image.load()  # the one format that asks for Pillow's limit again to load
+                image.load()  # the only format that checks Pillow's limit again when loading
         return _convert(image, name, max_pixels)
 
 
 def _repeatable(source: str | Path | BinaryIO) -> str | Path | BinaryIO:
-    """The content of a pipe, which can be read only once; all else as it is."""
+    """Return the content of a pipe, which can be read only once; other sources unchanged."""
     if isinstance(source, str | Path):
         if not Path(source).is_fifo():
             return source
@@ -137,7 +136,7 @@ def _bare(source: str | Path | BinaryIO) -> BarePicture | None:
             with Path(source).open("rb") as file:
                 return without_metadata(file)
         return without_metadata(source)
-    except (OSError, ValueError):  # a missing file, a stream that cannot go back or was closed
+    except (OSError, ValueError):  # a missing file, or a stream that is closed or not seekable
         return None
 
 
@@ -158,7 +157,7 @@ def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
         )
     # further pictures of an MPO file (a camera's JPEG) are previews and the like
     if getattr(image, "is_animated", False) and image.format != "MPO":
-        log.warning("%s has several frames: only the first one is taken", name)
+        log.warning("%s has several frames: only the first one is used", name)
     if is_deep(image):
         log.warning("%s has more than 8 bits per channel: reduced to 8", name)
     key, stated = key_of(image), stated_colours(image)
@@ -190,7 +189,7 @@ def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
 
 
 def _deep_curve(colours: Colours | None) -> Curve | None:
-    """What gives sRGB's curve to linear light and HDR while there are 16 bits of it."""
+    """Return the conversion of linear light and HDR to sRGB's curve, applied to 16 bits."""
     return None if colours is None or colours.table() is None else colours.encoded
 
 
@@ -200,15 +199,16 @@ def _xmp_of(image: Image.Image) -> bytes | None:
 
 
 def _is_upright(image: Image.Image) -> bool:
-    """Whether what EXIF says of an orientation does not count, or was done.
+    """Return whether an EXIF orientation must be ignored or has already been applied.
 
-    As in JPEG XL, whose codestream has its own (ISO/IEC 18181-2), unless it is a JPEG file packed.
+    An example is JPEG XL, whose codestream has its own orientation (ISO/IEC 18181-2), unless it is
+    a recompressed JPEG file.
     """
     return image.format == "JXL" and not getattr(image, "jpeg", False)
 
 
 def _orientation(exif: bytes | None, xmp: bytes | None) -> int:
-    """EXIF's, else XMP's; as Pillow does."""
+    """Return the orientation of EXIF, else that of XMP, like Pillow."""
     return (exif and exif_orientation(exif)) or (xmp and xmp_orientation(xmp)) or 1
 
 
@@ -219,7 +219,7 @@ def _undamaged(cleaned: bytes | None, found: bytes | None, kind: str, name: str)
 
 
 def _from_cmyk(image: Image.Image, profile: bytes | None) -> Convert | None:
-    """What turns inks into sRGB by their profile, where there is one that can be used."""
+    """Return the conversion of CMYK to sRGB with its profile, if that is usable."""
     if image.mode != "CMYK" or profile is None or profile[16:20] != b"CMYK":
         return None
     return to_srgb(profile, "CMYK")

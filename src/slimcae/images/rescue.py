@@ -1,6 +1,6 @@
-"""JPEG, PNG and AVIF files whose metadata stop Pillow: the same pictures without them.
+"""Recovery of JPEG, PNG and AVIF files whose metadata Pillow cannot read.
 
-What concerns colour is kept: it is needed to see the picture as it was meant.
+The metadata are removed, except those that define colours.
 """
 
 import re
@@ -14,17 +14,17 @@ _SCAN = 0xDA
 _ICC, _ICC_MARK = 0xE2, b"ICC_PROFILE\0"
 _MAX_ICC_BYTES = 2**24
 _COLOUR_CHUNKS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4}
-"""Chunks of PNG that say what colours mean, and the bytes that they must have."""
+"""PNG chunks that define colours, and their lengths in bytes."""
 _AVIF_EXIF = re.compile(rb"(infe[\2\3].{7})Exif", re.DOTALL)
-"""An entry of an AVIF file's list of items that is EXIF data (ISO/IEC 14496-12, 8.11.6)."""
+"""An entry for EXIF data in the item list of an AVIF file (ISO/IEC 14496-12, 8.11.6)."""
 
 
 @dataclass(frozen=True)
 class BarePicture:
-    """A file that holds what its pixels need, and nothing that is said about them.
+    """A file reduced to the parts that its pixels need.
 
-    exif: EXIF data that a JPEG or PNG file had, as they stood there; they may ask for a turn.
-    icc_profile: its profile, where there was a whole one.
+    exif: unchanged EXIF data of a JPEG or PNG file, which may contain an orientation.
+    icc_profile: its profile, if complete.
     """
 
     data: bytes
@@ -33,11 +33,11 @@ class BarePicture:
 
 
 def without_metadata(file: BinaryIO) -> BarePicture | None:
-    """A picture file without its metadata, or None if it is neither JPEG, PNG nor AVIF."""
+    """Return a picture file without metadata, or None if it is neither JPEG, PNG nor AVIF."""
     file.seek(0)
     start = file.read(len(_PNG))
     if start.endswith(b"ftyp"):
-        # an item of a kind that nobody knows; what turns the pixels is said elsewhere
+        # renamed to an unknown item type; the rotation of pixels is stored elsewhere
         return BarePicture(_AVIF_EXIF.sub(rb"\1none", start + file.read(), count=1), None)
     if start.startswith(_JPEG):
         return _bare_jpeg(start + file.read())
@@ -45,7 +45,7 @@ def without_metadata(file: BinaryIO) -> BarePicture | None:
 
 
 def _bare_jpeg(data: bytes) -> BarePicture:
-    """Without application segments and comments, but for those that tell the colour model.
+    """Remove application segments and comments, except those that define the colour model.
 
     Source: ITU-T T.81, B.1.1; each segment is FF, marker, length (2 bytes, with these), content.
     """
@@ -54,7 +54,7 @@ def _bare_jpeg(data: bytes) -> BarePicture:
     num_parts = 0
     while position + 4 <= len(data):
         marker = data[position + 1]
-        if marker == 0xFF:  # one of any number before a marker
+        if marker == 0xFF:  # padding before a marker
             position += 1
             continue
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
@@ -76,7 +76,7 @@ def _bare_jpeg(data: bytes) -> BarePicture:
 
 
 def _bare_png(data: bytes) -> BarePicture:
-    """With the chunks that every reader must know, transparency and colour (PNG, 5.6)."""
+    """Keep only critical chunks, transparency and colour (PNG, 5.6)."""
     kept, exif, icc_profile, position = [_PNG], None, None, len(_PNG)
     while position + 12 <= len(data):
         end = position + 12 + int.from_bytes(data[position : position + 4], "big")
@@ -92,13 +92,13 @@ def _bare_png(data: bytes) -> BarePicture:
 
 
 def _is_whole(tag: bytes, chunk: bytes) -> bool:
-    """Whether a chunk is one about colour, and undamaged: Pillow gives up at others."""
+    """Return whether a chunk defines colours and is undamaged, so that Pillow accepts it."""
     checksum = int.from_bytes(chunk[-4:], "big")
     return len(chunk) - 12 == _COLOUR_CHUNKS.get(tag) and zlib.crc32(chunk[4:-4]) == checksum
 
 
 def _inflated(content: bytes) -> bytes | None:
-    """The profile of a chunk iCCP: a name, 0, the method 0, and a zlib stream (PNG, 11.3.2.3)."""
+    """Return the profile in a chunk iCCP: name, 0, method 0, and a zlib stream (PNG, 11.3.2.3)."""
     _, _, packed = content.partition(b"\0")
     inflater = zlib.decompressobj()
     try:

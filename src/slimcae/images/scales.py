@@ -1,4 +1,4 @@
-"""Which values of a grey picture of more than 8 bits mean black and white."""
+"""The values for black and white in grey pictures with more than 8 bits."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from slimcae.errors import ImageError
 
 Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 Parts = Sequence[Callable[[], NDArray[Any]]]
-"""The values of an image, part by part."""
+"""Iterable of the values of an image, in parts."""
 
 _SIGNED = 2
 _SAMPLE_FORMAT = 339
@@ -22,9 +22,9 @@ _FULL = (255, 65535)
 
 @dataclass(frozen=True)
 class Scale:
-    """The values of black and white, of which black may be the larger one.
+    """The values of black and white; black may be the larger one.
 
-    kind: of the numbers, where Pillow has their bits as another one. notice: what was assumed.
+    kind: number type, if Pillow stores the bits as another type. notice: text about assumptions.
     """
 
     black: float = 0
@@ -33,11 +33,11 @@ class Scale:
     notice: str | None = None
 
     def values(self, stored: NDArray[Any]) -> NDArray[Any]:
-        """Values as the file means them."""
+        """Return the stored values as numbers of their actual type."""
         return stored if self.kind is None else stored.view(self.kind)
 
     def levels(self, stored: NDArray[Any], curve: Curve | None = None) -> NDArray[np.uint8]:
-        """Greys of 8 bits, rounded; curve: what becomes of values from 0 to 1 before."""
+        """Return rounded 8-bit greys; curve: applied before to values from 0 to 1."""
         span = self.white - self.black
         share = (self.values(stored).astype(np.float64) - self.black) / (span or 1)
         share = np.clip(share, 0, 1)
@@ -45,20 +45,20 @@ class Scale:
 
 
 def is_signed(image: Image.Image) -> bool:
-    """Whether a TIFF file's samples are signed."""
+    """Return whether a TIFF file's samples are signed."""
     return _tag(image, _SAMPLE_FORMAT) == _SIGNED
 
 
 def scale_of(image: Image.Image, parts: Parts, name: str) -> Scale:
-    """The scale of an image of one of Pillow's deep modes.
+    """Return the scale of an image in one of Pillow's deep modes.
 
-    Integers have the full range of their kind. Floats are from 0 to 1; if they are not, whole
-    numbers up to 255 or 65535 are taken for those, and all others for what lies between the least
-    and the greatest. Mode I is also what Pillow makes of 16-bit greys in some formats, so it
-    counts as such unless a TIFF file says more.
+    Integers use the full range of their type. Floats are from 0 to 1; otherwise, integral values up
+    to 255 or 65535 use that range, and all others their own minimum and maximum. Pillow reads
+    16-bit greys of some formats as mode I, so this counts as 16 bits unless a TIFF file says
+    otherwise.
 
     Raises:
-        ImageError: values that are not finite, or that do not fit their kind.
+        ImageError: Values are not finite, or out of the range of their type.
     """
     bits = _tag(image, ExifTags.Base.BitsPerSample)
     scale = _float_scale(parts, name) if image.mode == "F" else _scale(image, bits, parts, name)
@@ -93,13 +93,13 @@ def _check(scale: Scale, parts: Parts, name: str) -> None:
     least, greatest = _range(scale, parts)
     if least < scale.black or greatest > scale.white:
         raise ImageError(
-            f"{name} has values from {least:.0f} to {greatest:.0f}, which are not those of 16 "
-            f"bits (0 to {scale.white:.0f}): scale them first"
+            f"{name} has values from {least:.0f} to {greatest:.0f}, beyond those of 16 bits "
+            f"(0 to {scale.white:.0f}): scale them first"
         )
 
 
 def _check_span(scale: Scale, parts: Parts, name: str) -> None:
-    """Refuse values that would all be one grey: their range is another than the file's."""
+    """Reject values that would all map to one grey, because they use a tiny part of the range."""
     least, greatest = _range(scale, parts)
     one_end = least == greatest and least in (scale.black, scale.white)
     if greatest - least < (scale.white - scale.black) / 255 and not one_end:
@@ -136,7 +136,7 @@ def _range(scale: Scale, parts: Parts) -> tuple[float, float]:
 
 
 def _tag(image: Image.Image, tag: int) -> int | None:
-    """A number of a TIFF file, the first if there are several."""
+    """Return a number from a TIFF tag, the first if there are several."""
     tags = getattr(image, "tag_v2", None)
     value = None if tags is None else tags.get(tag)
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""What becomes of a picture's colours: whether it is grey, and which profile it has afterwards."""
+"""Final colour decisions for a picture: whether it is grey, and its profile."""
 
 import logging
 from typing import NamedTuple
@@ -18,7 +18,7 @@ Pixels = NDArray[np.uint8]
 
 
 class Settled(NamedTuple):
-    """As the fields of `Picture`."""
+    """See the fields of `Picture`."""
 
     grey: bool
     icc_profile: bytes | None = None
@@ -35,11 +35,11 @@ def settle(
     encoded: bool,
     name: str,
 ) -> Settled:
-    """Decide what the colours of a picture are, and change its pixels where they must be.
+    """Determine the colour space of a picture, and convert its pixels if necessary.
 
-    pixels: (H, W, 3), changed in place. encoded: they have sRGB's curve by now, where the curve
-    stated must not stay. A picture of three equal channels is grey however it was stored, if its
-    profile lets it.
+    pixels: (H, W, 3), modified in place. encoded: whether pixels were already converted to sRGB's
+    curve where the stated curve must not be kept. A picture with three equal channels is grey in
+    any mode, if its profile allows it.
     """
     grey = stored_grey or is_grey(pixels, alpha)
     if stated.first is None and profile:
@@ -48,7 +48,7 @@ def settle(
     if colours is None and not unknown:
         colours, unknown = exif_colours(exif)
     if unknown:
-        log.warning("%s: %s: sRGB is taken for that", name, unknown)
+        log.warning("%s: %s: treated as sRGB", name, unknown)
     return Settled(grey) if colours is None else _of_statement(pixels, grey, colours, encoded, name)
 
 
@@ -67,7 +67,7 @@ def _of_profile(
             return Settled(True)
         if not stored_grey:
             return Settled(False, profile)
-    log.warning("%s has an ICC profile for other colours (%r), which is dropped", name, space)
+    log.warning("%s has an ICC profile for other colours (%r): left out", name, space)
     return Settled(grey)
 
 
@@ -80,13 +80,13 @@ def _of_statement(
     try:
         profile = colours.profile(grey)
     except ValueError:
-        log.warning("%s says that it has primaries that cannot be: taken as sRGB", name)
+        log.warning("%s has invalid primaries: treated as sRGB", name)
         profile = None
     if table is not None and not encoded:
         apply_table(pixels, table)
     if colours.is_hdr:
         log.warning(
-            "%s is HDR (%s): turned into sRGB, and what is brighter than white is white",
+            "%s is HDR (%s): converted to sRGB, values brighter than white become white",
             name,
             colours.transfer,
         )

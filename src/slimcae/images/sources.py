@@ -1,4 +1,4 @@
-"""What a picture may be given as: a file, its bytes, a Pillow image, or an array of pixels."""
+"""Sources of pictures: a file, its bytes, a Pillow image, or an array of pixels."""
 
 import os
 from io import BytesIO, TextIOBase
@@ -12,7 +12,7 @@ from slimcae.errors import ImageError
 
 
 class Array(Protocol):
-    """A numpy array, a torch tensor on any device, or what numpy makes an array of."""
+    """A numpy array, a torch tensor on any device, or an object that numpy can convert."""
 
     def __array__(self) -> Any:
         """Return the numpy array."""
@@ -20,19 +20,19 @@ class Array(Protocol):
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | Array
 Opened = str | Path | BinaryIO | Image.Image
-"""What Pillow takes."""
+"""Sources that Pillow accepts."""
 
 _CHANNELS = (1, 2, 3, 4)
 
 
 def as_opened(source: Source) -> Opened:
-    """Return a source as Pillow takes it.
+    """Convert a source to one that Pillow accepts.
 
-    An array holds 8-bit levels, uint8, as (H, W) or (H, W, C) with C = 1 (grey), 2 (grey and
-    alpha), 3 (RGB) or 4 (RGBA).
+    Arrays must be uint8, with shape (H, W) or (H, W, C) and C = 1 (grey), 2 (grey and alpha),
+    3 (RGB) or 4 (RGBA).
 
     Raises:
-        ImageError: no picture, or an array of another type or shape.
+        ImageError: The source is not a picture, or an array of the wrong type or shape.
     """
     if isinstance(source, str | Path | Image.Image):
         return source
@@ -45,7 +45,7 @@ def as_opened(source: Source) -> Opened:
     if hasattr(source, "read") and not isinstance(cast(object, source), TextIOBase):
         return source
     raise ImageError(
-        f"{type(source).__name__} is no picture: give a path, the bytes of a file, a binary file, "
+        f"{type(source).__name__} is not a picture: give a path, bytes of a file, a binary file, "
         "a Pillow image, or a numpy array or torch tensor of uint8, (H, W, 3)"
     )
 
@@ -66,7 +66,7 @@ def _image(array: np.ndarray[Any, Any]) -> Image.Image:
         raise ImageError(f"{what} is {array.dtype}: give uint8, 0 to 255{hint}")
     if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in _CHANNELS)):
         channels_first = len(shape) == 3 and shape[0] in _CHANNELS
-        hint = "; this one seems to be (C, H, W), of which the axes (1, 2, 0) make that"
+        hint = "; this one seems to be (C, H, W): transpose it by (1, 2, 0)"
         raise ImageError(
             f"{what} has the wrong shape: give (H, W), or (H, W, C) with 1 to 4 channels"
             f"{hint if channels_first else ''}"

@@ -1,4 +1,4 @@
-"""What a file says about its colours without an ICC profile: chunks, boxes, headers and tags."""
+"""Colour descriptions in a file other than ICC profiles: chunks, boxes, headers and tags."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ _PRIMARIES: dict[int, Chromaticities] = {
 
 _UNSPECIFIED = 2
 _TRANSFERS: dict[int, float | str | None] = {
-    # cameras' curves, which are shown as sRGB's: 709, 601, 240, 2020 and their extensions
+    # camera curves, which are displayed like sRGB's: 709, 601, 240, 2020 and their extensions
     **dict.fromkeys((1, 6, 7, 11, 12, 13, 14, 15)),
     4: 2.2,
     5: 2.8,
@@ -62,10 +62,11 @@ _TRANSFERS: dict[int, float | str | None] = {
 
 @dataclass(frozen=True)
 class Stated:
-    """What a file says about its colours.
+    """The colour descriptions of a file.
 
-    first: what counts more than a profile in `info`. icc_profile: one that Pillow does not look
-    for. then: what counts less than a profile. unknown: something was said that is not known here.
+    first: colours that take precedence over a profile in `info`. icc_profile: a profile that Pillow
+    does not read. then: colours that apply without a profile. unknown: text about an unknown
+    description.
     """
 
     first: Colours | None = None
@@ -74,15 +75,15 @@ class Stated:
     unknown: str | None = None
 
     def beside(self, profile: bytes | None) -> Colours | None:
-        """What counts in a file that has this profile, or none."""
+        """Return the applicable colours for a file with this profile, or None."""
         return self.then if self.first is None and not profile else self.first
 
 
 def stated_colours(image: Image.Image) -> Stated:
-    """What the file of an image says about its colours beside the profile that Pillow finds.
+    """Return the colour descriptions in an image's file, without the profile that Pillow reads.
 
-    image: as it was opened; of one that was loaded, PNG's cICP and the boxes of AVIF and JPEG 2000
-    are seen if its file still lies where it was.
+    image: an opened image. For a loaded one, PNG's cICP and the boxes of AVIF and JPEG 2000 are
+    read only if its file still exists.
     """
     if image.format == "AVIF":
         codes = [each for each in avif_properties(image) if each.startswith(b"colrnclx")]
@@ -115,9 +116,9 @@ def stated_colours(image: Image.Image) -> Stated:
 
 
 def exif_colours(exif: bytes | None) -> tuple[Colours | None, str | None]:
-    """What EXIF data say about colours (Exif 2.32, 4.6.5, and DCF 2.0), and what is not known.
+    """Return the colours in EXIF data (Exif 2.32, 4.6.5, and DCF 2.0), and text about unknown ones.
 
-    Neither if they say sRGB or nothing.
+    Both are None if the data say sRGB or nothing.
     """
     values = exif_values(exif or b"")
     (space, *_), (gamma, *_) = _numbers(values, _COLOR_SPACE), _numbers(values, _GAMMA)
@@ -127,7 +128,7 @@ def exif_colours(exif: bytes | None) -> tuple[Colours | None, str | None]:
         return Colours(ADOBE_RGB, ADOBE_GAMMA), None
     if space == _UNCALIBRATED:
         if primaries is None:
-            return None, "its EXIF data say that its colours are not sRGB, and not what they are"
+            return None, "its EXIF data say that its colours are not sRGB, but not which they are"
         return Colours(primaries, gamma if _can_be(gamma) else 2.2), None
     return None, None
 
@@ -137,51 +138,53 @@ _UNCALIBRATED = 0xFFFF
 
 
 def _numbers(values: Mapping[int, Value], tag: int) -> tuple[float, ...]:
-    """Those of a tag, or a zero."""
+    """Return the numbers of a tag, or a zero."""
     found = values.get(tag)
     return found if isinstance(found, tuple) else (0.0,)
 
 
 def _primaries_of_tags(tags: Mapping[int, Any]) -> Chromaticities | None:
-    """As TIFF and EXIF have them (TIFF 6.0, section 20)."""
+    """Return the primaries in TIFF or EXIF tags (TIFF 6.0, section 20)."""
     white = tags.get(ExifTags.Base.WhitePoint)
     others = tags.get(ExifTags.Base.PrimaryChromaticities)
     if white is None or others is None:
         return None
     try:
         return _pairs([float(value) for value in (*white, *others)])
-    except (TypeError, ValueError, ZeroDivisionError):  # tags of any type
+    except (TypeError, ValueError, ZeroDivisionError):  # arbitrary types of tags
         return None
 
 
 def _tiff_colours(tags: Mapping[int, Any]) -> tuple[Colours | None, str | None]:
-    """Of a TIFF file (TIFF 6.0, section 20), and what is not known."""
+    """Return the colours of a TIFF file (TIFF 6.0, section 20), and text about unknown ones."""
     primaries = _primaries_of_tags(tags)
     table = tags.get(ExifTags.Base.TransferFunction)
     try:
         light = np.asarray(table, np.float64) / 65535
-    except (TypeError, ValueError):  # a tag of any type
+    except (TypeError, ValueError):  # an arbitrary type of tag
         light = np.empty(0)
     if light.ndim != 1 or light.size < 2:
         return None if primaries is None else Colours(primaries, 2.2), None
-    one_for_all = light.size & (light.size - 1) == 0  # a power of two; else one for each channel
+    one_for_all = (
+        light.size & (light.size - 1) == 0
+    )  # a power of two; otherwise one curve for each channel
     curves = light[None] if one_for_all else light[: light.size // 3 * 3].reshape(3, -1)
     values = np.linspace(0, 1, curves.shape[1])
     gamma = _gamma_of(values, curves[0])
     if np.ptp(curves, axis=0).max() > _SAME_LIGHT or gamma is None:
         return None if primaries is None else Colours(primaries, 2.2), (
-            "its transfer function is no gamma"
+            "its transfer function is not a gamma"
         )
     srgb = np.abs(srgb_encoded(curves[0]) - values).max() <= _SAME_LIGHT
     return Colours(primaries or SRGB, None if srgb else gamma), None
 
 
 _SAME_LIGHT = 0.01
-"""Of 1: how far a curve and what stands for it may lie apart."""
+"""Largest difference, of 1, between a curve and its approximation."""
 
 
 def _gamma_of(values: NDArray[np.float64], light: NDArray[np.float64]) -> float | None:
-    """The gamma of a curve, or about that of sRGB's; None: it has none."""
+    """Return the gamma of a curve, or approximately that of sRGB; None: it has none."""
     inside = (light > _SAME_LIGHT) & (light < 1) & (values > 0) & (values < 1)
     if not inside.any():
         return None
@@ -192,7 +195,7 @@ def _gamma_of(values: NDArray[np.float64], light: NDArray[np.float64]) -> float 
 
 
 def _bmp_colours(header: bytes) -> tuple[Colours | None, str | None]:
-    """Of a BITMAPV4HEADER or later ("Windows GDI", `bV4CSType` and what follows it)."""
+    """Return the colours of a BITMAPV4HEADER or later ("Windows GDI", from `bV4CSType` on)."""
     kind = header[56:60]
     if kind == b"KNIL":
         return None, "its ICC profile is another file"
@@ -208,7 +211,7 @@ def _bmp_colours(header: bytes) -> tuple[Colours | None, str | None]:
         )
         primaries = (D65, red, green, blue)
     elif not any(gammas):
-        return None, None  # zeros, which say nothing
+        return None, None  # zeros, which mean nothing
     gamma = gammas[1]
     if not _can_be(gamma):
         return Colours(primaries, 2.2), None
@@ -218,7 +221,7 @@ def _bmp_colours(header: bytes) -> tuple[Colours | None, str | None]:
 
 
 def _png_colours(info: dict[Any, Any]) -> tuple[Colours | None, str | None]:
-    """Of the chunks sRGB, gAMA and cHRM (PNG, third edition, 4.3), as Pillow gives them."""
+    """Return the colours of the chunks sRGB, gAMA and cHRM (PNG, third edition, 4.3)."""
     if "srgb" in info:
         return Colours(), None
     said, primaries = info.get("gamma"), info.get("chromaticity")
@@ -236,7 +239,7 @@ def _can_be(gamma: float) -> bool:
 
 
 def _by_codes(codes: bytes) -> tuple[Colours | None, str | None]:
-    """Colours of two big-endian code points, of primaries and transfer, and what is not known."""
+    """Return the colours for two big-endian code points, and text about unknown ones."""
     primaries = int.from_bytes(codes[:2], "big")
     transfer = int.from_bytes(codes[2:4], "big")
     unknown = [

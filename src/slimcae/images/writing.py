@@ -1,4 +1,4 @@
-"""Pictures to files, with what the format can hold of their metadata."""
+"""Writing of pictures to files, with the metadata that the format supports."""
 
 import logging
 from functools import cache
@@ -20,36 +20,36 @@ log = logging.getLogger("slimcae")
 _NAMES = {"icc_profile": "ICC profile", "exif": "EXIF data", "xmp": "XMP data"}
 _XMP_TAG = 700
 _ALPHA_LOSS = 8
-"""Levels of alpha that a lossy format may change."""
+"""Largest change of alpha levels in a lossy format."""
 _GIF_COLOURS = 256
 
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    # the picture has lost enough already
+    # high quality, because the picture has already been compressed
     "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"lossless": True, "exact": True},  # also where nothing is seen
+    "WEBP": {"lossless": True, "exact": True},  # keeps invisible colours, too
     "AVIF": {"quality": 95},
 }
 
 
 QUALITY_KINDS = ("jpg", "jpeg", "webp", "avif")
-"""Suffixes of the formats of which `write_image` takes a quality."""
+"""Suffixes of the formats for which `write_image` accepts a quality."""
 
 
 def write_image(
     image: Image.Image, path: Path, suffix: str | None = None, quality: int | None = None
 ) -> None:
-    """Write a picture in the format of the path's suffix, whole or not at all.
+    """Write a picture atomically, in the format of the path's suffix.
 
-    suffix: that of a path without one, `.png` say: a device or a pipe. quality: 1 to 100 for JPEG,
-    WebP and AVIF; None is 95, and lossless for WebP.
+    suffix: suffix for a path without one, such as a device or a pipe, for example `.png`. quality:
+    1 to 100 for JPEG, WebP and AVIF; None is 95, and lossless for WebP.
 
-    ICC profile, EXIF and XMP are taken from the image's `info`; what the format cannot hold is
-    left out with a notice.
+    ICC profile, EXIF and XMP come from the image's `info`; those that the format does not support
+    are left out with a notice.
 
     Raises:
-        ImageError: a suffix that Pillow cannot write, or a mode that the format does not have.
-        ConfigError: a quality for another format, or one out of range.
-        OSError: the folder is missing or cannot be written.
+        ImageError: Pillow cannot write the suffix, or the format does not support the mode.
+        ConfigError: The format has no quality, or the quality is out of range.
+        OSError: The folder is missing or cannot be written.
     """
     with pillow_warnings(str(path)):
         _write(image, path, path.suffix.lower() or suffix or "", quality)
@@ -58,7 +58,9 @@ def write_image(
 def _write(image: Image.Image, path: Path, suffix: str, quality: int | None) -> None:
     kind = Image.registered_extensions().get(suffix)
     if kind is None or kind.upper() not in Image.SAVE:
-        raise ImageError(f"cannot write pictures called {suffix or path.name!r}: use .png, say")
+        raise ImageError(
+            f"cannot write pictures with suffix {suffix or path.name!r}: use .png, say"
+        )
     if "A" in image.getbands() and not _holds_alpha(kind):
         image = _opaque(image, path, kind)
     if kind == "GIF" and image.mode == "RGB" and image.getcolors(_GIF_COLOURS) is None:
@@ -82,29 +84,31 @@ def _write(image: Image.Image, path: Path, suffix: str, quality: int | None) -> 
             else:
                 with place.open("w+b") as file:
                     image.save(file, kind, **options)
-        except Exception as error:  # encoders fail in many ways on modes and sizes
+        except Exception as error:  # encoders raise many kinds of errors for modes and sizes
             if isinstance(error, OSError) and error.errno is not None:
-                raise  # the disk is full, say
+                raise  # for example a full disk
             raise ImageError(f"{path} cannot be written as {kind} ({error}): use .png") from error
 
 
 def _quality_options(kind: str, quality: int) -> dict[str, Any]:
-    """What Pillow is to be told of a quality.
+    """Return Pillow's options for a quality.
 
     Raises:
-        ConfigError: a format that has none, or a value out of range.
+        ConfigError: The format has no quality, or the value is out of range.
     """
     if kind not in ("JPEG", "WEBP", "AVIF"):
-        raise ConfigError(f"output_quality {quality}: {kind} has none; use .jpg, .webp or .avif")
+        raise ConfigError(
+            f"output_quality {quality}: {kind} has no quality; use .jpg, .webp or .avif"
+        )
     if not 1 <= quality <= 100:
         raise SettingError("output_quality", quality, "1 to 100")
     return {"quality": quality} | ({"lossless": False} if kind == "WEBP" else {})
 
 
 def png_bytes(image: Image.Image) -> bytes:
-    """A PNG file of a picture, little packed since that takes longer than the picture itself.
+    """Return a PNG file of a picture, with fast instead of strong compression.
 
-    ICC profile, EXIF and XMP are taken from the image's `info`, as far as Pillow can write them.
+    ICC profile, EXIF and XMP come from the image's `info`, as far as Pillow can write them.
     """
     file = BytesIO()
     with pillow_warnings("the picture"):
@@ -129,9 +133,9 @@ def _what_fits(kind: str, metadata: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _fits(kind: str, metadata: dict[str, bytes]) -> bool:
-    """Whether a picture of one pixel comes back with these metadata.
+    """Return whether a one-pixel picture keeps these metadata when written and read.
 
-    Formats limit them in many ways, and each release of Pillow supports others.
+    Formats limit metadata in many ways, and support differs between releases of Pillow.
     """
     if not metadata:
         return True
@@ -145,22 +149,20 @@ def _fits(kind: str, metadata: dict[str, bytes]) -> bool:
                 and written.info.get("xmp") == metadata.get("xmp")
                 and ("exif" not in metadata or len(written.getexif()) > 0)
             )
-    except Exception:  # metadata of any bytes
+    except Exception:  # arbitrary metadata
         return False
 
 
 def _opaque(image: Image.Image, path: Path, kind: str) -> Image.Image:
-    """A picture without its alpha, which says nothing."""
+    """Return a picture without its alpha, which must be opaque."""
     if image.getchannel("A").getextrema() != (255, 255):
-        raise ImageError(
-            f"{path} cannot be written as {kind}, which cannot hold alpha: use .png, say"
-        )
+        raise ImageError(f"{path} cannot be written as {kind}, which cannot hold alpha: use .png")
     return image.convert(image.mode.removesuffix("A"))
 
 
 @cache
 def _holds_alpha(kind: str) -> bool:
-    """Whether a picture of every alpha comes back from a format with about these."""
+    """Return whether a format approximately keeps all levels of alpha."""
     alpha = np.arange(256, dtype=np.uint8).reshape(16, 16)
     image = Image.fromarray(np.stack([alpha] * 4, axis=2))
     sample = BytesIO()
@@ -169,12 +171,12 @@ def _holds_alpha(kind: str) -> bool:
         with Image.open(sample) as written:
             found = np.asarray(written.convert("RGBA"))[:, :, 3].astype(int)
             return bool(np.abs(found - alpha).max() <= _ALPHA_LOSS)
-    except Exception:  # formats refuse modes in many ways
+    except Exception:  # formats reject modes with many kinds of errors
         return False
 
 
 def _options(kind: str, metadata: dict[str, bytes]) -> dict[str, Any]:
-    """What Pillow is to be told: also of what is not there, lest it look in `info` itself."""
+    """Return Pillow's options, including empty metadata, so that Pillow does not use `info`."""
     exif, xmp = metadata.get("exif", b""), metadata.get("xmp", b"")
     options: dict[str, Any] = {
         "icc_profile": metadata.get("icc_profile"),

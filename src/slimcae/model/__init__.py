@@ -1,1 +1,1 @@
-"""What a model is, as data: architecture, numbers, integers, description, files. Never torch."""
+"""Models as data: architecture, weights, entropy models, description and files. No torch."""

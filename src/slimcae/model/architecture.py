@@ -1,8 +1,8 @@
-"""What the transforms are made of, and all that follows from it.
+"""The architectures of the transforms, and the properties that follow from them.
 
-An architecture is data: two lists of layers. Multiply-accumulates, numbers of parameters, the part
-of each tensor that a width uses, downsampling and the neighbourhood that a tile needs are derived
-from them, here and nowhere else.
+An architecture is data: two lists of layers. This module alone derives multiply-accumulates,
+numbers of parameters, the slice of each tensor that a width uses, downsampling, and the
+neighbourhood that a tile needs.
 """
 
 import math
@@ -38,9 +38,9 @@ PICTURE_CHANNELS = 3
 class Architecture:
     """The two transforms of a configuration, as lists of layers.
 
-    What they cost depends on a width alone; which tensors they take, on an operating point.
+    Their cost depends only on the width; the tensors that they use depend on the operating point.
 
-    analysis: from pixels to latents, g_a. synthesis: from latents to pixels, g_s.
+    analysis: g_a, from pixels to latents. synthesis: g_s, from latents to pixels.
     """
 
     config: SlimCAEConfig
@@ -54,15 +54,15 @@ class Architecture:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Those of both transforms."""
+        """The layers of both transforms."""
         return self.analysis + self.synthesis
 
     def layer(self, name: str) -> Layer:
-        """Return the layer of a name, as in `g_s.deconv1`."""
+        """Return the layer with a name, for example `g_s.deconv1`."""
         return next(layer for layer in self.layers if getattr(layer, "name", None) == name)
 
     def latent_channels(self, width: int) -> int:
-        """Return the number of channels of the latents at a width."""
+        """Return the number of latent channels at a width."""
         return width
 
     @cached_property
@@ -72,42 +72,42 @@ class Architecture:
 
     @cached_property
     def analysis_halo(self) -> int:
-        """Latents around a tile whose pixels it depends on."""
+        """Number of latents around a tile on whose pixels the tile's latents depend."""
         return math.ceil(reach(self.analysis, Fraction(0)) / self.downsampling)
 
     @cached_property
     def synthesis_halo(self) -> int:
-        """Latents around a tile that its pixels depend on."""
+        """Number of latents around a tile on which the tile's pixels depend."""
         return math.ceil(reach(self.synthesis, Fraction(0)))
 
     def encoder_macs(self, width: int) -> float:
-        """Return the analysis' multiply-accumulates per pixel: convolutions and products with γ.
+        """Return the multiply-accumulates per pixel of g_a: convolutions and products with γ.
 
-        Exact for sides that are multiples of `downsampling`; of others, count the pixels of the
-        padded picture.
+        The number is exact for sides that are multiples of `downsampling`; for others, count the
+        pixels of the padded picture.
         """
         return float(sum(macs for macs, _ in self._work(self.analysis, width)))
 
     def decoder_macs(self, width: int) -> float:
-        """Return the synthesis' multiply-accumulates per pixel, counted as in `encoder_macs`."""
+        """Return the multiply-accumulates per pixel of g_s, counted as in `encoder_macs`."""
         return float(sum(macs for macs, _ in self._work(self.synthesis, width)))
 
     def decoder_values(self, width: int) -> float:
-        """Return the numbers per pixel that the layer with the most of them reads and writes."""
+        """Return the largest number of values per pixel that a layer of g_s reads and writes."""
         return float(max(values for _, values in self._work(self.synthesis, width)))
 
     def parameters(self, width: int) -> int:
-        """Return how many numbers of both transforms a width uses, factors of a point aside."""
+        """Return the number of parameters that a width uses, without factors of the point."""
         alone = replace(self.config, widths=(width,), method="slimcae")
         return sum(math.prod(shape) for shape in self._tensors(alone).values())
 
     @cached_property
     def factors(self) -> tuple[Factors, ...]:
-        """Those that the operating points have beside layers that they share."""
+        """The factors of the operating points, for layers that the points share."""
         return factors_of(self.config, self.analysis, self.synthesis)
 
     def tensors(self) -> dict[str, Shape]:
-        """Return name and shape of each tensor of the transforms that a model file has."""
+        """Return the name and shape of each tensor of the transforms in a model file."""
         config = self.config
         if config.method == "independent":
             return {
@@ -119,9 +119,9 @@ class Architecture:
         return shared | factor_tensors(config, self.factors)
 
     def used(self, point: int) -> Used:
-        """Return which part of which tensor of the file a point uses, by the part's own name.
+        """Return the slices of the file's tensors that a point uses, by the name of the slice.
 
-        The names are those that the fingerprint hashes (docs/format.md, "Fingerprint").
+        The fingerprint hashes these names (docs/format.md, "Fingerprint").
         """
         own, width = self.config.transforms_of(point), self.config.filters(point)
         found = {k: v for layer in self.layers for k, v in layer.used(own, width).items()}
@@ -135,7 +135,7 @@ class Architecture:
         return {k: v for layer in self.layers for k, v in layer.tensors(config).items()}
 
     def kernels(self, width: int) -> dict[str, Shape]:
-        """Return name and shape of each kernel of a network of this width alone."""
+        """Return the name and shape of each kernel in a network of this width alone."""
         return {
             f"{layer.name}.weight": layer.kernel(width)
             for layer in flat(self.layers)
@@ -143,7 +143,7 @@ class Architecture:
         }
 
     def _work(self, layers: tuple[Layer, ...], width: int) -> Iterator[tuple[Fraction, Fraction]]:
-        """Yield multiply-accumulates and values in and out per pixel of each layer."""
+        """Yield, for each layer, multiply-accumulates and values (read and written) per pixel."""
         analysis = layers is self.analysis
         channels = PICTURE_CHANNELS if analysis else self.latent_channels(width)
         positions = Fraction(1) if analysis else Fraction(1, self.downsampling**2)
@@ -157,13 +157,13 @@ class Architecture:
                     widths.append(part.channels(widths[-1], width))
                 inner = max(map(sum, pairwise(widths)))
             values = max(inputs * channels + outputs * made, inputs * inner)
-            # what a transposed convolution does at each input, a strided one does at each output
+            # transposed convolutions count per input position, strided ones per output position
             yield layer.macs(width) * min(inputs, outputs), values
             channels, positions = made, outputs
 
 
 def network_prefix(point: int) -> str:
-    """Return how the names of tensors begin that belong to one of several independent networks."""
+    """Return the prefix of the tensor names of one of several independent networks."""
     return f"networks.{point}."
 
 
@@ -219,10 +219,10 @@ def light(config: SlimCAEConfig) -> Architecture:
     It takes 19 % (width 192) to 28 % (48) of the multiply-accumulates of the paper's.
 
     w is the width; /n and ×n are pixels to channels and back (`Unshuffle`, `Shuffle`). `lap` is a
-    3×3 without activation over groups of four channels, which are the places of one 2×2 block: so
-    a place sees the one beside it in the next block, and blocks overlap (as in lapped transforms:
-    Malvar and Staelin, "The LOT", IEEE Trans. ASSP 37, 1989). Kernels are shared by all widths,
-    each of which has biases and scales of its own.
+    3×3 without activation over groups of four channels, the four places of one 2×2 block: so
+    each place depends on its neighbour in the next block, and blocks overlap (as in lapped
+    transforms: Malvar and Staelin, "The LOT", IEEE Trans. ASSP 37, 1989). All widths share the
+    kernels; each width has its own biases and scales.
     """
     quarter, half = Fraction(1, 4), Fraction(1, 2)
     colours = 16 * PICTURE_CHANNELS

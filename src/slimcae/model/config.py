@@ -1,7 +1,7 @@
-"""What defines a SlimCAE beside its weights, and what it can run on. Never imports torch."""
+"""The configuration of a SlimCAE, its checks, and the names of devices. No torch."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import eq, ge, gt
@@ -14,11 +14,11 @@ GDNVariant = Literal["switchable", "slim", "slim+"]
 GDN_VARIANTS: tuple[GDNVariant, ...] = get_args(GDNVariant)
 Method = Literal["slimcae", "independent", "bottleneck_scaling", "modulated"]
 METHODS: tuple[Method, ...] = get_args(Method)
-"""What operating points have in common; see `SlimCAEConfig`."""
+"""How operating points share parameters; see `SlimCAEConfig`."""
 ArchitectureName = Literal["slimcae", "light"]
 ARCHITECTURES: tuple[ArchitectureName, ...] = get_args(ArchitectureName)
 LIGHT_MULTIPLE = 4
-"""Widths of the architecture `light` are multiples of this: its finest layers have a quarter."""
+"""Widths of the architecture `light` are multiples of this; its finest layers have width / 4."""
 DEVICES = ("cpu", "cuda", "auto")
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_WIDTHS = (192, 144, 96, 72, 48)
@@ -27,30 +27,30 @@ DEFAULT_STEPS = (
     *(round(1.07**-j, 4) for j in range(1, 12)),
     *(round(1.05**j, 4) for j in range(1, 20)),
 )
-"""Quantisation steps Δ that a model can code with: Δ = 1, which training sees, then finer ones
-down to 0.48, then coarser ones up to 2.5. From one to the next, bytes change by 4 to 6 %."""
+"""Quantisation steps Δ that a model can code with: Δ = 1, as in training, then finer ones down to
+0.48, then coarser ones up to 2.5. Neighbouring steps differ by 4 to 6 % in bytes."""
 
 
 @dataclass(frozen=True)
 class SlimCAEConfig:
-    """The operating points of a model, and the transforms that they compute with.
+    """The operating points of a model, and the transforms that they use.
 
-    widths: filters per layer of each point, best point (of most bits) first.
+    widths: filters per layer of each point, best point (most bits) first.
     gdn: variant of the normalization; only the architecture `slimcae` has one.
-    method: what the points have in common.
+    method: what the points share.
 
-        - `slimcae`: the kernels, of which each uses the first channels (Yang et al. 2021). Their
-          widths differ.
-        - `independent`: nothing (Ballé et al. 2017, a network per λ).
-        - `bottleneck_scaling`: everything but a factor for each latent channel (Theis et al. 2017,
+        - `slimcae`: the kernels; each point uses their first channels (Yang et al. 2021). Widths
+          differ.
+        - `independent`: nothing (Ballé et al. 2017, one network per λ).
+        - `bottleneck_scaling`: everything except one factor per latent channel (Theis et al. 2017,
           section 3.3).
-        - `modulated`: everything but a factor for each channel beside the normalizations (Yang et
-          al. 2020, the modulated autoencoder).
+        - `modulated`: everything except one factor per channel next to the normalizations (Yang
+          et al. 2020, the modulated autoencoder).
 
     Raises:
-        ConfigError: widths that are not positive integers, best first, as the method has them
-            (strictly decreasing; not increasing; all alike), or that the architecture cannot have;
-            an unknown GDN, architecture or method; a method that the architecture cannot have.
+        ConfigError: Widths are not positive integers in the order that the method needs (strictly
+            decreasing, not increasing, or all equal), or the architecture does not allow them; the
+            GDN, architecture or method is unknown; the architecture does not allow the method.
     """
 
     widths: tuple[int, ...] = DEFAULT_WIDTHS
@@ -65,7 +65,7 @@ class SlimCAEConfig:
         whole = all(isinstance(w, int) and not isinstance(w, bool) and w > 0 for w in widths)
         in_order, allowed = _ORDERS[self.method]
         if not (widths and whole and all(in_order(a, b) for a, b in pairwise(widths))):
-            raise ConfigError(f"widths {list(widths)} do not work: give {allowed}")
+            raise ConfigError(f"widths {list(widths)}: must be {allowed}")
         if self.gdn not in GDN_VARIANTS:
             raise ConfigError(
                 f"unknown GDN variant {self.gdn!r}: choose from {', '.join(GDN_VARIANTS)}"
@@ -88,40 +88,50 @@ class SlimCAEConfig:
 
     @property
     def num_filters(self) -> int:
-        """The widest width; of the shared kernels, where they are shared."""
+        """The largest width, which is the width of the shared kernels."""
         return self.widths[0]
 
     @property
     def has_own_widths(self) -> bool:
-        """Whether the widths tell the operating points apart."""
+        """Whether the operating points are identified by their widths."""
         return all(a > b for a, b in pairwise(self.widths))
 
     @property
     def points(self) -> tuple[int, ...]:
-        """The number of each operating point, best (of most bits) first.
+        """The number of each operating point, best (most bits) first.
 
-        It is the point's width where these differ, else the number of points from it on: n … 1. In
-        either case a better point has a larger number.
+        The number is the width of the point if widths differ, otherwise n … 1. In both cases a
+        better point has a larger number.
         """
         if self.has_own_widths and self.method in _OF_WIDTHS:
             return self.widths
         return tuple(range(len(self.widths), 0, -1))
 
     def filters(self, point: int) -> int:
-        """Return the width that an operating point computes with."""
+        """Return the width of an operating point."""
         return self.widths[self.points.index(point)]
 
+    def label(self, point: int, lmbda: Sequence[float] | None) -> str:
+        """Return the display name of a point: `width 96`, or `point 3 (λ 512)`.
+
+        lmbda: of all points, if known.
+        """
+        if self.points == self.widths:
+            return f"width {point}"
+        known = dict(zip(self.points, lmbda or (), strict=False)).get(point)
+        return f"point {point}" + ("" if known is None else f" (λ {known:g})")
+
     def transforms_of(self, point: int) -> "SlimCAEConfig":
-        """Return the configuration of the transforms that an operating point computes with."""
+        """Return the configuration of the transforms of an operating point."""
         if self.method == "slimcae":
             return self
         return SlimCAEConfig((self.filters(point),), self.gdn, self.architecture)
 
     def check_point(self, point: object) -> int:
-        """Return the number of an operating point that a model of this configuration has.
+        """Return the number of an operating point as an int.
 
         Raises:
-            ConfigError: another one.
+            ConfigError: The configuration has no such point.
         """
         number = whole_number(point)
         if number is None or number not in self.points:
@@ -131,15 +141,15 @@ class SlimCAEConfig:
         return number
 
     def check_width(self, width: object) -> int:
-        """Return a width that tells an operating point of a model of this configuration.
+        """Return a width that identifies an operating point as an int.
 
         Raises:
-            ConfigError: another one, or the widths of the points do not tell them apart.
+            ConfigError: There is no such width, or several points have it.
         """
         if self.points != self.widths:
             raise ConfigError(
                 f"width {width!r} cannot be chosen: the operating points of this model, of method "
-                f"{self.method}, differ in λ and not in width; choose a point by its number, "
+                f"{self.method}, differ in λ, not in width; choose a point by its number, "
                 f"{', '.join(map(str, self.points))}",
                 field="point",
             )
@@ -154,46 +164,44 @@ _ORDERS: dict[str, tuple[Callable[[int, int], bool], str]] = {
     "bottleneck_scaling": (eq, "one positive integer for all operating points"),
     "modulated": (eq, "one positive integer for all operating points"),
 }
-"""How the width of a point and that of the next compare, by method, and what that means."""
+"""By method, the relation between the widths of consecutive points, and its description."""
 
 
 def whole_number(value: object) -> int | None:
-    """Return an integer of any kind, as numpy has several, as Python's; None: it is something else.
-
-    Truth values are no numbers here.
-    """
+    """Return an integer of any type (numpy's too) as an int; None for anything else, bool too."""
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         return None
     try:
         return operator.index(value)
-    except TypeError:  # an array of several
+    except TypeError:  # an array with several elements
         return None
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model file says about its weights.
+    """Name, version and training of a model.
 
     Raises:
-        ConfigError: a name that the header of a `.scae` file cannot hold, or a version like it.
+        ConfigError: The header of a `.scae` file cannot hold the name, or the version is invalid.
     """
 
     name: str = "unnamed"
-    """1 to 24 printable ASCII characters; every file that the model codes carries it."""
+    """1 to 24 printable ASCII characters, stored in every `.scae` file that the model encodes."""
     version: str = "0"
     lmbda: tuple[float, ...] | None = None
-    """λ of each operating point, best first, as last trained."""
+    """λ of each operating point at the end of training, best first."""
     training: dict[str, Any] = field(default_factory=dict)
-    """How it was trained, for people."""
+    """Description of the training, for people."""
     quality: dict[int, tuple[tuple[float, float], ...]] | None = None
-    """Mean bits per pixel and PSNR in dB of every quantisation step, for each operating point, on
-    the images of `slimcae fit`; None before."""
+    """Mean bits per pixel and PSNR in dB at every quantisation step of each operating point,
+    measured
+    by `slimcae fit`; None before that."""
 
     def __post_init__(self) -> None:
         for what, text, longest in (("name", self.name, 24), ("version", self.version, 32)):
             if not (1 <= len(text) <= longest and text.isascii() and text.isprintable()):
                 raise ConfigError(
-                    f"model {what} {text!r}: give 1 to {longest} printable ASCII characters"
+                    f"model {what} {text!r}: must be 1 to {longest} printable ASCII characters"
                 )
 
 
@@ -205,17 +213,17 @@ def check_same_config(
     architecture: str | None = None,
     method: str | None = None,
 ) -> None:
-    """Compare what was asked for with what a file holds.
+    """Check that settings agree with those of a file.
 
-    widths: one alone stands for all operating points that have it.
+    widths: a single width stands for several operating points with that width.
 
     Raises:
-        ContradictionError: they differ; both sides are named.
+        ContradictionError: They differ; the message names both sides.
     """
     if method is not None and method != have.method:
         raise ContradictionError("method", method, origin, have.method)
     if widths is not None and widths not in (have.widths, _all_alike(have.widths)):
-        raise ContradictionError("widths", _words(widths), origin, _words(have.widths))
+        raise ContradictionError("widths", _joined(widths), origin, _joined(have.widths))
     if architecture is not None and architecture != have.architecture:
         raise ContradictionError("architecture", architecture, origin, have.architecture)
     if gdn is not None and have.architecture == "light":
@@ -225,9 +233,9 @@ def check_same_config(
 
 
 def _all_alike(widths: tuple[int, ...]) -> tuple[int, ...]:
-    """Return one width if there is no other, else all."""
+    """Return a single width if all are equal, otherwise all."""
     return widths[:1] if len(set(widths)) == 1 else widths
 
 
-def _words(widths: tuple[int, ...]) -> str:
+def _joined(widths: tuple[int, ...]) -> str:
     return " ".join(map(str, widths))

@@ -1,4 +1,4 @@
-"""What a picture costs whoever decodes it: multiply-accumulates, memory, time. Never torch."""
+"""The cost of decoding a picture: multiply-accumulates, memory and time. No torch."""
 
 import json
 import math
@@ -13,11 +13,11 @@ from slimcae.model.architecture import Architecture
 from slimcae.user_folders import cache_folder
 
 WINDOW = 1024
-"""Pixels a side that the network computes at once, at most; it needs a neighbourhood around."""
+"""Largest side in pixels that the network computes at once, without its halo."""
 
-# Peak resident MB of computing the pixels of given symbols, beyond the program with its model
-# (ONNX Runtime 1.32 on x86-64, one thread), and behind it what `decoder_memory` says of all of
-# decoding. torch takes a third to a half of that, where it has AVX2.
+# Peak resident MB of computing pixels from symbols, beyond the program and its model (ONNX Runtime
+# 1.32 on x86-64, one thread); in parentheses, the estimate of `decoder_memory` for all of decoding.
+# torch needs a third to a half of that with AVX2.
 #
 #   picture       48          192
 #   512x768       24  (48)    84 (128)
@@ -32,7 +32,7 @@ _BYTES_PER_TILE_SYMBOL = 22  # of kind `factorized`; 19 of `context`, 7 of `tabl
 
 
 class Coded(Protocol):
-    """What a `.scae` file says of its picture; its header has these."""
+    """The fields of a `.scae` header that the cost depends on."""
 
     @property
     def image_height(self) -> int:
@@ -48,26 +48,26 @@ class Coded(Protocol):
 
     @property
     def tile_side(self) -> int:
-        """Pixels a side of the tiles that are coded."""
+        """Side of the tiles in pixels."""
 
 
 def padded_pixels(architecture: Architecture, coded: Coded) -> int:
-    """Return how many pixels the decoder computes: those of whole latents."""
+    """Return the number of pixels that the decoder computes, padded to whole latents."""
     rows, columns = padded_size(architecture, (coded.image_height, coded.image_width))
     return rows * columns
 
 
 def padded_size(architecture: Architecture, size: tuple[int, int]) -> tuple[int, int]:
-    """Return rows and columns of a picture of `size` (H, W) up to whole latents."""
+    """Return `size` (H, W) rounded up to whole latents."""
     scale = architecture.downsampling
     return -(-size[0] // scale) * scale, -(-size[1] // scale) * scale
 
 
 def decoder_memory(architecture: Architecture, coded: Coded) -> int:
-    """Estimate the decoder's peak working bytes, beside the program and the model.
+    """Estimate the decoder's peak memory in bytes, without the program and the model.
 
-    The memory of the network's largest layer for one window, 2 bytes per symbol and more for those
-    of a tile, three 8-bit copies of the picture.
+    It is the sum of the largest layer for one window, 2 bytes per symbol (more for the symbols of
+    one tile), and three 8-bit copies of the picture.
     """
     width, scale = coded.num_filters, architecture.downsampling
     padded = padded_size(architecture, (coded.image_height, coded.image_width))
@@ -84,24 +84,24 @@ def decoder_memory(architecture: Architecture, coded: Coded) -> int:
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds that a picture takes: a fixed part, and one for each million pixels."""
+    """Milliseconds per picture: a constant, and a time per million pixels."""
 
     fixed: float
     per_megapixel: float
 
     def of(self, pixels: int) -> float:
-        """Return the milliseconds for a picture of a number of pixels."""
+        """Return the milliseconds for a picture with a number of pixels."""
         return self.fixed + self.per_megapixel * pixels / 1e6
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How long one machine takes with one model; `slimcae profile` measures it.
+    """Times of one model on one machine, as measured by `slimcae profile`.
 
-    model: NAME@VERSION. runtime: the library that computed, and its version. machine: processor and
-        number of cores, in words. date: ISO 8601.
-    encode, decode: times of each width and kind of entropy model, without starting the program and
-        loading the model.
+    model: NAME@VERSION. runtime: name and version of the library that ran the transforms. machine:
+        description of the processor and number of cores. date: ISO 8601.
+    encode, decode: times for each width and kind of entropy model, without starting the program
+        and loading the model.
     """
 
     model: str
@@ -115,10 +115,10 @@ class Profile:
     decode: Mapping[int, Mapping[str, Times]]
 
     def decode_ms(self, width: int, kind: str, pixels: int) -> float:
-        """Estimate the milliseconds to decode a picture of a number of pixels.
+        """Estimate the milliseconds to decode a picture with a number of pixels.
 
         Raises:
-            ConfigError: a width that was not measured, or not with this kind of entropy model.
+            ConfigError: The width was not measured, or not with this kind of entropy model.
         """
         if width not in self.decode:
             raise ConfigError(
@@ -134,7 +134,7 @@ class Profile:
         return self.decode[width][kind].of(pixels)
 
     def to_json(self) -> str:
-        """The text of a profile file."""
+        """Return the content of a profile file."""
         facts = {name: getattr(self, name) for name in (*_TEXTS, "threads")}
         for way in _WAYS:
             facts[way] = {
@@ -154,26 +154,26 @@ def default_profile() -> Path:
     """Return the path of this machine's profile.
 
     Raises:
-        ConfigError: the user has no home folder.
+        ConfigError: The user has no home folder.
     """
     return cache_folder() / "profile.json"
 
 
 def write_profile(profile: Profile, path: Path) -> None:
-    """Write a profile file; its folder is made.
+    """Write a profile file, and create its folder if needed.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, profile.to_json().encode())
 
 
 def read_profile(path: Path | None = None) -> Profile:
-    """Read a profile file; None is the profile of this machine.
+    """Read a profile file; None reads the profile of this machine.
 
     Raises:
-        ConfigError: missing, damaged, or no profile.
+        ConfigError: The file is missing, damaged, or not a profile.
     """
     path = default_profile() if path is None else path
     try:
@@ -183,26 +183,26 @@ def read_profile(path: Path | None = None) -> Profile:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
     except _DAMAGE as error:
-        raise ConfigError(f"{path} is not a profile, or a damaged one", field="profile") from error
+        raise ConfigError(f"{path} is damaged or not a profile", field="profile") from error
 
 
 def _profile(facts: Any) -> Profile:
     texts = {name: facts[name] for name in _TEXTS}
     threads = facts["threads"]
     if not all(isinstance(text, str) and text.isprintable() for text in texts.values()):
-        raise ValueError("words that are not text")
+        raise ValueError("a description must be text")
     if facts["format"] != PROFILE_FORMAT or type(threads) is not int or threads < 1:
-        raise ValueError("another format, or a strange number of threads")
+        raise ValueError("the format or the number of threads is invalid")
     encode, decode = (
         {int(w): {kind: _times(t) for kind, t in kinds.items()} for w, kinds in facts[way].items()}
         for way in _WAYS
     )
     if not decode or min(decode) < 1 or not all(decode.values()):
-        raise ValueError("no widths, or strange ones")
+        raise ValueError("widths must be positive integers, at least one")
     if {w: kinds.keys() for w, kinds in encode.items()} != {
         w: kinds.keys() for w, kinds in decode.items()
     }:
-        raise ValueError("encoding and decoding of other widths or kinds")
+        raise ValueError("encoding and decoding must have the same widths and kinds")
     return Profile(**texts, threads=threads, encode=encode, decode=decode)
 
 
@@ -210,5 +210,5 @@ def _times(value: Any) -> Times:
     fixed, per_megapixel = value["fixed"], value["per_megapixel"]
     for number in (fixed, per_megapixel):
         if type(number) not in (int, float) or not 0 <= number < math.inf:
-            raise ValueError("a time that is not a number of milliseconds")
+            raise ValueError("times must be numbers of milliseconds")
     return Times(float(fixed), float(per_megapixel))

@@ -1,8 +1,8 @@
-"""Factors that an operating point has for the channels between two layers.
+"""Channel factors, by which operating points with shared layers differ.
 
-Points that share their layers differ by these: in methods `bottleneck_scaling` and `modulated`. A
-model file has them beside the layers; whoever computes with a point gets them folded into a layer
-(`slimcae.model.folding`), and has an ordinary network.
+The methods `bottleneck_scaling` and `modulated` use them. A model file stores them separately from
+the layers; `slimcae.model.folding` folds the factors of a point into the layers, which gives an
+ordinary network.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from slimcae.model.config import SlimCAEConfig
 from slimcae.model.layers import Convolution, Layer, Normalization, Shape
 
 SCALING = "scaling.log_scale"
-"""The tensor of method `bottleneck_scaling`: s of the latents, as its logarithm."""
+"""The tensor of method `bottleneck_scaling`: the logarithm of the factor s of the latents."""
 MODULATION = "modulation"
-"""The tensors of method `modulated` are called like the convolution and this: of channels that the
-convolution writes in g_a, or reads in g_s, as their logarithm."""
+"""Suffix of the tensors of method `modulated`, after the name of a convolution: logarithms of the
+factors of its output channels in g_a, or of its input channels in g_s."""
 
 
 @dataclass(frozen=True)
 class Factors:
-    """A factor for each channel that a layer writes, or if it is of g_s reads.
+    """One factor for each output channel of a layer of g_a, or input channel of a layer of g_s.
 
-    name: of the tensor (points, channels) of their logarithms. layer: which they are folded into.
-    inverse: it is divided by the factors.
+    name: name of the tensor (points, channels) of their logarithms. layer: the layer that they are
+        folded into. inverse: whether the kernel is divided by the factors.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Factors:
 def factors_of(
     config: SlimCAEConfig, analysis: Sequence[Layer], synthesis: Sequence[Layer]
 ) -> tuple[Factors, ...]:
-    """Return the factors that the points of a configuration have, with the layers beside them."""
+    """Return the factors of the points of a configuration, with the layers that they belong to."""
     if config.method == "bottleneck_scaling":
         return Factors(SCALING, analysis[-1]), Factors(SCALING, synthesis[0], inverse=True)
     if config.method == "modulated":
@@ -51,5 +51,5 @@ def factors_of(
 
 
 def factor_tensors(config: SlimCAEConfig, factors: Sequence[Factors]) -> dict[str, Shape]:
-    """Return name and shape of each tensor of factors that a model file has."""
+    """Return the name and shape of each tensor of factors in a model file."""
     return {each.name: (len(config.points), config.num_filters) for each in factors}

@@ -1,4 +1,4 @@
-"""Model files: safetensors with the configuration inside, enough to rebuild a model alone.
+"""Model files: safetensors with the configuration in the metadata, complete without other files.
 
 Layout in docs/format.md, "Model files".
 """
@@ -37,10 +37,10 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def read_model(path: str | Path) -> Model:
-    """Read a model file, whatever its name, or the one of a run folder.
+    """Read a model file of any name, or the model of a run folder.
 
     Raises:
-        ModelError: missing, damaged, or not a model file of this program.
+        ModelError: The file is missing, damaged, or not a SlimCAE model file.
     """
     path = Path(path)
     if path.is_dir():
@@ -74,11 +74,11 @@ def read_model(path: str | Path) -> Model:
 def write_model(path: Path, model: Model, *, half: bool = False) -> None:
     """Write a model file.
 
-    half: store kernels and γ as float16, which must have them exactly (`halved`).
+    half: store kernels and γ as float16; they must be representable exactly (see `halved`).
 
     Raises:
-        ModelError: weights that are not finite, or with `half` are not those of float16.
-        OSError: the file cannot be written.
+        ModelError: Weights are not finite, or `half` is set and float16 cannot represent them.
+        OSError: The file cannot be written.
     """
     large = _large(model) if half else ()
     arrays: dict[str, NDArray[Any]] = {}
@@ -86,8 +86,8 @@ def write_model(path: Path, model: Model, *, half: bool = False) -> None:
         stored = _to_half(tensor) if name in large else tensor.astype(np.float32, copy=False)
         if not np.isfinite(stored).all():
             raise ModelError(f"{path} was not written: {name} has values that are not finite")
-        if not np.array_equal(stored, tensor):  # the fingerprints would be another model's
-            raise ModelError(f"{path} was not written: {name} has values that float16 lacks")
+        if not np.array_equal(stored, tensor):  # rounding here would change the fingerprints
+            raise ModelError(f"{path} was not written: {name} has values that float16 cannot store")
         arrays[name] = np.ascontiguousarray(stored)
     for width, entropy_models in model.entropy_models.items():
         for kind, entropy_model in entropy_models.items():
@@ -114,7 +114,7 @@ def write_model(path: Path, model: Model, *, half: bool = False) -> None:
 
 
 def halved(model: Model) -> Model:
-    """Return a model whose kernels and γ are rounded to numbers that float16 has."""
+    """Return a model whose kernels and γ are rounded to float16 values."""
     large = _large(model)
     tensors = {
         name: _to_half(tensor).astype(np.float32) if name in large else tensor
@@ -130,7 +130,7 @@ def _large(model: Model) -> frozenset[str]:
 
 
 def _to_half(tensor: NDArray[Any]) -> NDArray[np.float16]:
-    """Round to float16; what is too large becomes infinite."""
+    """Round to float16; values that are too large become infinite."""
     with np.errstate(over="ignore"):
         return tensor.astype(np.float16)
 
@@ -138,7 +138,7 @@ def _to_half(tensor: NDArray[Any]) -> NDArray[np.float16]:
 def _entropy_model(
     arrays: dict[str, NDArray[Any]], kind: str, width: int, header: ModelHeader
 ) -> EntropyModel:
-    """Take the arrays of one entropy model out of those of the file."""
+    """Pop the arrays of one entropy model from the arrays of the file, and build it."""
     own = _taken(arrays, f"{kind}.{width}.")
     try:
         model = entropy_model_of(kind, own)
@@ -147,23 +147,23 @@ def _entropy_model(
     steps, channels = len(header.steps), header.config.filters(width)
     if model.num_steps != steps or model.num_channels != channels:
         raise ValueError(
-            f"{kind} of {model.num_steps} steps and {model.num_channels} channels "
-            f"for {steps} steps and {channels} channels"
+            f"{kind} has {model.num_steps} steps and {model.num_channels} channels: must have "
+            f"{steps} steps and {channels} channels"
         )
     return model
 
 
 def _training_tensors(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-    """Take the tensors that only training uses out of those of the file."""
+    """Pop the tensors that only training uses from the arrays of the file."""
     found = _taken(arrays, TRAINING_PREFIX)
     for name, tensor in found.items():
         if tensor.dtype not in (np.float32, np.float16) or not np.isfinite(tensor).all():
-            raise ValueError(f"tensor {TRAINING_PREFIX}{name} is not of finite float32 or float16")
+            raise ValueError(f"tensor {TRAINING_PREFIX}{name} must be finite float32 or float16")
     return {name: tensor.astype(np.float32, copy=False) for name, tensor in found.items()}
 
 
 def _taken(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    """Take the arrays of a prefix out, and return them without it."""
+    """Pop the arrays whose names start with a prefix, and return them without the prefix."""
     names = [name for name in arrays if name.startswith(prefix)]
     return {name.removeprefix(prefix): arrays.pop(name) for name in names}
 
@@ -183,7 +183,7 @@ def _check_tensors(model: Model) -> None:
 
 
 def _check_fingerprints(model: Model, expected: Mapping[str, str]) -> None:
-    with ThreadPoolExecutor() as pool:  # hashing leaves other threads alone
+    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter lock
         found = pool.map(lambda width: model.fingerprint(width).hex(), model.points)
     for width, actual in zip(model.points, found, strict=True):
         if actual != expected[str(width)]:

@@ -1,4 +1,4 @@
-"""What a model file says about itself, read without torch from the head of its safetensors.
+"""The description of a model file, read from the header of the safetensors file. No torch.
 
 Layout in docs/format.md, "Model files".
 """
@@ -15,23 +15,23 @@ from slimcae.errors import ConfigError, ModelError
 from slimcae.model.config import SlimCAEConfig
 
 PAPER_FORMAT = 4
-"""Version of model files of the architecture `slimcae`."""
+"""Version of model files with architecture and method `slimcae`."""
 NAMED_FORMAT = 5
-"""Version of those of other architectures, which it names."""
+"""Version of model files that name another architecture."""
 METHOD_FORMAT = 6
-"""Version of those of other methods than `slimcae`, which names both."""
+"""Version of model files that name a method other than `slimcae`, and the architecture."""
 FORMATS = (PAPER_FORMAT, NAMED_FORMAT, METHOD_FORMAT)
 METADATA_KEY = "slimcae"
 MODEL_NAME = "model.safetensors"
-"""What a run folder calls its model."""
+"""File name of the model in a run folder."""
 TRAINING_PREFIX = "training."
-"""How the names of tensors begin that only training uses."""
+"""Prefix of the names of tensors that only training uses."""
 MAX_NAME = 24
-"""Characters of a model's name, which every `.scae` file carries."""
+"""Longest name of a model in characters; every `.scae` file contains the name."""
 MAX_VERSION = 32
 MAX_STEPS = 256
 MAX_HEADER_BYTES = 100_000_000
-"""The limit that safetensors sets itself."""
+"""The limit of the safetensors format."""
 
 _LENGTH_BYTES = 8
 _HEAD_BYTES = 64
@@ -44,15 +44,15 @@ Quality = dict[int, tuple[tuple[float, float], ...]]
 
 @dataclass(frozen=True)
 class ModelHeader:
-    """A model file's description.
+    """The description of a model file.
 
-    steps: the quantisation steps Δ, of which the first is 1.
-    quality: for each operating point bits per pixel and PSNR in dB at every step, means over
-        validation images; None before `slimcae fit`.
-    fingerprints: of each operating point, as 16 hex digits.
-    entropy_models: the kinds of each operating point, that of the smallest files first.
-    parameters: trained numbers of the transforms and densities; what is made of them, as medians
-        and entropy models are, does not count.
+    steps: the quantisation steps Δ; the first is 1.
+    quality: mean bits per pixel and PSNR in dB on validation images, for each operating point and
+        step; None before `slimcae fit`.
+    fingerprints: 16 hex digits for each operating point.
+    entropy_models: the kinds of each operating point; the kind with the smallest files is first.
+    parameters: number of trained parameters of transforms and densities, without derived arrays
+        such as medians and entropy models.
     bytes: size of the file.
     """
 
@@ -79,7 +79,7 @@ class ModelHeader:
         return self.config.points
 
     def point_of(self, num_filters: int, fingerprint: str) -> int | None:
-        """Return the operating point that a `.scae` header names; None: another model made it.
+        """Return the operating point that a `.scae` header names, or None if another model made it.
 
         fingerprint: as hex digits.
         """
@@ -88,14 +88,14 @@ class ModelHeader:
 
 
 def format_of(config: SlimCAEConfig) -> int:
-    """Return the version of a model file: the first that can hold such a model."""
+    """Return the lowest version of model files that can hold a configuration."""
     if config.method != "slimcae":
         return METHOD_FORMAT
     return PAPER_FORMAT if config.architecture == "slimcae" else NAMED_FORMAT
 
 
 def config_to_json(config: SlimCAEConfig) -> dict[str, Any]:
-    """Return what a model file says of the configuration."""
+    """Return the configuration as a model file stores it."""
     if config.method != "slimcae":
         found = {"method": config.method, "architecture": config.architecture}
         gdn = {"gdn": config.gdn} if config.architecture == "slimcae" else {}
@@ -112,25 +112,25 @@ def _config(value: Any, version: int) -> SlimCAEConfig:
         return SlimCAEConfig(widths, found["gdn"])
     if version == METHOD_FORMAT:
         if found["method"] == "slimcae" or ("gdn" in found) != (found["architecture"] == "slimcae"):
-            raise ValueError("a model that belongs into another format")
+            raise ValueError("the configuration belongs to another format version")
         gdn = found.get("gdn", "switchable")
         return SlimCAEConfig(widths, gdn, found["architecture"], found["method"])
     if found["architecture"] == "slimcae" or "gdn" in found:
-        raise ValueError(f"a model that belongs into format {PAPER_FORMAT}")
+        raise ValueError(f"the configuration belongs to format {PAPER_FORMAT}")
     return SlimCAEConfig(widths, architecture=found["architecture"])
 
 
 def looks_like_safetensors(head: bytes) -> bool:
-    """Tell whether the first 9 or more bytes of a file are those of a safetensors file."""
+    """Return whether the first bytes of a file, at least 9, look like a safetensors file."""
     length = int.from_bytes(head[:_LENGTH_BYTES], "little")
     return head[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{" and 2 <= length <= MAX_HEADER_BYTES
 
 
 def read_model_header(path: Path) -> ModelHeader:
-    """Read the description in a model file; of the tensors, only their places are checked.
+    """Read the description of a model file; of the tensors, only the offsets are checked.
 
     Raises:
-        ModelError: missing, damaged, or not a model file of this program.
+        ModelError: The file is missing, damaged, or not a SlimCAE model file.
     """
     head = b""
     try:
@@ -146,7 +146,7 @@ def read_model_header(path: Path) -> ModelHeader:
         found = described["format"]
         if type(found) is not int or found not in FORMATS:
             raise ModelError(
-                f"{path} has model format {str(found)[:20]}, this slimcae reads formats "
+                f"{path} has model format {str(found)[:20]}, but this slimcae reads formats "
                 f"{FORMATS[0]} to {FORMATS[-1]}: install a matching version, or train it again"
             )
         _check_places(tensors, size - _LENGTH_BYTES - length)
@@ -163,51 +163,51 @@ def read_model_header(path: Path) -> ModelHeader:
 
 
 def _kind(head: bytes) -> str:
-    """What a foreign file seems to be, in words, from its first bytes."""
+    """Describe a foreign file by its first bytes."""
     if not head:
         return "it is empty"
-    # a model file may begin with 80 as well: the length of its header, below 2**32
+    # a safetensors file may begin with 80 as well, as the length of its header (below 2**32)
     if head.startswith(b"PK") or (head.startswith(b"\x80") and any(head[4:8])):
         return "it looks like a PyTorch pickle, which slimcae never loads"
     if head.startswith(b"version https://git-lfs"):
         return "it is a Git LFS pointer, not the file itself"
-    return "it is damaged, or of another program"
+    return "it is damaged, or another program wrote it"
 
 
 def _check_places(tensors: Mapping[str, Any], size: int) -> None:
-    """Refuse tensors that do not fill `size` bytes without gaps, each with what its shape needs."""
+    """Check that the tensors fill `size` bytes without gaps, and that offsets match shapes."""
     places = []
     for tensor in tensors.values():
         begin, end = tensor["data_offsets"]
         shape = _list(tensor["shape"])
         if not 0 <= _whole(begin) <= _whole(end) <= size:
             raise ValueError("the file is truncated")
-        # bounded first, so that forged shapes make no gigantic product
+        # bounded first, because forged shapes could have a gigantic product
         if len(shape) > _MAX_DIMENSIONS or any(not 0 <= _whole(side) <= size for side in shape):
-            raise ValueError("a shape that the file cannot hold")
+            raise ValueError("a shape is too large for the file")
         if end - begin != math.prod(shape) * _ELEMENT_BYTES[tensor["dtype"]]:
-            raise ValueError("a shape that does not fit its bytes")
+            raise ValueError("a shape does not match its bytes")
         places.append((begin, end))
     ends = [(0, 0), *sorted(places), (size, size)]
     if any(end != begin for (_, end), (begin, _) in pairwise(ends)):
-        raise ValueError("tensors with gaps, that overlap, or of a truncated file")
+        raise ValueError("tensors have gaps or overlap, or the file is truncated")
 
 
 def _model_header(described: dict[str, Any], tensors: dict[str, Any], size: int) -> ModelHeader:
     name, version = _text(described["name"]), _text(described["version"])
     if not (1 <= len(name) <= MAX_NAME and name.isascii() and len(version) <= MAX_VERSION):
-        raise ValueError("a name or version that cannot be used")
+        raise ValueError("the name or version is invalid")
     config = _config(described["config"], described["format"])
     points = config.points
     lmbda = described["lmbda"]
     steps = tuple(_numbers(described["steps"]))
     if not (1 <= len(steps) <= MAX_STEPS and steps[0] == 1 and min(steps) > 0):
-        raise ValueError("steps that no file can use")
+        raise ValueError("the steps are invalid")
     if len(set(steps)) < len(steps):
-        raise ValueError("a step that is there twice")
+        raise ValueError("a step appears twice")
     fingerprints = _object(described["fingerprints"])
     if fingerprints.keys() != {str(point) for point in points}:
-        raise ValueError("fingerprints of other widths")
+        raise ValueError("fingerprints must be those of the widths")
     entropy_models = _kinds(described["entropy_models"], points)
     made = (TRAINING_PREFIX, *(f"{kind}." for kinds in entropy_models.values() for kind in kinds))
     return ModelHeader(
@@ -248,10 +248,10 @@ def _quality(value: Any, widths: tuple[int, ...], num_steps: int) -> Quality | N
 def _kinds(value: Any, widths: tuple[int, ...]) -> dict[int, tuple[str, ...]]:
     found = _object(value)
     if found.keys() != {str(width) for width in widths}:
-        raise ValueError("entropy models of other widths")
+        raise ValueError("entropy models must be those of the widths")
     kinds = {width: tuple(map(_text, _list(found[str(width)]))) for width in widths}
     if any(not names or len(set(names)) < len(names) for names in kinds.values()):
-        raise ValueError("a width without entropy models, or with one twice")
+        raise ValueError("a width has no entropy model, or the same kind twice")
     return kinds
 
 
@@ -269,7 +269,7 @@ def _list(value: Any) -> list[Any]:
 
 def _text(value: Any) -> str:
     if not (isinstance(value, str) and value.isprintable()):
-        raise ValueError("not a line of text")
+        raise ValueError("not a single line of text")
     return value
 
 
@@ -288,8 +288,8 @@ def _whole(value: Any) -> int:
 def _numbers(value: Any, length: int | None = None) -> list[float]:
     numbers = _list(value)
     if length not in (None, len(numbers)) or any(isinstance(x, bool | str) for x in numbers):
-        raise ValueError("not as many numbers as needed")
+        raise ValueError("a list of numbers has the wrong length")
     found = [float(x) for x in numbers]
     if not all(math.isfinite(x) and x >= 0 for x in found):
-        raise ValueError("numbers that are negative or not finite")
+        raise ValueError("a number is negative or not finite")
     return found

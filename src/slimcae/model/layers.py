@@ -1,7 +1,7 @@
-"""Layers of the transforms as data: their tensors, what a width uses of them, and what they cost.
+"""Layers of the transforms as data: their tensors, the slices that a width uses, and their cost.
 
-The modules that train (`slimcae.networks`) and the fast ones that code (`slimcae.transforms`) are
-built from these.
+Both the trainable modules (`slimcae.networks`) and the fast ones (`slimcae.transforms`) are built
+from these.
 """
 
 import math
@@ -12,16 +12,16 @@ from fractions import Fraction
 from slimcae.model.config import SlimCAEConfig
 
 Channels = int | Fraction
-"""A number of channels, or a part of the width in use."""
+"""A number of channels, or a fraction of the width in use."""
 WIDTH = Fraction(1)
-"""As many channels as the width in use says."""
+"""The number of channels is the width in use."""
 Shape = tuple[int, ...]
 Part = tuple[slice | int, ...]
 Used = dict[str, tuple[str, Part]]
-"""Name of a stored tensor and the part of it that a width uses, by the part's own name."""
+"""Name of a stored tensor and the slice of it that a width uses, by the name of the slice."""
 
 _ADJUSTMENTS = ("beta_scale", "beta_bias", "gamma_scale", "gamma_bias")
-"""Numbers that a GDN of the variant `slim+` has for each width."""
+"""Scalars that a GDN of the variant `slim+` has for each width."""
 
 
 def count(channels: Channels, width: int) -> int:
@@ -31,7 +31,7 @@ def count(channels: Channels, width: int) -> int:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer; this base class is one that changes neither resolution nor channels, for free."""
+    """Base class of layers; its defaults keep resolution and channels, and cost nothing."""
 
     @property
     def scale(self) -> Fraction:
@@ -39,7 +39,7 @@ class Layer:
         return Fraction(1)
 
     def reach(self, outputs: Fraction) -> Fraction:
-        """Return how many inputs around those of a tile matter, if so many outputs around it do."""
+        """Return the input halo, in inputs, for an output halo of `outputs` around a tile."""
         return outputs / self.scale
 
     def channels(self, inputs: int, width: int) -> int:
@@ -47,30 +47,30 @@ class Layer:
         return inputs
 
     def tensors(self, config: SlimCAEConfig) -> dict[str, Shape]:
-        """Return name and shape of each tensor that a model file has of this layer."""
+        """Return the name and shape of each tensor of this layer in a model file."""
         return {}
 
     def used(self, config: SlimCAEConfig, width: int) -> Used:
-        """Return what a width uses of these tensors.
+        """Return the slices of these tensors that a width uses.
 
-        The names are those that the fingerprint hashes (docs/format.md, "Fingerprint").
+        The fingerprint hashes their names (docs/format.md, "Fingerprint").
         """
         return {}
 
     def macs(self, width: int) -> int:
-        """Return the multiply-accumulates at each position of the coarser of its two sides."""
+        """Return the multiply-accumulates per position of the coarser of input and output."""
         return 0
 
 
 @dataclass(frozen=True)
 class Convolution(Layer):
-    """A slimmable convolution, or with `transposed` a transposed one; "same" padding, zeros.
+    """A slimmable convolution or transposed convolution with "same" zero padding.
 
-    name: of its tensors in a model file, as in `g_a.conv1`.
-    side: of the square kernel. stride: it divides the resolution, or transposed multiplies it.
-    bias: none, one that all widths share as they share the kernel, or one for each width.
-    group: channels of a group, which has a kernel of its own and makes as many outputs; 1 is a
-        depthwise convolution. None: all inputs make all outputs.
+    name: prefix of its tensors in a model file, for example `g_a.conv1`.
+    side: side of the square kernel. stride: divides the resolution, or multiplies it if transposed.
+    bias: none, one that is shared and sliced like the kernel, or one for each width.
+    group: channels per group, both in and out; 1 is a depthwise convolution. None: one group with
+        all channels.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Convolution(Layer):
         return Fraction(self.stride) if self.transposed else Fraction(1, self.stride)
 
     def reach(self, outputs: Fraction) -> Fraction:
-        """See `Layer.reach`; of transposed ones, the padding is at the outputs."""
+        """See `Layer.reach`; transposed convolutions have their padding at the outputs."""
         if self.transposed:
             return (outputs + self.padding) / self.stride
         return outputs * self.stride + self.padding
@@ -103,9 +103,9 @@ class Convolution(Layer):
         return count(self.outputs, width)
 
     def kernel(self, width: int) -> Shape:
-        """Return the kernel's shape in a network of this width alone, as torch stores it.
+        """Return the shape of the kernel in a network of this width alone, in torch's layout.
 
-        (out, in, k, k), (in, out, k, k) of transposed ones, and (out, group, k, k) of grouped ones.
+        It is (out, in, k, k), (in, out, k, k) if transposed, or (out, group, k, k) if grouped.
         """
         inputs, outputs = count(self.inputs, width), count(self.outputs, width)
         if self.group is not None:
@@ -118,7 +118,7 @@ class Convolution(Layer):
         return 1 if self.group is None else count(self.outputs, width) // self.group
 
     def tensors(self, config: SlimCAEConfig) -> dict[str, Shape]:
-        """Return kernel and bias of the widest width; of a bias for each width, (widths, out)."""
+        """Return kernel and bias of the largest width; a bias for each width is (widths, out)."""
         widest = config.num_filters
         found: dict[str, Shape] = {f"{self.name}.weight": self.kernel(widest)}
         if self.bias is not None:
@@ -128,7 +128,7 @@ class Convolution(Layer):
         return found
 
     def used(self, config: SlimCAEConfig, width: int) -> Used:
-        """Return the slices of a width, which are what a network of it alone would have."""
+        """Return the slices of a width, which equal the tensors of a network of it alone."""
         weight, bias = f"{self.name}.weight", f"{self.name}.bias"
         found: Used = {weight: (weight, tuple(slice(side) for side in self.kernel(width)))}
         if self.bias is not None:
@@ -138,7 +138,7 @@ class Convolution(Layer):
         return found
 
     def macs(self, width: int) -> int:
-        """Return side² · in · out, of grouped ones side² · group · out."""
+        """Return side² · in · out, or side² · group · out if grouped."""
         return math.prod(self.kernel(width))
 
 
@@ -150,7 +150,7 @@ class Normalization(Layer):
     inverse: bool = False
 
     def tensors(self, config: SlimCAEConfig) -> dict[str, Shape]:
-        """Return β and γ, stored for each width or for the widest alone."""
+        """Return β and γ, stored for each width or only for the largest."""
         found: dict[str, Shape] = {}
         for owner in config.widths if config.gdn == "switchable" else config.widths[:1]:
             found[f"{self.name}.norms.{owner}.beta"] = (owner,)
@@ -173,7 +173,7 @@ class Normalization(Layer):
         return found
 
     def macs(self, width: int) -> int:
-        """Return those of the product with γ."""
+        """Return the multiply-accumulates of the product with γ."""
         return width**2
 
 
@@ -181,14 +181,15 @@ class Normalization(Layer):
 class Unshuffle(Layer):
     """Space to depth: the pixels of each factor × factor block become channels.
 
-    Channel c · factor² + factor · row + column, so that the first channels in are the first out.
+    The output channel is c · factor² + factor · row + column, so the first input channels become
+    the first output channels.
     """
 
     factor: int
 
     @property
     def scale(self) -> Fraction:
-        """The factor's inverse."""
+        """The inverse of the factor."""
         return Fraction(1, self.factor)
 
     def channels(self, inputs: int, width: int) -> int:
@@ -221,7 +222,7 @@ class LeakyReLU(Layer):
 
 @dataclass(frozen=True)
 class Scale(Layer):
-    """A factor for each latent channel and width, stored as its logarithm."""
+    """One factor for each latent channel and width, stored as a logarithm."""
 
     name: str
 
@@ -246,15 +247,15 @@ class Residual(Layer):
     layers: tuple[Layer, ...]
 
     def reach(self, outputs: Fraction) -> Fraction:
-        """Return that of the layers."""
+        """Return the input halo of the inner layers."""
         return reach(self.layers, outputs)
 
     def tensors(self, config: SlimCAEConfig) -> dict[str, Shape]:
-        """Return those of the layers."""
+        """Return the tensors of the inner layers."""
         return {k: v for layer in self.layers for k, v in layer.tensors(config).items()}
 
     def used(self, config: SlimCAEConfig, width: int) -> Used:
-        """Return what a width uses of the layers."""
+        """Return the slices of the inner layers that a width uses."""
         return {k: v for layer in self.layers for k, v in layer.used(config, width).items()}
 
     def macs(self, width: int) -> int:
@@ -263,14 +264,14 @@ class Residual(Layer):
 
 
 def reach(layers: tuple[Layer, ...], outputs: Fraction) -> Fraction:
-    """Return how many inputs around those of a tile matter to so many outputs around it."""
+    """Return the input halo of consecutive layers for an output halo of `outputs`."""
     for layer in reversed(layers):
         outputs = layer.reach(outputs)
     return outputs
 
 
 def flat(layers: Sequence[Layer]) -> Iterator[Layer]:
-    """Yield all layers, those of residual blocks instead of the blocks."""
+    """Yield all layers, with residual blocks replaced by their inner layers."""
     for layer in layers:
         if isinstance(layer, Residual):
             yield from flat(layer.layers)

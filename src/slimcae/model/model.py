@@ -1,4 +1,4 @@
-"""A model as data: numbers, integers and a description. What trains is `slimcae.networks`."""
+"""A model as data: weights, entropy models and a description. `slimcae.networks` trains it."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 FAST_EFFORT = 1
 DEFAULT_EFFORT = 2
 EFFORTS = range(FAST_EFFORT, 10)
-"""What an encoder can go for: 1 is speed of encoder and decoder, more is smaller files."""
+"""Efforts of an encoder: 1 is the fastest to encode and decode, higher ones give smaller files."""
 _FAST_KINDS = ("tables", "factorized")
 
 
@@ -32,22 +32,22 @@ _FAST_KINDS = ("tables", "factorized")
 class Model:
     """Everything that coding with a model needs.
 
-    An operating point is called by its number (`points`), which is its width where widths tell the
-    points apart. So `width` means here, and to all who compute with a model, such a number; what
-    the point computes with is `filters(width)`.
+    An operating point is identified by its number (see `points`), which is its width if widths
+    differ. Throughout the code, `width` means this number; the number of filters of the point is
+    `filters(width)`.
 
-    config: widths, the variant of the normalization, and what the points have in common.
-    tensors: of the transforms and of each point's density, named as in the file; float32, or
-        float16 where the file has that, which takes half the memory. They mean the same.
-    entropy_models: what codes the symbols of each point, by kind; the kind that makes the
-        smallest files comes first, and is an encoder's choice unless speed is asked for.
-    steps: quantisation steps Δ that the latents can be coded with; between widths they make the
-        rate continuous.
-    info: where the weights come from.
-    training_tensors: float32, for training to go on with, without meaning for coding.
+    config: widths, variant of the normalization, and what the points share.
+    tensors: tensors of the transforms and of each point's density, named as in the file; float32,
+        or float16 if the file stores that (half the memory, same values).
+    entropy_models: the entropy models of each point, by kind. The first kind gives the smallest
+        files; encoders use it unless the effort asks for speed.
+    steps: quantisation steps Δ for the latents, which make the rate nearly continuous between
+        widths.
+    info: name, version and training of the weights.
+    training_tensors: float32 tensors that only further training needs.
 
     Raises:
-        ValueError: a width without an entropy model, or with one under another kind's name.
+        ValueError: A width has no entropy model, or one under the wrong kind.
     """
 
     config: SlimCAEConfig
@@ -61,10 +61,10 @@ class Model:
         for width in self.points:
             models = self.entropy_models.get(width)
             if not models or any(kind != model.kind for kind, model in models.items()):
-                raise ValueError(f"{self.label(width)} needs entropy models, each under its kind")
+                raise ValueError(f"{self.label(width)} needs entropy models, keyed by their kinds")
 
     def __reduce__(self) -> tuple[Callable[..., "Model"], tuple[Any, ...]]:
-        """Pickle what a model file holds; the coder's own tables are made anew."""
+        """Pickle the contents of a model file; the coder's tables are rebuilt when unpickled."""
         arrays = {
             width: {kind: model.to_arrays() for kind, model in models.items()}
             for width, models in self.entropy_models.items()
@@ -83,15 +83,12 @@ class Model:
         return self.config.points
 
     def filters(self, width: int) -> int:
-        """Return the width that an operating point computes with."""
+        """Return the width (filters per layer) of an operating point."""
         return self.config.filters(width)
 
     def label(self, width: int) -> str:
-        """Return what people call a point: `width 96`, or `point 3 (λ 512)`."""
-        if self.points == self.widths:
-            return f"width {width}"
-        lmbda = dict(zip(self.points, self.info.lmbda or (), strict=False)).get(width)
-        return f"point {width}" + ("" if lmbda is None else f" (λ {lmbda:g})")
+        """Return the display name of a point: `width 96`, or `point 3 (λ 512)`."""
+        return self.config.label(width, self.info.lmbda)
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -109,23 +106,23 @@ class Model:
         return f"<Model {self.info.name} {self.info.version}, {method}widths {widths}>"
 
     def check_width(self, width: object) -> int:
-        """Return a width that tells an operating point of the model.
+        """Return a width that identifies an operating point, as an int.
 
         Raises:
-            ConfigError: another one, or widths do not tell the points apart.
+            ConfigError: There is no such width, or several points have it.
         """
         return self.config.check_width(width)
 
     def check_point(self, width: object) -> int:
-        """Return the number of an operating point that the model has.
+        """Return the number of an operating point as an int.
 
         Raises:
-            ConfigError: another one.
+            ConfigError: The model has no such point.
         """
         return self.config.check_point(width)
 
     def point_of(self, num_filters: int, fingerprint: bytes) -> int | None:
-        """Return the operating point that a file's header names; None: another model made it."""
+        """Return the operating point that a header names; None if another model made the file."""
         fitting = (p for p in self.points if self.filters(p) == num_filters)
         return next((p for p in fitting if self.fingerprint(p) == fingerprint), None)
 
@@ -133,28 +130,28 @@ class Model:
         """Return the kind of entropy model that an encoder uses at a width.
 
         Raises:
-            ConfigError: a width that the model lacks.
+            ConfigError: The model has no such width.
         """
         kinds = self.entropy_models[self.check_point(width)]
         fast = [kind for kind in _FAST_KINDS if kind in kinds] if effort == FAST_EFFORT else []
         return next(iter((*fast, *kinds)))
 
     def efforts(self, width: int) -> tuple[int, ...]:
-        """Return the efforts that make a difference for a decoder at a width, the default first.
+        """Return the efforts that lead to different decoding times at a width, the default first.
 
         Raises:
-            ConfigError: a width that the model lacks.
+            ConfigError: The model has no such width.
         """
         fast = self.kind(width, FAST_EFFORT) != self.kind(width)
         return (DEFAULT_EFFORT, FAST_EFFORT) if fast else (DEFAULT_EFFORT,)
 
     def entropy_model(self, width: int, kind: str | None = None) -> EntropyModel:
-        """Return what codes the symbols of a width.
+        """Return an entropy model of a width.
 
-        kind: None is the one that makes the smallest files.
+        kind: None selects the kind that gives the smallest files.
 
         Raises:
-            ConfigError: a width that the model lacks, or a kind that it lacks there.
+            ConfigError: The model has no such width, or not this kind at the width.
         """
         models = self.entropy_models[self.check_point(width)]
         if kind is None:
@@ -171,13 +168,13 @@ class Model:
         return self.tensors[density_prefix(width) + MEDIANS].astype(np.float32, copy=False)
 
     def alone(self, width: int) -> "Model":
-        """Return the model of one operating point, of method `slimcae`.
+        """Return a model with a single operating point and method `slimcae`.
 
         Raises:
-            ConfigError: the point has factors, which its file could not have.
+            ConfigError: The point has factors, which such a model cannot store.
         """
         if self.architecture.factors:
-            raise ConfigError(f"a point of method {self.config.method} cannot stand alone")
+            raise ConfigError(f"a point of method {self.config.method} cannot be split off")
         filters = self.filters(width)
         config = SlimCAEConfig((filters,), self.config.gdn, self.config.architecture)
         architecture, own = architecture_of(config), self._stored(width)
@@ -197,11 +194,10 @@ class Model:
         return Model(config, tensors, models, self.steps, info)
 
     def weights(self, width: int) -> dict[str, Floats]:
-        """Return the tensors of the transforms, each as far as a point uses it.
+        """Return the slices of the transforms' tensors that a point uses, in float32.
 
-        In float32. The names are those of a network of this point alone: `g_a.conv1.weight`,
-        `g_a.gdn1.beta`. What factors the point has are in them, except for those that
-        `normalization` has.
+        The names are those of a network of this point alone: `g_a.conv1.weight`, `g_a.gdn1.beta`.
+        Factors of the point are folded in, except those that `normalization` folds in.
         """
         stored = self._stored(width)
         found = {name: part.astype(np.float32, copy=False) for name, part in stored.items()}
@@ -216,7 +212,7 @@ class Model:
         return {name: self.tensors[stored][part] for name, (stored, part) in used.items()}
 
     def normalization(self, name: str, width: int) -> tuple[Floats, Floats]:
-        """Return β (width) and γ (width, width) of a normalization, as its formula has them."""
+        """Return the effective β (width) and γ (width, width) of a normalization."""
         stem, stored = f"{name}.", self._stored(width)
         weights = {k.removeprefix(stem): v for k, v in stored.items() if k.startswith(stem)}
         beta, gamma = effective({k: v.astype(np.float32, copy=False) for k, v in weights.items()})
@@ -227,7 +223,7 @@ class Model:
 
     @cached_property
     def fingerprint(self) -> Callable[[int], bytes]:
-        """The fingerprint of an operating point, 8 bytes, computed once; see docs/format.md."""
+        """A cached function from operating point to fingerprint, 8 bytes; see docs/format.md."""
         return cache(self._fingerprint)
 
     def _fingerprint(self, width: int) -> bytes:
@@ -248,7 +244,7 @@ class Model:
 
 
 def density_prefix(width: int) -> str:
-    """Return how the names of an operating point's density begin."""
+    """Return the prefix of the tensor names of an operating point's density."""
     return f"entropy_bottlenecks.{width}."
 
 

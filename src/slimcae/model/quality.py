@@ -1,9 +1,8 @@
-"""Operating points of a model, and the scale of quality 0 to 100 that leads through them.
+"""The quality scale from 0 to 100 of a model, and the points that it passes through.
 
-A point is a width and a quantisation step; where not the width tells a model's networks apart, the
-number of one stands for it (`slimcae.model.model.Model.points`). `slimcae fit` measures each one's
-mean rate and mean quality on validation images; from these comes the ladder, the points worth
-choosing. Knows nothing of torch.
+A point is a width (a number of `slimcae.model.model.Model.points`) and a quantisation step.
+`slimcae fit` measures the mean rate and quality of every point on validation images. The ladder is
+the sequence of points that are worth choosing. No torch.
 """
 
 import math
@@ -18,12 +17,12 @@ from slimcae.errors import ConfigError, SettingError
 
 MAX_QUALITY = 100
 HULL_TOLERANCE = 0.1
-"""dB that a point of the ladder may lie below the hull. The hull's straight lines between two
-widths promise what no single point can give; with a little room, points fill these gaps."""
+"""Largest distance in dB of a ladder point below the hull. No single point reaches the straight
+lines of the hull between two widths; the tolerance lets points fill these gaps."""
 SWITCH_RATIO = 1.15
-"""How much the mean rate grows at least where the ladder changes its width. Photos differ in what
-another width costs them: on 24 validation images the ratio of bytes was down to 0.925 of the
-mean's. Twice that deviation still leaves a photo's bytes within 2 % of what they were."""
+"""Smallest ratio of mean rates where the ladder changes its width. The ratio varies between photos:
+on 24 validation images it was down to 0.925 of the mean ratio. With twice that deviation, a photo's
+bytes still decrease by at most 2 %."""
 
 
 class Point(NamedTuple):
@@ -37,13 +36,13 @@ class Point(NamedTuple):
 
 
 class QualityScale:
-    """Mean rate and quality of a model's points, and the ladder of those worth choosing.
+    """Mean rate and quality of a model's points, and the ladder of points worth choosing.
 
-    measured: for each point mean bits per pixel and mean PSNR in dB.
-    nominal: the numbers are no measurements of this model, they only put its points in order.
+    measured: mean bits per pixel and mean PSNR in dB of each point.
+    nominal: True if the numbers were not measured with this model and only order its points.
 
     Raises:
-        ConfigError: no points, or numbers that cannot be rates and qualities.
+        ConfigError: There are no points, or numbers are not valid rates and qualities.
     """
 
     def __init__(
@@ -69,12 +68,12 @@ class QualityScale:
     ) -> "QualityScale":
         """Return the scale of a model from the `steps`, `widths` and `quality` in its file.
 
-        Without measurements (None) it is nominal, after what trained models are like: 3.4 dB and
-        2.4 times the bits for twice the width; bits in proportion to Δ^-0.85; a third of the
-        error at Δ = 1 is the rounding's and grows with Δ².
+        Without measurements (None) the scale is nominal, with typical values of trained models:
+        twice the width gives 3.4 dB more and 2.4 times the bits; bits are proportional to
+        Δ^-0.85; a third of the error at Δ = 1 is due to rounding and grows with Δ².
 
         Raises:
-            ConfigError: as the constructor.
+            ConfigError: See the constructor.
         """
         if quality is not None:
             return cls(
@@ -96,7 +95,7 @@ class QualityScale:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """All widths, widest first."""
+        """All widths, largest first."""
         return tuple(sorted({point.width for point in self._measured}, reverse=True))
 
     def bpp(self, point: Point) -> float:
@@ -108,19 +107,20 @@ class QualityScale:
         return self._measured[point][1]
 
     def points(self, width: int) -> tuple[Point, ...]:
-        """Return all points of one width by rising rate, from the coarsest step to the finest."""
+        """Return the points of one width by increasing rate, coarsest step first."""
         return tuple(sorted((p for p in self._measured if p.width == width), key=self.bpp))
 
     def slope(self, point: Point) -> float:
-        """Return λ where a width's curve passes a point: bits per pixel for a squared error of 1.
+        """Return the slope of a width's rate-distortion curve at a point.
 
-        −dR / dD, between the steps on both sides, with D = 10^(−PSNR / 10). It weighs a change of
-        quality against one of rate so that both count as along the curve.
+        It is −dR / dD in bits per pixel per unit of squared error, from the neighbouring steps,
+        with D = 10^(−PSNR / 10). With this λ, changes of rate and distortion along the curve
+        cancel.
 
-        Where the curve does not fall, that of the step nearest to the point is taken where it does.
+        Where the curve is not decreasing, the slope is that at the nearest step where it is.
 
         Raises:
-            ConfigError: a width of a single step, or whose curve nowhere falls.
+            ConfigError: The width has a single step, or its curve is nowhere decreasing.
         """
         points = self.points(point.width)
         place = points.index(point)
@@ -134,30 +134,31 @@ class QualityScale:
     def ladder(self, widths: Collection[int] | None = None) -> tuple[Point, ...]:
         """Return the points worth choosing with these widths (None: all), from cheapest to best.
 
-        Mean rate and mean quality rise from each to the next. All lie on the hull of rate (bpp)
-        and PSNR or at most `HULL_TOLERANCE` below it; the width never falls, and where it grows
-        the rate does so by `SWITCH_RATIO` at least. Of all such sequences it is the one with the
-        best mean quality over budgets of bits, these being spread evenly in the logarithm.
+        Mean rate and mean quality increase from point to point. All points are at most
+        `HULL_TOLERANCE` below the hull of rate (bpp) and PSNR; the width never decreases, and
+        where it increases, the rate grows at least by the factor `SWITCH_RATIO`. Of all such
+        sequences, the ladder has the best mean quality over bit budgets that are uniform in the
+        logarithm.
 
         Raises:
-            ConfigError: no widths, or some that the scale lacks.
+            ConfigError: There are no widths, or the scale does not have one of them.
         """
         return self._ladder(frozenset(self.widths if widths is None else widths))
 
     def point(self, quality: float, widths: Collection[int] | None = None) -> Point:
         """Return the point of a quality from 0 to 100.
 
-        Quality goes through the full ladder in even steps of the rate's logarithm, which are
-        about even steps of PSNR, and so of what is seen: the next point is 4 to 6 % of bytes away
-        wherever one stands. Among some `widths` only, it is the cheapest point of their ladder
-        with at least the same mean PSNR, or else the best.
+        Quality is linear in the logarithm of the rate along the full ladder, and so about linear
+        in PSNR; neighbouring points differ by 4 to 6 % in bytes. With `widths`, the result is the
+        cheapest point of their ladder with at least the same mean PSNR, or else its best point.
 
         Raises:
-            ConfigError: a quality outside 0 … 100, widths that do not exist, or no measurements.
+            ConfigError: The quality is outside of 0 … 100, a width does not exist, or the model
+                was not measured.
         """
         if self.nominal:
             raise ConfigError(
-                "this model has no quality scale, as it was not fitted", field="quality"
+                "this model has no quality scale because it was not fitted", field="quality"
             )
         if not 0 <= quality <= MAX_QUALITY:
             raise SettingError("quality", quality, f"a number from 0 to {MAX_QUALITY}")
@@ -178,7 +179,7 @@ class QualityScale:
             raise ConfigError(f"{asked} cannot be chosen: choose from {have}")
         points = self._near_hull([p for p in self._measured if p.width in widths])
         rates = [math.log(self.bpp(point)) for point in points]
-        # longest-path search: what leads to each point, and the area under the stairs up to it
+        # longest-path search: the best predecessor of each point, and the area under its stairs
         before: list[int | None] = [None] * len(points)
         area = [0.0] + [-math.inf] * (len(points) - 1)
         for end, point in enumerate(points):
@@ -195,7 +196,7 @@ class QualityScale:
         return tuple(reversed(ladder))
 
     def _may_follow(self, lower: Point, upper: Point) -> bool:
-        """Whether a ladder may go from one point to another."""
+        """Return whether a ladder may go from one point to another."""
         ratio = 1.0 if upper.width == lower.width else SWITCH_RATIO
         return (
             upper.width >= lower.width
@@ -205,7 +206,7 @@ class QualityScale:
         )
 
     def _near_hull(self, points: list[Point]) -> list[Point]:
-        """Those on the upper hull of rate and PSNR or hardly below, in order of rising rate."""
+        """Return the points near the upper hull of rate and PSNR, by increasing rate."""
         points = sorted(points, key=lambda p: (self.bpp(p), -self.psnr(p)))
         hull: list[tuple[float, float]] = []
         for point in points:
@@ -227,7 +228,7 @@ class QualityScale:
 def _rises_less(
     first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]
 ) -> bool:
-    """Whether the middle point lies on or below the line from the first to the last."""
+    """Return whether the middle point is on or below the line from the first to the last."""
     return (middle[1] - first[1]) * (last[0] - first[0]) <= (last[1] - first[1]) * (
         middle[0] - first[0]
     )

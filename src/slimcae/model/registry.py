@@ -1,7 +1,7 @@
-"""Models installed side by side, found by name or by what a `.scae` file needs. Never torch.
+"""Installed models, found by name or by the fingerprint in a `.scae` file. No torch.
 
-A file names its model; the fingerprint in it decides, and several versions of one name may lie
-beside each other.
+Several versions of a model may be installed. A `.scae` file contains the name of its model, but the
+fingerprint decides.
 """
 
 import logging
@@ -26,7 +26,7 @@ FOLDER_VARIABLE = "SLIMCAE_MODELS"
 
 @dataclass(frozen=True)
 class InstalledModel:
-    """An installed model: `.scae` files find it by fingerprint, people by name."""
+    """An installed model; `.scae` files refer to it by fingerprint, people by name."""
 
     path: Path
     header: ModelHeader
@@ -50,41 +50,41 @@ class Needed(Protocol):
 
     @property
     def model_fingerprint(self) -> bytes:
-        """Of the model at this width, 8 bytes."""
+        """Fingerprint of the model at this width, 8 bytes."""
 
 
 def shipped_model() -> Path:
-    """Return the model file in the package that is used unless another one is named."""
+    """Return the default model file, which is part of the package."""
     return Path(__file__).parents[1] / "weights" / "slimcae.safetensors"
 
 
 def shipped_models() -> list[Path]:
-    """Return all model files in the package, the default first; earlier ones still decode."""
+    """Return all model files in the package, the default first; older ones are for decoding."""
     default = shipped_model()
     return [default, *sorted(set(default.parent.glob("*.safetensors")) - {default})]
 
 
 def models_folder() -> Path:
-    """Return the folder where models are installed; it need not exist.
+    """Return the folder of installed models, which may not exist.
 
     Raises:
-        ConfigError: the user has no home folder.
+        ConfigError: The user has no home folder.
     """
     chosen = os.environ.get(FOLDER_VARIABLE)
     return Path(chosen) if chosen else data_folder() / "models"
 
 
 def installed_models() -> list[InstalledModel]:
-    """Return the shipped models, then those of the models folder by file name.
+    """Return the shipped models, then those of the models folder, sorted by file name.
 
-    Broken ones are left out with a warning.
+    Damaged models are left out with a warning.
     """
     paths = shipped_models()
     with suppress(ConfigError):  # no home folder, so no models in it
         paths += sorted(models_folder().glob("*.safetensors"))
     models = []
     for path in paths:
-        if path.is_fifo():  # opening it would wait for somebody who writes
+        if path.is_fifo():  # opening it would wait for a writer
             continue
         try:
             models.append(InstalledModel(path, read_model_header(path)))
@@ -94,18 +94,18 @@ def installed_models() -> list[InstalledModel]:
 
 
 def find_model(name_or_path: str | Path | None) -> Path:
-    """Return the model file that a name or path stands for.
+    """Return the model file for a name or path.
 
-    None: the shipped one. Else a file, a run folder, or NAME or NAME@VERSION of an installed
-    model; of several versions NAME is the newest.
+    None is the shipped model. Anything else is a file, a run folder, or NAME or NAME@VERSION of an
+    installed model; NAME alone means the newest version.
 
     Raises:
-        ModelError: there is none; names what is there.
+        ModelError: There is no such model; the message lists those that exist.
     """
     if name_or_path is None:
         return shipped_model()
     if not isinstance(name_or_path, str | os.PathLike):
-        raise ModelError(f"{name_or_path!r} is no model: give a name, a file or a run folder")
+        raise ModelError(f"{name_or_path!r} is not a model: give a name, a file or a run folder")
     path = Path(name_or_path)
     if path.is_file():
         return path
@@ -116,16 +116,16 @@ def find_model(name_or_path: str | Path | None) -> Path:
     if named:
         return max(named, key=_age).path
     if path.is_dir():
-        raise ModelError(f"folder {path} holds no {MODEL_NAME}: give a run folder or a model file")
+        raise ModelError(f"folder {path} has no {MODEL_NAME}: give a run folder or a model file")
     here = ", ".join(model.label for model in models)
     raise ModelError(
-        f"no model {name_or_path}: give a file or run folder, or the name of a model here "
-        f"({here or 'there is none'})"
+        f"no model {name_or_path}: give a file, a run folder, or the name of an installed model "
+        f"({here or 'none is installed'})"
     )
 
 
 def matching_model(header: Needed) -> InstalledModel | None:
-    """Return the installed model with the fingerprint of a `.scae` file; None if there is none."""
+    """Return the installed model with the fingerprint of a `.scae` file, or None."""
     return _matching(header, installed_models())
 
 
@@ -133,7 +133,7 @@ def model_for(header: Needed) -> Path:
     """Return the file of the installed model that decodes a `.scae` file.
 
     Raises:
-        BitstreamError: it is not here; names what is needed and what is here.
+        BitstreamError: The model is not installed; the message names it and the installed ones.
     """
     models = installed_models()
     found = _matching(header, models)
@@ -153,12 +153,12 @@ def add_model(source: Path, *, overwrite: bool = False) -> InstalledModel:
     """Copy a model file into the models folder as NAME-VERSION.safetensors.
 
     Raises:
-        ModelError: not a model file, or one of that name and version is there and `overwrite` is
-            not given.
-        ConfigError: the folder cannot be made or written.
+        ModelError: `source` is not a model file, or a model with that name and version exists and
+            `overwrite` is False.
+        ConfigError: The folder cannot be created or written.
     """
     header = read_model_header(source)
-    # names may have any printable character, files may not
+    # model names may have characters that file names may not
     stem = re.sub(r"[^A-Za-z0-9._+-]", "_", f"{header.name}-{header.version}").lstrip(".")
     target = models_folder() / f"{stem}.safetensors"
     if target.exists() and not overwrite:
@@ -167,7 +167,7 @@ def add_model(source: Path, *, overwrite: bool = False) -> InstalledModel:
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
-            copied = read_model_header(temporary)  # what was copied, not what was there before
+            copied = read_model_header(temporary)  # of the copy, since the source may have changed
     except OSError as error:
         raise ConfigError(f"{target} cannot be written: {error.strerror or error}") from error
     return InstalledModel(target, copied)
@@ -179,12 +179,12 @@ def _matching(header: Needed, models: Iterable[InstalledModel]) -> InstalledMode
 
 
 def _of_width(header: ModelHeader, width: int) -> str:
-    """The fingerprints of the operating points of a width."""
+    """Return the fingerprints of the operating points of a width."""
     points = (point for point in header.points if header.config.filters(point) == width)
     return " ".join(header.fingerprints[str(point)] for point in points)
 
 
 def _age(model: InstalledModel) -> list[tuple[bool, int, str]]:
-    """A key that grows with the version: digits count as numbers, 0.10 comes after 0.9."""
+    """Return a sort key for the version, in which 0.10 comes after 0.9."""
     parts = re.findall(r"\d+|\D+", model.header.version)
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]

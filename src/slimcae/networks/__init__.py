@@ -1,1 +1,1 @@
-"""The torch modules that train, and how they become model files and come back from them."""
+"""The trainable torch modules, and their conversion to and from model files."""

@@ -1,4 +1,4 @@
-"""What autoencoders of all methods have in common: latents, what codes them, and pixels."""
+"""The base of the autoencoders of all methods: transforms and entropy bottlenecks."""
 
 from collections.abc import Mapping
 from typing import TypedDict
@@ -19,7 +19,7 @@ StoredArrays = Mapping[str, NDArray[np.float32] | NDArray[np.float16]]
 
 
 class SlimCAEOutput(TypedDict):
-    """What a forward pass returns; shapes for an image batch x of (N, 3, H, W)."""
+    """Result of a forward pass; shapes are for an image batch x of (N, 3, H, W)."""
 
     x_hat: Tensor  # (N, 3, H, W)
     y: Tensor  # (N, C, H/16, W/16)
@@ -44,16 +44,16 @@ class TransformPair(nn.Module):
 
 
 class Autoencoder(TransformPair):
-    """An autoencoder at several operating points, each another rate and quality.
+    """An autoencoder with several operating points, which differ in rate and quality.
 
     ::
 
         x ── g_a(·, point) ──► y ── Q, entropy bottleneck of the point ──► y_hat ── g_s ──► x_hat
 
-    This one has one pair of transforms for all points. Other methods say in `analyse` and
-    `synthesise` what a point computes with, or in `forward` what happens in between.
+    This class has one pair of transforms for all points. Other methods override `analyse` and
+    `synthesise`, or `forward`.
 
-    `initialise=False` leaves the kernels unset, for weights that come next.
+    `initialise=False` leaves the kernels uninitialised, for weights that are loaded next.
     """
 
     def __init__(self, config: SlimCAEConfig, *, initialise: bool = True) -> None:
@@ -63,7 +63,9 @@ class Autoencoder(TransformPair):
     def _finish(self, config: SlimCAEConfig, initialise: bool) -> None:
         self.config = config
         self.architecture = architecture_of(config)
-        self._downsampling = self.architecture.downsampling  # torch.compile knows no properties
+        self._downsampling = (
+            self.architecture.downsampling
+        )  # torch.compile does not support properties
         self._filters = dict(zip(config.points, config.widths, strict=True))
         self.entropy_bottlenecks = nn.ModuleDict(
             {
@@ -86,27 +88,27 @@ class Autoencoder(TransformPair):
 
     @property
     def trained_points(self) -> tuple[int, ...]:
-        """Those that training changes."""
+        """The operating points that training changes."""
         return self.points
 
     def freeze(self) -> None:
-        """Keep training from what the method does not train."""
+        """Disable gradients of parameters that the method does not train."""
 
     @property
     def pairs(self) -> list[tuple[TransformPair, tuple[int, ...]]]:
-        """The pairs of transforms, and the operating points that compute with each."""
+        """Return the pairs of transforms, and the operating points that use each."""
         return [(self, self.points)]
 
     @property
     def parts(self) -> list[list[nn.Parameter]]:
-        """The parameters of each part that trains apart from others: here all of them."""
+        """Return the parameters of each independently trained part; here, of the whole network."""
         return [list(self.parameters())]
 
     def entropy_bottleneck(self, width: int) -> EntropyBottleneck:
-        """The entropy bottleneck of one operating point.
+        """Return the entropy bottleneck of one operating point.
 
         Raises:
-            ConfigError: a point that the model does not have.
+            ConfigError: The model does not have the point.
         """
         bottleneck = self.entropy_bottlenecks[str(self.config.check_point(width))]
         assert isinstance(bottleneck, EntropyBottleneck)
@@ -125,12 +127,12 @@ class Autoencoder(TransformPair):
     def forward(self, x: Tensor, width: int, step: Tensor | float = 1.0) -> SlimCAEOutput:
         """Run images (N, 3, H, W) in [0, 1] through the codec at one point and step Δ.
 
-        width: the operating point, which in method `slimcae` is its width.
+        width: the number of the operating point, which in method `slimcae` is its width.
 
-        Training mode adds uniform noise to the latents, evaluation mode rounds them.
+        Training mode adds uniform noise to the latents; evaluation mode rounds them.
 
         Raises:
-            ConfigError: a point that the model does not have, or images of another shape.
+            ConfigError: The model does not have the point, or the shape of the images is wrong.
         """
         self._check(x)
         bottleneck = self.entropy_bottleneck(width)
@@ -143,36 +145,36 @@ class Autoencoder(TransformPair):
         scale = self._downsampling
         if x.ndim != 4 or x.shape[1] != 3 or x.shape[2] % scale or x.shape[3] % scale:
             raise ConfigError(
-                f"images of shape {tuple(x.shape)}: give (N, 3, H, W) with H and W multiples of "
+                f"images of shape {tuple(x.shape)}: must be (N, 3, H, W), H and W multiples of "
                 f"{scale}"
             )
 
     def update(self) -> None:
-        """Find the medians, around which latents are rounded, of the present densities.
+        """Update the medians, the centres of rounding, for the current densities.
 
-        Called when a model is made of the network; the name is CompressAI's.
+        The conversion to a model calls it. The name is that of CompressAI.
         """
         for width in self.points:
             self.entropy_bottleneck(width).update_medians()
 
     def tensors(self) -> Arrays:
-        """Return what a model file has of the network, by name; densities included."""
+        """Return the tensors of the network for a model file, including densities, by name."""
         return arrays(self.state_dict())
 
     def restore(self, tensors: StoredArrays, training_tensors: StoredArrays) -> None:
-        """Take the weights that a model file has; the inverse of `tensors`.
+        """Load the weights of a model file; inverse of `tensors`.
 
         Raises:
-            ModelError: what training needs of this method is not among them.
+            ModelError: Training tensors that this method needs are missing.
         """
         state = {name: torch.tensor(array).float() for name, array in tensors.items()}
         self.load_state_dict(state, assign=True)
 
     def training_tensors(self) -> Arrays:
-        """Return what a model file has of the network for training to go on with alone."""
+        """Return the tensors for a model file that only further training needs."""
         return {}
 
 
 def arrays(tensors: dict[str, Tensor]) -> Arrays:
-    """Return tensors as arrays of their own, in float32."""
+    """Return copies of tensors as float32 arrays."""
     return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in tensors.items()}

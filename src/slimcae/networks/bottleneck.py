@@ -21,8 +21,8 @@ Layers = list[tuple[Tensor, Tensor, Tensor | None]]
 INIT_SCALE = 10.0
 LIKELIHOOD_BOUND = 1e-9
 TAIL_MASS = 2.0**-17
-"""Probability that a table leaves to the escape at each end: costs 0.004 % of the bits on average
-against 2⁻²¹, and saves a fifth of the entries."""
+"""Probability at each end of a table that is left to the escape. Compared with 2⁻²¹, it costs
+0.004 % of the bits on average and saves a fifth of the entries."""
 
 
 class EntropyBottleneck(nn.Module):
@@ -42,9 +42,9 @@ class EntropyBottleneck(nn.Module):
         super().__init__()
         self.num_channels = num_channels
         self.straight_through = False
-        """Train the synthesis on rounded latents, whose gradient passes as if unrounded."""
+        """Whether the synthesis is trained on rounded latents with a straight-through gradient."""
         self.detached = False
-        """Likelihoods train the density alone: where another network makes the rate."""
+        """Whether likelihoods train only the density, because another network gives the rate."""
         sizes = (1, *FILTERS, 1)
         scale = INIT_SCALE ** (1 / (len(FILTERS) + 1))
         self.matrices = nn.ParameterList()
@@ -73,10 +73,10 @@ class EntropyBottleneck(nn.Module):
     def logits_cumulative(self, x: Tensor, layers: Layers | None = None) -> Tensor:
         """Return the logit of the cumulative at x: (C, 1, n) in, (C, 1, n) out.
 
-        layers: of x's dtype, for those who call this many times.
+        layers: result of `layers` in x's dtype, to save time in repeated calls.
         """
         for matrix, bias, factor in layers or self.layers(x.dtype):
-            # an outer product is faster as one
+            # a plain outer product is faster
             x = (matrix * x if x.shape[1] == 1 else torch.matmul(matrix, x)) + bias
             if factor is not None:
                 x = x + factor * torch.tanh(x)
@@ -105,9 +105,9 @@ class EntropyBottleneck(nn.Module):
         """Return y_hat and likelihoods at a quantisation step, (N, C, H, W) each.
 
         In evaluation mode y_hat is rounded around the medians. In training mode the likelihoods
-        are those of y plus uniform noise on step · [−½, ½), the differentiable stand-in for
-        rounding, and y_hat is that too, or with `straight_through` the rounded y (Minnen and Singh
-        2020, section 3.3).
+        are those of y plus uniform noise on step · [−½, ½), a differentiable proxy for rounding.
+        y_hat is the noisy y, or with `straight_through` the rounded y (Minnen and Singh 2020,
+        section 3.3).
         """
         y = y.float()
         if not self.training:
@@ -119,12 +119,12 @@ class EntropyBottleneck(nn.Module):
 
     @torch.no_grad()
     def quantile(self, logit: float) -> Tensor:
-        """Return where each channel's cumulative has a logit: (C), float64, by bisection."""
+        """Return where each channel's cumulative reaches a logit, by bisection: (C), float64."""
         low = torch.full((self.num_channels, 1, 1), -1.0, dtype=torch.float64)
         low = low.to(self.medians.device)
         high = -low
         layers = self.layers(low.dtype)
-        for _ in range(40):  # doubles the bracket until it holds the answer
+        for _ in range(40):  # double the bracket until it contains the solution
             too_high = self.logits_cumulative(low, layers) > logit
             too_low = self.logits_cumulative(high, layers) < logit
             if not (too_high | too_low).any():
@@ -133,7 +133,7 @@ class EntropyBottleneck(nn.Module):
         for _ in range(64):
             middle = (low + high) / 2
             if ((middle == low) | (middle == high)).all():
-                break  # nothing lies between
+                break  # no number in between
             below = self.logits_cumulative(middle, layers) < logit
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         return ((low + high) / 2).flatten()
@@ -143,7 +143,7 @@ class EntropyBottleneck(nn.Module):
         self.medians.copy_(self.quantile(0.0))
 
     def tails(self) -> tuple[Tensor, Tensor]:
-        """Return where the lower and upper tails begin, which the escape covers: (C) each."""
+        """Return the bounds of the lower and upper tails, which the escape covers: (C) each."""
         logit = float(np.log(TAIL_MASS / (1 - TAIL_MASS)))
         return self.quantile(logit), self.quantile(-logit)
 
@@ -154,8 +154,8 @@ class EntropyBottleneck(nn.Module):
         """Return the first symbol, and the masses of the symbols between the tails, per channel.
 
         Symbol k of channel c stands for the value medians[c] + step · k, and its mass is that of
-        the interval of length `step` around it. What the masses lack to one is the probability
-        of all symbols outside. `tails` saves finding them again for every step.
+        the interval of length `step` around it. The remainder to 1 is the probability of all
+        symbols outside. tails: result of `tails`, to avoid computing them for every step.
         """
         medians = self.medians.double()
         low, high = tails or self.tails()
@@ -172,6 +172,6 @@ class EntropyBottleneck(nn.Module):
         layers = self.layers(values.dtype)
         lower = self.logits_cumulative(values - length / 2, layers)
         upper = self.logits_cumulative(values + length / 2, layers)
-        # sigmoid saturates at one: mirrored into the lower tail, the difference keeps its digits
+        # sigmoid saturates at 1; mirrored into the lower tail, the difference keeps its precision
         sign = torch.where(lower + upper > 0, -1.0, 1.0).to(values.dtype)
         return (torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower)).abs()

@@ -1,4 +1,4 @@
-"""Bottleneck scaling: one trained network, whose latents are rounded more coarsely or more finely.
+"""Bottleneck scaling: one trained network with scaled latents, which changes the rounding.
 
 Source: Theis, Shi, Cunningham, Huszár, "Lossy image compression with compressive autoencoders",
 ICLR 2017, section 3.3.
@@ -24,15 +24,15 @@ class ScaledBottleneck(Autoencoder):
 
         y ── · s ── Q ── / s ──► y_hat
 
-    Only s trains, as its logarithm. A density of y is also one of y · s, so the densities of the
-    other points follow from that of the best: in `forward` it is asked for intervals of 1 / s, and
-    `update` writes down what results.
+    Only the logarithm of s is trained. The density of y determines that of y · s, so the densities
+    of the other points follow from that of the best point: `forward` evaluates it on intervals of
+    1 / s, and `update` stores the resulting densities.
     """
 
     def __init__(
         self, config: SlimCAEConfig, lmbda: Sequence[float] | None, *, initialise: bool = True
     ) -> None:
-        """Begin with s = √(λ / λ of the best point), which is right where Δ is small."""
+        """Start with s = √(λ / λ of the best point), which is optimal for small Δ."""
         super().__init__(config, initialise=initialise)
         best, *others = lmbda or [1.0] * len(config.points)
         start = torch.tensor([math.log(each / best) / 2 for each in others])
@@ -40,16 +40,16 @@ class ScaledBottleneck(Autoencoder):
 
     @property
     def trained_points(self) -> tuple[int, ...]:
-        """All but the best, whose network is trained already."""
+        """All points except the best, whose network is already trained."""
         return self.points[1:]
 
     def freeze(self) -> None:
-        """Leave nothing but the factors to train."""
+        """Disable gradients of everything except the factors."""
         self.requires_grad_(False)
         self.log_scales.requires_grad_(True)
 
     def begin_with(self, model: Model) -> None:
-        """Take the weights of a model of one width, without factors."""
+        """Load the weights of a model with one width and without factors."""
         foreign, own = density_prefix(model.points[0]), density_prefix(self.points[0])
         state = {name.replace(foreign, own): array for name, array in model.tensors.items()}
         self.load_state_dict({k: torch.tensor(v).float() for k, v in state.items()}, strict=False)
@@ -73,7 +73,7 @@ class ScaledBottleneck(Autoencoder):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Write down the density of each point, and find all medians."""
+        """Store the density of each point, and update all medians."""
         best = self.entropy_bottleneck(self.points[0])
         for point in self.trained_points:
             density = self.entropy_bottleneck(point)
@@ -84,13 +84,13 @@ class ScaledBottleneck(Autoencoder):
         super().update()
 
     def tensors(self) -> Arrays:
-        """Return what a model file has of the network, with log s of all points."""
+        """Return the tensors of the network for a model file, with log s of all points."""
         found = arrays(self.state_dict())
         del found["log_scales"]
         rows = torch.stack([self.log_scale(point) for point in self.points])
         return found | arrays({SCALING: rows})
 
     def restore(self, tensors: StoredArrays, training_tensors: StoredArrays) -> None:
-        """Take the weights that a model file has."""
+        """Load the weights of a model file."""
         own = {name: array for name, array in tensors.items() if name != SCALING}
         super().restore(own | {"log_scales": tensors[SCALING][1:]}, training_tensors)

@@ -1,4 +1,4 @@
-"""Bounded parameters: a lower bound that lets gradients back in, and non-negative storage."""
+"""Bounded parameters: a lower bound with useful gradients, and storage of non-negative values."""
 
 from typing import Any
 
@@ -24,16 +24,16 @@ class _LowerBound(torch.autograd.Function):
 
 
 def lower_bound(x: Tensor, bound: float) -> Tensor:
-    """max(x, bound), but a gradient that pushes x up from below the bound still passes."""
+    """Return max(x, bound), whose gradient still passes below the bound if it increases x."""
     result: Tensor = _LowerBound.apply(x, bound)  # type: ignore[no-untyped-call]
     return result
 
 
 def to_stored(value: Tensor) -> Tensor:
-    """The stored form of a non-negative parameter: sqrt(value + 2⁻³⁶) (Ballé et al. 2018)."""
+    """Return the stored form of a non-negative number: sqrt(value + 2⁻³⁶) (Ballé et al. 2018)."""
     return torch.sqrt(value.clamp_min(0.0) + PEDESTAL)
 
 
 def from_stored(stored: Tensor, minimum: float = 0.0) -> Tensor:
-    """The effective value, at least `minimum`: max(stored, sqrt(minimum + 2⁻³⁶))² − 2⁻³⁶."""
+    """Return the effective value, at least `minimum`: max(stored, sqrt(minimum + 2⁻³⁶))² − 2⁻³⁶."""
     return lower_bound(stored, (minimum + PEDESTAL) ** 0.5) ** 2 - PEDESTAL

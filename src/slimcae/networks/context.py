@@ -1,4 +1,4 @@
-"""The context network as it trains; `slimcae.coding.context` describes what it computes.
+"""The trainable context network; `slimcae.coding.context` describes the computation.
 
 Source: Minnen and Singh, "Channel-wise autoregressive entropy models for learned image
 compression", ICIP 2020 (groups of channels); He et al., "Checkerboard context model for efficient
@@ -21,48 +21,49 @@ from slimcae.coding.exact import ACTIVATION
 from slimcae.model.config import ArchitectureName
 
 UNIT = 16
-"""Features, activations and means become integers of 1 / UNIT."""
+"""Features, activations and means are converted to integers in units of 1 / UNIT."""
 LARGEST = ACTIVATION / UNIT
-"""Of features and activations."""
+"""Largest feature or activation."""
 FEW_GROUPS = (0.04, 0.1, 0.2, 0.35, 0.6, 1.0)
 MANY_GROUPS = (0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8, 1.0)
 LIGHT_GROUPS = (0.05, 0.15, 0.4, 1.0)
-"""Where groups end, in parts of the channels: the first ones, of most energy, are small."""
+"""Ends of the groups, as fractions of the channels; the first groups, of most energy, are small."""
 LIGHT_HIDDEN = 48
 MANY_CHANNELS = 128
-"""From here on there are eight groups instead of six, whose time the paper's transforms outweigh;
-light ones do not, and the widest widths gain least from contexts: there are four."""
+"""Number of channels from which there are eight groups instead of six, which take little time
+compared with the paper's transforms. With light transforms there are four, because they are faster
+and the largest widths gain least from contexts."""
 
 
 def default_groups(channels: int, architecture: ArchitectureName = "slimcae") -> tuple[int, ...]:
-    """Return the number of channels of each group of a network for so many latent channels."""
+    """Return the number of channels of each group for a number of latent channels."""
     many = LIGHT_GROUPS if architecture == "light" else MANY_GROUPS
     ends = many if channels >= MANY_CHANNELS else FEW_GROUPS
     return tuple(np.diff(sorted({0, *(max(1, round(channels * end)) for end in ends)})).tolist())
 
 
 def default_hidden(channels: int, architecture: ArchitectureName = "slimcae") -> int:
-    """Return H for so many latent channels: 48 for 48, 64 for 96, 96 for 192 (light: 48)."""
+    """Return H for a number of latent channels: 48 for 48, 64 for 96, 96 for 192 (light: 48)."""
     if architecture == "light" and channels >= MANY_CHANNELS:
         return LIGHT_HIDDEN
     return 32 + channels // 3
 
 
 class ContextNetwork(nn.Module):
-    r"""Predicts a logistic distribution of each latent from the latents that are coded before it.
+    r"""Predicts a logistic distribution of each latent from the latents coded before it.
 
     ::
 
         latents ─ features ─ 3×3 ─ Σ ─ ReLU ─┬─ 1×1 ─ ReLU ─ + ─ 1×1 ─► mean, log-scale
                                    │         └───────────────┘          of the next part
-                     sum over all parts so far: H numbers a place
+                     sum over all parts so far: H numbers per place
 
     A part is a group of channels on the black or on the white fields of a checkerboard. Each group
-    has one 3×3 kernel, whose taps at fields of the other colour (`cross`) and of the same (`even`)
-    are apart, since they are used at different times; each part has layers of its own behind Σ.
+    has one 3×3 kernel. Its taps on fields of the other colour (`cross`) and of the same (`even`)
+    are separate, because they are used at different times. Each part has its own layers after Σ.
 
-    groups: number of channels of each group, C in all. hidden: H. log_scales: (C), what the
-    predicted log-scales begin with; zeros unless given.
+    groups: number of channels of each group, C in total. hidden: H. log_scales: (C), initial values
+    of the predicted log-scales; zeros by default.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class ContextNetwork(nn.Module):
         self.slices = [slice(start, end) for start, end in pairwise([0, *ends])]
         if log_scales is None:
             log_scales = torch.zeros(ends[-1])
-        # the sizes' weights begin with one sign for each hidden number, which then tells of scales
+        # the weights of sizes start with one sign per hidden number, which then predicts scales
         signs = torch.randn(hidden).sign()
         self.cross, self.even = nn.ParameterList(), nn.ParameterList()
         for size in self.groups:
@@ -105,8 +106,8 @@ class ContextNetwork(nn.Module):
     ) -> "ContextNetwork":
         """Return a new network of default sizes.
 
-        deviation: (C), the standard deviation of each channel's latents, to begin with.
-        architecture: of the transforms, beside whose time the network's shall be small.
+        deviation: (C), initial standard deviation of each channel's latents.
+        architecture: architecture of the transforms, which determines a suitable network size.
         """
         log_scales = None if deviation is None else torch.log(0.4 * deviation)
         groups = default_groups(channels, architecture)
@@ -117,7 +118,7 @@ class ContextNetwork(nn.Module):
         """Return the network whose parameters these are; inverse of `to_arrays`.
 
         Raises:
-            KeyError, ValueError, RuntimeError: they are no network's.
+            KeyError, ValueError, RuntimeError: The arrays are not those of a network.
         """
         count, hidden, _ = arrays["mix"].shape
         groups = [arrays[f"out.{g}"].shape[2] // 2 for g in range(count // 2)]
@@ -126,18 +127,17 @@ class ContextNetwork(nn.Module):
         return network
 
     def to_arrays(self) -> dict[str, NDArray[np.float32]]:
-        """Return all parameters by name, as a model file keeps them for training."""
+        """Return all parameters by name, as stored in a model file for training."""
         return {name: tensor.cpu().numpy().copy() for name, tensor in self.state_dict().items()}
 
     def forward(self, known: Tensor, steps: Tensor, coded: Tensor | None = None) -> Tensor:
         """Return the bits of latents, coded as black and as white fields: (2, P, C).
 
-        known: what a decoder has of P places and their eight neighbours in raster order: residuals
-            y − median, (P, 9, C), zero beyond the edge of the picture. The parts that are not coded
-            yet are not looked at.
+        known: decoded residuals y − median of P places and their eight neighbours in raster order,
+            (P, 9, C), zero outside of the picture. Parts that are not coded yet are ignored.
         steps: Δ at each place, (P, 1).
-        coded: what is coded at the P places, (P, C): `known` at their middle unless given. In
-            training it may be noisy where `known` is rounded. Gradients reach both.
+        coded: the coded residuals at the P places, (P, C); None: `known` at the centre. In training
+            it may be noisy while `known` is rounded. Both get gradients.
         """
         with torch.autocast(known.device.type, enabled=False):
             known, steps = known.float(), steps.float()
@@ -152,7 +152,7 @@ class ContextNetwork(nn.Module):
     def features(values: Tensor) -> Tensor:
         """Return ± log(1 + abs(v)) and log(1 + abs(v)) of values v (P, 9, C): (P, 9, C, 2).
 
-        They are rounded as the integers are, except where a gradient is wanted.
+        They are rounded like the integers, unless a gradient is needed.
         """
         sizes = torch.log1p(values.abs()).clamp(max=LARGEST)
         if not (values.requires_grad and torch.is_grad_enabled()):
@@ -182,26 +182,26 @@ class ContextNetwork(nn.Module):
 
 
 class ContextNetworks(nn.ModuleDict):
-    """The context network of each width, as what makes the rate of a loss."""
+    """The context networks of all operating points, as the rate estimator of a loss."""
 
     def __init__(self, networks: Mapping[int, ContextNetwork]) -> None:
-        super().__init__({str(width): network for width, network in networks.items()})
+        super().__init__({str(point): network for point, network in networks.items()})
 
     @property
-    def by_width(self) -> dict[int, ContextNetwork]:
+    def by_point(self) -> dict[int, ContextNetwork]:
         """The networks."""
-        networks = {int(width): network for width, network in self.items()}
-        return {w: net for w, net in networks.items() if isinstance(net, ContextNetwork)}
+        networks = {int(point): network for point, network in self.items()}
+        return {p: net for p, net in networks.items() if isinstance(net, ContextNetwork)}
 
-    def bits(self, known: Tensor, coded: Tensor, width: int, step: Tensor | float) -> Tensor:
-        """Return all bits of residuals (N, C, h, w): the mean of both colourings of the board.
+    def bits(self, known: Tensor, coded: Tensor, point: int, step: Tensor | float) -> Tensor:
+        """Return the bits of residuals (N, C, h, w), as the mean over both colours of each place.
 
-        known: what a decoder has. coded: what is coded, in training with noise.
+        known: decoded residuals. coded: coded residuals, in training with noise.
         """
         around = neighbourhoods(known)
         values = coded.permute(0, 2, 3, 1).flatten(0, 2)
         steps = around.new_ones(len(around), 1) * step
-        bits: Tensor = self[str(width)](around, steps, values)
+        bits: Tensor = self[str(point)](around, steps, values)
         return bits.sum() / 2
 
 
@@ -213,10 +213,10 @@ def neighbourhoods(latents: Tensor) -> Tensor:
 
 
 class _LogisticBits(torch.autograd.Function):
-    """−log₂ of a logistic's mass within Δ / 2 of a value, with its gradient written out.
+    """−log₂ of the mass of a logistic distribution within Δ / 2 of a value, with explicit gradient.
 
     With a and b the ends in units of the scale, σ(a) − σ(b) = σ(a) · σ(−b) · (1 − e^(b − a)), which
-    loses no digits in the tails.
+    is precise in the tails.
     """
 
     @staticmethod

@@ -1,7 +1,7 @@
-"""Context networks in model files: as they train, and as integers that code.
+"""Context networks in model files: as training tensors, and as integers for coding.
 
-`slimcae.coding.context_arrays` says what each array means, `slimcae.networks.integers` how numbers
-become integers.
+`slimcae.coding.context_arrays` documents each array, and `slimcae.networks.integers` the conversion
+of numbers to integers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,19 +36,19 @@ from slimcae.networks.integers import (
 )
 
 SIZES = 256
-"""Symbols from here on share one feature."""
+"""Absolute value from which all symbols share one feature."""
 SCALES_PER_E = 4
-"""Indices of scales between a scale and e times as much."""
+"""Scales per factor of e."""
 SMALLEST_LOG_SCALE = -3.0
 SCALES = 30
-"""From e**-3 to e**4.25: scales beyond are the first and the last."""
+"""Number of scales, from e**-3 to e**4.25; scales beyond are clipped."""
 
 
 def context_networks(model: Model) -> dict[int, ContextNetwork]:
-    """Return the networks that a model's training tensors hold, by width, in evaluation mode.
+    """Return the networks in a model's training tensors, by width, in evaluation mode.
 
     Raises:
-        ModelError: tensors that are no context network's of that width.
+        ModelError: The tensors are not those of a context network of the width.
     """
     found = {}
     for width in model.points:
@@ -65,12 +65,12 @@ def context_networks(model: Model) -> dict[int, ContextNetwork]:
         except (KeyError, ValueError, IndexError, RuntimeError) as error:
             reason = str(error).partition("\n")[0]
             raise ModelError(
-                f"the training tensors of width {width} are no context network: {reason}"
+                f"the training tensors of width {width} are not a context network: {reason}"
             ) from error
         channels = model.architecture.latent_channels(model.filters(width))
         if sum(network.groups) != channels:
             raise ModelError(
-                f"the context network of width {width} is one of {sum(network.groups)} channels, "
+                f"the context network of width {width} has {sum(network.groups)} channels, "
                 f"not {channels}"
             )
         found[width] = network.eval()
@@ -88,13 +88,13 @@ def context_tensors(networks: Mapping[int, ContextNetwork]) -> dict[str, NDArray
 
 @torch.no_grad()
 def to_integers(network: ContextNetwork, steps: Sequence[float]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of `ContextArrays` for these steps Δ, but for `choice` and tables."""
+    """Return the arrays of `ContextArrays` for these steps Δ, without `choice` and tables."""
     delta = np.array(steps)
     log_steps = torch.log(torch.tensor(steps, device=network.start.device))[:, None]
     initial = log_steps * network.start[0] + log_steps.square() * network.start[1]
     sizes = np.rint(UNIT * np.log1p(np.arange(SIZES) * delta[:, None]))
     start = doubles(initial) * UNIT
-    # activations are rounded down: with one half more they are rounded
+    # activations are rounded down, so adding one half rounds them
     bias = doubles(network.bias)[:, 0] * UNIT + 0.5
     largest = np.abs(start).max(axis=0) + np.abs(bias).max(axis=0)
     kernel, shift, places = _shared_places(_kernels(network), largest)
@@ -132,7 +132,7 @@ def to_integers(network: ContextNetwork, steps: Sequence[float]) -> dict[str, ND
 
 
 def _prefix(width: int) -> str:
-    """How the names of a width's tensors begin, among the training tensors."""
+    """Return the prefix of the training tensors of a width."""
     return f"context.{width}."
 
 
@@ -142,24 +142,24 @@ def _kernels(network: ContextNetwork) -> list[Doubles]:
     for group, cross, even in zip(network.slices, network.cross, network.even, strict=True):
         taps = np.zeros((9, 2 * (group.stop - group.start), network.hidden))
         taps[CROSS, ...] = doubles(cross).reshape(len(CROSS), -1, network.hidden)
-        if group is not network.slices[-1]:  # nothing follows the last group
+        if group is not network.slices[-1]:  # no group follows the last one
             taps[EVEN, ...] = doubles(even).reshape(len(EVEN), -1, network.hidden)
         kernels.append(taps.reshape(-1, network.hidden))
     return kernels
 
 
 def _by_kind(array: Doubles) -> Doubles:
-    """(2, 2 · channels, n) as (2, 2, channels, n): means and scales apart."""
+    """Reshape (2, 2 · channels, n) to (2, 2, channels, n), with separate means and scales."""
     return array.reshape(2, 2, -1, array.shape[2])
 
 
 def _shared_places(kernels: Sequence[Doubles], bias: Doubles) -> tuple[Bytes, Bytes, Bytes]:
-    """Bytes of kernels (rows, H), their shifts (G, H), and the places that all share (H).
+    """Return kernels as bytes (rows, H), their shifts (G, H), and the shared binary places (H).
 
-    The state sums all kernels, hence one number of places for each of its numbers, as large as the
-    bound allows; a kernel whose weights then exceed a byte is kept by a power of two smaller.
+    The state sums all kernels, so each of its numbers has one number of places, as large as the
+    bound allows. A kernel whose weights then exceed a byte is divided by a power of two.
     """
-    room = EXACT / 2 / ACTIVATION  # one half is for start and bias
+    room = EXACT / 2 / ACTIVATION  # the other half is for start and bias
     total = np.sum([np.abs(kernel).sum(axis=0) for kernel in kernels], axis=0)
     places = np.minimum(np.log2(room / np.maximum(total, TINY)), places_for(bias))
     places = np.clip(np.floor(places), 0, MOST_PLACES)

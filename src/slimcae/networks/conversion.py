@@ -1,4 +1,4 @@
-"""Networks to models and back: what training makes, as data that codec and files take."""
+"""Conversion between trainable networks and models."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def load_network(
     shipped one.
 
     Raises:
-        ModelError: missing, damaged, or not a model file of this program.
+        ModelError: The file is missing, damaged, or not a SlimCAE model file.
     """
     return to_network(read_model(find_model(model)), device)
 
@@ -34,21 +34,21 @@ def load_network(
 def save_network(path: Path, network: Autoencoder, info: ModelInfo, *, half: bool = False) -> None:
     """Write the model file of a network, with tables of its densities.
 
-    half: store the kernels as float16: the file is half as large, and the model another.
+    half: round the kernels to float16, which halves the file and changes the fingerprints.
 
     Raises:
-        ModelError: weights that are not finite.
-        OSError: the file cannot be written.
+        ModelError: Weights are not finite.
+        OSError: The file cannot be written.
     """
     model = to_model(network, info)
     write_model(path, halved(model) if half else model, half=half)
 
 
 def to_network(model: Model, device: str | torch.device = "cpu") -> Autoencoder:
-    """Return the network that a model was made of, in evaluation mode.
+    """Return the network of a model, in evaluation mode.
 
     Raises:
-        ModelError: the file lacks what training needs of this method.
+        ModelError: Training tensors that the method needs are missing.
     """
     network = new_network(model.config, model.info.lmbda, initialise=False)
     network.restore(model.tensors, model.training_tensors)
@@ -62,7 +62,7 @@ def to_model(
 ) -> Model:
     """Return the model of a network: its weights, and tables of its densities.
 
-    The network's medians are brought up to date, too.
+    The function also updates the network's medians.
     """
     network.update()
     return Model(
@@ -79,7 +79,7 @@ def to_model(
 
 
 def factorized_model(bottleneck: EntropyBottleneck, steps: tuple[float, ...]) -> FactorizedModel:
-    """Return an entropy model with a table for each channel and step, of a trained density."""
+    """Return an entropy model with a table for each channel and step from a trained density."""
     tails = bottleneck.tails()
     found = [bottleneck.probabilities(step, tails) for step in steps]
     tables = from_probabilities(

@@ -16,16 +16,16 @@ GAMMA_INIT = 0.1
 def gdn(
     x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool, mixing: torch.dtype = torch.float32
 ) -> Tensor:
-    """Normalize x (N, C, H, W) by β (C) and γ (C, C), in float32 whatever the dtype of x.
+    """Normalize x (N, C, H, W) by β (C) and γ (C, C), in float32 for any dtype of x.
 
-    mixing: dtype in which the squares are summed over channels. The widest layers' sums cost an
-    eighth of the network's multiplications, and more than that of its time in float32.
+    mixing: dtype in which the squares are summed over channels. In the largest width these sums are
+    an eighth of the multiplications, and take a larger part of the time in float32.
 
     GDN:  y_i = x_i / sqrt(β_i + Σ_j γ_ij x_j²)      (Ballé, Laparra, Simoncelli 2016, eq. 3)
     IGDN: y_i = x_i · sqrt(β_i + Σ_j γ_ij x_j²)      (the decoder's approximate inverse)
 
-    float32, because the squares of a 16-bit float lose or overflow what the root needs; bfloat16,
-    which has the range of float32, is good enough for their sum.
+    float32 is needed because squares of 16-bit floats lose precision or overflow; for their sum,
+    bfloat16 suffices, which has the range of float32.
     """
     with torch.autocast(x.device.type, enabled=False):
         x = x.float()
@@ -38,10 +38,10 @@ def gdn(
 
 
 class _HalfGDN(torch.autograd.Function):
-    """`gdn` of a bfloat16 x, in and out, all of it in bfloat16: half the traffic, fewer passes.
+    """`gdn` entirely in bfloat16, with half the memory traffic and fewer passes.
 
-    Training spends as much time on memory as on products here. The gradient, with r the factor
-    on x and t = ∂L/∂(norm) up to ∓½:  GDN: t = g·x·r³, dx = g·r − x·γᵀt;
+    In training, memory takes as much time here as products. The gradient, with r the factor on x
+    and t = ∂L/∂(norm) up to ∓½:  GDN: t = g·x·r³, dx = g·r − x·γᵀt;
     IGDN: t = g·x/r, dx = g·r + x·γᵀt;  dγ = ∓½ Σ t_i x_j², dβ = ∓½ Σ t.
     """
 
@@ -74,7 +74,7 @@ class _HalfGDN(torch.autograd.Function):
 
 
 class _Norm(nn.Module):
-    """β (C) and γ (C, C) of one GDN, stored as square roots so that they stay non-negative."""
+    """β (C) and γ (C, C) of one GDN, stored as square roots to keep them non-negative."""
 
     def __init__(self, num_channels: int) -> None:
         super().__init__()
@@ -86,9 +86,9 @@ class _Norm(nn.Module):
 
 
 class SlimmableGDN(nn.Module):
-    """GDN (or its inverse) at any of several widths; the width is the channels that x has.
+    """GDN (or its inverse) for several widths; the width is the number of channels of x.
 
-    - `switchable`: a GDN of its own for each width.
+    - `switchable`: a separate GDN for each width.
     - `slim`: one shared β (C) and γ (C, C), sliced to the width.
     - `slim+`: the same, then scaled and shifted for width k by learned non-negative scalars,
       γ_k = s_γk·γ[:w, :w] + b_γk and β_k = s_βk·β[:w] + b_βk (SlimGDN+ in the authors' code).
@@ -116,15 +116,15 @@ class SlimmableGDN(nn.Module):
         if self.variant == "slim+":
             k = self.index[width]
             beta = from_stored(self.beta_scale[k]) * beta + from_stored(self.beta_bias[k])
-            beta = lower_bound(beta, BETA_MIN)  # scale and bias may both have come to zero
+            beta = lower_bound(beta, BETA_MIN)  # scale and bias may both be zero
             gamma = from_stored(self.gamma_scale[k]) * gamma + from_stored(self.gamma_bias[k])
         return beta, gamma
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize x (N, width, H, W); float32 out.
+        """Normalize x (N, width, H, W); the result is float32.
 
-        Training under autocast (which is to bfloat16) sums the squares in bfloat16, and leaves an
-        x of that type in it: that noise is small beside a batch's.
+        Training under autocast (to bfloat16) sums the squares in bfloat16, and returns bfloat16 for
+        an x of that type, since this error is small compared with the noise of batches.
         """
         beta, gamma = self.effective(x.shape[1])
         if not (self.training and torch.is_autocast_enabled(x.device.type)):
@@ -136,7 +136,7 @@ class SlimmableGDN(nn.Module):
         return y
 
     def owner(self, width: int) -> _Norm:
-        """Return the norm stored under a width (only the widest has one, unless switchable)."""
+        """Return the norm stored for a width (only the largest has one, unless switchable)."""
         owner = self.norms[str(width)]
         assert isinstance(owner, _Norm)
         return owner

@@ -1,7 +1,7 @@
-"""Hyperpriors in model files: as they train, and as integers that code.
+"""Hyperpriors in model files: as training tensors, and as integers for coding.
 
-`slimcae.coding.hyperprior_arrays` says what each array means, `slimcae.networks.integers` how
-numbers become integers.
+`slimcae.coding.hyperprior_arrays` documents each array, and `slimcae.networks.integers` the
+conversion of numbers to integers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,56 +21,55 @@ from slimcae.errors import ModelError
 from slimcae.model.model import Model
 from slimcae.networks.context import UNIT
 from slimcae.networks.context_conversion import SIZES
-from slimcae.networks.hyperprior import SMALLEST_LOG_SCALE, Hyperprior
+from slimcae.networks.hyperprior import SMALLEST_LOG_SCALE, Hyperprior, Hyperpriors
 from slimcae.networks.integers import doubles, fixed, weight_bytes
 
 SCALES_PER_E = 4
-"""Indices of scales between a scale and e times as much."""
+"""Scales per factor of e."""
 SCALES = 30
-"""From 0.11 to 200: scales beyond are the first and the last."""
+"""Number of scales, from 0.11 to 200; scales beyond are clipped."""
 PREFIX = "hyperprior."
-"""How the names of a hyperprior's tensors begin, among the training tensors."""
+"""Prefix of the training tensors of hyperpriors."""
 
 
-def hyperprior_of(model: Model) -> Hyperprior | None:
-    """Return the hyperprior that a model's training tensors hold, in evaluation mode.
+def hyperpriors_of(model: Model) -> Hyperpriors | None:
+    """Return the hyperpriors in a model's training tensors, in evaluation mode.
 
     Raises:
-        ModelError: tensors that are no hyperprior's of these widths.
+        ModelError: The tensors are not those of hyperpriors of these operating points.
     """
-    arrays = {
-        name.removeprefix(PREFIX): array
+    state = {
+        name.removeprefix(PREFIX): torch.tensor(array)
         for name, array in model.training_tensors.items()
         if name.startswith(PREFIX)
     }
-    if not arrays:
+    if not state:
         return None
-    channels = [model.architecture.latent_channels(width) for width in model.widths]
+    hyperpriors = Hyperpriors.of_config(model.config)
     try:
-        return Hyperprior.from_arrays(arrays, channels).eval()
+        hyperpriors.load_state_dict(state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"the training tensors are no hyperprior: {reason}") from error
+        raise ModelError(f"the training tensors are not a hyperprior: {reason}") from error
+    return hyperpriors.eval()
 
 
-def hyperprior_tensors(hyperprior: Hyperprior) -> dict[str, NDArray[np.float32]]:
-    """Return a hyperprior as training tensors of a model; inverse of `hyperprior_of`."""
-    return {PREFIX + name: array for name, array in hyperprior.to_arrays().items()}
+def hyperprior_tensors(hyperpriors: Hyperpriors) -> dict[str, NDArray[np.float32]]:
+    """Return hyperpriors as training tensors of a model; inverse of `hyperpriors_of`."""
+    state = hyperpriors.state_dict()
+    return {PREFIX + name: tensor.cpu().numpy().copy() for name, tensor in state.items()}
 
 
 @torch.no_grad()
 def to_integers(
-    hyperprior: Hyperprior, channels: int, steps: Sequence[float]
+    hyperprior: Hyperprior, point: int, steps: Sequence[float]
 ) -> dict[str, NDArray[Any]]:
-    """Return the arrays of `HyperpriorArrays` for these steps Δ, but for choices and tables.
-
-    channels: of the latents; tells which width.
-    """
-    place = hyperprior.channels.index(channels)
+    """Return the arrays of `HyperpriorArrays` for these steps Δ, without choices and tables."""
+    place, channels = hyperprior.places[point], hyperprior.channels[point]
     delta = np.array(steps)
     features = np.rint(UNIT * np.log1p(np.arange(SIZES) * delta[:, None]))
     found: dict[str, NDArray[Any]] = {"features": np.minimum(features, ACTIVATION).astype(np.int8)}
-    # what 1 is in the integers between: features and activations, z, and indices of scales
+    # the integer for 1 in features and activations, z, and indices of scales
     units = {"h_a.3": (UNIT, 1), "h_s.1": (1, UNIT), "h_s.3": (UNIT, SCALES_PER_E)}
     for name, geometry in LAYERS.items():
         layer = hyperprior.layer(name)
@@ -82,7 +81,7 @@ def to_integers(
         bias = doubles(layer.biases(place, channels, log_steps))
         if name == "h_s.3":  # of symbols; rounded down
             bias = after * (bias - np.log(delta)[:, None] - SMALLEST_LOG_SCALE)
-        else:  # sums are rounded down: with one half more they are rounded
+        else:  # sums are rounded down, so adding one half rounds them
             bias = after * bias + 0.5
         rows, places = weight_bytes(
             weight.transpose(1, 2, 3, 0).reshape(channels, -1), np.abs(bias).max(axis=0)
@@ -97,23 +96,23 @@ def to_integers(
 
 def counted(
     hyperprior: Hyperprior,
-    channels: int,
+    point: int,
     steps: Sequence[float],
     tiles: Iterable[tuple[Symbols, int]],
 ) -> HyperpriorModel:
-    """Return the model of the width with so many channels, with tables counted on tiles.
+    """Return the model of an operating point, with tables counted on tiles.
 
     tiles: symbols (C, h, w) and the index of their step Δ.
     """
-    network = to_integers(hyperprior, channels, steps)
-    density = _z_masses(hyperprior, channels)
+    network = to_integers(hyperprior, point, steps)
+    density = _z_masses(hyperprior, point)
     return counted_hyperprior(network, density, tiles, SCALES, SMALLEST_LOG_SCALE, SCALES_PER_E)
 
 
-def _z_masses(hyperprior: Hyperprior, channels: int) -> NDArray[np.float64]:
-    """Masses of whole z by its densities: (C, 2 · REACH + 2), the last the rest's."""
-    first, rows = hyperprior.bottleneck(channels).probabilities()
-    found = np.zeros((channels, 2 * REACH + 2))
+def _z_masses(hyperprior: Hyperprior, point: int) -> NDArray[np.float64]:
+    """Return the masses of integer z: (C, 2 · REACH + 2), with the remainder last."""
+    first, rows = hyperprior.bottleneck(point).probabilities()
+    found = np.zeros((hyperprior.channels[point], 2 * REACH + 2))
     for masses, start, row in zip(found, first, rows, strict=True):
         values = start + np.arange(len(row))
         near = np.abs(values) <= REACH

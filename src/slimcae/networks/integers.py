@@ -1,7 +1,7 @@
-"""Floating point to integers: weights in bytes, with the binary places they need.
+"""Conversion of floating-point weights to int8 with binary places.
 
-What was a number x in training becomes round(2^places · x); places are as many as bytes, and the
-bound on sums (`slimcae.coding.exact`), leave room for.
+A number x becomes round(2^places · x), with as many places as int8 and the bound on sums
+(`slimcae.coding.exact`) allow.
 """
 
 import numpy as np
@@ -13,20 +13,20 @@ from slimcae.coding.exact import ACTIVATION, EXACT
 MOST_PLACES = 16
 BYTE = 127
 TINY = 1e-9
-"""Instead of zero, where a logarithm is taken."""
+"""Lower bound before a logarithm is taken."""
 
 Doubles = NDArray[np.float64]
 Bytes = NDArray[np.int8]
 
 
 def doubles(tensor: Tensor) -> Doubles:
-    """Return a tensor as an array."""
+    """Convert a tensor to a float64 array."""
     array: Doubles = tensor.detach().double().cpu().numpy()
     return array
 
 
 def fixed(numbers: Doubles, places: Bytes) -> NDArray[np.int32]:
-    """Return numbers with so many binary places."""
+    """Convert numbers to fixed point with `places` binary places."""
     whole: NDArray[np.int32] = np.rint(np.ldexp(numbers, places.astype(np.int32))).astype(np.int32)
     return whole
 
@@ -34,7 +34,7 @@ def fixed(numbers: Doubles, places: Bytes) -> NDArray[np.int32]:
 def weight_bytes(
     weights: Doubles, bias: Doubles, fewest: NDArray[np.int64] | int = 0
 ) -> tuple[Bytes, Bytes]:
-    """Return weights (..., n) in bytes, and the places of each row that leave room for its bias."""
+    """Return weights (..., n) as int8, and the places of each row; these leave room for a bias."""
     sizes = np.abs(weights)
     places = np.minimum(np.log2(BYTE / np.maximum(sizes.max(axis=-1), TINY)), places_for(bias))
     room = EXACT / 2 / ACTIVATION  # a quarter is for the bias, the rest for rounding
@@ -45,6 +45,6 @@ def weight_bytes(
 
 
 def places_for(bias: Doubles) -> Doubles:
-    """Return with how many binary places numbers stay below a quarter of what is exact."""
+    """Return the number of binary places with which numbers stay below a quarter of 2**24."""
     places: Doubles = np.log2(EXACT / 4 / np.maximum(np.abs(bias), TINY))
     return places

@@ -11,11 +11,11 @@ from slimcae.model.layers import Convolution, count
 from slimcae.transforms.torch_.blocks import blocks_kernel
 
 GROUPED_STD = 0.05
-"""Of a grouped kernel's taps around the identity, at random."""
+"""Standard deviation of the random taps of a grouped kernel around the identity."""
 
 
 class _SlimmableKernel(nn.Module):
-    """Base of both convolutions: a kernel and biases, sliced to a width."""
+    """Base class of both convolutions: a kernel and biases, sliced to a width."""
 
     def __init__(self, layer: Convolution, config: SlimCAEConfig) -> None:
         super().__init__()
@@ -45,10 +45,10 @@ class _SlimmableKernel(nn.Module):
 
 
 class SlimmableConv2d(_SlimmableKernel):
-    """Strided convolution whose first output and input channels serve as a narrower layer.
+    """Strided convolution whose first output and input channels form a narrower layer.
 
-    The kernel is sliced `[:out, :in]` (Yang et al. 2021, section 4; Yu et al. 2019), so that a
-    narrow model executes only its slice. Padding is "same": an input of (N, in, H, W) gives
+    The kernel is sliced `[:out, :in]` (Yang et al. 2021, section 4; Yu et al. 2019), so a narrow
+    model computes only its slice. Padding is "same": an input of (N, in, H, W) gives
     (N, out, ceil(H / stride), ceil(W / stride)).
     """
 
@@ -63,7 +63,7 @@ class SlimmableConv2d(_SlimmableKernel):
             self.weight.normal_(std=GROUPED_STD)[each, each % group, middle, middle] += 1
 
     def forward(self, x: Tensor, width: int) -> Tensor:
-        """Convolve x (N, in, H, W) by the part of a width."""
+        """Convolve x (N, in, H, W) with the slice of a width."""
         weight, bias = self.slice(width)
         layer = self.layer
         groups = layer.groups(width)
@@ -73,16 +73,16 @@ class SlimmableConv2d(_SlimmableKernel):
 class SlimmableConvTranspose2d(_SlimmableKernel):
     """Transposed convolution, slimmable like `SlimmableConv2d`: (H, W) becomes stride × (H, W).
 
-    The kernel is stored (in, out, k, k), as `torch.nn.ConvTranspose2d` has it.
+    The kernel is stored as (in, out, k, k), like in `torch.nn.ConvTranspose2d`.
     """
 
     def initialise(self) -> None:
         """Draw a random kernel."""
-        # each output pixel is reached by k²/stride² taps of every input channel
+        # k²/stride² taps of every input channel contribute to each output pixel
         _init_kernel(self.weight, fan_in=self.weight[:, 0].numel() / self.layer.stride**2)
 
     def forward(self, x: Tensor, width: int) -> Tensor:
-        """Convolve x (N, in, H, W) by the part of a width."""
+        """Convolve x (N, in, H, W) with the slice of a width."""
         weight, bias = self.slice(width)
         assert bias is not None
         stride, padding = self.layer.stride, self.layer.padding
@@ -91,9 +91,10 @@ class SlimmableConvTranspose2d(_SlimmableKernel):
         return F.conv_transpose2d(x, weight, bias, stride, padding, output_padding=stride - 1)
 
     def _by_blocks(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """The same, faster where few channels are written in many places, but with more products.
+        """Compute the same in blocks, which is faster for few output channels, with more products.
 
-        Evaluation keeps to the layer as it is defined; `slimcae.transforms.torch_` is for speed.
+        Only training uses it; evaluation follows the definition, and `slimcae.transforms.torch_` is
+        the fast implementation.
         """
         side = self.layer.stride
         blocks = F.conv2d(x, blocks_kernel(weight, side), bias.repeat(side**2), padding=1)
@@ -106,7 +107,7 @@ class SlimmableConvTranspose2d(_SlimmableKernel):
 def leading(kernel: Tensor, first: int, second: int) -> Tensor:
     """Return the first entries of both channel dimensions, as a view.
 
-    A kernel that has no more is returned as it is: the gradient of a slice costs a whole kernel.
+    A kernel without further entries is returned itself, because the gradient of a slice is costly.
     """
     if kernel.shape[0] <= first and kernel.shape[1] <= second:
         return kernel
@@ -114,6 +115,6 @@ def leading(kernel: Tensor, first: int, second: int) -> Tensor:
 
 
 def _init_kernel(weight: nn.Parameter, fan_in: float) -> None:
-    """Variance-preserving normal initialisation (the layers between are near-linear GDN)."""
+    """Initialise with a variance-preserving normal (the layers in between are near-linear GDN)."""
     with torch.no_grad():
         weight.normal_(std=1.0 / math.sqrt(fan_in))

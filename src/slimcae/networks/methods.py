@@ -1,4 +1,4 @@
-"""The network of each method; `slimcae.model.config` says what the methods are."""
+"""The network class of each method; `slimcae.model.config` describes the methods."""
 
 from slimcae.errors import ModelError
 from slimcae.model.config import SlimCAEConfig
@@ -14,10 +14,10 @@ def new_network(
 ) -> Autoencoder:
     """Return a new network of a configuration.
 
-    lmbda: λ of each operating point, which some methods compute with.
+    lmbda: λ of each operating point, which some methods need.
 
     Raises:
-        ModelError: the method needs λ, and none are known.
+        ModelError: The method needs λ, but they are unknown.
     """
     match config.method:
         case "independent":

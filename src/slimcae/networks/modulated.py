@@ -21,7 +21,7 @@ from slimcae.networks.autoencoder import Arrays, Autoencoder, StoredArrays, arra
 HIDDEN = 50
 """Units between λ and the factors."""
 PREFIX = f"{MODULATION}."
-"""How the names of training tensors begin that make the factors of any λ."""
+"""Prefix of the training tensors of the functions from λ to factors."""
 
 
 class ModulatedAutoencoder(Autoencoder):
@@ -34,7 +34,7 @@ class ModulatedAutoencoder(Autoencoder):
 
         m, d: exp(W2 · ReLU(W1 · λ / λ_max + b1) + b2)
 
-    What is computed is the convolutions with the factors in their kernels, which is the same.
+    The implementation folds the factors into the kernels, which is equivalent.
 
     lmbda: λ of each operating point, best first; λ_max is the first.
     """
@@ -68,7 +68,7 @@ class ModulatedAutoencoder(Autoencoder):
 
     @torch.no_grad()
     def reset_factors(self) -> None:
-        """Set all factors to 1, whatever λ, for transforms that are right without them."""
+        """Set all factors to 1 for every λ, for transforms that were made without factors."""
         for modulator in self.modulators.values():
             last = list(modulator.children())[-1]
             for parameter in last.parameters():
@@ -103,17 +103,17 @@ class ModulatedAutoencoder(Autoencoder):
 
     @torch.no_grad()
     def at(self, lmbda: Sequence[float]) -> "ModulatedAutoencoder":
-        """Return a network with operating points at other λ, and the density of the nearest.
+        """Return a network with operating points at other λ, each with the nearest density.
 
         Raises:
-            ConfigError: λ that do not fall, or that are beyond those that were trained.
+            ConfigError: λ do not decrease, or are beyond the trained ones.
         """
         low, high = self.lmbda[-1], self.lmbda[0]
         falling = all(a > b for a, b in pairwise(lmbda))
         if not (lmbda and falling and low <= lmbda[-1] and lmbda[0] <= high):
             raise ConfigError(
-                f"lmbda {' '.join(f'{each:g}' for each in lmbda)}: give falling values from "
-                f"{high:g} to {low:g}, between which the model was trained"
+                f"lmbda {' '.join(f'{each:g}' for each in lmbda)}: must be decreasing values from "
+                f"{high:g} to {low:g}, the range of the training"
             )
         config = SlimCAEConfig(
             self.widths[:1] * len(lmbda), self.config.gdn, self.config.architecture, "modulated"
@@ -131,25 +131,25 @@ class ModulatedAutoencoder(Autoencoder):
         return other.train(self.training)
 
     def tensors(self) -> Arrays:
-        """Return what a model file has of the network, with the factors of its points."""
+        """Return the tensors of the network for a model file, with the factors of its points."""
         state = self.state_dict()
         found = {k: v for k, v in state.items() if k not in self._training_state()}
-        with torch.no_grad():  # one by one, as they are computed with: batches round otherwise
+        with torch.no_grad():  # one by one, because batches are rounded differently
             rows = [self.log_factors(value) for value in self._lmbda]
         return arrays(found | {name: torch.stack([r[name] for r in rows]) for name in rows[0]})
 
     def training_tensors(self) -> Arrays:
-        """Return what makes the factors of any λ."""
+        """Return the tensors of the functions from λ to factors."""
         return {PREFIX + name: array for name, array in arrays(self._training_state()).items()}
 
     def restore(self, tensors: StoredArrays, training_tensors: StoredArrays) -> None:
-        """Take the weights that a model file has."""
+        """Load the weights of a model file."""
         found = {
             k.removeprefix(PREFIX): v for k, v in training_tensors.items() if k.startswith(PREFIX)
         }
         missing = sorted(self._training_state().keys() - found)
         if missing:
-            raise ModelError(f"the model has no {missing[0]}, which makes the factors of any λ")
+            raise ModelError(f"the model has no {missing[0]}, which training needs")
         own = {k: v for k, v in tensors.items() if k not in self._layers}
         super().restore(own | found, {})
 
@@ -163,7 +163,7 @@ def _module_name(layer: Convolution) -> str:
 
 
 def _modulator(channels: int) -> nn.Sequential:
-    """Return a network from λ / λ_max to the logarithms of factors, which begin near zero."""
+    """Return a network from λ / λ_max to the logarithms of factors, initially near zero."""
     first, second = nn.Linear(1, HIDDEN), nn.Linear(HIDDEN, channels)
     for layer in (first, second):
         nn.init.xavier_uniform_(layer.weight)

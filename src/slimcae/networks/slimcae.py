@@ -19,13 +19,13 @@ class SlimCAE(Autoencoder):
                                                                             ▼   of this width
         x_hat ◄── deconv 9×9 ×4 ─ IGDN ─ deconv 5×5 ×2 ─ IGDN ─ deconv 5×5 ×2 ─ IGDN ◄── y_hat
 
-    These are the paper's transforms; `slimcae.model.architecture` has them and others. The kernels
-    are shared by all widths and sliced (`slimcae.networks.layers`), GDN follows the configured
-    variant (`slimcae.networks.gdn`), and each width has its own entropy bottleneck
-    (`slimcae.networks.bottleneck`). Image sides must be multiples of 16: the codec pads.
+    The diagram shows the paper's transforms; `slimcae.model.architecture` also has others. All
+    widths share and slice the kernels (`slimcae.networks.layers`). GDN has the configured variant
+    (`slimcae.networks.gdn`), and each width has its own entropy bottleneck
+    (`slimcae.networks.bottleneck`). Image sides must be multiples of 16; the codec pads images.
 
-    What codes symbols belongs to the model file (`slimcae.model`, `slimcae.networks.conversion`).
-    `initialise=False` leaves the kernels unset, for weights that come next.
+    The coding tables are part of the model (`slimcae.model`, `slimcae.networks.conversion`).
+    `initialise=False` leaves the kernels uninitialised, for weights that are loaded next.
     """
 
     def __init__(self, config: SlimCAEConfig | None = None, *, initialise: bool = True) -> None:

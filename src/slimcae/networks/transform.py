@@ -1,4 +1,4 @@
-"""A transform that trains: the layers of an architecture, one after the other."""
+"""A trainable transform: the sequence of layers of an architecture."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from slimcae.networks.layers import SlimmableConv2d, SlimmableConvTranspose2d
 
 
 class Transform(nn.Module):
-    """g_a or g_s at any of several widths.
+    """g_a or g_s for several widths.
 
-    The module of a layer is named by the last part of its name: `g_a.conv1` is `conv1`.
-    exact_end: compute the last layer in float32, also where the others run in less.
+    The module of a layer has the last part of the layer's name: `g_a.conv1` is `conv1`.
+    exact_end: compute the last layer in float32, even if the others use reduced precision.
     """
 
     def __init__(
@@ -28,11 +28,11 @@ class Transform(nn.Module):
             name = getattr(layer, "name", f"layer{number}").rpartition(".")[2]
             self.add_module(name, _module(layer, config))
 
-    def __getattr__(self, name: str) -> Any:  # whatever the architecture has
+    def __getattr__(self, name: str) -> Any:  # modules depend on the architecture
         return super().__getattr__(name)
 
     def initialise(self) -> None:
-        """Draw random kernels; residual branches begin at zero."""
+        """Draw random kernels; residual branches start at zero."""
         for module in self.modules():
             if isinstance(module, SlimmableConv2d | SlimmableConvTranspose2d):
                 module.initialise()
@@ -44,7 +44,7 @@ class Transform(nn.Module):
         """Run a batch (N, channels, H, W) through all layers.
 
         g_a takes images in [0, 1], (N, 3, H, W), and returns latents (N, C, H / 16, W / 16); g_s
-        goes the way back, and does not clamp.
+        is the reverse, and does not clamp.
         """
         last = len(self._modules) - 1
         for number, module in enumerate(self.children()):
@@ -55,10 +55,10 @@ class Transform(nn.Module):
 
 
 class _Residual(Transform):
-    """x plus what the layers make of it."""
+    """x plus the output of the layers."""
 
     def close(self) -> None:
-        """Make the last layer's output zero."""
+        """Set the output of the last layer to zero."""
         with torch.no_grad():
             list(self.children())[-1].weight.zero_()  # type: ignore[operator]
 
@@ -81,7 +81,7 @@ class _Scale(nn.Module):
 
 
 _OF_A_WIDTH = (SlimmableConv2d, SlimmableConvTranspose2d, Transform, _Scale)
-"""Modules that must be told the width; others work with the channels that there are."""
+"""Modules that need the width as an argument; others use the channels of their input."""
 
 
 def _module(layer: data.Layer, config: SlimCAEConfig) -> nn.Module:

@@ -1,1 +1,1 @@
-"""Every picture that we draw; takes plain series. matplotlib loads when the first is drawn."""
+"""All plots, drawn from plain series. matplotlib is imported when the first plot is drawn."""

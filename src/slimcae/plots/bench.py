@@ -1,4 +1,4 @@
-"""Plots of a benchmark: quality over rate, and what the bits cost in time."""
+"""Plots of a benchmark: quality over rate, and bits over time."""
 
 import math
 import statistics
@@ -60,25 +60,25 @@ _MARKERS = {
     "JPEG XL effort 3": "d",
     "JPEG XL effort 1": "H",
 }
-"""Both by how a name begins. Settings of a codec differ in lightness and marker; a slower one is
-darker."""
+"""Colours and markers by the beginning of a codec's name. Settings of one codec differ in lightness
+and marker; slower ones are darker."""
 _COLUMNS = 5
-"""Of the legend, at most."""
+"""Maximal number of columns of the legend."""
 
 
 Points = Sequence[tuple[float, float]]
 Curves = Mapping[str, Points]
-"""Pairs (x, y) of each codec, by its name."""
+"""Points (x, y) of each codec, by its name."""
 
 
 @dataclass(frozen=True)
 class RDPanel:
-    """Quality over rate: pairs of bits per pixel and dB, by rising rate.
+    """Quality over rate: pairs of bits per pixel and dB, by increasing rate.
 
     Attributes:
-        label: Of the axis of quality.
-        ours: Of these the first decides what the panel shows.
-        others: Codecs that were measured. references: published curves, dashed.
+        label: Label of the quality axis.
+        ours: Our curves; the first one determines the limits of the axes.
+        others: Measured codecs. references: Published curves, drawn dashed.
     """
 
     label: str
@@ -92,9 +92,9 @@ class TimesPanel:
     """Bits at equal quality over time: pairs of milliseconds and percent.
 
     Attributes:
-        label: Of the axis of time.
-        own: A pair for each of our points, by rising rate. labels: Of these.
-        others: Of each only the median is shown, and how far its points reach.
+        label: Label of the time axis.
+        own: Our points, by increasing rate. labels: Labels of these points.
+        others: Points of other codecs; the plot shows their median and range.
     """
 
     label: str
@@ -108,10 +108,10 @@ def plot_rd(
 ) -> None:
     """Draw quality over rate, panels side by side.
 
-    labels: of the points of the first of our curves, which are named beside it.
+    labels: labels of the points of our first curve.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     figure = new_figure(4.7 * len(panels) + 0.4, 4.2)
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
@@ -122,7 +122,7 @@ def plot_rd(
 
 
 def _add_legend(figure: "Figure") -> None:
-    """All curves that can be seen in any panel, once, below the panels in columns that fit."""
+    """Add one legend with all visible curves below the panels, in columns that fit."""
     lines = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
     for columns in reversed(range(1, _COLUMNS + 1)):
         legend = figure.legend(
@@ -159,7 +159,7 @@ def _draw_rd(axes: "Axes", panel: RDPanel, labels: Sequence[str]) -> None:
                 continue
             x, y = zip(*curve, strict=True)
             if x[0] >= right or float(np.interp(right, x, y)) <= bottom:
-                continue  # nothing of it would be seen
+                continue  # outside of the axes
             axes.plot(
                 x,
                 y,
@@ -197,12 +197,12 @@ def plot_times(
     bits_label: str,
     title: str = "",
 ) -> None:
-    """Draw bits at equal quality over the time of a picture, panels side by side.
+    """Draw bits at equal quality over the time per picture, panels side by side.
 
-    own_name: stands beside the last of our points. bits_label: of the axis of bits.
+    own_name: label next to our last point. bits_label: label of the axis of bits.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     figure = new_figure(9.6, 4.9)
     drawn = []
@@ -220,14 +220,14 @@ def plot_times(
         drawn.append((axes, tags))
     figure.axes[0].set_ylabel(bits_label, color=INK)
     figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
-    figure.draw_without_rendering()  # where names touch depends on where the panels come to lie
+    figure.draw_without_rendering()  # label positions depend on the layout of the panels
     for axes, tags in drawn:
         _label_tags(axes, tags)
     save(figure, path)
 
 
 class _Tag(NamedTuple):
-    """What is to be written beside a point, and how far up and down its marks reach."""
+    """The label of a point, and the extent of its marks up and down."""
 
     x: float
     low: float
@@ -257,15 +257,15 @@ def _draw_own(axes: "Axes", panel: TimesPanel, name: str) -> list[_Tag]:
 _DIRECTIONS = [
     math.radians(k) for k in (0, 180, -90, 90, *range(-75, 90, 15), *range(105, 260, 15))
 ]
-"""Where a name may stand from its point, the best first: right, left, below, above, between."""
+"""Directions of a label from its point, best first: right, left, below, above, between."""
 _NEAR, _FAR = (5.0, 8.0, 12.0), (17.0, 24.0, 32.0, 42.0)
-"""How far from it, in typographic points; from far away a line leads there."""
+"""Distances of a label from its point, in typographic points; far labels get a connecting line."""
 
 
 def _label_tags(axes: "Axes", tags: Sequence[_Tag]) -> None:
-    """Texts beside their points, each at the nearest place where it touches nothing else.
+    """Place labels, each at the nearest position without overlaps.
 
-    Nothing else stands between a point and its text either, if there is such a place.
+    If possible, nothing lies between a point and its label either.
     """
     from matplotlib.transforms import Bbox
 
@@ -277,13 +277,13 @@ def _label_tags(axes: "Axes", tags: Sequence[_Tag]) -> None:
         (x, low), (_, high) = axes.transData.transform([(tag.x, tag.low), (tag.x, tag.high)])
         bars.append(Bbox.from_extents(x, low, x, high))
     own = [point for point, tag in zip(points, tags, strict=True) if tag.colour == BLUE]
-    line = [  # between our points, in pieces
+    line = [  # the line between our points, sampled
         Bbox.from_bounds(x, y, 0, 0)
         for start, end in pairwise(own)
         for x, y in np.linspace(start, end, 100)
     ]
     taken = [piece.padded(2 * dot) for piece in line]
-    # ours first: nothing else may take their places
+    # our labels first, since they have priority
     order = sorted(range(len(tags)), key=lambda k: (tags[k].colour != BLUE, points[k][1]))
     for k in order:
         tag, (x, y), bar = tags[k], points[k], bars[k]
@@ -304,7 +304,7 @@ def _label_tags(axes: "Axes", tags: Sequence[_Tag]) -> None:
         others = [other.padded(dot) for other in bars if other is not bar]
         if not ours:
             others += [piece.padded(dot) for piece in line]
-        # further from the marks of others, lest it seem to be theirs
+        # keep a distance from the marks of other points, so that the label is not ambiguous
         marks = [other.padded((4 if other is bar else 7) * dot) for other in bars]
         free = []
         for place in _places(size.width, size.height, bar.y0 - y, bar.y1 - y, dot):
@@ -322,12 +322,12 @@ def _label_tags(axes: "Axes", tags: Sequence[_Tag]) -> None:
                 free.append((crossed, place, box, way))
                 if not crossed:
                     break
-        if not free:  # more names than room: this one is left out
+        if not free:  # no room for this label
             text.remove()
             continue
         _, place, box, way = min(
             free, key=lambda found: found[0]
-        )  # of equals the first, the nearest
+        )  # the first of equals is the nearest
         text.set_position((place.right / dot, place.up / dot))
         taken.append(box.padded(2 * dot))
         if place.far:
@@ -343,9 +343,9 @@ def _label_tags(axes: "Axes", tags: Sequence[_Tag]) -> None:
 
 
 class _Place(NamedTuple):
-    """Where the middle of a name may be, in pixels from its point.
+    """A position for the middle of a label, in pixels from its point.
 
-    far: a line has to lead there.
+    far: whether the label needs a connecting line.
     """
 
     right: float
@@ -354,10 +354,10 @@ class _Place(NamedTuple):
 
 
 def _places(width: float, height: float, low: float, high: float, dot: float) -> Iterator[_Place]:
-    """All places to try, the nearest first.
+    """Yield the candidate positions of a label, nearest first.
 
-    width, height: of the name; low, high: the ends of the point's bar; dot: a typographic point,
-    all in pixels.
+    width, height: size of the label. low, high: ends of the point's bar. dot: size of a
+    typographic point. All are in pixels.
     """
     for distances, far in ((_NEAR, False), (_FAR, True)):
         for away, angle in product(distances, _DIRECTIONS):
@@ -371,12 +371,12 @@ def _places(width: float, height: float, low: float, high: float, dot: float) ->
 
 
 def colour_of(name: str) -> str:
-    """The colour of a codec: that of the longest known beginning of its name."""
+    """Return the colour of a codec, by the longest known beginning of its name."""
     return _longest(_COLOURS, name, SKY)
 
 
 def marker_of(name: str) -> str:
-    """The marker of a codec's points, in the same way."""
+    """Return the marker of a codec, by the longest known beginning of its name."""
     return _longest(_MARKERS, name, "o")
 
 

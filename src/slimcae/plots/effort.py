@@ -1,4 +1,4 @@
-"""What time spent on encoding saves: bytes at equal quality over seconds per megapixel."""
+"""Plot of bytes at equal quality over encoding time, in seconds per megapixel."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,18 +7,18 @@ from slimcae.plots.bench import colour_of
 from slimcae.plots.style import BLUE, INK, new_figure, save, tidy
 
 _SHADES = ("#9CC3E6", BLUE, "#0B3C5D")
-"""Of our widths, from the narrowest to the widest."""
+"""Colours of our widths, from the smallest to the largest."""
 
 Series = Sequence[tuple[float, float, str]]
-"""Seconds per megapixel, % of bytes, and what to write beside the point."""
+"""Seconds per megapixel, % of bytes, and the label of the point."""
 
 
 def plot_effort(
     path: Path, ours: Mapping[str, Series], others: Mapping[str, Series], title: str
 ) -> None:
-    """Draw a line for each width and each other codec, every one against its own first setting.
+    """Draw a line for each width and each other codec, relative to its first setting.
 
-    ours: by "width 96", from the narrowest to the widest. others: by names as in "AVIF".
+    ours: lines by names such as "width 96", smallest width first. others: lines by codec name.
     """
     figure = new_figure(7.0, 4.2)
     axes = figure.add_subplot()

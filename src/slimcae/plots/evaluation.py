@@ -35,25 +35,26 @@ STYLES: tuple[dict[str, Any], ...] = (
     {"color": SKY, "marker": "P", "markersize": 6},
     {"color": GREY, "marker": "X", "markersize": 6, "linestyle": ":"},
     {"color": INK, "marker": "*", "markersize": 8, "linestyle": "--"},
+    {"color": BLUE, "marker": "x", "markersize": 7, "linestyle": ":"},
 )
-"""Of the models, in their order; with more of them they begin anew."""
+"""Styles of the models, in their order, repeated cyclically."""
 SIZE_INCHES = (5.6, 4.0)
 COST_INCHES = (8.8, 4.2)
 LABELLED = 2
-"""Up to so many models have their points labelled with widths; of more, labels would hide lines."""
+"""Largest number of models whose points are labelled; with more, labels would hide lines."""
 
 
 Values = Sequence[float | None]
-"""Of the points of a model, in the order of its widths; None is not available."""
+"""Values of the points of a model, in the order of its widths; None if not available."""
 
 
 @dataclass(frozen=True)
 class ModelSeries:
-    """What the plots show of a model: a value per point in each series.
+    """The series of a model to plot, with one value per point.
 
     Attributes:
-        name: Of the model, for the legend.
-        widths: Filters per layer.
+        name: Name of the model, for the legend.
+        widths: Filters per layer. lmbda: λ.
         bpp: Bits per pixel. mse: on the [0, 1] scale. psnr, ms_ssim_db: in dB.
         encoder_macs, decoder_macs: Multiply-accumulates per pixel.
         encode_ms, decode_ms: Milliseconds per picture.
@@ -61,6 +62,7 @@ class ModelSeries:
 
     name: str
     widths: Sequence[float]
+    lmbda: Values
     bpp: Sequence[float]
     mse: Values
     psnr: Values
@@ -71,10 +73,22 @@ class ModelSeries:
     encode_ms: Values
     decode_ms: Values
 
+    @property
+    def shares_widths(self) -> bool:
+        """Whether several points have one width, so that λ tells them apart."""
+        return len(set(self.widths)) < len(self.widths)
+
+    @property
+    def labels(self) -> list[str]:
+        """What names each point: its width, or its λ where widths do not tell points apart."""
+        if not self.shares_widths:
+            return [f"{width:g}" for width in self.widths]
+        return ["" if value is None else f"λ {value:g}" for value in self.lmbda]
+
 
 @dataclass(frozen=True)
 class _Quantity:
-    """What one axis shows."""
+    """The quantity on one axis."""
 
     label: str
     of: Callable[[ModelSeries], Values]
@@ -124,11 +138,11 @@ def plot_all(prefix: Path, models: Sequence[ModelSeries], missing: str) -> list[
     One model: `<prefix>_psnr.png`, `_mse`, `_bpp`, `_msssim` and `_msssim_db`, each against
     width, then `_rd_psnr` and `_rd_msssim_db`, and PSNR against multiply-accumulates, `_macs`, and
     times, `_time`. Several models share each plot, and the first five are named
-    `_psnr_vs_width.png` and so on. A plot without any value says why: `missing`, if no model has
-    the quantity.
+    `_psnr_vs_width.png` and so on. A plot without any value contains the reason, which is
+    `missing` if no model has the quantity.
 
     Raises:
-        OSError: a file cannot be written.
+        OSError: A file cannot be written.
     """
     suffix = "_vs_width" if len(models) > 1 else ""
     paths = []
@@ -153,6 +167,8 @@ def _plot_against_width(
         for model, style in zip(models, cycle(STYLES), strict=False):
             drawn = sorted(_drawable(model, model.widths, quantity))
             axes.plot([x for x, _, _ in drawn], [y for _, y, _ in drawn], **style)
+            if model.shares_widths and len(models) <= LABELLED:
+                _label_points(axes, drawn, style, 1)
 
     _save(path, models, quantity, missing, draw)
 
@@ -167,22 +183,28 @@ def _plot_against_rate(
             axes.plot([x for x, _, _ in drawn], [y for _, y, _ in drawn], **style)
             if len(models) > LABELLED:
                 continue
-            # RD curves rise and bend right: above left and below right of them there is room
-            side = 1 if index else -1
-            for x, y, width in drawn:
-                axes.annotate(
-                    f"{width:g}",
-                    (x, y),
-                    xytext=(6 * side, -5 * side),
-                    textcoords="offset points",
-                    ha="left" if index else "right",
-                    va="top" if index else "bottom",
-                    fontsize=8.5,
-                    color=style["color"],
-                )
+            # RD curves are concave, so there is room above on the left and below on the right
+            _label_points(axes, drawn, style, 1 if index else -1)
         axes.margins(x=0.09, y=0.09)
 
     _save(path, models, quantity, missing, draw)
+
+
+def _label_points(
+    axes: "Axes", drawn: Sequence[tuple[float, float, str]], style: dict[str, Any], side: int
+) -> None:
+    """Write labels below right (1) or above left (−1) of points."""
+    for x, y, label in drawn:
+        axes.annotate(
+            label,
+            (x, y),
+            xytext=(6 * side, -5 * side),
+            textcoords="offset points",
+            ha="left" if side > 0 else "right",
+            va="top" if side > 0 else "bottom",
+            fontsize=8.5,
+            color=style["color"],
+        )
 
 
 def _plot_against_cost(
@@ -217,10 +239,10 @@ def _plot_against_cost(
 
 def _drawable(
     model: ModelSeries, places: Sequence[float], quantity: _Quantity
-) -> list[tuple[float, float, float]]:
-    """(x, y, width) of the points that have a finite value."""
-    triples = zip(places, quantity.of(model), model.widths, strict=True)
-    return [(x, y, width) for x, y, width in triples if y is not None and math.isfinite(y)]
+) -> list[tuple[float, float, str]]:
+    """Return (x, y, label) of the points with a finite value."""
+    triples = zip(places, quantity.of(model), model.labels, strict=True)
+    return [(x, y, label) for x, y, label in triples if y is not None and math.isfinite(y)]
 
 
 def _save(
@@ -246,7 +268,7 @@ def _save(
 
 
 def _label_models(axes: "Axes", models: Sequence[ModelSeries]) -> None:
-    """Write the models' names above, beside their lines."""
+    """Write the names of the models above the plot, next to their line styles."""
     legend = axes.legend(
         axes.lines,
         [""] * len(models),
@@ -260,7 +282,7 @@ def _label_models(axes: "Axes", models: Sequence[ModelSeries]) -> None:
         ncols=1 + (len(models) > LABELLED),
     )
     for model, text in zip(models, legend.get_texts(), strict=True):
-        # set here: matplotlib hides labels that begin with "_", and takes $…$ for a formula
+        # set here, because matplotlib hides labels that begin with "_" and renders $…$ as formulas
         text.set_text(model.name)
         text.set_parse_math(False)
 

@@ -1,4 +1,4 @@
-"""The complexity table as a picture: times in parts, and peak memory, for every width."""
+"""Plot of the complexity table: times by stage and peak memory of every point."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,19 +14,19 @@ _WAYS = (("encode", BLUE), ("decode", SKY))
 
 
 def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Write a PNG file of what `slimcae profile --json` prints as "widths".
+    """Draw the rows that `slimcae profile --json` prints as "widths" to a PNG file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
-    rows = sorted(rows, key=lambda row: -row["width"])
+    rows = sorted(rows, key=lambda row: -row.get("point", row["width"]))
     with_memory = all(row["decode_peak_bytes"] is not None for row in rows)
     figure = new_figure(9.6 if with_memory else 6.6, 1.3 + 0.4 * len(rows))
     panels = figure.subplots(1, 3 if with_memory else 2, squeeze=False)[0]
     longest = max(row[f"{way}_ms"] for row in rows for way, _ in _WAYS)
     for axes, (way, _) in zip(panels, _WAYS, strict=False):
         _draw_times(axes, rows, way)
-        axes.set_xlim(0, 1.22 * longest)  # both alike, with room for the sums
+        axes.set_xlim(0, 1.22 * longest)  # equal in both panels, with room for the totals
     if with_memory:
         _draw_memory(panels[2], rows)
     for number, axes in enumerate(panels):
@@ -38,21 +38,25 @@ def plot_complexity(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -
             [_label(row) if number == 0 else "" for row in rows],
         )
         axes.set_ylim(len(rows) - 0.5, -0.5)
-    panels[0].set_ylabel("width", color=INK)
+    names = "point" if any("point" in row for row in rows) else "width"
+    panels[0].set_ylabel(names, color=INK)
     figure.suptitle(title, fontsize=10, color=INK, x=0.01, ha="left")
     save(figure, path)
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    """As in "48", or "48 effort 1"."""
-    return f"{row['width']} effort 1" if row["effort"] == 1 else str(row["width"])
+    """Return the label of a row: "48", "48 effort 1", or "3 (λ 512)" where points share a width."""
+    name = str(row.get("point", row["width"]))
+    if row.get("lambda") is not None:
+        name += f" (λ {row['lambda']:g})"
+    return f"{name} effort 1" if row["effort"] == 1 else name
 
 
 def _draw_times(axes: "Axes", rows: Sequence[Mapping[str, Any]], way: str) -> None:
     places = range(len(rows))
     left = [0.0] * len(rows)
     for part, colour in _PARTS:
-        # parts that ran side by side leave no rest
+        # no rest if stages ran in parallel
         lengths = [max(0.0, row[f"{way}_{part}_ms"]) for row in rows]
         axes.barh(places, lengths, 0.62, left, color=colour, label=part)
         left = [start + length for start, length in zip(left, lengths, strict=True)]
@@ -91,7 +95,7 @@ def _draw_memory(axes: "Axes", rows: Sequence[Mapping[str, Any]]) -> None:
     peaks = [row[f"{way}_peak_bytes"] / 1e6 for row in rows for way, _ in _WAYS]
     axes.set_xlim(0, 1.2 * max(estimates + peaks))
     axes.set_xlabel("peak memory, MB", color=INK)
-    # above the bars, since marks may stand anywhere to their right
+    # above the bars, because marks may be anywhere to their right
     axes.legend(
         frameon=False,
         fontsize=8.5,

@@ -1,4 +1,4 @@
-"""The plot of a λ-schedule: how the widths' rate–distortion points moved, try by try."""
+"""Plot of a λ-schedule: the rate–distortion points of the widths after each try."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ Curve = Sequence[tuple[float, float]]
 
 
 def plot_tries(path: Path, tries: Sequence[Curve], widths: Sequence[int]) -> None:
-    """Draw every try's curve over the widths, the first and the last one emphasized (PNG)."""
+    """Draw the curve of every try to a PNG file, with the first and the last one emphasized."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,7 +1,7 @@
-"""How our plots look: colours, frames, and writing them as PNG files.
+"""Style of all plots: colours, frames, and writing PNG files.
 
-Drawn with matplotlib's object interface on the Agg canvas: no window, no pyplot state. The ground
-is white and opaque, so that plots read the same on light and dark pages.
+Plots use matplotlib's object interface on the Agg canvas, without windows or pyplot state. The
+background is white and opaque, so plots look the same on light and dark pages.
 """
 
 from pathlib import Path
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 INK, GRID = "#333333", "#E3E3E3"
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
 ORANGE, SKY, PURPLE, GREY = "#E69F00", "#56B4E9", "#CC79A7", "#8C8C8C"
-"""After Okabe and Ito: told apart with any colour vision."""
+"""Colours of Okabe and Ito, which are distinct with any colour vision."""
 DOTS_PER_INCH = 200
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of this size in inches, which lays itself out."""
+    """Return an empty figure of this size in inches with constrained layout."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -33,7 +33,7 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def tidy(axes: "Axes") -> None:
-    """A light grid behind the data, and axes only left and below."""
+    """Add a light grid behind the data, and keep only the left and bottom axes."""
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -42,7 +42,7 @@ def tidy(axes: "Axes") -> None:
 
 
 def halo() -> "list[AbstractPathEffect]":
-    """A white edge for texts that lie on lines."""
+    """Return a white outline for text on top of lines."""
     from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=2.5, foreground="white")]
@@ -52,8 +52,8 @@ def save(figure: "Figure", path: Path) -> None:
     """Write the PNG file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
     with atomic_path(path) as temporary:
-        # the same picture makes the same bytes, whatever version of matplotlib is named in them
+        # without matplotlib's version in the metadata, equal plots are equal files
         figure.savefig(temporary, format="png", metadata={"Software": None})

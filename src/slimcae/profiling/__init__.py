@@ -1,4 +1,4 @@
-"""What a model costs on this machine: times for any picture, the complexity table, memory."""
+"""Cost of a model on this machine: times for any picture, complexity table and memory."""
 
 from slimcae.profiling.calibration import checked_repeats, measure, texture
 from slimcae.profiling.memory import PeakMemory, peak_memory

@@ -1,4 +1,4 @@
-"""How long this machine takes: real pictures through a codec, and a line through the times."""
+"""Calibration of times on this machine: measure pictures, and fit a line over their sizes."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class Track(Protocol):
-    """Yields the items that it is given, and shows how many of them are done."""
+    """Yields the given items and shows progress."""
 
     def __call__(self, items: Sequence[T], what: str) -> Iterable[T]:
-        """Yield the items; `what` they are, in words."""
+        """Yield the items; `what` describes them."""
 
 
 SIZES = ((256, 384), (512, 768), (1024, 1536))
@@ -28,7 +28,7 @@ SIZES = ((256, 384), (512, 768), (1024, 1536))
 
 
 def untracked(items: Sequence[T], what: str) -> Iterable[T]:
-    """Return the items: nobody wants to see how many are done."""
+    """Return the items without showing progress."""
     return items
 
 
@@ -38,12 +38,12 @@ def measure(
     sizes: Sequence[tuple[int, int]] = SIZES,
     track: Track = untracked,
 ) -> Profile:
-    """Time every width and effort of a codec, in whole files; of `repeats` runs the median counts.
+    """Measure the times of every width and effort of a codec; each is a median of `repeats` runs.
 
-    track: yields the items that it is given, with what they are in words; shows progress.
+    track: shows progress, see `Track`.
 
     Raises:
-        SettingError: fewer than one run.
+        SettingError: `repeats` is below 1.
     """
     checked_repeats(repeats)
     pictures = [texture(*size) for size in sizes]
@@ -51,9 +51,9 @@ def measure(
     choices = [(width, effort) for width in codec.points for effort in codec.model.efforts(width)]
     for choice in track(choices, "preparing"):
         _round_trip_ms(codec, pictures[0], *choice)  # the first run also builds tables
-    # round after round, so that what else the machine does for a while hits all choices alike
+    # repeats are the outer loop, so that other load on the machine affects all choices alike
     runs = list(product(range(repeats), range(len(choices)), range(len(pictures))))
-    found = np.empty((repeats, len(choices), len(pictures), 2))  # the last: there and back
+    found = np.empty((repeats, len(choices), len(pictures), 2))  # last axis: encode, decode
     for run in track(runs, "times"):
         found[run] = _round_trip_ms(codec, pictures[run[2]], *choices[run[1]])
     medians = np.median(found, axis=0)
@@ -78,17 +78,17 @@ def measure(
 
 
 def checked_repeats(repeats: int) -> None:
-    """Refuse to measure without a run.
+    """Check the number of runs.
 
     Raises:
-        SettingError: fewer than one.
+        SettingError: `repeats` is below 1.
     """
     if repeats < 1:
         raise SettingError("repeats", repeats, "1 or more")
 
 
 def texture(height: int, width: int) -> Picture:
-    """The same picture on every machine: waves of all directions and pitches, like foliage."""
+    """Return a reproducible picture: waves of all directions and frequencies, like foliage."""
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     pixels = np.full((height, width, 3), 128, np.float32)
     for k in range(1, 9):
@@ -99,10 +99,10 @@ def texture(height: int, width: int) -> Picture:
 
 
 def fit(pixels: Sequence[int], milliseconds: Sequence[float]) -> Times:
-    """The line fixed + per_megapixel · megapixels nearest to the times, in least squares.
+    """Fit the line fixed + per_megapixel · megapixels to the times, by least squares.
 
-    Relative errors count, so that small pictures are met as well as large ones. Neither part is
-    negative: where the free line has one that is, the best line without it is taken.
+    The fit minimises relative errors, so small pictures count as much as large ones. Both
+    coefficients are at least 0: if one would be negative, it is 0 and the other is fitted alone.
     """
     weights = 1 / np.asarray(milliseconds)
     ones, megapixels = weights, weights * np.asarray(pixels) / 1e6
@@ -121,7 +121,7 @@ def fit(pixels: Sequence[int], milliseconds: Sequence[float]) -> Times:
 
 
 def _round_trip_ms(codec: Codec, picture: Picture, width: int, effort: int) -> tuple[float, float]:
-    """Milliseconds to compress and to decompress."""
+    """Return the milliseconds to compress and to decompress."""
     start = time.perf_counter()
     data = codec.compress(picture, point=width, effort=effort)
     between = time.perf_counter()

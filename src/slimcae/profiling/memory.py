@@ -1,4 +1,4 @@
-"""How much memory one width takes, measured in processes of their own."""
+"""Peak memory of one width, measured in separate processes."""
 
 import ctypes
 import gc
@@ -21,12 +21,12 @@ _RESET = Path("/proc/self/clear_refs")
 _PROGRAM = "import sys; from slimcae.profiling import memory; print(memory.taken(*sys.argv[1:]))"
 RUNS = 2
 WARM_UP_SIDE = 32
-"""Pixels a side of the picture that is coded before: libraries load, threads start."""
+"""Side in pixels of a picture that is coded first, to load libraries and start threads."""
 
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """Peak resident bytes beyond what the program held just before, model and libraries loaded."""
+    """Peak resident bytes in addition to the program with its model and libraries loaded."""
 
     encode: int
     decode: int
@@ -41,14 +41,15 @@ def peak_memory(
     backend: str = "auto",
     effort: int = DEFAULT_EFFORT,
 ) -> PeakMemory | None:
-    """What one picture (H, W, 3) takes on the processor at one width; None where not measurable.
+    """Measure the memory of one picture (H, W, 3) at one width; None if that is impossible.
 
-    Every side runs in fresh processes, since what an allocator keeps after one run hides what the
-    next one needs. Each codes a small picture, resets the kernel's high-water mark, and codes the
-    picture. The largest of `RUNS` counts: threads make peaks differ. Only Linux can do that.
+    Encoding and decoding run in fresh processes, because memory that an allocator keeps would hide
+    the needs of the next run. Each process codes a small picture, resets the kernel's high-water
+    mark, and codes the picture. The result is the maximum of `RUNS`, because threads make peaks
+    vary. Only Linux supports this.
 
     Raises:
-        ConfigError: a process failed.
+        ConfigError: A process failed.
     """
     if not (_STATUS.exists() and _RESET.exists()):
         return None
@@ -80,10 +81,10 @@ def _run(*argv: str) -> int:
 def taken(
     way: str, model: str, precision: str, backend: str, width: str, effort: str, folder: str
 ) -> int:
-    """Bytes that one way takes in this process, which should be fresh.
+    """Return the peak bytes of encoding or decoding in this process, which should be fresh.
 
-    way: `encode` or `decode`. folder: has the picture's `pixels.npy`; encoding leaves its file
-    there, which decoding reads.
+    way: `encode` or `decode`. folder: contains the picture as `pixels.npy`; encoding writes its
+    file there, and decoding reads it.
     """
     from slimcae.codec import load
     from slimcae.images import Picture
@@ -109,7 +110,7 @@ def taken(
 
 
 def _return_free_memory() -> None:
-    """Give the system what is free already: a picture that reuses it would seem to take less."""
+    """Return free memory to the system; a picture that reused it would seem to need less."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
     if trim is not None:

@@ -1,4 +1,4 @@
-"""Where the time of one picture goes: network, coder, and everything else."""
+"""Time of one picture by stage: network, coder and the rest."""
 
 import time
 from collections.abc import Callable
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Stages:
-    """Seconds of one way through the codec.
+    """Seconds of encoding or decoding one picture.
 
-    whole: the call that a user makes, pixels to bytes or back. network: the transforms in it, with
-    the conversion of pixels. coder: symbols to bytes, or back, in it.
+    whole: the whole call, pixels to bytes or bytes to pixels. network: the transforms, including
+    the conversion of pixels. coder: entropy coding of the symbols.
     """
 
     whole: float
@@ -30,14 +30,14 @@ class Stages:
 
     @property
     def rest(self) -> float:
-        """Padding, rounding, container, checksums; negative only if tiles are coded meanwhile."""
+        """Padding, rounding, container, checksums; negative only if tiles are coded in parallel."""
         return self.whole - self.network - self.coder
 
 
 def stage_seconds(
     codec: Codec, pixels: NDArray[np.uint8], width: int, effort: int = DEFAULT_EFFORT
 ) -> tuple[Stages, Stages]:
-    """Encoding and decoding of one picture (H, W, 3) at Δ = 1, clocked within the same calls."""
+    """Return the times of encoding and of decoding one picture (H, W, 3) at Δ = 1."""
     network, coder = _Clock(), _Clock()
     entropy_models = {
         kind: _clocked(each, ("encode", "decode"), coder)
@@ -48,7 +48,7 @@ def stage_seconds(
         codec.model, entropy_models={**codec.model.entropy_models, width: entropy_models}
     )
     for each in codec.points:
-        timed.model.fingerprint(each)  # computed once per model: no part of a call
+        timed.model.fingerprint(each)  # computed once per model, so not part of a call
     timed.transforms = _clocked(codec.transforms, ("residuals", "pixels"), network)
     picture = Picture(pixels)
 
@@ -64,7 +64,7 @@ def stage_seconds(
 
 
 class _Clock:
-    """Seconds spent in what it clocks."""
+    """Accumulated seconds of the clocked methods."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -75,7 +75,7 @@ def _clocked(original: T, methods: tuple[str, ...], clock: _Clock) -> T:
 
 
 class _Clocked:
-    """Stands for an object, some of whose methods a clock counts."""
+    """A proxy of an object that clocks some of its methods."""
 
     def __init__(self, original: object, methods: tuple[str, ...], clock: _Clock) -> None:
         self._original, self._methods, self._clock = original, methods, clock

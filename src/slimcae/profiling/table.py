@@ -1,4 +1,4 @@
-"""What every width of a model costs: the complexity table, computed and measured."""
+"""The complexity table: computed and measured costs of every operating point of a model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,25 +16,27 @@ from slimcae.profiling.stages import Stages, stage_seconds
 from slimcae.transforms import Pixels, Transforms
 
 PHOTO = (512, 768)
-"""Height and width in pixels of the picture that the table is about."""
+"""Height and width in pixels of the measured picture."""
 
 
 @dataclass(frozen=True)
 class Complexity:
-    """What one width costs for one picture, with one of its entropy models.
+    """Cost of one operating point for one picture, with one of its entropy models.
 
     Attributes:
-        width: The operating point: filters per layer, or its number.
-        effort, entropy_model: Effort of the encoder, and the kind that it chooses.
-        pixels: Of the picture.
-        parameters: Numbers of both transforms that the width uses.
+        point, width, lmbda: Number of the operating point, its filters per layer, its λ if known.
+        effort, entropy_model: Effort of the encoder, and the kind of entropy model for it.
+        pixels: Number of pixels of the picture.
+        parameters: Number of parameters of both transforms that the point uses.
         encoder_macs, decoder_macs: Multiply-accumulates per pixel.
-        memory: Measured peaks, or None where that cannot be done.
-        decoder_estimate: Computed bytes that decoding takes.
+        memory: Measured peaks, or None if they cannot be measured.
+        decoder_estimate: Estimated bytes for decoding.
         encode, decode: Seconds of the median run.
     """
 
+    point: int
     width: int
+    lmbda: float | None
     effort: int
     entropy_model: str
     pixels: int
@@ -47,9 +49,10 @@ class Complexity:
     decode: Stages
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: bytes, milliseconds, megapixels per second."""
+        """Return a dictionary for JSON, with bytes, milliseconds and megapixels per second."""
         return {
             "width": self.width,
+            **({} if self.point == self.width else {"point": self.point, "lambda": self.lmbda}),
             "effort": self.effort,
             "entropy_model": self.entropy_model,
             "parameters": self.parameters,
@@ -79,24 +82,23 @@ def complexity(
     size: tuple[int, int] = PHOTO,
     track: Track = untracked,
 ) -> list[Complexity]:
-    """Measure every width and effort of a codec on one picture of `size`.
+    """Measure every point and effort of a codec on one picture of `size`.
 
-    model: the file that the codec comes from. track: see `measure`.
+    model: the model file of the codec. track: shows progress, see `measure`.
 
-    Times are medians of `repeats` rounds through all widths. Memory is measured for a network on
-    the processor.
+    Times are medians of `repeats` rounds through all points. Memory is measured on the CPU.
 
     Raises:
-        ConfigError: fewer than one round, or a process that measures memory failed.
+        ConfigError: `repeats` is below 1, or a process that measures memory failed.
     """
     checked_repeats(repeats)
     pixels = texture(*size).pixels
-    choices = [(width, effort) for width in codec.points for effort in codec.model.efforts(width)]
+    choices = [(point, effort) for point in codec.points for effort in codec.model.efforts(point)]
     headers: dict[tuple[int, int], Header] = {}
-    for width, effort in choices:
-        target = Target(point=width, effort=effort)
-        headers[width, effort] = codec.encode(Picture(pixels), target).header
-        stage_seconds(codec, pixels, width, effort)  # prepares what is prepared once
+    for point, effort in choices:
+        target = Target(point=point, effort=effort)
+        headers[point, effort] = codec.encode(Picture(pixels), target).header
+        stage_seconds(codec, pixels, point, effort)  # prepares what is prepared once
     rounds: dict[tuple[int, int], list[tuple[Stages, Stages]]] = {choice: [] for choice in choices}
     for choice in track(choices * repeats, "parts"):
         rounds[choice].append(stage_seconds(codec, pixels, *choice))
@@ -105,31 +107,36 @@ def complexity(
     if transforms.device == "cpu":
         for choice in track(choices, "memory"):
             memory[choice] = _peak_memory(model, pixels, transforms, *choice)
+    lmbda = dict(
+        zip(codec.points, codec.model.info.lmbda or [None] * len(codec.points), strict=True)
+    )
     return [
         Complexity(
-            width=width,
+            point=point,
+            width=codec.model.filters(point),
+            lmbda=lmbda[point],
             effort=effort,
-            entropy_model=codec.model.kind(width, effort),
+            entropy_model=codec.model.kind(point, effort),
             pixels=size[0] * size[1],
-            parameters=architecture.parameters(codec.model.filters(width)),
-            encoder_macs=codec.macs(width)[0],
-            decoder_macs=codec.macs(width)[1],
-            memory=memory[width, effort],
-            decoder_estimate=decoder_memory(architecture, headers[width, effort]),
+            parameters=architecture.parameters(codec.model.filters(point)),
+            encoder_macs=codec.macs(point)[0],
+            decoder_macs=codec.macs(point)[1],
+            memory=memory[point, effort],
+            decoder_estimate=decoder_memory(architecture, headers[point, effort]),
             encode=_median([encode for encode, _ in found]),
             decode=_median([decode for _, decode in found]),
         )
-        for (width, effort), found in rounds.items()
+        for (point, effort), found in rounds.items()
     ]
 
 
 def _peak_memory(
-    model: Path, pixels: Pixels, transforms: Transforms, width: int, effort: int
+    model: Path, pixels: Pixels, transforms: Transforms, point: int, effort: int
 ) -> PeakMemory | None:
     return peak_memory(
         model,
         pixels,
-        width,
+        point,
         precision=transforms.precision,
         backend=transforms.backend,
         effort=effort,
@@ -137,5 +144,5 @@ def _peak_memory(
 
 
 def _median(runs: Sequence[Stages]) -> Stages:
-    """The run of one way whose whole is the median: its parts belong together."""
+    """Return the run with the median total, so that its stages add up."""
     return sorted(runs, key=lambda run: run.whole)[(len(runs) - 1) // 2]

@@ -1,11 +1,11 @@
-"""Many pictures on many machines: a Ray Data pipeline from a folder to `.scae` files and a table.
+"""A Ray Data pipeline that compresses a folder to `.scae` files and a table, on many machines.
 
 >>> from slimcae.codec import Target
 >>> from slimcae.ray import compress_folder
 >>> compress_folder("s3://bucket/photos", "s3://bucket/small", Target(quality=40))  # doctest: +SKIP
 
-`slimcae ray` is the same on the command line. Needs the extra `[ray]`; the machines of a cluster
-need this package, and the same version of Ray and Python (docs/million-photos.md).
+`slimcae ray` is the same on the command line. It needs the extra `[ray]`; the machines of a cluster
+need this package, and the same versions of Ray and Python (docs/million-photos.md).
 """
 
 import sys
@@ -13,7 +13,7 @@ import sys
 from slimcae.errors import MissingPackageError
 
 _PYTHONS = "3.11 to 3.14"
-"""The versions of Python that the Ray of constraints.txt has builds for."""
+"""Python versions for which the Ray version in constraints.txt has builds."""
 
 try:
     from slimcae.ray.pipeline import Summary, compress_folder

@@ -1,7 +1,7 @@
 """Folders on any filesystem: a local path, or a URI of object storage such as `s3://bucket/photos`.
 
-Filesystems are PyArrow's, as in Ray Data. URIs that PyArrow does not know, and filesystems of
-fsspec, come in through PyArrow's adapter.
+Filesystems are PyArrow's, as in Ray Data. PyArrow's adapter supports filesystems of fsspec, and
+URIs that PyArrow does not know.
 """
 
 import os
@@ -23,10 +23,10 @@ _SCHEME = "://"
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder and the filesystem that has it; can be pickled.
+    """A folder and its filesystem; can be pickled.
 
-    filesystem: a `pyarrow.fs.FileSystem`. path: as that filesystem spells it, without a scheme.
-    Names of files within the folder are relative, with slashes.
+    filesystem: a `pyarrow.fs.FileSystem`. path: path in that filesystem, without a scheme. Names of
+    files are relative to the folder, with slashes.
     """
 
     filesystem: Any
@@ -36,11 +36,11 @@ class Folder:
     def at(cls, where: str | os.PathLike[str], filesystem: Any = None) -> "Folder":
         """Return the folder of a path or URI.
 
-        where: local paths may be relative. filesystem: of PyArrow or fsspec, for options that a
-            URI cannot hold (credentials, an endpoint); None takes the one of the URI.
+        where: local paths may be relative. filesystem: a filesystem of PyArrow or fsspec, for
+            options that a URI cannot contain (credentials, an endpoint); None: that of the URI.
 
         Raises:
-            ConfigError: a URI of an unknown kind, or a package that it needs is missing.
+            ConfigError: The kind of URI is unknown, or a package for it is missing.
         """
         name = os.fspath(where)
         if filesystem is not None:
@@ -60,23 +60,23 @@ class Folder:
 
     @property
     def is_local(self) -> bool:
-        """Whether the folder lies on this machine's own filesystem."""
+        """Whether the folder is on the filesystem of this machine."""
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def __str__(self) -> str:
         return self.path if self.is_local else f"{self.filesystem.type_name}:{self.path}"
 
     def join(self, name: str) -> str:
-        """Return the path of a file in this folder, as the filesystem spells it."""
+        """Return the path of a file of this folder in its filesystem."""
         return f"{self.path.rstrip('/')}/{name}"
 
     def find(self, kinds: Collection[str]) -> "Found":
-        """Return the files in this folder and all below whose names end in one of `kinds`.
+        """Return the files in this folder and its subfolders with one of the suffixes `kinds`.
 
-        kinds: suffixes without their dot.
+        kinds: suffixes without dot.
 
         Raises:
-            ConfigError: there is no such folder, or it cannot be read.
+            ConfigError: The folder does not exist, or cannot be read.
         """
         try:
             if self.filesystem.get_file_info(self.path).type != fs.FileType.Directory:
@@ -89,19 +89,19 @@ class Folder:
         """Return the content of a file.
 
         Raises:
-            OSError: it is missing, or cannot be read.
+            OSError: The file is missing, or cannot be read.
         """
         with self.filesystem.open_input_stream(self.join(name), compression=None) as file:
             content: bytes = file.read()
         return content
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file and the folders above it; local files are written whole or not at all.
+        """Write a file atomically, and create its parent folders.
 
-        Object storage shows a file only once it is whole, too.
+        Object storage also shows a file only when it is complete.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: The file cannot be written.
         """
         path = self.join(name)
         if self.is_local:
@@ -110,7 +110,7 @@ class Folder:
             return
         try:
             self._write(path, content)
-        except FileNotFoundError:  # unlike object storage, this needs the folders first
+        except FileNotFoundError:  # unlike object storage, this filesystem needs the folders first
             self.filesystem.create_dir(path.rpartition("/")[0], recursive=True)
             self._write(path, content)
 
@@ -142,10 +142,10 @@ class Folder:
 
 @dataclass(frozen=True)
 class Found:
-    """What lies in a folder.
+    """Result of a search in a folder.
 
-    names: of the files, sorted. left_out: how many others there are, by suffix. closed: a line
-    about each folder that cannot be read.
+    names: sorted names of the files. left_out: number of other files by suffix. closed: a line of
+    text for each folder that cannot be read.
     """
 
     names: list[str]

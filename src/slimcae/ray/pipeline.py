@@ -1,4 +1,4 @@
-"""The pipeline: names of pictures through a pool of Ray actors, rows of the table back."""
+"""The pipeline: a pool of Ray actors turns names of pictures into rows of the table."""
 
 import logging
 import os
@@ -26,18 +26,19 @@ log = logging.getLogger("slimcae")
 
 TABLE_NAME = "table.parquet"
 LARGEST_BATCH = 32
-"""Number of pictures that an actor takes at a time: what is done again when it dies."""
+"""Number of pictures per batch of an actor, which is repeated if the actor dies."""
 BATCHES_PER_WORKER = 8
-"""At least so many, so that all workers end at about the same time."""
+"""Minimal number of batches per worker, so that all workers end at about the same time."""
 _MOST_DEATHS_AT_START = 3
 """Number of actors in a row that may die while they load the model."""
 
 
 class Summary(NamedTuple):
-    """How a run ended.
+    """Result of a run.
 
     compressed: number of pictures that this run compressed. failed: number of rows of the table
-    that hold an error. skipped: number of pictures that the table had before. table: its path.
+    with an error. skipped: number of pictures that were already in the table. table: path of the
+    table.
     """
 
     compressed: int
@@ -64,28 +65,29 @@ def compress_folder(
     destination_filesystem: Any = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Summary:
-    """Compress all pictures of a folder, and of the folders in it, on a Ray cluster.
+    """Compress all pictures of a folder and its subfolders on a Ray cluster.
 
     `a/b.jpg` in the source becomes `a/b.jpg.scae` in the destination, and a row of a Parquet table
     there (`slimcae.ray.table.SCHEMA`). A picture that cannot be compressed becomes a row with an
-    error. Pictures that have a row are not done again: the same call continues a run that was
-    stopped, and adds pictures that are new.
+    error. Pictures that have a row are skipped, so the same call continues a stopped run, and adds
+    new pictures.
 
-    source, destination: paths that all machines of the cluster see, or URIs (`s3://bucket/photos`),
-        or what the filesystems, of PyArrow or fsspec, call them.
+    source, destination: paths that all machines of the cluster can access, or URIs
+        (`s3://bucket/photos`), or paths in the given filesystems of PyArrow or fsspec.
     target, metadata: see `Codec.compress`. model: a file, a run folder or an installed model of
         this machine; the workers get it from here. backend, precision: see `slimcae.load`.
-    psnr: measure it, which takes a third more time or so. max_pixels: larger pictures are errors.
-    table: its name in the destination. retry_errors: do pictures again whose row holds an error.
+    psnr: measure the PSNR, which takes about a third more time. max_pixels: larger pictures become
+        errors. table: name of the table in the destination. retry_errors: repeat pictures whose row
+        has an error.
     workers: number of actors, each with one core; None: one for each core of the cluster.
-    progress: called with the number of pictures done and that of all to do in this run.
+    progress: called with the number of finished pictures and the total number in this run.
 
-    Uses the cluster that `ray.init` connected to, or else the one that RAY_ADDRESS names, or starts
-    one on this machine.
+    The function uses the cluster that `ray.init` connected to, or the one that RAY_ADDRESS names,
+    or starts one on this machine.
 
     Raises:
-        ConfigError: no such folder; settings that cannot work, or not those of the table.
-        ModelError: no such model.
+        ConfigError: The folder does not exist, or settings are invalid or differ from the table's.
+        ModelError: The model does not exist.
         SlimCAEError: Ray stopped.
     """
     number = None if workers is None else whole_number(workers)
@@ -128,7 +130,7 @@ def compress_folder(
 
 
 def _settings(model: Model, work: Work) -> dict[str, Any]:
-    """Return what tells the files of one table from those of another, as JSON holds it."""
+    """Return the settings that all files of one table share, as values for JSON."""
     chosen = {name: value for name, value in vars(work.target).items() if value is not None}
     return chosen | {
         "model": f"{model.info.name}@{model.info.version}",
@@ -140,7 +142,7 @@ def _settings(model: Model, work: Work) -> dict[str, Any]:
 
 
 def _pictures(source: Folder) -> tuple[list[str], Any]:
-    """Return the names of all pictures, and rows of those whose names no table can hold."""
+    """Return the names of all pictures, and error rows for names that a table cannot store."""
     found = source.find((*KINDS, *plugin_kinds()))
     for line in found.closed:
         log.warning("a folder cannot be read: %s (left out)", line)
@@ -168,25 +170,23 @@ def _is_text(name: str) -> bool:
 def _compressed(
     names: Sequence[str], model: Model, work: Work, workers: int | None
 ) -> Iterator[Any]:
-    """Yield the rows of pictures, batch by batch in the order in which they are done."""
+    """Yield the rows of pictures in batches, in order of completion."""
     _connect()
     workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
     size = max(1, min(LARGEST_BATCH, len(names) // (workers * BATCHES_PER_WORKER)))
-    attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts).remote()
-    data = ray.data.from_arrow(
-        pa.table({"path": pa.array(names, pa.string())}),
-        override_num_blocks=-(-len(names) // size),
+    data = ray.data.from_items(  # unlike tables, these need no tasks to be looked at
+        [{"path": name} for name in names], override_num_blocks=-(-len(names) // size)
     ).map_batches(
         _Actor,
         batch_size=None,  # a block is a batch
         batch_format="pyarrow",
-        fn_constructor_args=(ray.put(model), work, attempts),
+        fn_constructor_args=(ray.put(model), work, _attempts()),
         compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
         num_cpus=1,
     )
     data.context.enable_progress_bars = False
     data.context.print_on_execution_start = False
-    data.context.execution_no_progress_timeout_s = -1  # huge pictures take their time
+    data.context.execution_no_progress_timeout_s = -1  # huge pictures may take long
     data.context.max_consecutive_actor_init_deaths = _MOST_DEATHS_AT_START
     try:
         yield from data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
@@ -197,20 +197,20 @@ def _compressed(
 
 def _connect() -> None:
     if not ray.is_initialized():
-        # a cluster that this starts tells nobody; others decide that for themselves
+        # a cluster that is started here sends no usage statistics
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(logging_level=logging.ERROR)
 
 
 class _Actor(Worker):
-    """A `Worker` that Ray makes; the model comes from the object store, once."""
+    """A `Worker` as a Ray actor, which gets the model once from the object store."""
 
     def __init__(self, model: Any, work: Work, attempts: Any) -> None:
         super().__init__(ray.get(model), work, _Counted(attempts))
 
 
 class _Counted:
-    """The `Attempts` of all actors, seen from one."""
+    """A client of the common `Attempts` of all actors."""
 
     def __init__(self, attempts: Any) -> None:
         self._attempts = attempts
@@ -220,18 +220,25 @@ class _Counted:
         return count
 
     def end(self, name: str) -> None:
-        self._attempts.end.remote(name)  # calls of one process arrive in their order
+        self._attempts.end.remote(name)  # calls of one process arrive in order
 
 
-class _Attempts:
-    """See `Attempts`; an actor, whose process outlives those that work on pictures."""
+def _attempts() -> Any:
+    """Start the actor that counts attempts, whose process outlives those that process pictures.
 
-    def __init__(self) -> None:
-        self._begun: dict[str, int] = {}
+    The class is local, so that Ray sends it whole: to import this module takes that process
+    seconds.
+    """
 
-    def begin(self, name: str) -> int:
-        self._begun[name] = self._begun.get(name, 0) + 1
-        return self._begun[name]
+    class Attempts:
+        def __init__(self) -> None:
+            self._begun: dict[str, int] = {}
 
-    def end(self, name: str) -> None:
-        self._begun.pop(name, None)
+        def begin(self, name: str) -> int:
+            self._begun[name] = self._begun.get(name, 0) + 1
+            return self._begun[name]
+
+        def end(self, name: str) -> None:
+            self._begun.pop(name, None)
+
+    return ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()

@@ -1,8 +1,8 @@
-"""The Parquet table of what became of each picture, which a later run goes on with.
+"""The Parquet table with the result of each picture, which a later run continues.
 
-While a run works, rows are collected in small files of `TABLE.parts/`, each written whole before it
-gets its name. A finished run merges them, and the table that was there, into TABLE. So a run
-that is stopped anywhere loses the rows of a few seconds at most; their pictures are done again.
+A run collects rows in small files in `TABLE.parts/`, each written atomically. A finished run merges
+them and the existing table into TABLE. So a stopped run loses the rows of a few seconds at most,
+and their pictures are repeated.
 """
 
 import json
@@ -23,25 +23,25 @@ log = logging.getLogger("slimcae")
 
 SCHEMA = pa.schema(
     [
-        pa.field("path", pa.string(), nullable=False),  # within the folder of pictures
+        pa.field("path", pa.string(), nullable=False),  # relative to the folder of pictures
         ("bytes", pa.int64()),  # of the .scae file
         ("bpp", pa.float64()),
         ("width", pa.int32()),
         ("step", pa.int32()),
         ("image_width", pa.int32()),
         ("image_height", pa.int32()),
-        ("psnr", pa.float64()),  # dB; null unless it was asked for
+        ("psnr", pa.float64()),  # dB; null if not measured
         ("seconds", pa.float64()),  # of one thread, from pixels to bytes
-        ("error", pa.string()),  # null where a .scae file was written
+        ("error", pa.string()),  # null if a .scae file was written
     ]
 )
 Row = dict[str, Any]
 """By the names of `SCHEMA`."""
 SETTINGS = b"slimcae"
-"""The key of the table's metadata that holds, as JSON, what all its pictures were made with."""
+"""Key of the table's metadata with the common settings of its pictures, as JSON."""
 
 PART_SECONDS = 10.0
-"""How long rows may wait for being written."""
+"""Longest time in seconds before rows are written."""
 
 
 def failed(path: str, error: str) -> Row:
@@ -50,10 +50,10 @@ def failed(path: str, error: str) -> Row:
 
 
 class Table:
-    """A table of rows as in `SCHEMA`, of which `path` is the key.
+    """A table of rows as in `SCHEMA`, with the key `path`.
 
-    folder, name: where the finished table lies. settings: what JSON can hold; a table that was made
-    with others is not gone on with.
+    folder, name: location of the finished table. settings: values for JSON; a table with other
+    settings is not continued.
     """
 
     def __init__(self, folder: Folder, name: str, settings: Mapping[str, Any]) -> None:
@@ -67,17 +67,17 @@ class Table:
 
     @property
     def path(self) -> str:
-        """Where the finished table lies, as its filesystem spells it."""
+        """Path of the finished table in its filesystem."""
         return self._folder.join(self._name)
 
     def rows(self) -> Any:
-        """Return all rows so far, as a `pyarrow.Table`; of several with one path the last.
+        """Return all rows so far, as a `pyarrow.Table`, with the last row of each path.
 
-        Parts that end in the middle, as a run leaves them that was killed while it wrote, are
-        left out with a warning: their pictures are to be done again.
+        Truncated parts, for example of a killed run, are left out with a warning, and their
+        pictures must be repeated.
 
         Raises:
-            ConfigError: the table was made with other settings, or is none of this program.
+            ConfigError: The table has other settings, or is not a table of SlimCAE.
         """
         found = []
         if self._type(self.path) == fs.FileType.File:
@@ -86,7 +86,7 @@ class Table:
             try:
                 found.append(self._read(part))
             except (pa.ArrowInvalid, EOFError) as error:
-                log.warning("%s ends in the middle (%s): its pictures are done again", part, error)
+                log.warning("%s is truncated (%s): its pictures are done again", part, error)
         rows = pa.concat_tables([self._schema.empty_table(), *found])
         last = {path: row for row, path in enumerate(rows["path"].to_pylist())}
         return rows if len(last) == len(rows) else rows.take(list(last.values()))
@@ -95,21 +95,21 @@ class Table:
         """Add rows, a `pyarrow.Table` as in `SCHEMA`; they are written every few seconds.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: They cannot be written.
         """
         self._waiting.append(rows.select(SCHEMA.names).cast(SCHEMA))
         if time.monotonic() - self._written >= PART_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write the rows that wait.
+        """Write the pending rows.
 
         Raises:
-            OSError: they cannot be written.
+            OSError: They cannot be written.
         """
         if self._waiting:
             rows = pa.concat_tables(self._waiting)
-            # later parts come later in the order of names
+            # names of parts are in order of time
             name = f"{time.time_ns():020}-{secrets.token_hex(4)}.parquet"
             self._write(f"{self._parts}/{name}", rows)
         self._waiting = []
@@ -119,7 +119,7 @@ class Table:
         """Merge all rows into the table, sorted by path, and return them.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: The table cannot be written.
         """
         self.flush()
         parts = self._part_paths()
@@ -139,7 +139,7 @@ class Table:
         rows = pq.read_table(path, filesystem=self._folder.filesystem, partitioning=None)
         have = (rows.schema.metadata or {}).get(SETTINGS)
         if have is None or not rows.schema.equals(SCHEMA):
-            raise ConfigError(f"{path} is no table of slimcae: name another one")
+            raise ConfigError(f"{path} is not a table of slimcae: name another one")
         wanted = self._schema.metadata[SETTINGS]
         if have != wanted:
             before, now = json.loads(have), json.loads(wanted)

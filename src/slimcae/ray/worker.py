@@ -1,4 +1,4 @@
-"""What happens on an actor: pictures are read ahead, compressed one by one, and written."""
+"""The work of an actor: read pictures ahead, compress them one by one, and write the files."""
 
 import math
 import time
@@ -18,28 +18,28 @@ from slimcae.ray.table import SCHEMA, Row, failed
 
 SUFFIX = ".scae"
 AHEAD = 4
-"""Number of pictures that are read, or written, beside the one that is computed."""
+"""Number of pictures that are read or written while another one is compressed."""
 MOST_ATTEMPTS = 3
-"""How often a picture may end the process that works on it."""
+"""Number of times that a watched worker may die at a picture before it becomes an error."""
 
 
 class Attempts(Protocol):
-    """Counts how often each picture was begun and not ended, for all actors together."""
+    """Counts unfinished attempts by their names, for all actors together."""
 
     def begin(self, name: str) -> int:
-        """Note that work on a picture begins; return how often it has begun by now."""
+        """Record that work of this name begins; return the number of attempts so far."""
 
     def end(self, name: str) -> None:
-        """Note that it ended, well or with an error."""
+        """Record that the attempt ended, successfully or with an error."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be done with each picture.
+    """The work to do for each picture.
 
     source, destination: folders; `a/b.jpg` becomes `a/b.jpg.scae`. target, metadata: see
-    `Codec.compress`. max_pixels: larger pictures are refused. psnr: measure it. backend, precision:
-    see `slimcae.load`.
+    `Codec.compress`. max_pixels: larger pictures are rejected. psnr: whether to measure the PSNR.
+    backend, precision: see `slimcae.load`.
     """
 
     source: Folder
@@ -53,7 +53,7 @@ class Work:
 
 
 class Worker:
-    """Compresses batches of pictures with one thread; an actor makes one, and with it a codec."""
+    """Compresses batches of pictures with one thread; each actor has one, with its own codec."""
 
     def __init__(self, model: Model, work: Work, attempts: Attempts) -> None:
         self._work = work
@@ -63,23 +63,28 @@ class Worker:
             backend=work.backend,
             precision=work.precision,
             threads=1,
-            megapixels=math.inf,  # many: what takes time to load pays
+            megapixels=math.inf,  # many pictures, so a long loading time is acceptable
         )
 
     def __call__(self, batch: Any) -> Any:
         """Compress the pictures that a `pyarrow.Table` names; return a row as in `SCHEMA` for each.
 
-        Whatever is wrong with a picture becomes its row's error.
+        Any problem with a picture becomes the error of its row. A batch at which a worker died is
+        watched when it is repeated: each picture is recorded before work on it begins. That takes
+        a call to another process, which would cost too much for every batch.
         """
         names = batch["path"].to_pylist()
+        this_batch = f"/{names[0]}"  # no picture is called so: their names are relative
+        watched = self._attempts.begin(this_batch) > 1
+        attempt = self._attempt_watched if watched else self._attempt
         with ThreadPoolExecutor(AHEAD) as pool:
             contents = [pool.submit(self._work.source.read, name) for name in names[:AHEAD]]
             rows, writes = [], []
             for number, name in enumerate(names):
                 if number + AHEAD < len(names):
                     contents.append(pool.submit(self._work.source.read, names[number + AHEAD]))
-                row, data = self._attempt(name, contents[number])
-                contents[number] = _NOTHING  # not to be held until the batch ends
+                row, data = attempt(name, contents[number])
+                contents[number] = _NOTHING  # frees memory before the batch ends
                 rows.append(row)
                 if data is not None:
                     writes.append((row, pool.submit(self._write, name, data)))
@@ -88,20 +93,23 @@ class Worker:
                     written.result()
                 except Exception as error:
                     row |= failed(row["path"], _describe(error))
+        self._attempts.end(this_batch)
         return pa.Table.from_pylist(rows, schema=SCHEMA)
 
-    def _attempt(self, name: str, content: Future[bytes]) -> tuple[Row, bytes | None]:
-        attempt = self._attempts.begin(name)
-        if attempt > MOST_ATTEMPTS:
+    def _attempt_watched(self, name: str, content: Future[bytes]) -> tuple[Row, bytes | None]:
+        try:
+            if self._attempts.begin(name) > MOST_ATTEMPTS:
+                problem = f"the worker's process died {MOST_ATTEMPTS} times at this picture"
+                return failed(name, problem), None
+            return self._attempt(name, content)
+        finally:
             self._attempts.end(name)
-            problem = f"the worker's process died {MOST_ATTEMPTS} times at this picture"
-            return failed(name, problem), None
+
+    def _attempt(self, name: str, content: Future[bytes]) -> tuple[Row, bytes | None]:
         try:
             return self._compress(name, content.result())
         except Exception as error:
             return failed(name, _describe(error)), None
-        finally:
-            self._attempts.end(name)
 
     def _compress(self, name: str, content: bytes) -> tuple[Row, bytes]:
         work, model = self._work, self._codec.model
@@ -135,7 +143,7 @@ def _describe(error: Exception) -> str:
     if isinstance(error, SlimCAEError):
         return str(error)
     if isinstance(error, MemoryError):
-        return "not enough memory: take a smaller picture or a narrower width"
+        return "not enough memory: use a smaller picture or a smaller width"
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return f"{type(error).__name__}: {error}"

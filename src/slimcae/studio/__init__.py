@@ -1,10 +1,9 @@
-"""The studio: a local page to see what the codec does, and the same server for programs.
+"""The studio: a local page to explore the codec, and an HTTP interface for programs.
 
-page → HTTP (guard → routes) → workshop (bounded threads) → photo → codec. Nothing is read from or
-written to disk for a request: uploads and results live in memory, within fixed limits.
+page → HTTP (guard → routes) → workshop (bounded threads) → photo → codec. Requests do not use the
+disk: uploads and results are kept in memory, within fixed limits.
 
-FastAPI, because the OpenAPI document and the checks of parameters then come from the same
-declarations and cannot drift apart.
+FastAPI generates the OpenAPI document and the checks of parameters from the same declarations.
 """
 
 from slimcae.studio.app import create_app

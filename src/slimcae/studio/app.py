@@ -1,4 +1,4 @@
-"""The application: routes, the page's files, errors as JSON, and the guard around all of it."""
+"""The application: routes, the files of the page, errors as JSON, and the guard."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -24,13 +24,13 @@ STATIC = Path(__file__).parent / "static"
 def create_app(
     models: Sequence[str | Path] = (), *, limits: Limits | None = None, host: str = "127.0.0.1"
 ) -> ASGIApp:
-    """The studio as an ASGI application, page and HTTP interface.
+    """Return the studio as an ASGI application, with page and HTTP interface.
 
-    models: to offer beside those installed, as `slimcae.load` takes them; the first is the default.
-    host: what the server will be bound to, which decides the names it answers to.
+    models: models to offer in addition to the installed ones, see `slimcae.load`; the first is the
+    default. host: address that the server binds to, which determines the accepted host names.
 
     Raises:
-        ModelError: a model is missing or broken.
+        ModelError: A model is missing or damaged.
     """
     service = Service(models, limits or Limits())
 
@@ -40,7 +40,7 @@ def create_app(
         yield
         service.workshop.close()
 
-    # no pages of documentation: those of FastAPI load scripts from elsewhere
+    # no documentation pages, because those of FastAPI load scripts from other hosts
     app = FastAPI(
         title="SlimCAE studio",
         version=__version__,

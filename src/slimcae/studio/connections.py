@@ -1,4 +1,4 @@
-"""Connections of the server: those that say nothing, or stop in the middle, are given up."""
+"""Connections of the server, with timeouts for silent and stalled clients."""
 
 import asyncio
 import json
@@ -14,11 +14,11 @@ from slimcae.studio.limits import Limits
 
 
 def server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
-    """The server of an application, to run with a socket that listens."""
+    """Return the server of an application, to run with a listening socket."""
     settings = uvicorn.Config(
         app,
         http=partial(Connection, limits, {}),  # type: ignore[arg-type]  # a class to uvicorn
-        log_level="critical",  # what goes wrong is said by us
+        log_level="critical",  # the studio reports errors itself
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -29,13 +29,13 @@ def server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
 
 
 class Connection(H11Protocol):
-    """One connection, which is closed when its client does not go on for `limits.stall_seconds`.
+    """One connection, which is closed if its client stalls for `limits.stall_seconds`.
 
-    That is for the head of a request (408) and for a response that nobody takes; bodies are read
-    by `slimcae.studio.uploads`. Beyond `limits.connections` the one that has waited longest without
-    a request is closed. Errors before a request reaches the application are JSON, too.
+    This applies to the head of a request (408) and to a response that the client does not read;
+    `slimcae.studio.uploads` reads bodies. Beyond `limits.connections`, the connection that has been
+    idle longest is closed. Errors before a request reaches the application are JSON, too.
 
-    waiting: all connections of the server without a request, in the order of their waiting.
+    waiting: all idle connections of the server, longest first.
     """
 
     def __init__(self, limits: Limits, waiting: "dict[Connection, None]", **settings: Any) -> None:
@@ -77,23 +77,23 @@ class Connection(H11Protocol):
         super().data_received(data)
 
     def handle_events(self) -> None:
-        """Start what is asked for, once the head of a request is whole."""
+        """Start a request once its head is complete."""
         super().handle_events()
         if self._is_at_work:
             self._stop_waiting()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; uvicorn closes a connection that says nothing more."""
+        """Wait for the next request; uvicorn closes idle connections."""
         self._has_begun = False
         self._waiting[self] = None
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP."""
+        """Reject invalid HTTP."""
         self._refuse(400, "this is no valid HTTP request")
 
     def pause_writing(self) -> None:
-        """Wait for a client that takes a response slower than it is made."""
+        """Wait for a client that reads a response slowly."""
         super().pause_writing()
         self._watch_reader()
 
@@ -120,7 +120,7 @@ class Connection(H11Protocol):
             self.transport.close()
 
     def _refuse(self, status: int, words: str) -> None:
-        """Answer with an error, unless another answer has begun, and close."""
+        """Send an error, unless a response has begun, and close the connection."""
         if self.transport.is_closing():
             return
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -137,7 +137,7 @@ class Connection(H11Protocol):
         self.transport.close()
 
     def _watch_reader(self, left: int | None = None) -> None:
-        """Give up a client that has taken nothing since `left` bytes were left."""
+        """Close the connection if the client has read nothing since `left` bytes were left."""
         size = self.transport.get_write_buffer_size()
         if left is not None and size >= left:
             self.transport.abort()

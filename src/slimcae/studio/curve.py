@@ -27,7 +27,7 @@ class Task:
 
 
 def tasks(scale: QualityScale, *, with_rivals: bool) -> list[Task]:
-    """Everything on the curve, so ordered that its shape shows early and then becomes finer."""
+    """Return all points of the curve, ordered from coarse to fine."""
     by_width = [scale.points(width) for width in scale.widths]
     orders = [[points[index] for index in coarse_to_fine(len(points))] for points in by_width]
     ours = [Task(point) for point in _in_turn(orders)]
@@ -40,7 +40,7 @@ def tasks(scale: QualityScale, *, with_rivals: bool) -> list[Task]:
 
 
 def coarse_to_fine(count: int) -> list[int]:
-    """The numbers 0 … count − 1: both ends first, then the middles of what lies between."""
+    """Return the numbers 0 … count − 1, both ends first, then recursively the midpoints."""
     order = list(dict.fromkeys((0, count - 1)))
     gaps = [(0, count - 1)]
     while gaps:
@@ -53,11 +53,12 @@ def coarse_to_fine(count: int) -> list[int]:
 class Curve:
     """Measures points of one photo.
 
-    Of a picture larger than a tile of the codec only the middle is measured, of a tile's size:
-    each point costs a synthesis, and there are many.
+    For pictures larger than a tile, only the middle, of the size of a tile, is measured, because
+    each of the many points runs a synthesis.
 
-    Sizes are those of the colour: what alpha takes is the same everywhere, and other formats have
-    none. size: width and height of what is measured. whole: that is the whole picture.
+    Sizes are those of the colours without alpha, which is the same at every point, and which other
+    formats do not have. size: width and height of the measured part. whole: whether it is the whole
+    picture.
     """
 
     def __init__(self, picture: Picture, codec: Codec) -> None:
@@ -71,13 +72,13 @@ class Curve:
         self._image = rivals.opaque_image(middle)
 
     def measure(self, task: Task) -> dict[str, object]:
-        """Bits per pixel and PSNR of one point, with what it is of."""
+        """Measure bits per pixel and PSNR of one point."""
         if task.point is not None:
             size = self._encoding.size(task.point) - self._alpha_bytes
             psnr: float | None = self._encoding.psnr(task.point)
             names: dict[str, object] = task.point._asdict()
         else:
-            data = rivals.encode(self._image, task.kind, task.quality)
+            data = rivals.encode(self._image, task.kind, rivals.Setting(task.quality))
             with Image.open(BytesIO(data)) as image:
                 decoded = np.asarray(image.convert("RGB"))
             psnr = fidelity.psnr(self._picture.pixels, decoded, self._picture.visible)
@@ -89,7 +90,7 @@ class Curve:
 
 
 def _middle(picture: Picture, side: int) -> Picture:
-    """The middle of a picture, at most `side` pixels in each direction."""
+    """Return the middle of a picture, with at most `side` pixels in each direction."""
     rows, columns, _ = picture.pixels.shape
     top, left = max(rows - side, 0) // 2, max(columns - side, 0) // 2
     place = slice(top, top + side), slice(left, left + side)
@@ -98,7 +99,7 @@ def _middle(picture: Picture, side: int) -> Picture:
 
 
 def _in_turn(lists: Iterable[Sequence[T]]) -> list[T]:
-    """The first of every list, then the second, and so on."""
+    """Return the first item of every list, then the second ones, and so on."""
     lists = list(lists)
     longest = max(map(len, lists))
     return [items[index] for index in range(longest) for items in lists if index < len(items)]

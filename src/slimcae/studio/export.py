@@ -1,4 +1,4 @@
-"""The page as a folder of nothing but files, which decodes `.scae` files on any web host."""
+"""Export of the page as a folder of static files, which decode `.scae` files on any web host."""
 
 import shutil
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ _MODULES = (
     "viewer.js",
     "format.js",
     "png.js",
+    "save.js",
     "studio.css",
     "icon.svg",
 )
@@ -36,12 +37,12 @@ def export_page(
 ) -> None:
     """Write the page, its modules, models and the runtime's files into a folder.
 
-    models: as `slimcae.load` takes them; none: the shipped one.
+    models: see `slimcae.load`; empty: the shipped one.
 
     Raises:
-        ConfigError: the folder has files and `overwrite` is not given, or cannot be written; the
-            runtime cannot be got.
-        ModelError: a model is missing or broken.
+        ConfigError: The folder has files and `overwrite` is False, or cannot be written, or the
+            runtime cannot be downloaded.
+        ModelError: A model is missing or damaged.
     """
     paths = [find_model(model) for model in models or (None,)]
     headers = [read_model_header(path) for path in paths]
@@ -74,7 +75,7 @@ def _write_model(folder: Path, codec: Codec) -> None:
 
 
 def _write_samples(folder: Path, codec: Codec) -> None:
-    """Write each sample as a `.scae` file of a middle width, with a small picture of it."""
+    """Write each sample as a `.scae` file of a middle width, with a thumbnail."""
     folder.mkdir(exist_ok=True)
     width = codec.points[len(codec.points) // 2]
     for path in sorted((STATIC / "samples").glob("*.webp")):

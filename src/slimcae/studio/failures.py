@@ -1,4 +1,4 @@
-"""What goes wrong, as a status code and a sentence."""
+"""Errors as status codes and messages."""
 
 import logging
 import os
@@ -34,7 +34,7 @@ RETRY_SECONDS = 2
 
 
 class Refused(Exception):
-    """A request that is answered with an error: a status code and a sentence about why."""
+    """A rejected request, with a status code and a message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -42,11 +42,11 @@ class Refused(Exception):
 
 
 class ClientGoneError(Exception):
-    """Whoever asked does not wait for the answer any more."""
+    """The client has disconnected."""
 
 
 class Failure(BaseModel):
-    """What every error's body is."""
+    """Body of all error responses."""
 
     error: str = Field(description="What is wrong, with what value, and what to do.")
 
@@ -64,7 +64,7 @@ def add_failure_handlers(app: FastAPI) -> None:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """The errors of a route, for the OpenAPI document."""
+    """Return the errors of a route, for the OpenAPI document."""
     return {status: {"model": Failure, "description": _MEANINGS[status]} for status in statuses}
 
 
@@ -75,16 +75,16 @@ _HEADERS = {
 _MEANINGS = {
     400: "The body is damaged, or another kind of file.",
     404: "There is no such photo or model here.",
-    408: "The body did not go on for some seconds.",
+    408: "The body stalled for some seconds.",
     413: "The body or its picture is too large.",
-    415: "The body is no picture of a format that is read here.",
-    422: "A parameter cannot be, alone or with the others, or is out of this picture's range.",
+    415: "The body is not a picture in a supported format.",
+    422: "A parameter is invalid, alone or with the others, or out of this picture's range.",
     503: "Too much work at once; try again.",
 }
 
 
 def failure(status: int, message: str) -> JSONResponse:
-    """The response of an error."""
+    """Return the response for an error."""
     return JSONResponse({"error": message}, status, _HEADERS.get(status))
 
 

@@ -1,4 +1,4 @@
-"""The photos that a server holds for its page: a few, the oldest goes first."""
+"""The photos that a server keeps for its page, in least-recently-used order."""
 
 import secrets
 from collections import OrderedDict
@@ -8,7 +8,7 @@ from slimcae.studio.photo import Photo
 
 
 class Gallery:
-    """Photos by names that nobody can guess. Used on the event loop alone."""
+    """Photos by names that cannot be guessed. Only for the event loop."""
 
     def __init__(self, max_photos: int, max_pixels: int) -> None:
         self._max_photos = max_photos
@@ -16,7 +16,7 @@ class Gallery:
         self._photos: OrderedDict[str, Photo] = OrderedDict()
 
     def add(self, photo: Photo) -> str:
-        """Hold a photo, and let go of those for which there is no room beside it."""
+        """Keep a photo, and remove older ones beyond the limits."""
         name = secrets.token_urlsafe(12)
         self._photos[name] = photo
         while len(self._photos) > 1 and self._is_full():
@@ -24,7 +24,7 @@ class Gallery:
         return name
 
     def get(self, name: str) -> Photo:
-        """A photo, which is then the last that was used.
+        """Return a photo, and mark it as most recently used.
 
         Raises:
             Refused: 404.
@@ -36,7 +36,7 @@ class Gallery:
         return photo
 
     def remove(self, name: str) -> None:
-        """Let go of a photo.
+        """Remove a photo.
 
         Raises:
             Refused: 404.

@@ -1,4 +1,4 @@
-"""Who may talk to the server: its own page, and programs; never another web page."""
+"""Access control of the server: its own page and programs, but no other web pages."""
 
 import asyncio
 import ipaddress
@@ -24,16 +24,16 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware that refuses foreign `Host` and `Origin`, and hardens every response.
+    """ASGI middleware that rejects foreign `Host` and `Origin`, and hardens every response.
 
-    A page of another site reaches a local server in two ways: it sends requests there (then the
-    browser names the page's `Origin`, or says `Sec-Fetch-Site: cross-site`), or its own name is
-    suddenly an address of this machine (DNS rebinding; then `Host` is that name). Both are refused
-    before anything else happens. Programs send neither header and are served.
+    A page of another site can reach a local server in two ways. It can send requests (the browser
+    then adds the `Origin` of the page, or `Sec-Fetch-Site: cross-site`), or its own name can
+    resolve to this machine (DNS rebinding; `Host` is then that name). Both are rejected first.
+    Programs send neither header and are served.
 
-    host: what the server is bound to. Loopback names are always right; bound to another address,
-    that one; bound to all (`0.0.0.0`, `::`), every address in figures and this machine's name,
-    which no foreign site can make its own.
+    host: address that the server is bound to. Loopback names are always accepted. If bound to
+    another address, that one is, too; if bound to all (`0.0.0.0`, `::`), every numeric address and
+    this machine's name, which foreign sites cannot take over.
     """
 
     def __init__(self, app: ASGIApp, host: str) -> None:
@@ -53,7 +53,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        # photos are nobody else's; scripts may be kept if they are asked for again
+        # photos must not be cached; scripts may be, with revalidation
         keep = b"no-cache" if scope["path"].startswith("/static/") else b"no-store"
 
         async def hardened(message: Message) -> None:
@@ -101,7 +101,7 @@ class Guard:
 
 
 async def _answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve a request; HEAD is served as GET whose body is left out (RFC 9110, 9.3.2)."""
+    """Serve a request; HEAD is served as GET without the body (RFC 9110, 9.3.2)."""
     if scope["method"] != "HEAD":
         await app(scope, receive, send)
         return
@@ -114,7 +114,7 @@ async def _answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> N
             ended.set()
 
     async def until_ended() -> Message:
-        """What comes from the client, who does not wait for a body that is still made."""
+        """Return the client's messages; the client does not wait for an unfinished body."""
         coming = asyncio.ensure_future(receive())
         tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(ended.wait()), coming]
         try:
@@ -128,7 +128,7 @@ async def _answer(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> N
 
 
 def _opens_the_page(scope: Scope, fetch: dict[bytes, str]) -> bool:
-    """Whether somebody follows a link to the page, which shows it but reveals nothing."""
+    """Return whether a request follows a link to the page, which reveals nothing."""
     return (
         scope["path"] == "/"
         and scope["method"] in ("GET", "HEAD")
@@ -146,12 +146,12 @@ def _same_origin(origin: str, host: str) -> bool:
 
 
 def _hostname(host: str) -> str | None:
-    """The name in a `Host` header, without port and brackets."""
+    """Return the name in a `Host` header, without port and brackets."""
     if not host or any(character in host for character in "/@?#\\ \t"):
         return None
     try:
         parts = urlsplit(f"//{host}")
-        _ = parts.port  # refuses what is no number
+        _ = parts.port  # raises if it is not a number
     except ValueError:
         return None
     return parts.hostname

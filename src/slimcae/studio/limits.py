@@ -1,4 +1,4 @@
-"""What a request may cost, and what an upload may be."""
+"""Limits of requests, and allowed formats of uploads."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,12 +15,12 @@ from slimcae.studio.failures import Refused
 class Limits:
     """Bounds of one server.
 
-    max_bytes: of one upload. max_pixels: of one picture.
-    held_photos, held_pixels: what the page's photos may take together; the oldest goes first.
-    workers: threads that compute. waiting: requests that may wait for one.
-    body_bytes: of all uploads that are being received or worked on.
-    stall_seconds: after which a client that does not go on is given up. stall_bytes: what an upload
-    must bring in that time. connections: at a time.
+    max_bytes: bytes of one upload. max_pixels: pixels of one picture.
+    held_photos, held_pixels: total of the page's photos; the oldest are removed first.
+    workers: number of computing threads. waiting: requests that may wait for one.
+    body_bytes: bytes of all uploads that are being received or processed.
+    stall_seconds: time after which a stalled client is disconnected. stall_bytes: bytes that an
+    upload must send in that time. connections: number of parallel connections.
     """
 
     max_bytes: int = 64_000_000
@@ -40,7 +40,7 @@ _SIGNATURES = (
     b"\xff\xd8\xff",  # JPEG
     b"GIF8",
     b"BM",
-    b"II*\0",  # TIFF, and MM the other way round
+    b"II*\0",  # TIFF, both byte orders
     b"MM\0*",
     b"\0\0\0\x0cjP  ",  # JPEG 2000, file and bare codestream
     b"\xff\x4f\xff\x51",
@@ -49,14 +49,14 @@ _SIGNATURES = (
 
 
 def is_scae(data: bytes) -> bool:
-    """Whether an upload says that it is a `.scae` file."""
+    """Return whether an upload has the signature of a `.scae` file."""
     return data.startswith(MAGIC[:2])
 
 
 def check_picture_format(data: bytes) -> None:
-    """Let only pictures of well-known formats come to Pillow, which knows many more.
+    """Check that a picture has a well-known format; Pillow supports many more.
 
-    Some of those start other programs (PostScript), none is needed here.
+    Some of them start other programs (PostScript), and none is needed here.
 
     Raises:
         Refused: 415.
@@ -66,27 +66,27 @@ def check_picture_format(data: bytes) -> None:
     if not (iso or webp or data.startswith(_SIGNATURES)):
         raise Refused(
             415,
-            "this is no picture that the studio reads: "
+            "the studio does not support this format: "
             "give PNG, JPEG, WebP, AVIF, TIFF, GIF, BMP, JPEG 2000 or PPM",
         )
 
 
 def read_upload(data: bytes, limits: Limits) -> Picture:
-    """Read a picture whose format `check_picture_format` lets pass.
+    """Read a picture whose format was checked by `check_picture_format`.
 
     Raises:
-        Refused: 400, damaged.
-        PictureTooLargeError: too many pixels.
+        Refused: 400, if it is damaged.
+        PictureTooLargeError: The picture has too many pixels.
     """
     try:
         return read_picture(BytesIO(data), limits.max_pixels)
     except PictureTooLargeError:
         raise
-    except ImageError as error:  # what it advises is for files: there the format is not known yet
+    except ImageError as error:  # its advice is for files of unknown format
         cause = error.__cause__
         if cause is None:
             raise
         reason = str(cause).partition("\n")[0]
         if isinstance(cause, UnidentifiedImageError) or not reason:
-            reason = "it is damaged, or not what its first bytes say"
+            reason = "it is damaged, or its first bytes are those of another format"
         raise Refused(400, f"the picture cannot be read: {reason}") from error

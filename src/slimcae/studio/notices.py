@@ -1,4 +1,4 @@
-"""What was left out while a file was read, for the client: it does not see the terminal."""
+"""Notices about parts that were left out when a file was read, sent to the client."""
 
 import logging
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
 
 @contextmanager
 def heard() -> Iterator[list[str]]:
-    """The warnings that are logged in this block, by this thread."""
+    """Yield a list of the warnings that this thread logs in the context."""
     notices: list[str] = []
     token = _heard.set(notices)
     try:
@@ -22,7 +22,7 @@ def heard() -> Iterator[list[str]]:
 
 
 def headers(notices: list[str]) -> dict[str, str] | None:
-    """Notices as a header of a response."""
+    """Return notices as a response header."""
     if not notices:
         return None
     text = "; ".join(notices).encode("ascii", "replace").decode()
@@ -36,5 +36,5 @@ def _overhear(record: logging.LogRecord) -> bool:
     return True
 
 
-# a filter, not a handler: a logger with a handler would not write to a plain stderr any more
+# a filter, not a handler, because a logger with a handler no longer writes to stderr by default
 logging.getLogger("slimcae").addFilter(_overhear)

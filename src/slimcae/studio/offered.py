@@ -1,4 +1,4 @@
-"""The models that a server offers: those installed, and those that its owner named."""
+"""The models that a server offers: installed ones, and those named at its start."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from slimcae.studio.work import tick
 
 @dataclass(frozen=True)
 class Offer:
-    """One model: its name for requests, and where its file is.
+    """One model: its name for requests, and the path of its file.
 
     scale: mean rate and quality of its operating points.
     """
@@ -27,12 +27,12 @@ class Offer:
 
 
 class Offers:
-    """Which models requests may name: never a path, which could be any file.
+    """The models that requests may name; paths are not allowed, which could be any file.
 
-    named: models as `find_model` takes them; the first of them is the default, else the shipped.
+    named: models, see `find_model`; the first one is the default, or else the shipped model.
 
     Raises:
-        ModelError: a named model is missing or broken.
+        ModelError: A named model is missing or damaged.
     """
 
     def __init__(self, named: Sequence[str | Path] = ()) -> None:
@@ -47,11 +47,11 @@ class Offers:
             self._offers[name] = Offer(name, model, scale)
 
     def all(self) -> list[Offer]:
-        """All of them; the first is the default."""
+        """Return all models; the first is the default."""
         return list(self._offers.values())
 
     def named(self, name: str | None) -> Offer:
-        """The model of a name; None: the default.
+        """Return a model by name; None: the default.
 
         Raises:
             Refused: 404.
@@ -65,7 +65,7 @@ class Offers:
         return self._offers[name]
 
     def codec(self, name: str | None) -> Codec:
-        """The codec of a model, which counts the steps of the job that uses it.
+        """Return the codec of a model, which counts the steps of the current job.
 
         Raises:
             Refused: 404.
@@ -73,10 +73,10 @@ class Offers:
         return codec_of(self.named(name).model.path).watched(tick)
 
     def maker_of(self, header: Header) -> str:
-        """The name of the model that made a `.scae` file.
+        """Return the name of the model that encoded a `.scae` file.
 
         Raises:
-            BitstreamError: it is not among those here.
+            BitstreamError: The model is not offered.
         """
         width, needed = header.num_filters, header.model_fingerprint.hex()
         for offer in self._offers.values():
@@ -88,7 +88,7 @@ class Offers:
         )
 
     def _free_name(self, model: InstalledModel) -> str:
-        """NAME@VERSION, with something behind it if that is taken."""
+        """Return NAME@VERSION, with a suffix if that is taken."""
         name, number = model.label, 2
         while name in self._offers:
             name = f"{model.label} ({number})"

@@ -1,4 +1,4 @@
-"""What the page needs to decode `.scae` files itself: models, and the runtime's files."""
+"""Files with which the page decodes `.scae` files itself: models, and the runtime's files."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ _BINARY, _JSON = "application/octet-stream", "application/json"
 
 
 def add_page_files(app: FastAPI, service: Service) -> None:
-    """Serve the files under the addresses that an exported page has them at."""
+    """Serve the files under the same addresses as in an exported page."""
     router = APIRouter(prefix="/static/models", include_in_schema=False)
     offers = service.offers.all()
     headers = [offer.model.header for offer in offers]

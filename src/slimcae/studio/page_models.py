@@ -1,4 +1,4 @@
-"""Models as the page's own decoder reads them: entropy models and graphs, a file for each width.
+"""Model files for the page's decoder: entropy models and graphs, one file for each width.
 
 docs/browser.md, "Model files", describes them.
 """
@@ -18,27 +18,27 @@ from slimcae.transforms.onnx_.building import synthesis_graph
 
 INDEX = "index.json"
 ENTROPY, GRAPH = "safetensors", "onnx"
-"""How the names of a width's files end."""
+"""Suffixes of the files of a width."""
 
 
 def index_file(models: Iterable[tuple[str, ModelHeader]]) -> bytes:
-    """Return the list of models, each with the folder that has its files."""
+    """Return the list of models, each with the folder of its files."""
     described = [_described(folder, header) for folder, header in models]
     return json.dumps({"models": described}).encode()
 
 
 def width_file(model: Model, width: int, kind: str) -> bytes:
-    """Return one of the files of a width; kind: how its name ends."""
+    """Return one of the files of a width; kind: its suffix."""
     return (
         synthesis_graph(model, width, half=True) if kind == GRAPH else _entropy_file(model, width)
     )
 
 
 def folder_names(headers: Iterable[ModelHeader]) -> Iterator[str]:
-    """Yield a folder for each model: NAME-VERSION, with something behind it if that is taken."""
+    """Yield a folder name for each model: NAME-VERSION, with a suffix if that is taken."""
     taken: set[str] = set()
     for header in headers:
-        # names may have any printable character, addresses may not
+        # model names may have characters that addresses may not
         stem = re.sub(r"[^A-Za-z0-9._-]", "_", f"{header.name}-{header.version}").lstrip(".")
         name, number = stem, 2
         while name in taken:
@@ -61,6 +61,8 @@ def _described(folder: str, header: ModelHeader) -> dict[str, Any]:
             str(width): {
                 "fingerprint": header.fingerprints[str(width)],
                 "kinds": header.entropy_models[width],
+                "filters": header.config.filters(width),
+                "label": header.config.label(width, header.lmbda),
                 "macs": architecture.decoder_macs(header.config.filters(width)),
             }
             for width in header.points

@@ -1,4 +1,4 @@
-"""A photo that somebody looks at, and what has been made of it so far."""
+"""A photo on the page, and its cached versions."""
 
 import threading
 import time
@@ -23,6 +23,7 @@ from slimcae.studio.failures import Refused
 from slimcae.studio.limits import Limits, check_picture_format, is_scae, read_upload
 from slimcae.studio.offered import Offers
 from slimcae.studio.recent import Recent
+from slimcae.studio.rivals import Setting
 from slimcae.studio.work import stage
 
 KEPT_VERSIONS = 3
@@ -35,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Version:
-    """A photo as one model codes it: the file, what it decodes to as PNG, and figures."""
+    """A photo coded by one model: the file, the decoded picture as PNG, and figures."""
 
     data: bytes
     png: bytes
@@ -61,10 +62,10 @@ class _Bench:
 
 
 class Photo:
-    """A picture in memory with its last few versions; for several threads.
+    """A picture in memory with its last few versions. Thread-safe.
 
-    opened: the version that a `.scae` file holds, if the photo came as one. notices: what was
-    left out when it was read.
+    opened: the version in a `.scae` file, if the photo was uploaded as one. notices: texts about
+    parts that were left out when it was read.
     """
 
     def __init__(
@@ -80,24 +81,24 @@ class Photo:
         self.notices = notices
         self._benches: Recent[str, _Bench] = Recent(KEPT_DRAFTS)
         self._versions: Recent[Key, Version] = Recent(KEPT_VERSIONS)
-        self._rivals: Recent[tuple[str, int], RivalVersion] = Recent(KEPT_RIVALS)
-        self._rival_sizes: dict[tuple[str, int], int] = {}
+        self._rivals: Recent[tuple[str, Setting], RivalVersion] = Recent(KEPT_RIVALS)
+        self._rival_sizes: dict[tuple[str, Setting], int] = {}
         self._lock = threading.Lock()
 
     @property
     def num_pixels(self) -> int:
-        """Pixels of the picture."""
+        """Number of pixels of the picture."""
         rows, columns, _ = self.picture.pixels.shape
         return int(rows * columns)
 
     def original_png(self) -> bytes:
-        """The picture as it was given, for a browser."""
+        """Return the original picture, for a browser."""
         if self.opened is not None:
             return self.opened.png
         return png_bytes(self.picture.to_image())
 
     def version(self, name: str, codec: Codec, point: Point, *, ms_ssim: bool) -> Version:
-        """The photo at an operating point of a model."""
+        """Return the photo at an operating point of a model."""
         key = (name, point)
         found = self._versions.get(key)
         if found is None:
@@ -113,45 +114,45 @@ class Photo:
         return found
 
     def nearest(self, name: str, codec: Codec, ladder: Sequence[Point], wanted: int) -> Point:
-        """The point of a ladder (by rising rate) whose file is nearest to `wanted` bytes."""
+        """Return the ladder point (by increasing rate) with the file nearest to `wanted` bytes."""
         bench = self._bench(name, codec)
         with bench.lock:
 
             def size(index: int) -> int:
-                self._analyse(bench, ladder[index].width, codec.tile_side)
+                self._analyse(bench, ladder[index].width, codec)
                 return bench.draft.encoding.size(ladder[index])
 
             return ladder[rivals.nearest_quality(size, 0, len(ladder) - 1, wanted)]
 
     def rival(self, kind: str, wanted: int) -> RivalVersion:
-        """The photo in another format, at the quality nearest to `wanted` bytes."""
+        """The photo in another format, in the file nearest to `wanted` bytes."""
         image = rivals.opaque_image(self.picture)
 
-        def size(quality: int) -> int:
-            known = self._rival_sizes.get((kind, quality))
+        def size(setting: Setting) -> int:
+            known = self._rival_sizes.get((kind, setting))
             if known is None:
-                known = len(rivals.encode(image, kind, quality))
-                self._rival_sizes[kind, quality] = known
+                known = len(rivals.encode(image, kind, setting))
+                self._rival_sizes[kind, setting] = known
             return known
 
         stage(f"looking for the nearest {rivals.RIVALS[kind].title}")
-        quality = rivals.nearest_quality(size, *rivals.RIVALS[kind].qualities, wanted)
-        return self.rival_at(kind, quality)
+        return self.rival_at(kind, rivals.nearest_setting(size, kind, wanted))
 
-    def rival_at(self, kind: str, quality: int) -> RivalVersion:
-        """The photo in another format, at a quality of its own scale."""
-        found = self._rivals.get((kind, quality))
+    def rival_at(self, kind: str, setting: Setting) -> RivalVersion:
+        """The photo in another format."""
+        found = self._rivals.get((kind, setting))
         if found is not None:
             return found
         image = rivals.opaque_image(self.picture)
         start = time.perf_counter()
-        data = rivals.encode(image, kind, quality)
+        data = rivals.encode(image, kind, setting)
         between = time.perf_counter()
         decoded = _rgb(data)
         end = time.perf_counter()
         figures = shapes.RivalFigures(
             format=kind,
-            quality=quality,
+            quality=setting.quality,
+            strength=setting.strength,
             bytes=len(data),
             bpp=8 * len(data) / self.num_pixels,
             psnr=fidelity.psnr(self.picture.pixels, decoded, self.picture.visible),
@@ -160,7 +161,7 @@ class Photo:
             decode_ms=1000 * (end - between),
         )
         version = RivalVersion(data, rivals.RIVALS[kind].media_type, figures)
-        return self._rivals.put((kind, quality), version)
+        return self._rivals.put((kind, setting), version)
 
     def _bench(self, name: str, codec: Codec) -> _Bench:
         with self._lock:
@@ -171,9 +172,9 @@ class Photo:
             return found
 
     def _made(self, name: str, codec: Codec, point: Point, bench: _Bench) -> Version:
-        self._analyse(bench, point.width, codec.tile_side)
+        self._analyse(bench, point.width, codec)
         found, coding_ms = _ms(partial(bench.draft.file, point))
-        stage(f"decoding at width {point.width}", self._tiles(codec.tile_side))
+        stage(f"decoding at {codec.model.label(point.width)}", self._tiles(codec.tile_side))
         image, decode_ms = _ms(partial(codec.decompress, found.data, max_pixels=self.num_pixels))
         analysis_ms = bench.analysis_ms[point.width]
         figures = _figures(
@@ -191,9 +192,9 @@ class Photo:
         )
         return Version(found.data, png_bytes(image), figures)
 
-    def _analyse(self, bench: _Bench, width: int, tile_side: int) -> None:
+    def _analyse(self, bench: _Bench, width: int, codec: Codec) -> None:
         if width not in bench.draft.analysed:
-            stage(f"encoding at width {width}", self._tiles(tile_side))
+            stage(f"encoding at {codec.model.label(width)}", self._tiles(codec.tile_side))
             _, bench.analysis_ms[width] = _ms(partial(bench.draft.analyse, width))
 
     def _tiles(self, side: int) -> int:
@@ -202,11 +203,11 @@ class Photo:
 
 
 def open_upload(data: bytes, offers: Offers, limits: Limits) -> Photo:
-    """The photo of an upload: a picture file, or a `.scae` file.
+    """Return the photo of an upload: a picture file, or a `.scae` file.
 
     Raises:
         Refused: 400, 413 or 415.
-        SlimCAEError: damaged files.
+        SlimCAEError: The file is damaged.
     """
     if is_scae(data):
         found = decode(data, None, offers, limits)
@@ -231,7 +232,7 @@ def open_upload(data: bytes, offers: Offers, limits: Limits) -> Photo:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A decoded `.scae` file, the model and milliseconds that it took, and what was left out."""
+    """A decoded `.scae` file, with its model, the milliseconds, and notices."""
 
     model: str
     codec: Codec
@@ -245,11 +246,11 @@ def decode(
 ) -> Decoded:
     """Decode a `.scae` file, or a part of it.
 
-    model: name of the model to take; None: the one that made the file.
+    model: name of the model; None: the one that encoded the file.
 
     Raises:
         Refused: 404, or 413 for too many pixels.
-        SlimCAEError: damaged files, a model that is not here, a crop beyond the picture.
+        SlimCAEError: The file is damaged, its model is not offered, or the crop is invalid.
     """
     header = Reader(data).header
     if crop is None and header.image_height * header.image_width > limits.max_pixels:
@@ -283,12 +284,15 @@ def _figures(
     encode_ms: float | None = None,
     analysis_ms: float | None = None,
 ) -> shapes.Figures:
-    """What a file is and costs; without an original nothing is known of quality and encoding."""
+    """Return the figures of a file; without an original, those of quality and encoding are None."""
     architecture = codec.model.architecture
     macs = architecture.decoder_macs(header.num_filters)
+    point = codec.model.point_of(header.num_filters, header.model_fingerprint)
+    assert point is not None  # the codec has coded or decoded it
     return shapes.Figures(
         model=name,
-        width=header.num_filters,
+        width=point,
+        label=codec.model.label(point),
         step=header.step,
         delta=codec.model.steps[header.step],
         bytes=size,
@@ -315,7 +319,7 @@ def _tiles(rows: int, columns: int, side: int) -> int:
 
 
 def _ms(function: Callable[[], T]) -> tuple[T, float]:
-    """A result and the milliseconds it took."""
+    """Return the result of a function, and its milliseconds."""
     start = time.perf_counter()
     result = function()
     return result, 1000 * (time.perf_counter() - start)

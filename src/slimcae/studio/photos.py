@@ -14,6 +14,7 @@ from slimcae.studio import curve, shapes
 from slimcae.studio.failures import ClientGoneError, Refused, responses
 from slimcae.studio.photo import Photo, Version, open_upload
 from slimcae.studio.programs import BODY
+from slimcae.studio.rivals import STRENGTHS, USUAL_STRENGTH, Setting
 from slimcae.studio.service import JobName, ModelName, PhotoName, Service, known_parameters
 
 Width = Annotated[int, Query(ge=1, le=65535)]
@@ -47,7 +48,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.delete("/{photo}", status_code=204, responses=responses(404, 422))
     async def let_go(photo: PhotoName) -> None:
-        """Let go of a photo."""
+        """Remove a photo."""
         service.gallery.remove(photo)
 
     @router.get(
@@ -168,9 +169,15 @@ def routes(service: Service) -> APIRouter:
         photo: PhotoName,
         format: RivalName,
         quality: Annotated[int, Query(ge=0, le=100)],
+        strength: Annotated[
+            int, Query(ge=STRENGTHS[0], le=STRENGTHS[1], description="AVIF's deltaq-strength.")
+        ] = USUAL_STRENGTH,
     ) -> Response:
         held = service.gallery.get(photo)
-        found = await service.run(request, partial(held.rival_at, format, quality))
+        if format != "avif" and strength != USUAL_STRENGTH:
+            raise Refused(422, f"{format} has no strength: only AVIF takes one")
+        setting = Setting(quality, strength)
+        found = await service.run(request, partial(held.rival_at, format, setting))
         return Response(found.data, media_type=found.media_type)
 
     @router.get(
@@ -206,7 +213,9 @@ def routes(service: Service) -> APIRouter:
                     yield _line(await service.run(request, work, background=True))
             except ClientGoneError:
                 return
-            except Refused as refused:  # the headers are out: say it in the stream
+            except (
+                Refused
+            ) as refused:  # the headers have been sent, so the error goes into the stream
                 yield _line({"error": str(refused)})
 
         return StreamingResponse(lines(), media_type=_LINES)

@@ -1,4 +1,4 @@
-"""Routes for programs: pictures to `.scae` files and back. They keep nothing."""
+"""Routes for programs: compress and decompress pictures, without storing anything."""
 
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -64,7 +64,7 @@ def routes(service: Service) -> APIRouter:
     @router.post(
         "/compress",
         summary="A picture to a .scae file",
-        description="Give at most one of width, quality, bpp, target_size and target_psnr; "
+        description="Give at most one of width, point, quality, bpp, target_size and target_psnr; "
         "without one, the widest width is taken.",
         response_class=Response,
         responses={
@@ -76,7 +76,13 @@ def routes(service: Service) -> APIRouter:
     async def compress(
         request: Request,
         width: Annotated[int | None, Query(ge=1, le=65535)] = None,
-        step: Annotated[int | None, Query(ge=0, le=255, description="With a width.")] = None,
+        point: Annotated[
+            int | None,
+            Query(ge=1, le=65535, description="Number of an operating point."),
+        ] = None,
+        step: Annotated[
+            int | None, Query(ge=0, le=255, description="With a width or point.")
+        ] = None,
         quality: Annotated[float | None, Query(ge=0, le=100)] = None,
         bpp: Annotated[
             float | None, Query(gt=0, le=1000, description="Bits per pixel, at most.")
@@ -105,6 +111,7 @@ def routes(service: Service) -> APIRouter:
                     data = service.offers.codec(offer.name).compress(
                         read_upload(body, service.limits),
                         width,
+                        point=point,
                         step=step,
                         quality=quality,
                         bpp=bpp,
@@ -197,6 +204,7 @@ def _model(offer: Offer) -> shapes.Model:
         widths=[
             shapes.WidthCost(
                 width=width,
+                label=header.config.label(width, header.lmbda),
                 decoder_macs_per_pixel=architecture.decoder_macs(header.config.filters(width)),
             )
             for width in scale.widths

@@ -1,4 +1,4 @@
-"""A dictionary of the last few things that were used, for several threads."""
+"""A thread-safe cache of the most recently used values."""
 
 import threading
 from collections import OrderedDict
@@ -10,7 +10,7 @@ V = TypeVar("V")
 
 
 class Recent(Generic[K, V]):
-    """Keeps at most `size` values; what was not used for longest goes first."""
+    """Keeps at most `size` values, and removes the least recently used first."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -18,7 +18,7 @@ class Recent(Generic[K, V]):
         self._lock = threading.Lock()
 
     def get(self, key: K) -> V | None:
-        """The value of a key, which is then the last that was used; None: it is not here."""
+        """Return the value of a key, and mark it as most recently used; None if it is missing."""
         with self._lock:
             value = self._values.get(key)
             if value is not None:

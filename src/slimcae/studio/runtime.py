@@ -1,7 +1,7 @@
-"""The files of onnxruntime-web, with which the page computes: from npm, kept in a cache.
+"""The files of onnxruntime-web, with which the page computes, downloaded with npm into a cache.
 
-Fourteen megabytes are too many for this package, and nothing of them is ours. npm gets the package
-as this user's machine is set up for it; what comes is compared with the digest that is pinned here.
+They have fourteen megabytes and are not ours, so they are not part of this package. npm downloads
+them with the user's configuration, and the archive is compared with the digest below.
 """
 
 import base64
@@ -22,9 +22,9 @@ FILES = {
     "ort.js": "ort.wasm.bundle.min.mjs",
     "ort.wasm": "ort-wasm-simd-threaded.wasm",
 }
-"""What the page loads, a module and the program that it starts, and what the package calls them.
+"""Files that the page loads, a module and its WebAssembly, and their names in the package.
 
-Hosts know the type of `.js` better than that of `.mjs`, without which browsers run no module.
+More hosts know the MIME type of `.js` than that of `.mjs`, which browsers require for modules.
 """
 NOTICE = "NOTICE.txt"
 _NOTICE = "".join(f"{ours}: {theirs} of {PACKAGE} {VERSION}\n" for ours, theirs in FILES.items())
@@ -35,17 +35,17 @@ _SECONDS = 300
 
 
 def runtime_folder() -> Path | None:
-    """Return the folder that holds `FILES`; None if they were not got yet."""
+    """Return the folder with `FILES`; None if they were not downloaded yet."""
     folder = _folder()
     # the notice is written last
     return folder if (folder / NOTICE).is_file() else None
 
 
 def get_runtime() -> Path:
-    """Return the folder that holds `FILES`, which are got if they are not there.
+    """Return the folder with `FILES`, after downloading them if they are missing.
 
     Raises:
-        ConfigError: npm is not installed, or cannot get the package; or it is another one.
+        ConfigError: npm is not installed, cannot download the package, or its digest differs.
     """
     found = runtime_folder()
     if found is not None:
@@ -54,7 +54,7 @@ def get_runtime() -> Path:
     given = folder / _ARCHIVE
     data = given.read_bytes() if given.is_file() else _packed()
     if base64.b64encode(hashlib.sha512(data).digest()).decode() != _SHA512:
-        raise ConfigError(f"{_ARCHIVE} is not the package that is expected: its SHA-512 differs")
+        raise ConfigError(f"{_ARCHIVE} is not the expected package: its SHA-512 differs")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tarfile.open(fileobj=BytesIO(data)) as archive:
@@ -73,7 +73,7 @@ def _folder() -> Path:
 
 
 def _packed() -> bytes:
-    """The package's archive, as npm gets it."""
+    """Return the archive of the package, downloaded by npm."""
     npm = shutil.which("npm")
     otherwise = f"; or put {_ARCHIVE} into {_folder()}"
     if npm is None:

@@ -1,4 +1,4 @@
-"""What the routes of one server share."""
+"""State and parameters that the routes of one server share."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,9 +33,9 @@ PhotoName = Annotated[str, InPath(max_length=40, description="The id that POST /
 
 
 async def known_parameters(request: Request) -> None:
-    """Refuse query parameters that a route lacks, or that are given twice.
+    """Reject unknown query parameters, and parameters that are given twice.
 
-    Misspelt, they would do nothing in silence; of two values, only the last would count.
+    Otherwise, misspelt ones would be ignored silently, and only the last of two values would count.
 
     Raises:
         Refused: 422.
@@ -53,7 +53,7 @@ class Service:
     """Models, threads, uploads and photos of one server.
 
     Raises:
-        ModelError: a named model is missing or broken.
+        ModelError: A named model is missing or damaged.
     """
 
     def __init__(self, models: Sequence[str | Path], limits: Limits) -> None:
@@ -71,5 +71,5 @@ class Service:
         *,
         background: bool = False,
     ) -> T:
-        """What a function returns, computed by the workshop for a request; see `Workshop.run`."""
+        """Run a function in the workshop for a request; see `Workshop.run`."""
         return await self.workshop.run(request.receive, function, name=job, background=background)

@@ -1,14 +1,16 @@
-"""What the JSON of the HTTP interface looks like."""
+"""JSON schemas of the HTTP interface."""
 
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
+_WIDTH = Field(description="Of the operating point; its number where widths are alike.")
+
 
 class OperatingPoint(BaseModel):
     """A width and a quantisation step, with the means over the model's validation images."""
 
-    width: int
+    width: int = _WIDTH
     step: int = Field(description="Index of the quantisation step; 0 is Δ = 1.")
     delta: float = Field(description="The quantisation step Δ.")
     bpp: float
@@ -16,9 +18,10 @@ class OperatingPoint(BaseModel):
 
 
 class WidthCost(BaseModel):
-    """What a width costs whoever decodes it."""
+    """Cost of decoding a width."""
 
-    width: int
+    width: int = _WIDTH
+    label: str = Field(description="Name of the point: width 96, or point 3 (λ 512).")
     decoder_macs_per_pixel: float
 
 
@@ -56,10 +59,11 @@ class Offer(BaseModel):
 
 
 class Figures(BaseModel):
-    """A photo as one model codes it at one operating point."""
+    """A photo coded by one model at one operating point."""
 
     model: str
-    width: int
+    width: int = _WIDTH
+    label: str = Field(description="Name of the operating point.")
     step: int
     delta: float
     bytes: int = Field(description="Of the whole .scae file.")
@@ -76,10 +80,11 @@ class Figures(BaseModel):
 
 
 class RivalFigures(BaseModel):
-    """A photo in another format; its colour alone, where it has alpha."""
+    """A photo in another format, without alpha."""
 
     format: str
     quality: int = Field(description="On the format's own scale.")
+    strength: int = Field(description="AVIF's deltaq-strength, usually 100; elsewhere 100.")
     bytes: int
     bpp: float
     psnr: float | None
@@ -89,7 +94,7 @@ class RivalFigures(BaseModel):
 
 
 class Photo(BaseModel):
-    """A photo that the server holds for the page, or an opened .scae file."""
+    """A photo that the server keeps for the page, or an opened .scae file."""
 
     id: str
     kind: Literal["picture", "scae"]
@@ -103,7 +108,7 @@ class Photo(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far a request is."""
+    """Progress of a request."""
 
     stage: str
     done: int

@@ -1,4 +1,4 @@
-"""Bodies of requests, within bounds of each and of all together, and of time."""
+"""Request bodies, with limits on each, on their total, and on time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from slimcae.studio.limits import Limits
 
 
 class Uploads:
-    """Reads bodies; counts what all requests hold, so that their sum stays bounded."""
+    """Reads bodies, and bounds the total size of all requests."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -20,10 +20,10 @@ class Uploads:
 
     @asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """The body of a request, which counts until the block ends.
+        """Yield the body of a request, which counts towards the limit until the context ends.
 
         Raises:
-            Refused: 413, 400 for none at all, 408 for one that does not go on, or 503.
+            Refused: 413, 400 for an empty body, 408 for a stalled one, or 503.
         """
         stream = self._going_on(request.stream())
         if _declared(request) > self._limits.max_bytes:
@@ -49,7 +49,7 @@ class Uploads:
             self._held -= held
 
     async def _going_on(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The parts of a body, as long as enough of it comes.
+        """Yield the parts of a body while enough of it arrives.
 
         Raises:
             Refused: 408.
@@ -65,13 +65,13 @@ class Uploads:
             except TimeoutError:
                 raise Refused(408, "the body does not go on: send it again") from None
             yield part
-            # what is done with a part counts for nobody
+            # the time for processing a part does not count
             brought += len(part)
             if brought >= self._limits.stall_bytes:
                 end, brought = clock.time() + self._limits.stall_seconds, 0
 
     async def _refuse_large(self, stream: AsyncIterator[bytes], patient: bool) -> NoReturn:
-        """Answer 413. Clients that are not `patient` listen only once all is sent: read on a while.
+        """Answer 413. Clients that are not `patient` read only after sending, so read on a while.
 
         Raises:
             Refused: always.

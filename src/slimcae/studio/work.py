@@ -1,4 +1,4 @@
-"""Work in a bounded number of threads, off the event loop, that can be watched and stopped."""
+"""Jobs in a bounded number of threads, with progress and cancellation."""
 
 import asyncio
 import threading
@@ -15,14 +15,15 @@ Receive = Callable[[], Awaitable[Any]]
 T = TypeVar("T")
 
 _CALM_SECONDS = 0.02
-"""How often work in the background looks whether its turn has come."""
+"""Interval in seconds at which background jobs check whether they may run."""
 
 
 @dataclass
 class Job:
-    """Something that is being computed.
+    """A running computation.
 
-    stage: what, in words. done: steps so far. of: how many there will be, 0 if not known.
+    stage: description of the current stage. done: finished steps. of: total number of steps, 0 if
+    unknown.
     """
 
     stage: str = "waiting"
@@ -34,7 +35,7 @@ class Job:
         """Count one step.
 
         Raises:
-            ClientGoneError: nobody wants the result any more.
+            ClientGoneError: The client has disconnected.
         """
         if self.stopped.is_set():
             raise ClientGoneError
@@ -45,23 +46,23 @@ _job: ContextVar[Job | None] = ContextVar("job", default=None)
 
 
 def tick() -> None:
-    """Count one step of the job that runs in this thread, or end it if it has been stopped."""
+    """Count one step of the job in this thread, or end it if it was stopped."""
     job = _job.get()
     if job is not None:
         job.tick()
 
 
 def stage(words: str, of: int = 0) -> None:
-    """Say what the job in this thread does next, in how many steps."""
+    """Set the next stage of the job in this thread, and its number of steps."""
     job = _job.get()
     if job is not None:
         job.stage, job.done, job.of = words, 0, of
 
 
 class Workshop:
-    """A few threads that do what requests need, and a bounded queue before them.
+    """A few threads for the work of requests, with a bounded queue.
 
-    Everything but the work itself happens on the event loop.
+    Everything except the work itself runs on the event loop.
     """
 
     def __init__(self, workers: int, waiting: int) -> None:
@@ -81,14 +82,14 @@ class Workshop:
         name: str | None = None,
         background: bool = False,
     ) -> T:
-        """What a function returns, computed in one of the threads.
+        """Run a function in one of the threads, and return its result.
 
-        receive: of the request; when its client goes, the job is stopped. name: under which
-        `progress` tells how far it is. background: let everything else go first.
+        receive: of the request; the job is stopped if its client disconnects. name: name of the job
+        for `progress`. background: give precedence to all other jobs.
 
         Raises:
-            Refused: 503, too many are waiting.
-            ClientGoneError: the client went.
+            Refused: 503, if too many jobs are waiting.
+            ClientGoneError: The client has disconnected.
         """
         while background and self._foreground:
             await asyncio.sleep(_CALM_SECONDS)
@@ -105,15 +106,15 @@ class Workshop:
             return await _result(future, job, receive)
 
     def progress(self, name: str) -> Job | None:
-        """The running job of that name."""
+        """Return the running job with a name."""
         return self._named.get(name)
 
     def start(self, function: Callable[[], object]) -> None:
-        """Let a thread do something that nobody waits for."""
+        """Run a function in a thread without waiting for it."""
         self._threads().submit(function)
 
     def close(self) -> None:
-        """Stop, without waiting for what runs. What comes later begins with new threads."""
+        """Stop without waiting for running jobs; later jobs get new threads."""
         for job in self._named.values():
             job.stopped.set()
         if self._pool is not None:

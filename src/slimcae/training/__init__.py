@@ -1,1 +1,1 @@
-"""Training: data, warm start, loss, loop and λ-scheduling; runs without the entropy coder."""
+"""Training: data, warm start, loss, loop and λ-scheduling; independent of the entropy coder."""

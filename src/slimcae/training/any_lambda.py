@@ -1,4 +1,4 @@
-"""Operating points of a modulated model at λ between those that it was trained with."""
+"""Operating points of a modulated model at λ between the trained ones."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,19 +14,20 @@ from slimcae.training.data import TrainingImages
 from slimcae.training.warm_start import fit_entropy_models
 
 CROPS, SIDE = 64, 256
-"""Training crops whose latents the densities of new points are fitted to."""
+"""Number of training crops to whose latents the densities of new points are fitted."""
 
 
 def at_lambda(model: Model, lmbda: Sequence[float], paths: Sequence[Path], seed: int = 0) -> Model:
-    """Return a model with the transforms of a modulated one, and points at other λ.
+    """Return a modulated model with the same transforms and points at other λ.
 
-    The factors follow from λ; each density begins as that of the nearest trained λ and is fitted to
-    latents of training images, unless λ was trained itself.
+    The factors are functions of λ. Each density starts as that of the nearest trained λ and is
+    fitted to latents of training images, unless λ is a trained one.
 
     Raises:
-        ConfigError: another method, or λ beyond those that were trained, or that do not fall.
-        ModelError: a model that lacks what makes factors of λ.
-        TrainingError: no usable image.
+        ConfigError: The method is not `modulated`, or λ do not decrease or are beyond the trained
+            ones.
+        ModelError: The model does not have the functions from λ to factors.
+        TrainingError: There is no usable image.
     """
     if model.config.method != "modulated":
         raise ConfigError(

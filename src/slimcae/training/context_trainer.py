@@ -1,4 +1,4 @@
-"""Stage entropy: the context networks of a model, trained on latents that stay as they are."""
+"""Stage entropy: training of a model's context networks on fixed latents."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,19 +18,19 @@ from slimcae.training.latents import AllPlaces
 from slimcae.training.settings import EntropySettings
 
 VALIDATION_PLACES = 16384
-"""At most so many places, evenly taken, are measured for a line of the log."""
+"""Maximal number of evenly spaced places that are measured for a line of the log."""
 CHUNK = 2048
-"""Places that are measured at once."""
+"""Number of places that are measured at once."""
 SAMPLE = 4096
-"""Places that tell how much latents vary, for a new network."""
+"""Number of places from which the deviation of latents is estimated for a new network."""
 
 
 @dataclass(frozen=True)
 class ContextLog:
-    """What a width came to since the last line.
+    """Averages of a width since the last line of the log.
 
-    step, width_step: of all widths together, and of this one. bpp: bits per pixel of the training
-    images, over all steps Δ that were drawn. valid: of validation images at Δ = 1.
+    step, width_step: steps of all widths together, and of this width. bpp: bits per pixel of the
+    training images, over all drawn steps Δ. valid: bits per pixel of validation images at Δ = 1.
     """
 
     step: int
@@ -42,11 +42,11 @@ class ContextLog:
 
     @property
     def loss(self) -> float:
-        """What training lowers."""
+        """The quantity that training minimises."""
         return self.bpp
 
     def as_dict(self) -> dict[str, Any]:
-        """For a line of JSON."""
+        """Return the values for a line of JSON."""
         return {
             "step": self.step,
             "width": self.width,
@@ -63,7 +63,7 @@ class ContextLog:
 
 
 class _Width:
-    """The network of one width as it trains."""
+    """The network of one width during training."""
 
     def __init__(self, network: ContextNetwork) -> None:
         self.network = network.train()
@@ -72,12 +72,12 @@ class _Width:
 
 
 class ContextTrainer:
-    """Trains context networks, one width after another; has the interface of `Trainer`.
+    """Trains context networks, one width after another, with the interface of `Trainer`.
 
-    networks, places: of each width. valid: places of validation images, or nothing.
-    steps: Δ, of which the first is 1. pixels: number of pixels a place stands for.
+    networks, places: by width. valid: places of validation images, or empty. steps: Δ, the first
+    of which is 1. pixels: number of pixels per place.
 
-    All randomness of a step follows from the seed, the width and the step's number.
+    Seed, width and number of a step determine all its randomness.
     """
 
     def __init__(
@@ -105,12 +105,12 @@ class ContextTrainer:
 
     @property
     def step(self) -> int:
-        """Steps of all widths together."""
+        """Number of steps of all widths together."""
         return sum(each.step for each in self._widths.values())
 
     @property
     def last_step(self) -> int:
-        """Steps of all widths together when all are done."""
+        """Final number of steps of all widths together."""
         return sum(max(each.step, self.settings.last_step) for each in self._widths.values())
 
     def run(
@@ -124,7 +124,7 @@ class ContextTrainer:
         """Train up to `last_step`, a number of steps of all widths together; see `Trainer.run`.
 
         Raises:
-            TrainingError: the loss stopped being finite.
+            TrainingError: The loss is no longer finite.
         """
         for width, each in self._widths.items():
             total, count = torch.zeros((), device=self.device), 0
@@ -145,7 +145,7 @@ class ContextTrainer:
         which = rng.integers(len(places), size=settings.places)
         drawn = self._steps[rng.integers(len(self._steps), size=settings.places)]
         delta = np.where(rng.random(settings.places) < settings.at_one, np.float32(1), drawn)
-        # every place is coded as a black and as a white field: only the last layers differ
+        # every place is coded both as a black and as a white field; only the last layers differ
         loss = self._bits(each.network, places, which, delta).sum()
         loss = loss / (2 * settings.places * self._pixels)
         rate = settings.learning_rate * settings.rate_factor(each.step)
@@ -164,7 +164,7 @@ class ContextTrainer:
         which: NDArray[np.int64],
         delta: NDArray[np.float32],
     ) -> Tensor:
-        """Bits of places as black and white fields, (2, P, C), quantised with their own Δ (P)."""
+        """Return the bits of places as black and white fields, (2, P, C), for their own Δ (P)."""
         around = places.around(which).to(self.device)
         steps = torch.from_numpy(delta)[:, None].to(self.device)
         known = torch.round(around / steps[:, :, None]) * steps[:, :, None]
@@ -185,7 +185,7 @@ class ContextTrainer:
     def measure(self, width: int, delta: float, most: int | None = None) -> float:
         """Return the bits per pixel of validation images at a step Δ.
 
-        most: number of places, evenly taken; all unless given.
+        most: maximal number of evenly spaced places; None: all.
         """
         places, network = self._valid[width], self._widths[width].network
         chosen = np.arange(0, len(places), max(1, -(-len(places) // (most or len(places)))))
@@ -198,7 +198,7 @@ class ContextTrainer:
         return total / len(chosen) / self._pixels
 
     def state_dict(self) -> dict[str, Any]:
-        """All that training needs to go on."""
+        """Return the state that training needs to continue."""
         return {
             str(width): {
                 "network": each.network.state_dict(),
@@ -209,7 +209,7 @@ class ContextTrainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up the state of a run, whose networks must have the same sizes."""
+        """Restore the state of a run, whose networks must have the same sizes."""
         for width, each in self._widths.items():
             found = state[str(width)]
             each.network.load_state_dict(found["network"])
@@ -220,7 +220,7 @@ class ContextTrainer:
 def new_network(
     places: AllPlaces, channels: int, seed: int, architecture: ArchitectureName = "slimcae"
 ) -> ContextNetwork:
-    """Return a network to begin with, which knows how much the latents of each channel vary."""
+    """Return an initial network, which starts from the deviation of each channel's latents."""
     rng = np.random.default_rng([seed, channels])
     middle = places.around(rng.integers(len(places), size=SAMPLE))[:, 4]
     torch.manual_seed(seed)

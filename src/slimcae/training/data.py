@@ -1,7 +1,7 @@
-"""Training crops: drawn by step number, cut from a cache of decoded images.
+"""Training crops: drawn by step number, and cut from a cache of decoded images.
 
-What a step sees depends on the seed and the step alone, so that a resumed run goes on exactly
-as if it had never stopped, and no loader state needs to be stored.
+The crops of a step depend only on seed and step number, so a resumed run continues exactly, without
+a stored loader state.
 """
 
 import itertools
@@ -29,7 +29,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Draw:
-    """One crop: which image, where (fractions of the room there is), and whether mirrored."""
+    """One crop: index of the image, position (fractions of the free space), and mirroring."""
 
     index: int
     top: float
@@ -63,12 +63,12 @@ def cut(image: Tensor, draw: Draw, size: int) -> Tensor:
 
 
 def decode(path: Path) -> Tensor:
-    """An image file as a tensor (3, H, W), uint8."""
+    """Read an image file as a tensor (3, H, W), uint8."""
     return torch.from_numpy(read_picture(path).filled().pixels).permute(2, 0, 1).contiguous()
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes of memory that are free on the device."""
+    """Return the free memory of the device in bytes."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     meminfo = Path("/proc/meminfo")
@@ -78,19 +78,18 @@ def free_memory(device: torch.device) -> int:
                 return int(line.split()[1]) * 1024
     if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 4 * GIB  # systems that do not say (Windows): a cautious guess
+    return 4 * GIB  # a cautious guess where the system does not report it (Windows)
 
 
 class TrainingImages:
-    """A set of image files that gives batches of random crops.
+    """A set of image files that yields batches of random crops.
 
-    As many images as `cache_gb` allows are decoded once and kept on `device`, where the crops
-    are cut; worker processes decode the others as they are drawn. An image that cannot be read
-    keeps its number, and the next one that can is taken in its place: batches are the same whatever
-    the cache holds.
+    As many images as `cache_gb` allows are decoded once and kept on `device`, where the crops are
+    cut; worker processes decode the others when drawn. An unreadable image keeps its index, and the
+    next readable one replaces it, so batches do not depend on the cache.
 
     Raises:
-        TrainingError: no usable image.
+        TrainingError: There is no usable image.
     """
 
     def __init__(
@@ -103,16 +102,16 @@ class TrainingImages:
         self.device = device
         self.num_workers = num_workers
         if cache_gb is None:
-            # processes of one machine that train together share its memory, not their GPUs'
+            # processes on one machine share its memory, but not that of their GPUs
             sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if device.type == "cpu" else 1
             budget = free_memory(device) / 2 / sharing
         else:
             budget = cache_gb * GIB
         self.paths = list(paths)
         self.cache: dict[int, Tensor] = {}
-        """Decoded images, by their places in `paths`."""
+        """Decoded images by their index in `paths`."""
         self.unreadable: set[int] = set()
-        """Places of files that were found to be no readable images."""
+        """Indices of unreadable files."""
         self._fill_cache(budget)
         if len(self.unreadable) == len(paths):
             raise self._no_image()
@@ -134,9 +133,9 @@ class TrainingImages:
     def batches(
         self, size: int, count: int, seed: int, start: int, part: slice = slice(None)
     ) -> Iterator[Tensor]:
-        """Endless batches (count, 3, size, size), uint8, on the device, from step `start` on.
+        """Yield endless batches (count, 3, size, size), uint8, on the device, from step `start`.
 
-        `part` picks this process's share of each batch of `count` crops.
+        part: this process's share of each batch of `count` crops.
         """
 
         def step_draws(step: int) -> list[Draw]:
@@ -157,12 +156,12 @@ class TrainingImages:
             yield torch.stack(crops)
 
     def sample(self, size: int, count: int, seed: int) -> Tensor:
-        """One fixed batch (count, 3, size, size), uint8, apart from those of the training steps."""
-        # steps count from zero: no training step uses this number
+        """Return a fixed batch (count, 3, size, size), uint8, that is not a training batch."""
+        # training steps count from zero, so none uses this number
         return next(self.batches(size, count, seed, start=2**40))
 
     def _readable(self, index: int) -> int:
-        """The place itself, or the next one that is not known to be unreadable."""
+        """Return the index itself, or the next one that is not known to be unreadable."""
         while index in self.unreadable:
             index = (index + 1) % len(self)
         return index
@@ -181,7 +180,7 @@ class TrainingImages:
             collate_fn=list,
             worker_init_fn=ignore_signals,
         )
-        with signals_held():  # until the workers, which inherit that, ignore them
+        with signals_held():  # workers inherit this until they ignore the signals
             return iter(loader)
 
     def _arrived(self, crop: Tensor | None) -> Tensor:
@@ -195,7 +194,7 @@ class TrainingImages:
     def _fill_cache(self, budget: float) -> None:
         used = 0
         with ThreadPoolExecutor() as pool:
-            chunk = 4 * (os.cpu_count() or 1)  # decoded ahead: bounded, whatever the budget
+            chunk = 4 * (os.cpu_count() or 1)  # decoded ahead, which bounds memory for any budget
             for start in range(0, len(self), chunk):
                 if used >= budget:
                     return
@@ -229,5 +228,5 @@ class _UncachedCrops(Dataset[Tensor | None]):
             image = None if index in self._unreadable else _decode_or_warn(self.paths[index])
             if image is not None:
                 return cut(image, draw, self.size).contiguous()
-            self._unreadable.add(index)  # warned of once
-        return None  # an exception would cross the processes with a traceback for a message
+            self._unreadable.add(index)  # warn only once
+        return None  # an exception would arrive with a traceback as its message

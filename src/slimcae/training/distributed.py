@@ -1,4 +1,4 @@
-"""One process among several: what torchrun's environment says, and how to join."""
+"""Distributed training: the process group from torchrun's environment."""
 
 import os
 from collections.abc import Iterator
@@ -14,21 +14,21 @@ from slimcae.transforms.torch_.device import resolve_device
 
 @dataclass(frozen=True)
 class Process:
-    """This process among all that train together."""
+    """This process among all training processes."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and talks."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     def share(self, batchsize: int) -> slice:
-        """This process's part of a batch.
+        """Return this process's part of a batch.
 
         Raises:
-            SettingError: a batch that the processes cannot share evenly.
+            SettingError: The batch cannot be divided evenly.
         """
         if batchsize % self.size:
             raise SettingError(
@@ -38,7 +38,7 @@ class Process:
         return slice(self.rank * part, (self.rank + 1) * part)
 
     def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether any process says so; all processes must ask."""
+        """Return whether the flag is set in any process; all processes must call this."""
         if self.size == 1:
             return flag
         votes = torch.tensor(int(flag), device=device)
@@ -46,7 +46,7 @@ class Process:
         return bool(votes)
 
     def from_main(self, values: list[float], device: torch.device) -> list[float]:
-        """The main process's values, the same in all processes; all must ask."""
+        """Return the main process's values in all processes; all must call this."""
         if self.size == 1:
             return values
         shared = torch.tensor(values, dtype=torch.float64, device=device)
@@ -69,10 +69,10 @@ def process_group(device: torch.device) -> Iterator[Process]:
 
 
 def local_device(name: str) -> torch.device:
-    """The device for `cpu`, `cuda` or `auto`; with torchrun, this process's own GPU.
+    """Return the device for `cpu`, `cuda` or `auto`; with torchrun, this process's own GPU.
 
     Raises:
-        ConfigError: cuda where there is none.
+        ConfigError: The name is `cuda`, but there is no GPU.
     """
     device = resolve_device(name, int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "cuda":

@@ -1,10 +1,10 @@
-"""Fitting a trained model's entropy models and quality scale to pictures.
+"""Fit the entropy models and the quality scale of a trained model to pictures.
 
-Training leaves densities, and context networks or a hyperprior in floating point. Files are coded
-with integers: tables are counted on training pictures, for the classes of kind `tables` and for
-the centres and scales that the networks predict. Each width keeps what costs the fewest bits on
-validation pictures. On the way the points' mean rate and quality are measured, which is what
-quality 0 … 100 is made of.
+Training gives densities, and context networks or a hyperprior in floating point, but files are
+coded with integers. So tables are counted on training pictures, for the classes of kind `tables`
+and for the centres and scales that the networks predict. Each width keeps the kinds with the fewest
+bits on validation pictures. The fit also measures the mean rate and quality of the points, from
+which the quality scale 0 … 100 is derived.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.entropy_models import by_kind
 from slimcae.coding.factorized import FactorizedModel
 from slimcae.coding.hyperprior import HyperpriorModel
-from slimcae.errors import ImageError
+from slimcae.errors import ConfigError, ImageError
 from slimcae.images import distortion, read_picture
 from slimcae.images.distortion import mse, squared_error
 from slimcae.model.model import Model
@@ -54,29 +54,29 @@ from slimcae.training.workers import side_by_side
 from slimcae.transforms import Pixels, Symbols, Transforms
 
 TRAINING_PICTURES = 200
-"""At most so many training pictures, evenly taken, are analysed and counted."""
+"""Maximal number of evenly spaced training pictures that are analysed and counted."""
 STEP_PICTURES = 64
-"""About so many of them are counted at one step, others at the next."""
+"""Approximate number of these pictures that are counted at each step."""
 THRESHOLD_PICTURES = 32
-"""At most so many of them tell where the classes of activity end."""
+"""Maximal number of these pictures from which thresholds of activity are computed."""
 CONTEXT_STEPS = 2
-"""At so many steps beside Δ = 1 a context network's tables are counted on each picture."""
+"""Number of steps, in addition to Δ = 1, at which a network's tables are counted per picture."""
 MOST_BYTES = 2**30
-"""Of latents that are kept on disk; in memory are those in use."""
+"""Limit on the latents that are stored on disk."""
 FEW_STEPS = 8
-"""So many steps are all measured; of more, every third, and the others interpolated."""
+"""Number of steps up to which all are measured; of more, every third is, the rest interpolated."""
 HIGHEST_PSNR = 100.0
-"""In dB: that of a picture decoded without any error, so that means stay finite."""
+"""PSNR in dB that replaces the infinite one of lossless pictures, so that means stay finite."""
 
 Doubles = NDArray[np.float64]
 Item = TypeVar("Item")
 Network = ContextNetwork | Hyperprior
 LEARNED = (ContextModel.kind, HyperpriorModel.kind)
-"""Kinds that are made of trained networks."""
+"""Kinds that are derived from trained networks."""
 
 
 class Progress(Protocol):
-    """Shows how far a loop is."""
+    """Shows the progress of a loop."""
 
     def __call__(self, items: Iterable[Item], text: str, total: int) -> Iterable[Item]:
         """Return the items, of which there are `total`."""
@@ -89,13 +89,13 @@ def silent(items: Iterable[Item], text: str, total: int) -> Iterable[Item]:
 
 @dataclass(frozen=True)
 class Fit:
-    """What a fit has found, for each width.
+    """The result of a fit, for each width.
 
-    entropy_models: what to code with, the kind of the fewest bits first.
+    entropy_models: the entropy models, with the kind of the fewest bits first.
     quality: mean bits per pixel (of the coded symbols) and mean PSNR in dB at every step.
-    rates: mean bits per pixel at every step with each kind that was tried.
-    rounding: what part of the bits the integers of a network cost more than it would in
-        floating point, over Δ = 1 and the finest and coarsest step; only where there is one.
+    rates: mean bits per pixel at every step for each kind that was tried.
+    rounding: relative increase of the bits due to the integers of a network compared with floating
+        point, over Δ = 1 and the finest and coarsest step; only for widths with a network.
     """
 
     entropy_models: dict[int, dict[str, EntropyModel]]
@@ -105,9 +105,9 @@ class Fit:
 
 
 class _Figures(NamedTuple):
-    """Of one picture at one width.
+    """Measurements of one picture at one width.
 
-    rates: bits per pixel (probed steps, kinds). psnr: in dB (probed steps).
+    rates: bits per pixel (probed steps, kinds). psnr: PSNR in dB (probed steps).
     real: bits per pixel of the network in floating point, at the steps of `_extremes`.
     """
 
@@ -122,22 +122,28 @@ def fit(
     train: Sequence[Path],
     valid: Sequence[Path],
     progress: Progress = silent,
+    kind: str | None = None,
 ) -> Fit:
     """Fit a model's entropy models, and measure its points.
 
-    transforms: the model's, which should be exact (float32). train, valid: image files.
+    transforms: transforms of the model, which should be exact (float32). train, valid: image files.
+    kind: the kind to prefer, even if another one takes fewer bits.
 
     Raises:
-        TrainingError: no training picture can be read.
-        ImageError: a validation picture cannot be read, or there is none.
-        ModelError: latents or pictures that are not finite; training tensors that are no networks.
+        ConfigError: An operating point has no entropy model of this kind.
+        TrainingError: No training picture can be read.
+        ImageError: A validation picture cannot be read, or there is none.
+        ModelError: Latents or pictures are not finite, or training tensors are not those of
+            networks.
     """
     if not valid:
         raise ImageError("no validation images: give at least one")
     tiled = TiledTransforms(transforms, model.architecture)
     networks = _networks(model)
+    if kind is not None:
+        _check_kind(model, networks, kind)
     probes = _probes(model.steps)
-    with one_blas_thread():  # pictures are worked on side by side
+    with one_blas_thread():  # pictures are processed in parallel
         tried = _counted(model, tiled, networks, _evenly(train, TRAINING_PICTURES), progress)
         measure = partial(_measured, model, tiled, tried, networks, probes)
         done = progress(side_by_side(measure, valid), "validation images", len(valid))
@@ -154,7 +160,7 @@ def fit(
             integers = rates[[probes.index(step) for step in _extremes(model.steps)], -1]
             real = np.mean([each.real for each in figures], axis=0)
             found.rounding[width] = float(integers.sum() / real.sum() - 1)
-        best = _best(kinds, rates.sum(axis=0))
+        best = _best(kinds, rates.sum(axis=0), kind)
         found.entropy_models[width] = best
         psnr = np.mean([each.psnr for each in figures], axis=0)
         decibels = _at_all_steps(model.steps, probes, psnr).tolist()
@@ -164,20 +170,35 @@ def fit(
 
 
 def _networks(model: Model) -> dict[int, Network]:
-    """The trained network of each width that has one."""
-    hyperprior = hyperprior_conversion.hyperprior_of(model)
-    if hyperprior is None:
-        return {**context_networks(model)}
-    return dict.fromkeys(model.widths, hyperprior)
+    """Return the trained network of each operating point that has one."""
+    hyperpriors = hyperprior_conversion.hyperpriors_of(model)
+    return {**context_networks(model)} if hyperpriors is None else {**hyperpriors.by_point}
 
 
-def _best(kinds: Mapping[str, EntropyModel], bits: Doubles) -> dict[str, EntropyModel]:
-    """The kind of the fewest bits; behind one with a network the best kind without, which is fast.
+def _check_kind(model: Model, networks: Mapping[int, Network], kind: str) -> None:
+    for point in model.points:
+        found = ["factorized", "tables"]
+        found += [each for each in model.entropy_models[point] if each in LEARNED]
+        if point in networks:
+            own = HyperpriorModel if isinstance(networks[point], Hyperprior) else ContextModel
+            found.append(own.kind)
+        if kind not in found:
+            raise ConfigError(
+                f"entropy_model {kind}: {model.label(point)} of this model has "
+                f"{', '.join(dict.fromkeys(found))}"
+            )
 
-    kinds: `factorized`, `tables` and perhaps some of `LEARNED`. bits: of each.
+
+def _best(
+    kinds: Mapping[str, EntropyModel], bits: Doubles, wanted: str | None
+) -> dict[str, EntropyModel]:
+    """Return the kind of the fewest bits; after a learned one, also the best fast kind.
+
+    kinds: `factorized`, `tables` and possibly some of `LEARNED`. bits: bits of each kind.
+    wanted: a kind to use in any case.
     """
     costs = dict(zip(kinds, bits, strict=True))
-    best = min(kinds, key=costs.__getitem__)
+    best = wanted or min(kinds, key=costs.__getitem__)
     fast = min(("factorized", "tables"), key=costs.__getitem__)
     return by_kind(*(kinds[kind] for kind in dict.fromkeys((best, fast))))
 
@@ -189,10 +210,10 @@ def _counted(
     train: Sequence[Path],
     progress: Progress,
 ) -> dict[int, dict[str, EntropyModel]]:
-    """The kinds to try at each width, with tables of what training pictures hold.
+    """Return the kinds to try at each width, with tables counted on training pictures.
 
-    Whole pictures are counted, not crops: near the border of what the transforms see latents are
-    distributed otherwise, and a crop's share of them is several times that of a picture.
+    Whole pictures are counted, not crops, because latents near the border are distributed
+    differently, and crops have several times as many of them.
     """
     density = dict(side_by_side(partial(_density, model), model.points))
     channels = {width: density[width].num_channels for width in model.points}
@@ -221,7 +242,7 @@ def _counted(
 
 
 def _density(model: Model, width: int) -> FactorizedModel:
-    """What training left; a fitted model no longer has the tables, but what they were made of."""
+    """Return the density from training; a fitted model has no tables of it, only its parameters."""
     found = model.entropy_models[width].get(FactorizedModel.kind)
     if isinstance(found, FactorizedModel):
         return found
@@ -260,8 +281,7 @@ def _learned_model(
                     yield symbols, step
 
     if isinstance(network, Hyperprior):
-        channels = model.architecture.latent_channels(width)
-        return hyperprior_conversion.counted(network, channels, model.steps, tiles())
+        return hyperprior_conversion.counted(network, width, model.steps, tiles())
     arrays = to_integers(network, model.steps)
     found = count_cells(arrays, tiles(), SCALES)
     return counted_model(arrays, found, SMALLEST_LOG_SCALE, SCALES_PER_E)
@@ -270,7 +290,7 @@ def _learned_model(
 def _symbols(
     model: Model, store: LatentStore, width: int, step: int, pictures: Iterable[int]
 ) -> Iterator[Symbols]:
-    """The symbols (C, h, w) of pictures at a width and step, tile by tile."""
+    """Yield the symbols (C, h, w) of pictures at a width and step, tile by tile."""
     for picture in pictures:
         yield from _tiles(quantise(store.picture(width, picture), model.steps[step]))
 
@@ -283,7 +303,7 @@ def _measured(
     probes: Sequence[int],
     path: Path,
 ) -> dict[int, _Figures]:
-    """What a validation picture costs and how well it comes back, at each width."""
+    """Measure rate and quality of a validation picture at each width."""
     pixels = read_picture(path).filled().pixels
     size = (pixels.shape[0], pixels.shape[1])
     count = size[0] * size[1]
@@ -302,23 +322,23 @@ def _measured(
             for step in _extremes(model.steps):
                 delta = model.steps[step]
                 tiles = _tiles(quantise(residuals, delta))
-                bits = sum(float_bits(networks[width], tile, delta) for tile in tiles)
+                bits = sum(float_bits(networks[width], tile, width, delta) for tile in tiles)
                 real.append(bits / count)
         found[width] = _Figures(np.array(rates), np.array(psnr), np.array(real))
     return found
 
 
 def _bits(entropy_model: EntropyModel, symbols: Symbols, step: int) -> float:
-    """Of a whole picture (C, H, W), whose tiles know nothing of each other."""
+    """Return the bits of a whole picture (C, H, W), whose tiles are independent."""
     return sum(entropy_model.ideal_bits(tile, step) for tile in _tiles(symbols))
 
 
 @torch.inference_mode()
-def float_bits(network: Network, symbols: Symbols, delta: float) -> float:
-    """Return what the symbols (C, h, w) of a tile cost by a network in floating point."""
+def float_bits(network: Network, symbols: Symbols, point: int, delta: float) -> float:
+    """Return the bits of the symbols (C, h, w) of a tile with the floating-point network."""
     residuals = torch.from_numpy(symbols.astype(np.float32))[None] * delta
     if isinstance(network, Hyperprior):
-        both = network(residuals, delta)
+        both = network(residuals, point, delta)
         return sum(float(bits.sum(dtype=torch.float64)) for bits in both.values())
     known = neighbourhoods(residuals)
     bits = network(known, torch.full((len(known), 1), delta)).sum(dim=2)
@@ -338,17 +358,17 @@ def _psnr(pixels: Pixels, decoded: Pixels) -> float:
 
 
 def _evenly(items: Sequence[Item], most: int) -> Sequence[Item]:
-    """At most so many of the items, evenly taken."""
+    """Return at most `most` of the items, evenly spaced."""
     return items[:: max(1, -(-len(items) // most))]
 
 
 def _extremes(steps: Sequence[float]) -> list[int]:
-    """Δ = 1, the finest and the coarsest step, by number."""
+    """Return the indices of Δ = 1, the finest and the coarsest step."""
     return sorted({0, int(np.argmin(steps)), int(np.argmax(steps))})
 
 
 def _probes(steps: Sequence[float]) -> list[int]:
-    """The steps that are measured, by number, fine ones first."""
+    """Return the indices of the measured steps, finest first."""
     order: list[int] = np.argsort(steps).tolist()
     if len(order) <= FEW_STEPS:
         return order
@@ -357,9 +377,9 @@ def _probes(steps: Sequence[float]) -> list[int]:
 
 
 def _at_all_steps(steps: Sequence[float], probes: Sequence[int], values: Doubles) -> Doubles:
-    """Interpolate what was measured at some steps, over log Δ, without new maxima or minima.
+    """Interpolate measurements at some steps over log Δ, without new maxima or minima.
 
-    Every third step suffices: PSNR errs by at most 0.012 dB, rates by 0.25 %
+    Every third step suffices: the error is at most 0.012 dB of PSNR and 0.25 % of the rate
     (docs/results/trials/README.md, "Fitting").
     """
     from scipy.interpolate import PchipInterpolator

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP as a request that the training loop answers between two steps."""
+"""Ctrl-C, SIGTERM and SIGHUP as a request to stop, checked between two training steps."""
 
 import logging
 import os
@@ -50,12 +50,12 @@ class StopRequest:
         return self.signal is not None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a worker, which its process ends
+        if os.getpid() != self._process:  # a worker, which the main process ends
             return
         if self.signal is not None:
             return
         self.signal = number
-        # a terminal's Ctrl-C is for those who do not want to wait
+        # a second Ctrl-C in the terminal stops at once
         self._restore({signal.SIGINT: self._previous.get(signal.SIGINT)})
         log.warning("stopping after this step; Ctrl-C stops at once")
 
@@ -67,7 +67,7 @@ class StopRequest:
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Hold these signals back in this block; processes that are begun in it never get them."""
+    """Block these signals in the context; processes started in it inherit the block."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -79,6 +79,6 @@ def signals_held() -> Iterator[None]:
 
 
 def ignore_signals(worker: int) -> None:
-    """Let a worker process work on when its whole group is asked to end: its parent ends it."""
+    """Let a worker process ignore signals to its whole group; its parent ends it."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -1,11 +1,11 @@
-"""Latents of many pictures, computed once and kept in a folder, larger than memory if need be.
+"""Latents of many pictures, computed once and stored in a folder; they may be larger than memory.
 
-- `pictures.jsonl`: in the first line which model the latents are of; then the picture of each line
-  with rows and columns of its latents; and in the last line that all are there
-- `48.f16`: the residuals y − median of width 48, float16: C numbers a place, each picture's
-  places in raster order with a frame of zeros around
+- `pictures.jsonl`: the first line names the model; each further line has a picture with rows and
+  columns of its latents; the last line marks completeness
+- `48.f16`: the residuals y − median of width 48, float16: C numbers per place, in raster order for
+  each picture, with a frame of zeros
 
-A picture is one more line after its latents are written: what is interrupted goes on behind it.
+The line of a picture is written after its latents, so an interrupted computation can continue.
 """
 
 import json
@@ -32,7 +32,7 @@ from slimcae.transforms import Residuals
 log = logging.getLogger("slimcae")
 
 TILE = 64
-"""Latents in a row and a column that the network sees at once: bounds its memory."""
+"""Side in latents of the tiles that the network computes at once, which bounds its memory."""
 INDEX_NAME = "pictures.jsonl"
 FLOAT16 = np.dtype("<f2")
 LARGEST = float(np.finfo(np.float16).max)
@@ -43,7 +43,7 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class _Entry:
-    """One picture: its file, and the rows and columns of its latents; none if it is unreadable."""
+    """One picture: its file, and the rows and columns of its latents (0 if it is unreadable)."""
 
     name: str
     height: int
@@ -51,17 +51,17 @@ class _Entry:
 
     @property
     def framed(self) -> int:
-        """Number of places, frame included."""
+        """Number of places, including the frame."""
         return (self.height + 2) * (self.width + 2)
 
 
 class LatentStore:
     """The latents of pictures at some widths, in a folder.
 
-    channels: number of latent channels of each width. source: names the model that they are of.
+    channels: number of latent channels of each width. source: name of the model.
 
     Raises:
-        TrainingError: the folder holds latents of another model.
+        TrainingError: The folder contains latents of another model.
     """
 
     def __init__(self, folder: Path, channels: Mapping[int, int], source: str) -> None:
@@ -69,7 +69,7 @@ class LatentStore:
         self.channels = dict(channels)
         self.source = source
         self.complete = False
-        """Whether nothing more is added."""
+        """Whether all pictures have been added."""
         self._entries: list[_Entry] = []
         if (folder / INDEX_NAME).exists():
             self._read_index()
@@ -88,11 +88,12 @@ class LatentStore:
     ) -> Iterator[Path]:
         """Add the latents of pictures up to `most_bytes`, and yield each path when it is done.
 
-        Unreadable pictures are left out with a warning. Ends early when `should_stop` says so.
+        Unreadable pictures are left out with a warning. The generator ends early if `should_stop`
+        returns True.
 
         Raises:
-            TrainingError: no picture can be read, or a folder that holds other pictures' latents.
-            ModelError: latents that are not finite.
+            TrainingError: No picture can be read, or the folder has latents of other pictures.
+            ModelError: Latents are not finite.
         """
         if self.complete:
             return
@@ -138,7 +139,7 @@ class LatentStore:
         return np.ascontiguousarray(framed[1:-1, 1:-1].transpose(2, 0, 1), np.float32)
 
     def places(self, width: int) -> "AllPlaces":
-        """Return all places of a width, in any order one likes."""
+        """Return all places of a width, for random access."""
         shapes = np.array([(entry.height, entry.width) for entry in self._readable], np.int64)
         return AllPlaces(self._rows(width), shapes)
 
@@ -148,7 +149,7 @@ class LatentStore:
 
     @property
     def _firsts(self) -> Places:
-        """The row where each readable picture begins."""
+        """Return the first row of each readable picture."""
         return np.cumsum([0, *(entry.framed for entry in self._readable)])
 
     def _read_index(self) -> None:
@@ -159,25 +160,25 @@ class LatentStore:
             try:
                 found = json.loads(line)
             except ValueError:
-                return  # a line that was not written to its end
+                return  # an incomplete line
             if found is True:
                 self.complete = True
             else:
                 self._entries.append(_Entry(*found))
 
     def _write_index(self) -> None:
-        """Write the index anew, without a line that was not written to its end."""
+        """Rewrite the index without an incomplete line."""
         entries = [[entry.name, entry.height, entry.width] for entry in self._entries]
         lines = [json.dumps(value) + "\n" for value in (self.source, *entries)]
         write_bytes(self.folder / INDEX_NAME, "".join(lines).encode())
 
     def _foreign(self, what: str) -> TrainingError:
         return TrainingError(
-            f"{self.folder} holds latents of other {what}: delete it, or take another folder"
+            f"{self.folder} has latents of other {what}: delete it, or use another folder"
         )
 
     def _appended(self, width: int) -> BinaryIO:
-        """Open a width's file behind the pictures that the index knows."""
+        """Open the file of a width for writing after the pictures in the index."""
         path = self.folder / f"{width}.f16"
         path.touch()
         file = path.open("r+b")
@@ -190,7 +191,7 @@ class LatentStore:
         return np.asarray(rows).reshape(-1, self.channels[width])
 
     def _latents(self, tiled: TiledTransforms, path: Path) -> dict[int, Halves]:
-        """Return a picture's residuals (C, h, w) at each width; none if it cannot be read."""
+        """Return a picture's residuals (C, h, w) at each width; empty if it cannot be read."""
         try:
             pixels = read_picture(path).filled().pixels
         except ImageError as error:
@@ -207,7 +208,7 @@ class LatentStore:
 
 
 class AllPlaces:
-    """The places of many pictures by number, with their neighbours; nothing is in memory twice.
+    """The places of many pictures by index, with their neighbours, without copies in memory.
 
     rows: (framed places, C). shapes: rows and columns of each picture.
     """
@@ -223,7 +224,7 @@ class AllPlaces:
         return int(self._ends[-1])
 
     def around(self, which: Places) -> Tensor:
-        """Return places with their eight neighbours, (P, 9, C), float32; zeros beyond the edge."""
+        """Return places with their eight neighbours, (P, 9, C), float32, padded with zeros."""
         picture, row, column = self._located(which)
         stride = self._columns[picture] + 2
         middle = self._firsts[picture] + (row + 1) * stride + column + 1
@@ -232,7 +233,7 @@ class AllPlaces:
         return torch.from_numpy(self._rows[taps].astype(np.float32))
 
     def white(self, which: Places) -> Tensor:
-        """Return which places are white fields: (P), bool. The first place of a picture is not."""
+        """Return which places are white fields, (P), bool; a picture's first place is black."""
         _, row, column = self._located(which)
         return torch.from_numpy((row + column) % 2 == 1)
 
@@ -250,7 +251,7 @@ def _size(found: Mapping[int, Halves]) -> tuple[int, int]:
 
 
 def _framed(latents: Halves) -> Halves:
-    """Return latents (C, h, w) as (h + 2, w + 2, C) with zeros around."""
+    """Convert latents (C, h, w) to (h + 2, w + 2, C) with a frame of zeros."""
     return np.ascontiguousarray(np.pad(latents.transpose(1, 2, 0), ((1, 1), (1, 1), (0, 0))))
 
 

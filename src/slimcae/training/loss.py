@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from slimcae.networks.autoencoder import Autoencoder, SlimCAEOutput
 from slimcae.networks.context import ContextNetworks
-from slimcae.networks.hyperprior import Hyperprior
+from slimcae.networks.hyperprior import Hyperpriors
 from slimcae.networks.layers import leading
 
 
@@ -21,8 +21,8 @@ def bits_per_pixel(likelihoods: Tensor, num_pixels: int) -> Tensor:
 def border_error(error: Tensor, side: int) -> Tensor:
     """Return the mean squared steps of an error across the borders of blocks.
 
-    error: (N, C, H, W). side: of the square blocks. Blocks are visible where the error
-    jumps, which the mean squared error does not show.
+    error: (N, C, H, W). side: side of the square blocks. Blocks are visible where the error jumps,
+    which the mean squared error does not measure.
     """
     total = error.new_zeros(())
     for axis in (2, 3):
@@ -35,20 +35,20 @@ def border_error(error: Tensor, side: int) -> Tensor:
 class RateDistortionLoss(nn.Module):
     """Σ over widths, or other operating points, of λ_w · MSE_w + bpp_w (Yang et al. 2021, eq. 5).
 
-    With context networks or a hyperprior (`rates`) the rate is theirs, and the densities train
-    beside them on latents that they do not change. At another step than Δ = 1 the distortion counts
-    λ / Δ²: this is the slope at which Δ is the right step, as 1 is at λ.
+    With context networks or hyperpriors (`rates`), these give the rate, and the densities train on
+    detached latents. At a step Δ the distortion is weighted with λ / Δ², the slope at which Δ is
+    optimal if 1 is optimal at λ.
 
     MSE is taken on images in [0, 1], as in the authors' code: λ = 2048 here is
     2048 / 255² = 0.0315 on the scale of 8-bit values. Rates count bits per pixel of the batch,
     N × H × W.
 
-    balance: `sum`, or `log` for Σ log(λ_w · MSE_w + bpp_w), in which a percent of a width's cost
-        counts the same at every width; in the sum the wide ones count several times as much.
-    border_weight: of `border_error` for the blocks of a latent, in the distortion beside the MSE.
+    balance: `sum`, or `log` for Σ log(λ_w · MSE_w + bpp_w), in which relative changes have the same
+        weight at every width; in the sum, large widths have several times the weight.
+    border_weight: weight of `border_error`, for the blocks of a latent, relative to the MSE.
 
-    The loss holds the model, so that one forward call (which DistributedDataParallel can wrap
-    and torch.compile can trace) goes from pixels to the loss.
+    The loss contains the model, so a single forward call goes from pixels to the loss, which
+    DistributedDataParallel can wrap and torch.compile can trace.
     """
 
     _lmbda: Tensor
@@ -57,7 +57,7 @@ class RateDistortionLoss(nn.Module):
         self,
         model: Autoencoder,
         lmbda: Sequence[float],
-        rates: ContextNetworks | Hyperprior | None = None,
+        rates: ContextNetworks | Hyperpriors | None = None,
         *,
         balance: Literal["sum", "log"] = "sum",
         border_weight: float = 0.0,
@@ -66,7 +66,7 @@ class RateDistortionLoss(nn.Module):
         self.model = model
         self._balance = balance
         self._border_weight = border_weight
-        self._block = model.architecture.downsampling  # torch.compile knows no properties
+        self._block = model.architecture.downsampling  # torch.compile does not support properties
         self._sides = {
             width: {k: v[:2] for k, v in model.architecture.kernels(width).items()}
             for width in (model.widths if model.config.method == "slimcae" else ())
@@ -78,7 +78,7 @@ class RateDistortionLoss(nn.Module):
 
     @property
     def lmbda(self) -> tuple[float, ...]:
-        """λ of each operating point of the model, with all digits that were given."""
+        """λ of each operating point of the model, in full precision."""
         return self._exact_lmbda
 
     @lmbda.setter
@@ -91,13 +91,13 @@ class RateDistortionLoss(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the loss (scalar), and bpp and MSE of each width (len(widths), 2), detached.
 
-        x: (N, 3, H, W) in [0, 1]. widths: widest first. step: Δ.
+        x: (N, 3, H, W) in [0, 1]. widths: largest first. step: Δ.
         """
         n, _, height, width = x.shape
         total = x.new_zeros(())
         measured = []
-        # each width slices the kernels of the one before it, so that the gradient of a narrow
-        # slice is padded to the next width, not by each width to the whole kernel
+        # each width slices the kernels of the previous one, so the gradient of a slice is padded
+        # only to the next larger width, not to the whole kernel
         parameters = self.model.named_parameters()
         shared = next(iter(self._sides.values()), {})
         kernels: dict[str, Tensor] = {name: p for name, p in parameters if name in shared}
@@ -124,12 +124,12 @@ class RateDistortionLoss(nn.Module):
 
     def _bits(
         self,
-        rates: ContextNetworks | Hyperprior,
+        rates: ContextNetworks | Hyperpriors,
         out: SlimCAEOutput,
         width: int,
         step: Tensor | float,
     ) -> Tensor:
-        """Bits by `rates`, which see what the synthesis sees; in training noise is coded."""
+        """Return the bits from `rates`, whose context is y_hat; in training, noisy y is coded."""
         bottleneck = self.model.entropy_bottleneck(width)
         medians = bottleneck.medians[:, None, None]
         known = coded = out["y_hat"] - medians

@@ -1,4 +1,4 @@
-"""What a training says of itself where nobody sees its progress bar: in a file of logs, say."""
+"""Progress of training as log lines, for runs without a terminal."""
 
 import logging
 import time
@@ -10,7 +10,7 @@ SECONDS_BETWEEN = 60.0
 
 
 class ProgressLines:
-    """A line of log now and then, at most one in `SECONDS_BETWEEN`."""
+    """Log lines about progress, at most one in `SECONDS_BETWEEN`."""
 
     def __init__(
         self, first_step: int, last_step: int, clock: Callable[[], float] = time.monotonic
@@ -21,7 +21,7 @@ class ProgressLines:
         self._said = self._started
 
     def step(self, step: int, loss: float) -> None:
-        """Log how far the training is, its loss and the time that is left, if it is time to."""
+        """Log step, loss and remaining time if the last line is old enough."""
         now = self._clock()
         if now - self._said < SECONDS_BETWEEN:
             return

@@ -1,4 +1,4 @@
-"""`train` from start to finish: data, model, warm start or resume, loop, checkpoints, logs."""
+"""The run of `train`: data, model, warm start or resume, loop, checkpoints, logs."""
 
 import logging
 import re
@@ -23,8 +23,8 @@ from slimcae.networks.bottleneck_scaling import ScaledBottleneck
 from slimcae.networks.context import ContextNetwork, ContextNetworks
 from slimcae.networks.context_conversion import context_networks, context_tensors
 from slimcae.networks.conversion import to_model, to_network
-from slimcae.networks.hyperprior import Hyperprior
-from slimcae.networks.hyperprior_conversion import hyperprior_of, hyperprior_tensors
+from slimcae.networks.hyperprior import Hyperpriors
+from slimcae.networks.hyperprior_conversion import hyperprior_tensors, hyperpriors_of
 from slimcae.networks.methods import new_network
 from slimcae.training.context_trainer import ContextLog, ContextTrainer
 from slimcae.training.data import TrainingImages
@@ -39,7 +39,7 @@ from slimcae.training.run_folder import (
     save_state,
     state_errors,
 )
-from slimcae.training.settings import TrainSettings, check_lmbda, words
+from slimcae.training.settings import TrainSettings, check_lmbda, format_list
 from slimcae.training.stats import StepLog
 from slimcae.training.trainer import Trainer
 from slimcae.training.warm_start import fit_entropy_models, warm_start_transforms
@@ -49,28 +49,28 @@ log = logging.getLogger("slimcae")
 
 WARM_START_CROPS = 64
 AGREE_EVERY = 10
-"""Steps between two agreements of several processes on whether to pause."""
+"""Steps after which several processes agree on whether to pause."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a new run starts from; a folder that holds a run continues that instead."""
+    """The start of a new run; ignored if the folder contains a run to continue."""
 
     widths: tuple[int, ...] | None = None
-    """Of the operating points; one alone stands for all points that `lmbda` has, in methods other
-    than `slimcae`."""
+    """Widths of the operating points. In methods other than `slimcae`, a single width stands for
+    all points of `lmbda`."""
     gdn: str | None = None
     architecture: str | None = None
     lmbda: tuple[float, ...] | None = None
     init_from: Path | None = None
-    """A model file whose weights to begin with."""
+    """A model file with the initial weights."""
     warm_start: bool = True
-    """Without `init_from`: begin as a block transform instead of at random."""
+    """Without `init_from`, start from a block transform instead of random weights."""
     method: str | None = None
 
 
 def default_lmbda(widths: Sequence[int]) -> tuple[float, ...]:
-    """Return the authors' preset: 2048 for the widest width, halved for each narrower one."""
+    """Return the authors' preset: 2048 for the largest width, halved for each smaller one."""
     return tuple(2048.0 / 2**k for k in range(len(widths)))
 
 
@@ -81,15 +81,15 @@ def train(
 
     paths: the training images.
 
-    Returns the number of the signal that stopped it early, or None.
+    Return the number of the signal that stopped training early, or None.
 
     Raises:
-        ModelError: `start` contradicts the run that the folder holds.
-        TrainingError: no usable image; a loss that is not finite.
-        ConfigError: settings that contradict each other or the machine.
+        ModelError: `start` contradicts the run in the folder.
+        TrainingError: There is no usable image, or the loss is not finite.
+        ConfigError: Settings contradict each other or do not work on the machine.
     """
     device = local_device(device_name)
-    resolve_precision(settings.precision, device)  # what cannot work is refused at once
+    resolve_precision(settings.precision, device)  # reject invalid settings at once
     with ExitStack() as stack:
         process = stack.enter_context(process_group(device))
         share = process.share(settings.batchsize)
@@ -103,7 +103,8 @@ def train(
                 "method bottleneck_scaling needs a trained model to begin with", field="init_from"
             )
         if not folder.exists():
-            resolve(folder, start, None)  # what cannot work leaves no folder behind
+            # invalid settings must not leave a folder behind
+            check_method(resolve(folder, start, None)[0].method, settings)
         folder.mkdir(parents=True, exist_ok=True)
         if process.is_main:
             stack.enter_context(locked(folder))
@@ -129,7 +130,7 @@ def train(
         if state is None and start.warm_start and start.init_from is None:
             _warm_start(model, images, lmbda, settings)
         origin = start.init_from if state is None else folder / MODEL_NAME
-        rates = _rates(model, origin, images, settings)
+        rates = rates_of(model, origin, images, settings)
         trainer = Trainer(model, lmbda, settings, images, process, rates)
         if state is not None:
             with state_errors(folder / STATE_NAME):
@@ -145,7 +146,7 @@ def train(
                 )
         run_log = stack.enter_context(RunLog(folder, trainer.step, enabled=process.is_main))
         run_log.write(event="start", step=trainer.step, lmbda=list(lmbda), **settings.as_dict())
-        # from here on there is something to save when a signal comes
+        # from here on there is a state to save at a signal
         stop = stack.enter_context(StopRequest())
         run_steps(trainer, settings.last_step, run_log, stop, lambda: save_run(folder, trainer))
         if not stop and process.is_main:
@@ -160,9 +161,9 @@ def run_steps(
     stop: StopRequest,
     save: Callable[[], None],
 ) -> None:
-    """Train up to `last_step`; save now and then, at a stop, and at the end.
+    """Train up to `last_step`; save periodically, at a stop, and at the end.
 
-    A progress bar shows how far it is, or lines of log where standard error is no terminal.
+    Progress is shown as a bar, or as log lines if standard error is not a terminal.
     """
     settings, process = trainer.settings, trainer.process
     saved_at, saved_step = time.monotonic(), -1
@@ -201,7 +202,7 @@ def run_steps(
 
 
 def save_run(folder: Path, trainer: Trainer) -> None:
-    """Write the model (averaged weights) and the state to go on from."""
+    """Write the model (averaged weights) and the training state."""
     config = trainer.model.config
     save_state(
         folder / STATE_NAME,
@@ -210,32 +211,30 @@ def save_run(folder: Path, trainer: Trainer) -> None:
             "config": asdict(config),
         },
     )
+    write_model(folder / MODEL_NAME, trained_model(folder, trainer))
+
+
+def trained_model(folder: Path, trainer: Trainer) -> Model:
+    """Return the model with averaged weights and rate networks, named like the folder."""
     match trainer.averaged_rates:
         case ContextNetworks() as networks:
-            tensors = context_tensors(networks.by_width)
-        case Hyperprior() as hyperprior:
-            tensors = hyperprior_tensors(hyperprior)
+            tensors = context_tensors(networks.by_point)
+        case Hyperpriors() as hyperpriors:
+            tensors = hyperprior_tensors(hyperpriors)
         case _:
             tensors = {}
-    model = to_model(trainer.averaged, model_info(folder, trainer))
-    write_model(
-        folder / MODEL_NAME,
-        replace(model, training_tensors={**model.training_tensors, **tensors}),
-    )
-
-
-def model_info(folder: Path, trainer: Trainer) -> ModelInfo:
-    """Return the description of a trained model; its name is that of the run folder."""
-    return ModelInfo(
+    info = ModelInfo(
         name=name_of(folder),
         version=str(trainer.step),
         lmbda=trainer.lmbda,
         training={"step": trainer.step, **trainer.settings.as_dict()},
     )
+    model = to_model(trainer.averaged, info)
+    return replace(model, training_tensors={**model.training_tensors, **tensors})
 
 
 def name_of(folder: Path) -> str:
-    """Return a run folder's name, as a model file can have it."""
+    """Return the name of a run folder, converted to a valid model name."""
     name = re.sub(r"[^a-z0-9._-]+", "-", folder.resolve().name.lower()).strip("-")[:16]
     return name or "unnamed"
 
@@ -246,8 +245,8 @@ def resolve(
     """Return configuration and λ of a run: from its folder, the given model, or `start`.
 
     Raises:
-        ModelError: what is wanted contradicts the folder or the model file.
-        ConfigError: as many λ as widths are needed.
+        ModelError: The settings contradict the folder or the model file.
+        ConfigError: The number of λ is not the number of widths.
     """
     wanted: dict[str, Any] = {
         "widths": start.widths,
@@ -260,11 +259,11 @@ def resolve(
         have = SlimCAEConfig(**state["config"] | {"widths": tuple(state["config"]["widths"])})
         lmbda = tuple(state["trainer"]["lmbda"])
         if start.lmbda is not None and start.lmbda != lmbda:
-            raise ContradictionError("lmbda", words(start.lmbda), origin, words(lmbda))
+            raise ContradictionError("lmbda", format_list(start.lmbda), origin, format_list(lmbda))
     elif (folder / MODEL_NAME).exists() and start.init_from is None:
         raise ModelError(
-            f"{folder} holds {MODEL_NAME} but no {STATE_NAME} to continue from: train in another "
-            f"folder, which may begin with the weights of {folder / MODEL_NAME}",
+            f"{folder} has {MODEL_NAME} but no {STATE_NAME} to continue from: train in another "
+            f"folder, which may start from the weights of {folder / MODEL_NAME}",
             field="init_from",
         )
     elif start.init_from is not None:
@@ -285,10 +284,10 @@ def resolve(
 
 
 def _scaled(model: Model, start: Start) -> tuple[SlimCAEConfig, tuple[float, ...]]:
-    """Configuration and λ of a new model of scaled bottlenecks, which begins with another model.
+    """Return configuration and λ of a new bottleneck-scaling model that starts from another model.
 
     Raises:
-        ModelError: what is wanted contradicts the best point of that model.
+        ModelError: The settings contradict the best point of that model.
     """
     assert start.init_from is not None
     best = model.alone(model.points[0])
@@ -296,7 +295,7 @@ def _scaled(model: Model, start: Start) -> tuple[SlimCAEConfig, tuple[float, ...
     known = best.info.lmbda
     lmbda = start.lmbda or tuple((known or (2048.0,))[0] / 2**k for k in range(len(DEFAULT_WIDTHS)))
     if known is not None and lmbda[0] != known[0]:
-        raise ContradictionError("lmbda", words(lmbda), start.init_from, words(known))
+        raise ContradictionError("lmbda", format_list(lmbda), start.init_from, format_list(known))
     have = best.config
     config = SlimCAEConfig(
         have.widths * len(lmbda), have.gdn, have.architecture, "bottleneck_scaling"
@@ -306,26 +305,26 @@ def _scaled(model: Model, start: Start) -> tuple[SlimCAEConfig, tuple[float, ...
 
 
 def check_method(method: str, settings: TrainSettings) -> None:
-    """Refuse settings that a method has no use for.
+    """Check that a method supports the settings.
 
     Raises:
-        ConfigError: such a setting.
+        ConfigError: The method does not support a setting.
     """
     if settings.stage == "decoder" and method not in ("slimcae", "independent"):
-        raise ConfigError(f"stage decoder: in method {method}, decoders are not trained alone")
+        raise ConfigError(f"stage decoder: method {method} does not train decoders alone")
     if settings.sandwich and method == "independent":
-        raise ConfigError("sandwich: in method independent, no network trains along with others")
+        raise ConfigError("sandwich: method independent trains each network separately")
     if settings.optimizer == "soap" and method == "bottleneck_scaling":
         raise ConfigError("optimizer soap: method bottleneck_scaling trains no kernels")
-    if settings.entropy_model == "context" and method == "bottleneck_scaling":
+    if settings.entropy_model != "factorized" and method == "bottleneck_scaling":
         raise ConfigError(
-            "entropy_model context: method bottleneck_scaling trains nothing but factors; train "
-            "context networks in stage entropy"
+            f"entropy_model {settings.entropy_model}: method bottleneck_scaling trains only "
+            "factors; stage entropy can train context networks for its models"
         )
 
 
 def _widths(start: Start) -> tuple[int, ...] | None:
-    """The widths of new operating points; None are the default ones of method `slimcae`."""
+    """Return the widths of new operating points; None: the default of method `slimcae`."""
     if start.method in (None, "slimcae"):
         return start.widths
     widths = start.widths or DEFAULT_WIDTHS
@@ -335,8 +334,8 @@ def _widths(start: Start) -> tuple[int, ...] | None:
         alone = len(set(widths)) == 1
         if not alone and start.widths is not None:
             raise ConfigError(
-                f"widths {words(widths)}: the operating points of method {start.method} differ in "
-                f"λ and share one width; give it alone, as in {widths[0]}",
+                f"widths {format_list(widths)}: the operating points of method {start.method} "
+                f"differ in λ and share one width; give it alone, as in {widths[0]}",
                 field="lmbda",
             )
         alone = True
@@ -353,43 +352,44 @@ def _initial_model(
     if model.config.method == config.method:
         return to_network(model, device)
     network = new_network(config, lmbda)
-    assert isinstance(network, ScaledBottleneck)  # `resolve` has no other
+    assert isinstance(network, ScaledBottleneck)  # as `resolve` ensures
     network.begin_with(model.alone(model.points[0]))
     return network.to(device)
 
 
 @torch.no_grad()
-def _rates(
+def rates_of(
     model: Autoencoder, origin: Path | None, images: TrainingImages, settings: TrainSettings
-) -> ContextNetworks | Hyperprior | None:
-    """The networks of the rate: those in a model file, or new ones for the latents."""
+) -> ContextNetworks | Hyperpriors | None:
+    """Return the rate networks of a model file, or new ones for the latents.
+
+    None means that the densities alone estimate the rate. origin: path of the model file.
+
+    Raises:
+        ModelError: The tensors of the file are not such networks.
+    """
     if settings.entropy_model == "factorized":
         return None
     known = read_model(origin) if origin is not None and origin.exists() else None
     x = images.sample(settings.patchsize, settings.batchsize, settings.seed).float() / 255
 
-    def deviation(width: int) -> Tensor:
-        y: Tensor = model.analyse(x, width).float().transpose(0, 1).flatten(1)
+    def deviation(point: int) -> Tensor:
+        y: Tensor = model.analyse(x, point).float().transpose(0, 1).flatten(1)
         return (y.var(dim=1, correction=0) + 0.01).sqrt().cpu()
 
     if settings.entropy_model == "hyperprior":
-        if model.config.method != "slimcae":
-            raise ConfigError(
-                "entropy_model hyperprior: method slimcae alone trains one, not "
-                f"{model.config.method}"
-            )
-        found = None if known is None else hyperprior_of(known)
+        found = None if known is None else hyperpriors_of(known)
         if found is None:
-            found = Hyperprior([model.architecture.latent_channels(w) for w in model.points])
-            for width in model.points:
-                found.begin_with(deviation(width))
+            found = Hyperpriors.of_config(model.config)
+            for point, hyperprior in found.by_point.items():
+                hyperprior.begin_with(deviation(point), point)
         return found.train()
     networks = {} if known is None else context_networks(known)
-    for width in model.points:
-        if width not in networks:
-            spread, kind = deviation(width), model.config.architecture
-            networks[width] = ContextNetwork.for_channels(len(spread), spread, kind)
-    return ContextNetworks({width: networks[width] for width in model.points})
+    for point in model.points:
+        if point not in networks:
+            spread, kind = deviation(point), model.config.architecture
+            networks[point] = ContextNetwork.for_channels(len(spread), spread, kind)
+    return ContextNetworks({point: networks[point] for point in model.points})
 
 
 def _warm_start(

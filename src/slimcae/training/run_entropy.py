@@ -1,4 +1,4 @@
-"""`train --stage entropy` from start to finish: latents, context networks, checkpoints, logs."""
+"""The run of `train --stage entropy`: latents, context networks, checkpoints, logs."""
 
 import logging
 import os
@@ -30,13 +30,13 @@ from slimcae.training.run_folder import (
     save_state,
     state_errors,
 )
-from slimcae.training.settings import EntropySettings, words
+from slimcae.training.settings import EntropySettings, format_list
 from slimcae.transforms import open_transforms
 
 log = logging.getLogger("slimcae")
 
 LATENTS = "latents"
-"""The folder for latents within a run folder: `train` and `valid`."""
+"""Folder for latents in a run folder, with the subfolders `train` and `valid`."""
 
 
 def train_entropy(
@@ -48,17 +48,17 @@ def train_entropy(
     settings: EntropySettings,
     device_name: str,
 ) -> int | None:
-    """Train the context networks of a model in `folder`, going on where an earlier run stopped.
+    """Train the context networks of a model in `folder`, or continue an earlier run.
 
-    init_from: the model; a folder that holds a run goes on with that instead. Networks that the
-        model has already are trained on. widths: all unless given. valid_paths: may be empty.
+    init_from: the model; ignored if the folder contains a run. Existing networks of the model are
+        trained further. widths: None: all. valid_paths: may be empty.
 
-    Returns the number of the signal that stopped it early, or None.
+    Return the number of the signal that stopped training early, or None.
 
     Raises:
-        ModelError: no model to begin with; widths that contradict it or the run in the folder.
-        TrainingError: no usable image; a loss that is not finite.
-        ConfigError: settings that contradict each other or the machine.
+        ModelError: There is no model to start from, or widths contradict it or the run.
+        TrainingError: There is no usable image, or the loss is not finite.
+        ConfigError: Settings contradict each other or do not work on the machine.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("stage entropy trains in one process: start it without torchrun")
@@ -78,7 +78,9 @@ def train_entropy(
             have = tuple(int(width) for width in state["entropy"])
         if widths not in (None, have):
             assert widths is not None
-            raise ContradictionError("widths", words(widths), folder / STATE_NAME, words(have))
+            raise ContradictionError(
+                "widths", format_list(widths), folder / STATE_NAME, format_list(have)
+            )
         widths = have
         if init_from is not None:
             log.info("the given model is for new runs: this one goes on from its own state")
@@ -123,16 +125,17 @@ def train_entropy(
         )
         if not stop:
             for width in widths if len(stores["valid"]) else ():
-                found = _valid_words(trainer, width, model.steps)
+                found = _describe_validation(trainer, width, model.steps)
                 log.info("%s: %s", model.label(width), found)
             log.info(
-                "done: %s holds the networks, of which a fit makes integers", folder / MODEL_NAME
+                "done: %s has the networks; fitting converts them to integers",
+                folder / MODEL_NAME,
             )
         return stop.signal
 
 
 def save_run(folder: Path, model: Model, trainer: ContextTrainer) -> None:
-    """Write the model with its networks, and the state to go on from."""
+    """Write the model with its networks, and the training state."""
     save_state(folder / STATE_NAME, {"entropy": trainer.state_dict()})
     networks = {**context_networks(model), **trainer.networks}
     story = {**model.info.training, "entropy": {"step": trainer.step, **trainer.settings.as_dict()}}
@@ -173,7 +176,7 @@ def _trainer(
     return ContextTrainer(networks, places, measured, model.steps, pixels, settings, device)
 
 
-def _valid_words(trainer: ContextTrainer, width: int, steps: Sequence[float]) -> str:
+def _describe_validation(trainer: ContextTrainer, width: int, steps: Sequence[float]) -> str:
     chosen = sorted({1.0, min(steps), max(steps)})
     found = [f"{trainer.measure(width, delta):.4f} at Δ = {delta:g}" for delta in chosen]
     return f"bits per pixel of the validation images {', '.join(found)}"

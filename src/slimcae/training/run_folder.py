@@ -1,10 +1,10 @@
-"""A training run on disk: the model, the state to go on from, and the logs.
+"""A training run on disk: the model, the training state, and the logs.
 
-- `model.safetensors`: moving average of the weights, with tables: usable at once
-- `state.pt`: raw weights, moments, step: only training reads it
-- `log.jsonl`: one JSON object per log line, of no step twice
+- `model.safetensors`: moving average of the weights, with tables; usable at any time
+- `state.pt`: raw weights, moments and step, which only training reads
+- `log.jsonl`: one JSON object per log line, at most one per step
 - `tensorboard/`: the same as scalars, if tensorboard is installed
-- `schedule.jsonl`, `tensorboard/schedule/`: those of λ-scheduling
+- `schedule.jsonl`, `tensorboard/schedule/`: the logs of λ-scheduling
 """
 
 import importlib.util
@@ -33,7 +33,7 @@ SCHEDULE_STATE_NAME = "schedule_state.pt"
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a training state; an interrupted write leaves the file before it intact."""
+    """Write a training state atomically."""
     with atomic_path(path) as temporary:
         torch.save(dict(state), temporary)
 
@@ -42,7 +42,7 @@ def load_state(path: Path) -> dict[str, Any]:
     """Read a training state onto the CPU.
 
     Raises:
-        ModelError: not a training state of this program, or damaged.
+        ModelError: The file is damaged or not a training state of SlimCAE.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -50,10 +50,10 @@ def load_state(path: Path) -> dict[str, Any]:
         reason = str(error).partition("\n")[0]
         raise ModelError(
             f"{path} is not a readable training state ({reason}): "
-            "delete it to start anew, or take another folder"
+            "delete it to start again, or use another folder"
         ) from error
     if not isinstance(state, dict):
-        raise ModelError(f"{path} is not a training state of slimcae: take another folder")
+        raise ModelError(f"{path} is not a training state of slimcae: use another folder")
     return state
 
 
@@ -65,16 +65,16 @@ def state_errors(path: Path) -> Iterator[None]:
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(
-            f"{path} is not a training state of slimcae ({reason}): take another folder"
+            f"{path} is not a training state of slimcae ({reason}): use another folder"
         ) from error
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder, so that no second training writes to it; ends with the process.
+    """Lock a run folder against a second training; the lock ends with the process at the latest.
 
     Raises:
-        TrainingError: another process holds it.
+        TrainingError: Another process has locked it.
     """
     try:
         import fcntl
@@ -86,17 +86,17 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise TrainingError(
-                f"another training is at work in {folder}: wait, stop it, or take another folder"
+                f"another training is running in {folder}: wait, stop it, or use another folder"
             ) from None
         yield
 
 
 class RunLog:
-    """Appends lines to a JSON-lines file and, where tensorboard is installed, to its events.
+    """Appends lines to a JSON-lines file and, if tensorboard is installed, to its events.
 
-    step: where the run goes on. What an earlier process logged of later steps, and lost when it
-    crashed, is taken out, so that no step is there twice. board: the folder for events within the
-    run folder.
+    step: step from which the run continues. Lines of later steps, which a crashed process logged
+    but did not save, are removed, so no step appears twice. board: folder for events in the run
+    folder.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class RunLog:
         if enabled and importlib.util.find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
 
-            # events cannot be taken out: TensorBoard is told to leave these out
+            # events cannot be removed; TensorBoard is told to ignore them
             self._board = SummaryWriter(str(folder / board), purge_step=step + 1)
         elif enabled:
             log.info("no TensorBoard scalars: pip install 'slimcae[train]' adds them")
@@ -153,7 +153,7 @@ class RunLog:
 
 
 def _forget_after(path: Path, step: int) -> None:
-    """Take lines of later steps out of a log, and a last one that was not written to its end."""
+    """Remove lines of later steps and an incomplete last line from a log."""
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
@@ -163,7 +163,7 @@ def _forget_after(path: Path, step: int) -> None:
 
 
 def _step_of(line: str) -> float:
-    """The step of a line of a log; infinite if it was not written to its end."""
+    """Return the step of a log line; infinite if the line is incomplete."""
     try:
         found = json.loads(line) if line.endswith("\n") else None
     except ValueError:

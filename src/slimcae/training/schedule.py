@@ -1,9 +1,9 @@
 """λ-scheduling: find the λ of each width that puts all widths on one good curve.
 
 Source: Yang et al. 2021, section 5, in the form of the authors' code. From a model trained at equal
-λ, for each width i from the widest on: lower the λ of all narrower widths by κ, fine-tune, and
-look at the slope between width i and the next, (PSNR_i − PSNR_{i+1}) / (bpp_i − bpp_{i+1}). Go on
-as long as the slope falls; when it starts to rise, take the next width.
+λ, for each width i from the largest on: multiply the λ of all smaller widths by κ, fine-tune, and
+measure the slope between width i and the next, (PSNR_i − PSNR_{i+1}) / (bpp_i − bpp_{i+1}). Repeat
+while the slope decreases; when it increases, continue with the next width.
 """
 
 import csv
@@ -21,15 +21,17 @@ from torch import Tensor
 
 from slimcae.errors import ConfigError, ImageError, ModelError, TrainingError
 from slimcae.files import write_bytes
-from slimcae.model.file import read_model
+from slimcae.model.file import read_model, write_model
 from slimcae.model.header import MODEL_NAME
-from slimcae.networks.conversion import save_network, to_network
+from slimcae.networks.context_conversion import context_networks
+from slimcae.networks.conversion import to_network
+from slimcae.networks.hyperprior_conversion import hyperpriors_of
 from slimcae.plots.schedule import plot_tries
 from slimcae.training.data import TrainingImages, decode
 from slimcae.training.distributed import local_device, process_group
 from slimcae.training.interrupt import StopRequest
 from slimcae.training.measure import Point, measure
-from slimcae.training.run import model_info, run_steps
+from slimcae.training.run import rates_of, run_steps, trained_model
 from slimcae.training.run_folder import (
     SCHEDULE_STATE_NAME,
     SCHEDULED_NAME,
@@ -39,7 +41,7 @@ from slimcae.training.run_folder import (
     save_state,
     state_errors,
 )
-from slimcae.training.settings import ScheduleSettings, TrainSettings, check_lmbda, words
+from slimcae.training.settings import ScheduleSettings, TrainSettings, check_lmbda, format_list
 from slimcae.training.trainer import Trainer
 from slimcae.transforms.torch_.device import resolve_precision
 
@@ -47,6 +49,12 @@ log = logging.getLogger("slimcae")
 
 CSV_NAME = "schedule.csv"
 PLOT_NAME = "schedule.png"
+_WHY_NOT = {
+    "independent": "share nothing, so the λ of one does not affect the others",
+    "bottleneck_scaling": "share a trained network that does not change",
+    "modulated": "share the whole network, with the same cost for each",
+}
+"""Why λ-scheduling does not apply to the operating points of other methods."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +66,16 @@ class Try:
     lmbda: tuple[float, ...]
     points: tuple[Point, ...]
     slope: float
-    """Between width_index and the next narrower width, in dB per bpp."""
+    """Slope between width_index and the next smaller width, in dB per bpp."""
     target: float
-    """What the slope has to stay under for another try."""
+    """Slope below which another try is made."""
 
 
 @dataclass
 class Schedule:
-    """The decisions of λ-scheduling, apart from any training: which λ to try next.
+    """The decisions of λ-scheduling, separate from training: the λ to try next.
 
-    `propose` gives the next λ list or None at the end; `record` takes what came of it.
+    `propose` returns the next list of λ, or None at the end; `record` takes the measured result.
     """
 
     settings: ScheduleSettings
@@ -75,7 +83,7 @@ class Schedule:
     tries: list[Try] = field(default_factory=list)
     width_index: int = 0
     number: int = 0
-    """Tries made for the present width."""
+    """Number of tries for the current width."""
     target: float = math.nan
 
     def start(self, points: Sequence[Point]) -> None:
@@ -93,7 +101,7 @@ class Schedule:
         )
 
     def record(self, lmbda: tuple[float, ...], points: Sequence[Point]) -> Try:
-        """Record the outcome of a fine-tuning at `lmbda`, and decide what comes next."""
+        """Record the result of a fine-tuning at `lmbda`, and decide the next step."""
         self.lmbda = lmbda
         found = slope(points, self.width_index)
         entry = Try(self.width_index, self.number, lmbda, tuple(points), found, self.target)
@@ -109,7 +117,7 @@ class Schedule:
         return entry
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, to store with the training state."""
+        """Return plain values, to store with the training state."""
         return {key: value for key, value in asdict(self).items() if key != "settings"}
 
     @classmethod
@@ -129,7 +137,7 @@ class Schedule:
 
 
 def slope(points: Sequence[Point], index: int) -> float:
-    """Return the slope (dB per bpp) from a width to the next narrower; infinite at equal rates."""
+    """Return the slope (dB per bpp) from a width to the next smaller; infinite at equal rates."""
     wide, narrow = points[index], points[index + 1]
     rate = wide.bpp - narrow.bpp
     return (wide.psnr - narrow.psnr) / rate if rate else math.inf
@@ -146,33 +154,39 @@ def train_lambda_schedule(
 ) -> int | None:
     """Tune the λ of the model in a run folder, continuing an interrupted call.
 
-    Reads `model.safetensors`, which stays as it is, and writes `model_scheduled.safetensors`
-    with the final λ list, every try into `schedule.csv` and `schedule.png`. `lmbda` is the list
-    to begin with; None means the model's own.
+    The function reads `model.safetensors` without changing it, writes `model_scheduled.safetensors`
+    with the final λ, and records every try in `schedule.csv` and `schedule.png`. lmbda: the initial
+    λ; None: those of the model. Context networks or a hyperprior of the model are trained further,
+    and estimate the measured rate.
 
-    Returns the number of the signal that stopped it early, or None.
+    Return the number of the signal that stopped it early, or None.
 
     Raises:
-        ModelError: no model in the folder, or a stopped schedule that began with another λ list.
-        TrainingError: no usable image to train on or to measure with.
-        ConfigError: settings that contradict each other or the machine.
+        ModelError: The folder has no model, or a stopped schedule that started with other λ.
+        TrainingError: There is no usable image for training or measuring.
+        ConfigError: Settings contradict each other or do not work on the machine.
     """
     device = local_device(device_name)
     resolve_precision(settings.precision, device)  # what cannot work is refused at once
-    # nobody knows yet which step is the last: no decay, and at most so many for each width
+    # the last step is not known yet, so there is no decay, only a limit for each width
     steps = schedule_settings.schedule_steps * schedule_settings.max_tries
     settings = replace(settings, decay="none", last_step=steps)
     state_path = folder / SCHEDULE_STATE_NAME
-    found = read_model(folder / MODEL_NAME)
-    first = lmbda or found.info.lmbda
-    if first is None:
-        raise ConfigError(f"{folder / MODEL_NAME} does not say its λ", field="lmbda")
-    check_lmbda(first, found.config)
+    origin = folder / MODEL_NAME
+    found = read_model(origin)
     if found.config.method != "slimcae":
         raise ConfigError(
-            f"λ-scheduling balances widths that share their kernels: those of {folder / MODEL_NAME}"
-            f", of method {found.config.method}, do not"
+            f"λ-scheduling balances widths that share their kernels: {origin} is of method "
+            f"{found.config.method}, whose operating points {_WHY_NOT[found.config.method]}"
         )
+    first = lmbda or found.info.lmbda
+    if first is None:
+        raise ConfigError(f"{origin} does not say its λ", field="lmbda")
+    check_lmbda(first, found.config)
+    if hyperpriors_of(found) is not None:
+        settings = replace(settings, entropy_model="hyperprior")
+    elif context_networks(found):
+        settings = replace(settings, entropy_model="context")
     model = to_network(found, device)
     valid = _validation_images(valid_paths)
     with ExitStack() as stack:
@@ -181,7 +195,8 @@ def train_lambda_schedule(
             stack.enter_context(locked(folder))
         images = TrainingImages(train_paths, device, settings.cache_gb, settings.num_workers)
         images.report_small(settings.patchsize)
-        trainer = Trainer(model, first, settings, images, process)
+        rates = rates_of(model, origin, images, settings)
+        trainer = Trainer(model, first, settings, images, process, rates)
         schedule = Schedule(schedule_settings, first)
         if state_path.exists():
             state = load_state(state_path)
@@ -190,9 +205,9 @@ def train_lambda_schedule(
                 trainer.load_state_dict(state["trainer"])
             if lmbda is not None and schedule.tries[0].lmbda != lmbda:
                 raise ModelError(
-                    f"{state_path} holds a stopped schedule that began with λ "
-                    f"{words(schedule.tries[0].lmbda)}, not {words(lmbda)}: "
-                    "give that list to continue, or delete the file to start anew"
+                    f"{state_path} has a stopped schedule that started with λ "
+                    f"{format_list(schedule.tries[0].lmbda)}, not {format_list(lmbda)}: "
+                    "give that list to continue, or delete the file to start again"
                 )
             log.info("resuming after %d tries, at step %d", len(schedule.tries) - 1, trainer.step)
         else:
@@ -211,7 +226,7 @@ def train_lambda_schedule(
 
         while (proposal := schedule.propose()) is not None:
             trainer.lmbda = proposal
-            # the tries so far tell where this one ends, also when it was interrupted within
+            # the number of tries determines where this one ends, even after an interruption
             end = len(schedule.tries) * schedule_settings.schedule_steps
             run_steps(trainer, end, run_log, stop, save)
             if process.any(bool(stop), device):
@@ -222,9 +237,9 @@ def train_lambda_schedule(
                 _report(folder, entry, schedule, trainer.model.widths)
         if process.is_main:
             trainer.lmbda = schedule.lmbda
-            save_network(folder / SCHEDULED_NAME, trainer.averaged, model_info(folder, trainer))
+            write_model(folder / SCHEDULED_NAME, trained_model(folder, trainer))
             state_path.unlink(missing_ok=True)
-            log.info("done: %s, λ %s", folder / SCHEDULED_NAME, words(schedule.lmbda))
+            log.info("done: %s, λ %s", folder / SCHEDULED_NAME, format_list(schedule.lmbda))
     return None
 
 
@@ -241,8 +256,9 @@ def _validation_images(paths: Sequence[Path]) -> list[Tensor]:
 
 
 def _measure(trainer: Trainer, images: Sequence[Tensor]) -> list[Point]:
-    points = [measure(trainer.averaged, images, width) for width in trainer.averaged.widths]
-    # processes may differ in the last bit and must not differ in what they decide
+    model, rates = trainer.averaged, trainer.averaged_rates
+    points = [measure(model, images, width, rates) for width in model.widths]
+    # processes may differ in the last bit, but must take the same decisions
     bpp = trainer.process.from_main([point.bpp for point in points], trainer.device)
     psnr = trainer.process.from_main([point.psnr for point in points], trainer.device)
     return [Point(*pair) for pair in zip(bpp, psnr, strict=True)]
@@ -254,12 +270,13 @@ def _report(folder: Path, entry: Try, schedule: Schedule, widths: Sequence[int])
     plot_tries(folder / PLOT_NAME, curves, widths)
     log.info(
         "width %d, try %d: λ %s, slope %.3f dB per bpp (target %.3f)",
-        widths[entry.width_index], entry.number + 1, words(entry.lmbda), entry.slope, entry.target,
+        widths[entry.width_index], entry.number + 1, format_list(entry.lmbda), entry.slope,
+        entry.target,
     )  # fmt: skip
 
 
 def _csv(tries: Sequence[Try], widths: Sequence[int]) -> str:
-    """One row per try: which width, λ, bpp and PSNR of every width, slope and its target."""
+    """Return one row per try: its width, λ, bpp and PSNR of every width, slope and its target."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = [f"{name}_{width}" for name in ("lambda", "bpp", "psnr") for width in widths]

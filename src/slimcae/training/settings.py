@@ -1,4 +1,4 @@
-"""Everything that decides how a training run goes, checked once."""
+"""Settings of training runs, validated once."""
 
 import math
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from slimcae.model.config import SlimCAEConfig
 POWER_STEPS, POWER = 1000, 0.8
 """τ and κ of the learning rate τ^κ / (τ + t)^κ (Theis et al. 2017, section 3.3)."""
 SCALING_SETTINGS = {"last_step": 10_000, "learning_rate": 1e-3, "decay": "power"}
-"""Of method `bottleneck_scaling`, unless given (Theis et al. 2017, section 3.3)."""
+"""Defaults of method `bottleneck_scaling` (Theis et al. 2017, section 3.3)."""
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Settings of training; `SlimCAEConfig` says what is trained.
+    """Settings of training; `SlimCAEConfig` describes the trained model.
 
     Raises:
-        SettingError: values that cannot work.
+        SettingError: A value is invalid.
     """
 
     patchsize: int = 256
@@ -41,33 +41,33 @@ class TrainSettings:
     """cosine: down to 1 % at the last step; step: a tenth for the last fifth of the steps; power:
     (1000 / (1000 + step))^0.8."""
     clip_norm: float = 1.0
-    """Largest norm of the gradient of all parameters together."""
+    """Maximal norm of the gradient of all parameters."""
     ema_decay: float = 0.999
-    """Decay of the moving average of the weights, which is what a model file holds."""
+    """Decay of the moving average of the weights, which is written to the model file."""
     stage: Literal["all", "decoder"] = "all"
-    """decoder: g_s alone, on latents rounded as in files, which keep their size."""
+    """decoder: only g_s, on latents rounded as in files, so file sizes do not change."""
     quantization: Literal["noise", "mixed"] = "noise"
     """mixed: g_s sees rounded latents (straight-through gradient), the rate sees noise."""
     entropy_model: Literal["factorized", "context", "hyperprior"] = "factorized"
-    """What estimates the rate; context, hyperprior: networks that train together with the rest."""
+    """Estimator of the rate; context, hyperprior: networks that are trained with the rest."""
     context_learning_rate: float = 4e-3
-    """Peak learning rate of context networks, or of a hyperprior, that train with the rest."""
+    """Peak learning rate of context networks or of a hyperprior trained with the rest."""
     at_one: float = 0.5
-    """Share of steps of such a network at Δ = 1; the rest is at random quantisation steps."""
+    """Share of the steps of such a network at Δ = 1; the others use random quantisation steps."""
     balance: Literal["sum", "log"] = "sum"
     """The loss adds up the costs of the widths (sum) or their logarithms (log)."""
     border_weight: float = 0.0
-    """Weight of steps of the error across borders of 16×16 blocks, which show as a grid."""
+    """Weight of error steps across the borders of 16×16 blocks, which are visible as a grid."""
     sandwich: bool = False
-    """Train widest, narrowest and one width between at each step instead of all."""
+    """Train only the largest, the smallest and one other width at each step."""
     seed: int = 0
     """Seed of crops, noise and initial weights."""
     cache_gb: float | None = None
-    """Memory for decoded training images, in GiB; None: half of what is free."""
+    """Memory for decoded training images, in GiB; None: half of the free memory."""
     num_workers: int = 2
     """Processes that decode the images beyond the cache."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of convolutions; auto: bfloat16 where the processor computes it natively."""
+    """Precision of convolutions; auto: bfloat16 if the processor supports it natively."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile; auto: on GPUs, and on CPUs for runs of 5,000 steps or more (not of light)."""
     log_every: int = 50
@@ -107,7 +107,7 @@ class TrainSettings:
         return warmup
 
     def as_dict(self) -> dict[str, object]:
-        """Plain values, for the log and the model's card."""
+        """Return plain values, for the log and the description of the model."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -116,11 +116,11 @@ class EntropySettings:
     """Settings of the stage `entropy`, which trains context networks on fixed transforms.
 
     Raises:
-        SettingError: values that cannot work.
+        SettingError: A value is invalid.
     """
 
     stage: Literal["entropy"] = "entropy"
-    """entropy: the context networks alone, which predict latents from those coded before."""
+    """entropy: only the context networks, which predict latents from those coded before."""
     last_step: int = 12_000
     """Training ends after this many steps of each width."""
     places: int = 1024
@@ -130,13 +130,13 @@ class EntropySettings:
     warmup_steps: int = 100
     """Steps over which the learning rate rises linearly from zero."""
     clip_norm: float = 1.0
-    """Largest norm of the gradient of all parameters of a width together."""
+    """Maximal norm of the gradient of all parameters of a width."""
     at_one: float = 0.5
-    """Share of the places at Δ = 1; the rest is at random quantisation steps."""
+    """Share of the places at Δ = 1; the others use random quantisation steps."""
     seed: int = 0
     """Seed of places, steps and initial weights."""
     cache_gb: float = 4.0
-    """Latents that are kept in the run folder, in GiB; images beyond it are left out."""
+    """Limit on latents in the run folder, in GiB; images beyond it are left out."""
     log_every: int = 500
     """Steps between two lines of the log."""
     save_minutes: float = 5.0
@@ -149,12 +149,12 @@ class EntropySettings:
         _check_part(self, "at_one")
 
     def rate_factor(self, step: int) -> float:
-        """Factor on the learning rate at a step of a width (counted from 0)."""
+        """Return the factor on the learning rate at a step of a width (counted from 0)."""
         warmup = min(1.0, (step + 1) / (self.warmup_steps + 1))
         return warmup * _cosine(min(1.0, step / self.last_step))
 
     def as_dict(self) -> dict[str, object]:
-        """Plain values, for the log and the model's card."""
+        """Return plain values, for the log and the description of the model."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -163,15 +163,15 @@ class ScheduleSettings:
     """Settings of λ-scheduling.
 
     Raises:
-        SettingError: values that cannot work.
+        SettingError: A value is invalid.
     """
 
     schedule_steps: int = 2000
     """Fine-tuning steps of each try."""
     kappa: float = 0.8
-    """Factor on the λ of all narrower widths at each try."""
+    """Factor on the λ of all smaller widths at each try."""
     max_tries: int = 7
-    """Tries for each width."""
+    """Maximal number of tries for each width."""
 
     def __post_init__(self) -> None:
         if not 0 < self.kappa < 1:
@@ -183,7 +183,7 @@ class ScheduleSettings:
 
 
 def _cosine(done: float) -> float:
-    """Half a cosine from 1 down to 1 %."""
+    """Return half a cosine from 1 down to 1 %."""
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
 
 
@@ -206,8 +206,8 @@ def _check_part(settings: object, name: str) -> None:
         raise SettingError(name, getattr(settings, name), "a number from 0 to 1")
 
 
-def words(values: Sequence[float]) -> str:
-    """A list as the command line takes it."""
+def format_list(values: Sequence[float]) -> str:
+    """Format a list as on the command line."""
     return " ".join(f"{value:g}" for value in values)
 
 
@@ -215,18 +215,18 @@ def check_lmbda(lmbda: tuple[float, ...], config: SlimCAEConfig) -> None:
     """Check that there is one positive λ per operating point.
 
     Raises:
-        SettingError: another number of values, one that is not a positive number, or values that
-            do not fall where they alone tell the points apart.
+        SettingError: The number of values is wrong, a value is not positive, or values do not
+            decrease although only they distinguish the points.
     """
     if len(lmbda) != len(config.points):
         number = len(config.points)
         raise SettingError(
-            "lmbda", words(lmbda), f"one λ for each of the {number} widths, widest first"
+            "lmbda", format_list(lmbda), f"one λ for each of the {number} widths, widest first"
         )
     for value in lmbda:
         if not (math.isfinite(value) and value > 0):
             raise SettingError("lmbda", f"{value:g}", "a positive number for each width")
     if config.points != config.widths and any(a <= b for a, b in pairwise(lmbda)):
         raise SettingError(
-            "lmbda", words(lmbda), f"strictly decreasing values for method {config.method}"
+            "lmbda", format_list(lmbda), f"strictly decreasing values for method {config.method}"
         )

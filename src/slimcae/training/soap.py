@@ -15,24 +15,24 @@ BETAS = (0.9, 0.95)
 """Decay of the gradient's average, and of those of its squares and covariances."""
 EPSILON = 1e-8
 REFRESH_EVERY = 10
-"""Steps between two bases: covariances change slowly, and a basis costs more than a step."""
+"""Steps between two updates of the bases, which change slowly and cost more than a step."""
 LARGEST_SIDE = 256
-"""Up to here the input channels and taps of a kernel share one basis."""
+"""Largest side up to which the input channels and taps of a kernel share one basis."""
 
 
 class Soap(torch.optim.Optimizer):
-    """Steps on kernels (a, b, k, k) with a basis for each of their sides.
+    """Optimizer for kernels (a, b, k, k) with a basis for each of their sides.
 
-    Sides are a, k·k and b, or a and k·k·b where the latter are few. For each side the average
-    covariance of the gradients is kept; Adam runs in the basis of its eigenvectors, which one
-    step of power iteration and a QR decomposition follow every `REFRESH_EVERY` steps. The first
-    step only finds the bases.
+    Sides are a, k·k and b, or a and k·k·b if the latter is small. The optimizer keeps the average
+    covariance of the gradients of each side; Adam runs in the basis of its eigenvectors, which is
+    updated every `REFRESH_EVERY` steps by one power iteration and a QR decomposition. The first
+    step only computes the bases.
 
-    Kernels of one shape go through every operation together, nothing is read back from the
-    device, and all state is in `state_dict()`: under the first kernel of each shape.
+    Kernels of the same shape are processed together without device synchronization. All state is in
+    `state_dict()`, under the first kernel of each shape.
 
-    half: whether to turn into the bases and back in bfloat16, which on a CPU saves half of a
-    step's time. Covariances stay in float32: their eigenvalues span six powers of ten.
+    half: change bases in bfloat16, which on a CPU saves half of the time of a step. Covariances
+    stay in float32, because their eigenvalues span six orders of magnitude.
     """
 
     def __init__(self, params: Iterable[Any], lr: float, *, half: bool = False) -> None:
@@ -41,7 +41,7 @@ class Soap(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step on all kernels; their gradients must be there."""
+        """Update all kernels; their gradients must be set."""
         assert closure is None
         for group in self.param_groups:
             same: dict[torch.Size, list[Tensor]] = {}
@@ -54,7 +54,7 @@ class Soap(torch.optim.Optimizer):
                     torch._foreach_add_(kernels, list(steps.unbind()), alpha=-group["lr"])
 
     def _update(self, kernels: list[Tensor]) -> Tensor | None:
-        """What to subtract (times the learning rate), by side; None at the first step."""
+        """Return the update (without the learning rate), by side; None at the first step."""
         state = self.state[kernels[0]]
         gradient = _by_sides(torch.stack([_gradient(kernel) for kernel in kernels]))
         sides = range(1, gradient.ndim)
@@ -79,14 +79,14 @@ class Soap(torch.optim.Optimizer):
         return update
 
     def _refresh(self, state: dict[str, Any]) -> None:
-        """Follow the eigenvectors, and turn what is known in the old bases into the new ones."""
+        """Update the eigenvectors, and transform the state to the new bases."""
         mean = self._turn(state["mean"], _transposed(state["bases"]))
         bases = []
         for side, (covariance, basis) in enumerate(
             zip(state["covariances"], state["bases"], strict=True), start=1
         ):
             moved = covariance @ basis
-            # largest first, which QR keeps best; the squares move along with their directions
+            # largest first, which QR preserves best; the squares move with their directions
             order = (basis * moved).sum(dim=1).argsort(dim=1, descending=True)
             moved = moved.gather(2, order[:, None, :].expand_as(moved))
             bases.append(torch.linalg.qr(moved).Q)
@@ -98,7 +98,7 @@ class Soap(torch.optim.Optimizer):
         state["mean"] = self._turn(mean, bases)
 
     def _covariance(self, x: Tensor, side: int) -> Tensor:
-        """(count, n, n) of a side of length n, summed over the other sides of x."""
+        """Return the covariance (count, n, n) of a side of length n, summed over other sides."""
         if side == x.ndim - 1:
             rows = x.flatten(1, -2).transpose(1, 2)
         else:
@@ -106,7 +106,7 @@ class Soap(torch.optim.Optimizer):
         return torch.bmm(rows, rows.transpose(1, 2))
 
     def _turn(self, x: Tensor, bases: list[Tensor]) -> Tensor:
-        """Coordinates of x (count, a, …) in the bases (count, n, n) of its sides."""
+        """Return the coordinates of x (count, a, …) in the bases (count, n, n) of its sides."""
         first, *middle, last = bases
         x = self._product(first.transpose(1, 2), x.flatten(2)).view_as(x)
         x = self._product(x.flatten(1, -2), last).view_as(x)
@@ -130,14 +130,14 @@ def _transposed(bases: list[Tensor]) -> list[Tensor]:
 
 
 def _by_sides(x: Tensor) -> Tensor:
-    """(count, a, b, k, k) as (count, a, k·k, b), or (count, a, k·k·b)."""
-    x = x.permute(0, 1, 3, 4, 2)  # free where kernels are stored channels last
+    """Reshape (count, a, b, k, k) to (count, a, k·k, b) or (count, a, k·k·b)."""
+    x = x.permute(0, 1, 3, 4, 2)  # no copy if kernels are stored channels last
     if x[0, 0].numel() <= LARGEST_SIDE:
         return x.flatten(2)
     return x.flatten(2, 3)
 
 
 def _as_kernels(x: Tensor, shape: torch.Size) -> Tensor:
-    """The inverse of `_by_sides` for kernels of a shape (a, b, k, k)."""
+    """Invert `_by_sides` for kernels of a shape (a, b, k, k)."""
     a, b, height, width = shape
     return x.reshape(-1, a, height, width, b).permute(0, 1, 4, 2, 3)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class StepLog:
-    """Averages over the steps since the last line; rates are estimates under noise."""
+    """Averages over the steps since the last line; rates are estimated with noise."""
 
     step: int
     loss: float
@@ -19,11 +19,11 @@ class StepLog:
     learning_rate: float
     megapixels_per_second: float
     widths: dict[int, tuple[float, float]]
-    """bpp and MSE (on [0, 1]) of each width that was trained since."""
+    """bpp and MSE (on [0, 1]) of each width that was trained."""
     is_finite: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """For a line of JSON."""
+        """Return the values for a line of JSON."""
         return {
             "step": self.step,
             "loss": round(self.loss, 5),
@@ -41,7 +41,7 @@ class StepLog:
 
 
 class Stats:
-    """Sums kept on the device: reading them back once a line costs one synchronization."""
+    """Sums on the device, which are read back with one synchronization per line."""
 
     def __init__(self, widths: Sequence[int], device: torch.device) -> None:
         self._widths = tuple(widths)
@@ -59,7 +59,7 @@ class Stats:
     def add(
         self, loss: Tensor, grad_norm: Tensor, widths: Sequence[int], measured: Tensor, pixels: int
     ) -> None:
-        """Count one step: measured holds bpp and MSE of each of `widths`."""
+        """Add one step; measured: bpp and MSE of each of `widths`."""
         self._sums += torch.stack([loss, grad_norm])
         rows = [self._widths.index(width) for width in widths]
         self._measured[rows] += measured
@@ -69,7 +69,7 @@ class Stats:
         self._pixels += pixels
 
     def take(self, step: int, learning_rate: float) -> StepLog:
-        """The averages so far; counting starts anew."""
+        """Return the averages, and reset the sums."""
         loss, norm = (self._sums / max(self._steps, 1)).tolist()
         measured = self._measured.tolist()
         line = StepLog(

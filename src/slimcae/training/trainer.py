@@ -1,4 +1,4 @@
-"""The optimization itself: one step, many steps, and the state that lets them go on exactly."""
+"""The optimization: training steps, and the state for continuing them exactly."""
 
 import copy
 import importlib.util
@@ -16,7 +16,7 @@ from slimcae.errors import ConfigError, TrainingError
 from slimcae.model.config import DEFAULT_STEPS
 from slimcae.networks.autoencoder import Autoencoder
 from slimcae.networks.context import ContextNetworks
-from slimcae.networks.hyperprior import Hyperprior
+from slimcae.networks.hyperprior import Hyperpriors
 from slimcae.training.data import TrainingImages
 from slimcae.training.distributed import Process
 from slimcae.training.loss import RateDistortionLoss
@@ -28,19 +28,19 @@ from slimcae.transforms.torch_.device import resolve_precision
 log = logging.getLogger("slimcae")
 
 MEDIANS_EVERY = 200
-"""Steps between two updates of the medians, around which mixed quantization rounds."""
+"""Steps between two updates of the medians, the centres of rounding in mixed quantization."""
 
 COMPILE_PAYS_AFTER = 5000
-"""Steps of a run after which compiling for a CPU (about two minutes) has paid for itself."""
+"""Number of steps from which compiling for a CPU (about two minutes) saves time."""
 
 
 class Trainer:
     """Trains a model for given λ values, step by step.
 
-    Holds the raw weights (`model`), their moving average (`averaged`), the optimizers
-    and the step number. All randomness of a step follows from the seed and the step's number.
+    It contains the raw weights (`model`), their moving average (`averaged`), the optimizers and the
+    step number. Seed and step number determine all randomness of a step.
 
-    rates: the networks with which the rate is estimated; None: the densities alone.
+    rates: networks that estimate the rate; None: the densities do.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Trainer:
         settings: TrainSettings,
         images: TrainingImages,
         process: Process | None = None,
-        rates: ContextNetworks | Hyperprior | None = None,
+        rates: ContextNetworks | Hyperpriors | None = None,
     ) -> None:
         self.model: Autoencoder = model.to(  # type: ignore[call-overload]
             images.device, memory_format=torch.channels_last
@@ -74,7 +74,7 @@ class Trainer:
         self._loss.to(self.device)
         self._rates: nn.Module = nn.ModuleList() if rates is None else rates
         self.averaged_rates = copy.deepcopy(self._rates).eval().requires_grad_(False)
-        """The networks of the rate with the moving average of their weights; empty without."""
+        """The rate networks with the moving average of their weights; empty if there are none."""
         self._bfloat16 = resolve_precision(settings.precision, self.device) == "bfloat16"
         entropy = list(model.entropy_bottlenecks.parameters())
         chosen = {id(p) for p in entropy}
@@ -90,7 +90,7 @@ class Trainer:
             kernels = [p for p in transforms if p.ndim == 4]
             transforms = [p for p in transforms if p.ndim != 4]
             group = {"params": kernels, "peak": settings.learning_rate}
-            # a GPU does these products in no time, also exactly
+            # on a GPU these products are fast even in full precision
             half = self._bfloat16 and self.device.type == "cpu"
             self._soap = Soap([group], settings.learning_rate, half=half)
         groups = [
@@ -104,13 +104,13 @@ class Trainer:
 
     @property
     def _kind(self) -> list[str]:
-        """What a state must have in common with this run."""
+        """Return the properties that a state must share with this run."""
         kind: list[str] = [self.settings.optimizer, self.settings.stage]
         return kind if self._loss.rates is None else [*kind, self.settings.entropy_model]
 
     @property
     def _groups(self) -> list[dict[str, Any]]:
-        """All groups of parameters, the transforms' first."""
+        """Return all groups of parameters, those of the transforms first."""
         return self._adam.param_groups + (self._soap.param_groups if self._soap else [])
 
     @property
@@ -132,11 +132,11 @@ class Trainer:
     ) -> None:
         """Train up to `last_step`.
 
-        `should_pause` is asked after each step; when it says so, the state is known to be
-        finite and `on_pause` is called (to save, say), which answers whether to go on.
+        `should_pause` is called after each step. If it returns True, the state is checked to be
+        finite, and `on_pause` is called (for example to save), which returns whether to continue.
 
         Raises:
-            TrainingError: loss or gradients stopped being finite.
+            TrainingError: Loss or gradients are no longer finite.
         """
         forward = self._forward()
         batches = self.images.batches(
@@ -148,7 +148,7 @@ class Trainer:
         )
         self.model.train()
         if self.settings.stage == "decoder":
-            # rounding instead of noise, and as exact as the codec is before it
+            # rounding instead of noise, in the precision of the codec
             for pair, _ in self.model.pairs:
                 pair.g_a.eval()
             self.model.entropy_bottlenecks.eval()
@@ -202,21 +202,21 @@ class Trainer:
         stats.add(loss.detach(), norm, widths, measured, pixels)
 
     def _clipped_norm(self) -> Tensor:
-        """Clip the gradients, of networks that train apart each for itself; return the norm."""
+        """Clip the gradients, separately for independent networks; return the norm."""
         parts: list[list[nn.Parameter]] = self.model.parts
         if len(parts) == 1:
             parts[0] += self._rates.parameters()
-        elif isinstance(self._rates, ContextNetworks):
+        elif isinstance(self._rates, ContextNetworks | Hyperpriors):
             for part, point in zip(parts, self.model.points, strict=True):
-                part += self._rates.by_width[point].parameters()
+                part += self._rates.by_point[point].parameters()
         norms = [nn.utils.clip_grad_norm_(part, self.settings.clip_norm) for part in parts]
         return norms[0] if len(norms) == 1 else torch.stack(norms).norm()
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """Moving average whose window grows with the steps until it reaches the decay's.
+        """Update the moving average, whose window grows with the steps up to that of the decay.
 
-        Not torch's AveragedModel: it counts on the device, which would stall a GPU each step.
+        torch's AveragedModel is not used, because its counter on the device stalls a GPU each step.
         """
         n = self.step
         weight = 1 - min(self.settings.ema_decay, (1 + n) / (10 + n)) if n else 1.0
@@ -225,12 +225,12 @@ class Trainer:
         torch._foreach_lerp_(average, current, weight)
 
     def _quantisation_step(self) -> Tensor | None:
-        """Δ of this step, of which networks of the rate shall know all; None: 1, for densities."""
+        """Return a random Δ for this step, for rate networks; None means 1, for densities."""
         if self._loss.rates is None or self.settings.stage == "decoder":
             return None
         rng = random.Random(f"{self.settings.seed} {self.step} Δ")
         delta = 1.0 if rng.random() < self.settings.at_one else rng.choice(DEFAULT_STEPS)
-        return torch.tensor(delta, device=self.device)  # as a number it would compile anew
+        return torch.tensor(delta, device=self.device)  # a Python number would cause recompilation
 
     def _step_widths(self) -> tuple[int, ...]:
         widths = self.model.trained_points
@@ -259,8 +259,8 @@ class Trainer:
     def _why_not_compile(self) -> str | None:
         """Why the run is not compiled, or None if it is.
 
-        The answer does not depend on where a run was stopped: compiled and eager steps differ
-        in their last digits, and resuming shall be exact.
+        The result does not depend on where a run was stopped, because compiled and eager steps
+        differ in their last digits, and resuming must be exact.
         """
         if self.settings.compile == "off":
             return "it was switched off"
@@ -293,7 +293,7 @@ class Trainer:
         """Restore the state of a run; learning rates stay those of the current settings.
 
         Raises:
-            ConfigError: another optimizer, stage or entropy model than the run's.
+            ConfigError: Optimizer, stage or entropy model differ from those of the run.
         """
         kind = state.get("kind", ["adam", "all"])
         if kind != self._kind:

@@ -1,10 +1,10 @@
-"""The transform warm start: begin training as a Karhunen–Loève transform codec.
+"""The transform warm start: initialise training with a Karhunen–Loève transform codec.
 
-Random weights spend most of a small budget on learning a decent linear transform. The principal
-components of image blocks are one already, and three block transforms in a row (4×4 pixels, then
-2×2, then 2×2 blocks of coefficients) fit the resolutions of both architectures exactly. Components
-are ordered by variance, so that a narrow width, which takes the first channels, keeps what matters
-most. The synthesis transform is the transpose.
+From random weights, most of a small budget is spent on learning a good linear transform. The
+principal components of image blocks are such a transform, and three nested block transforms (4×4
+pixels, then 2×2, then 2×2 blocks of coefficients) match the resolutions of both architectures.
+Components are ordered by variance, so small widths, which use the first channels, keep the most
+important ones. The synthesis transform is the transpose.
 """
 
 import math
@@ -24,25 +24,25 @@ from slimcae.training.workers import one_thread
 GAMMA_DIAGONAL = 1e-4
 GAMMA_ELSEWHERE = 1e-6
 SPARE_STD = 0.01
-"""Of the kernels that make channels beyond the transform's."""
+"""Standard deviation of the kernels of channels beyond those of the transform."""
 LAP = 0.7
-"""Of the step of means between blocks, what the light synthesis leaves in each of its two laps."""
+"""Fraction of the step between block means that each lap of the light synthesis keeps."""
 FIT_STEPS = 300
 FIT_VALUES = 1024
-"""Latents of each channel in one step of fitting the entropy models."""
+"""Latents per channel in one step of fitting the entropy models."""
 
 
 @torch.no_grad()
 def warm_start_transforms(model: Autoencoder, x: Tensor, lmbda: tuple[float, ...]) -> None:
     """Set g_a and g_s to a nested block transform of the images and its inverse.
 
-    x: sample of images (N, 3, H, W) in [0, 1], sides multiples of 16. The gain puts the
-    rounding step where λ wants it: with independent coefficients, MSE = Δ²/12 and 3 coefficients
-    per pixel, λ·MSE + bpp is least at Δ² = 18 / (λ ln 2).
+    x: sample of images (N, 3, H, W) in [0, 1], sides multiples of 16. The gain makes the rounding
+    step optimal for λ: with independent coefficients, MSE = Δ²/12 and 3 coefficients per pixel,
+    λ·MSE + bpp is minimal at Δ² = 18 / (λ ln 2).
     """
     of_point = dict(zip(model.points, lmbda, strict=True))
     for pair, points in model.pairs:
-        # points that share a width begin alike, as the best one
+        # points with the same width all start like the best one
         widths = model.config.transforms_of(points[0]).widths
         own = dict(zip(widths, (of_point[point] for point in points), strict=False))
         gain = math.sqrt(max(own.values()) * math.log(2) / 18)
@@ -71,7 +71,7 @@ def _start_slimcae(
     _place(g_s.deconv1.weight, third)
     _place(g_s.deconv2.weight, second)
     _place(g_s.deconv3.weight, first / gain)
-    # feature maps may have channels to spare: small noise, which nothing reads yet
+    # spare channels of feature maps get small noise, which no other layer reads yet
     g_a.conv1.weight[len(first) :].normal_(std=SPARE_STD * gain)
     g_a.conv2.weight[len(second) :].normal_(std=SPARE_STD)
     g_s.deconv1.weight[:, len(second) :].normal_(std=SPARE_STD)
@@ -90,11 +90,11 @@ def _start_slimcae(
 
 
 def _start_light(model: TransformPair, gain: float, x: Tensor, lmbda: dict[int, float]) -> None:
-    """Residual branches begin at zero, which `initialise` has made them.
+    """Initialise the light transforms; `initialise` has set residual branches to zero.
 
-    The laps begin as those of a time-domain lapped transform (Tran, Liang, Tu, "Lapped transform
-    via time-domain pre- and post-processing", IEEE Trans. Signal Processing 51, 2003) of the means
-    of blocks: without, every block of 16 × 16 pixels would have a border that one sees.
+    The laps start as a time-domain lapped transform (Tran, Liang, Tu, "Lapped transform via
+    time-domain pre- and post-processing", IEEE Trans. Signal Processing 51, 2003) of the block
+    means. Without them, every block of 16 × 16 pixels would have a visible border.
     """
     n = model.config.num_filters
     g_a, g_s = model.g_a, model.g_s
@@ -105,7 +105,7 @@ def _start_light(model: TransformPair, gain: float, x: Tensor, lmbda: dict[int, 
     pixels, levels = (
         first.flatten(1),
         mean.repeat_interleave(16),
-    )  # channels as `Unshuffle` has them
+    )  # in the channel order of `Unshuffle`
     for kernel in (g_a.embed.weight, g_s.render.weight):
         kernel.zero_()
     g_a.embed.weight[: len(pixels), :, 1, 1] = pixels
@@ -131,8 +131,8 @@ def _start_light(model: TransformPair, gain: float, x: Tensor, lmbda: dict[int, 
         for kernel, values in ((down.weight, matrix), (up.weight, matrix.T)):
             kernel.zero_()
             kernel[: values.shape[0], : values.shape[1], 0, 0] = values
-    # the gain is in the scales: in the kernels it would make some of them so large and others so
-    # small that no learning rate suits both. The rounding step of a width grows with λ^−½
+    # the gain is in the scales; in the kernels it would make some so large and others so small that
+    # no learning rate suits both. The rounding step of a width is proportional to λ^−½
     for place, value in enumerate(lmbda.values()):
         factor = math.log(gain) + 0.5 * math.log(value / max(lmbda.values()))
         g_a.scale.log_scale[place] = factor
@@ -140,7 +140,7 @@ def _start_light(model: TransformPair, gain: float, x: Tensor, lmbda: dict[int, 
 
 
 def _averaging(components: Tensor, smooth: Tensor) -> Tensor:
-    """Tell which components (count, C, k, k) are mostly means of a block of smooth channels (C)."""
+    """Return which components (count, C, k, k) are mostly block means of smooth channels (C)."""
     means = components[:, smooth].sum(dim=(2, 3)) / components.shape[-1]
     return means.square().sum(dim=1) > 0.5
 
@@ -148,12 +148,12 @@ def _averaging(components: Tensor, smooth: Tensor) -> Tensor:
 def lapping(where: Tensor, factor: float) -> Tensor:
     """Return a kernel (4C, 4, 3, 3) that changes the steps between neighbouring 2×2 blocks.
 
-    where: for which of the C channels; others stay as they are. The two values on both sides of a
-    border keep their mean, and their difference is multiplied by `factor`: the kernel of 1 / factor
-    undoes it. Channels as `Unshuffle` has them; groups of four.
+    where: mask of the C channels to change. The two values on both sides of a border keep their
+    mean, and their difference is multiplied by `factor`; the kernel for 1 / factor inverts this.
+    Channels are in the order of `Unshuffle`, in groups of four.
     """
     own, other = (1 + factor) / 2, (1 - factor) / 2
-    # by phase out, phase in, and place of the block: left, own, right
+    # axes: output phase, input phase, and block (left, own, right)
     line = torch.zeros(2, 2, 3)
     line[0, 0, 1] = line[1, 1, 1] = own
     line[0, 1, 0] = line[1, 0, 2] = other
@@ -167,7 +167,7 @@ def lapping(where: Tensor, factor: float) -> Tensor:
 def nested_components(x: Tensor, *counts: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the components of 4×4 pixels of images, of 2×2 of these, and of 2×2 of those.
 
-    counts: how many of each, at most. Kernels (count, channels, size, size), most variance first.
+    counts: maximal number of each. Kernels are (count, channels, size, size), in order of variance.
     """
     z = x - x.mean(dim=(0, 2, 3))[:, None, None]
     found = []
@@ -184,15 +184,16 @@ def fit_entropy_models(
 ) -> None:
     """Fit the entropy bottlenecks alone to the latents of the images x (N, 3, H, W).
 
-    points: whose; None: all.
+    points: operating points to fit; None: all.
 
-    Each channel's density is first scaled to the spread of its latents, then fitted by Adam.
+    The density of each channel is first scaled to the deviation of its latents, then fitted by
+    Adam.
     """
     generator = torch.Generator(x.device).manual_seed(seed)
     for width in model.points if points is None else points:
         with torch.no_grad():
             y = model.analyse(x, width).float().transpose(0, 1).flatten(1)  # (C, values)
-        # thousands of tiny operations: on a busy machine threads would mostly wait for each other
+        # one thread, because threads of thousands of tiny operations would mostly wait
         with one_thread():
             _fit(model.entropy_bottleneck(width), y, generator)
 
@@ -222,7 +223,7 @@ def _fit(bottleneck: EntropyBottleneck, y: Tensor, generator: torch.Generator) -
 def principal_components(x: Tensor, size: int, count: int) -> Tensor:
     """Return the leading orthonormal components of the size × size blocks of x (N, C, H, W).
 
-    Returns kernels (count, C, size, size), most variance first.
+    Return kernels (count, C, size, size), in order of variance.
     """
     channels = x.shape[1]
     rows = F.unfold(x, size, stride=size).transpose(1, 2).reshape(-1, channels * size**2).double()
@@ -232,7 +233,7 @@ def principal_components(x: Tensor, size: int, count: int) -> Tensor:
 
 
 def _near_identity(norm: SlimmableGDN, beta: dict[int, float] | None) -> None:
-    """Make a norm almost linear; `beta` scales each width where the variant can tell widths."""
+    """Make a norm almost linear; `beta` scales each width if the variant supports it."""
     for owner in (norm.owner(int(name)) for name in norm.norms):
         eye = torch.eye(len(owner.beta), device=owner.beta.device)
         gamma = GAMMA_ELSEWHERE + (GAMMA_DIAGONAL - GAMMA_ELSEWHERE) * eye
@@ -249,10 +250,10 @@ def _near_identity(norm: SlimmableGDN, beta: dict[int, float] | None) -> None:
 
 
 def _place(weight: Tensor, components: Tensor) -> None:
-    """Write components (count, C, size, size) on the taps of a kernel that one stride covers.
+    """Write components (count, C, size, size) to the taps of a kernel that one stride covers.
 
-    Kernels are (coefficients, C, k, k), of an analysis and of a transposed synthesis layer
-    alike. The taps start at k // 2, where "same" padding puts a block's first pixel.
+    Kernels are (coefficients, C, k, k), both in analysis and in transposed synthesis layers. The
+    taps start at k // 2, the position of a block's first pixel with "same" padding.
     """
     count, channels, size, _ = components.shape
     middle = weight.shape[-1] // 2

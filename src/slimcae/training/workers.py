@@ -1,4 +1,4 @@
-"""Several pictures at a time: a thread for each, in which torch uses no further threads."""
+"""Parallel processing of pictures, with one thread for each and single-threaded torch."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch use one thread for an operation."""
+    """Limit torch to one thread per operation."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -26,10 +26,10 @@ def one_thread() -> Iterator[None]:
 def side_by_side(
     work: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[tuple[Item, Result]]:
-    """Yield each item with its result, in order; as many at a time as torch has threads.
+    """Yield each item with its result, in order, with as many threads as torch has.
 
-    At most two results for each thread wait to be taken, which bounds memory. A consumer that
-    stops early waits for those that are begun.
+    At most two results per thread are pending, which bounds memory. A consumer that stops early
+    waits for the running ones.
     """
     count = torch.get_num_threads()
     pending: deque[tuple[Item, Future[Result]]] = deque()

@@ -1,7 +1,7 @@
-"""Pixels to latents and back: one protocol, and the implementations that can be chosen.
+"""The transforms between pixels and latents: a protocol, and the choice of its implementation.
 
-An implementation computes one array at a time and knows nothing of tiles, files or symbols' costs;
-it owns the centring of latents and what Δ does to them.
+An implementation computes one array at a time, including the centring of latents and the
+dequantisation by Δ. Tiles, files and rates are handled elsewhere.
 """
 
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slimcae.model.model import Model
 
 MAX_THREADS = 256
-"""ONNX Runtime takes memory for each thread, whether or not there is a core for it."""
+"""Limit on threads; ONNX Runtime allocates memory for each, even beyond the number of cores."""
 
 Pixels = NDArray[np.uint8]
 Residuals = NDArray[np.float32]
@@ -28,21 +28,19 @@ Region = tuple[slice, slice]
 
 
 class Transforms(Protocol):
-    """g_a and g_s of one model on one device; may be used from several threads at once.
+    """g_a and g_s of one model on one device. Thread-safe.
 
-    `width` names one of the model's operating points.
-
-    The model's architecture says how large a neighbourhood they need: `analysis_halo` and
-    `synthesis_halo`, in latents.
+    `width` is the number of an operating point. The neighbourhoods that g_a and g_s need are the
+    `analysis_halo` and `synthesis_halo` of the model's architecture, in latents.
     """
 
     @property
     def device(self) -> str:
-        """Where it computes: `cpu` or `cuda`."""
+        """The device: `cpu` or `cuda`."""
 
     @property
     def precision(self) -> str:
-        """`float32`, or `bfloat16` for the large products."""
+        """The precision of the large products: `float32` or `bfloat16`."""
 
     @property
     def threads(self) -> int:
@@ -50,7 +48,7 @@ class Transforms(Protocol):
 
     @property
     def machine(self) -> str:
-        """Processor, and GPU if it computes there, in words."""
+        """Description of the processor, and of the GPU if it is used."""
 
     @property
     def backend(self) -> str:
@@ -58,27 +56,29 @@ class Transforms(Protocol):
 
     @property
     def runtime(self) -> str:
-        """Name and version of the library that computes, as in `torch 2.13.0`."""
+        """Name and version of the runtime library, for example `torch 2.13.0`."""
 
     def residuals(self, pixels: Pixels, width: int) -> Residuals:
-        """Return y − median (C, h, w) of pixels (H, W, 3), sides multiples of the downsampling.
+        """Return y − median (C, h, w) of pixels (H, W, 3).
+
+        H and W must be multiples of the downsampling.
 
         Raises:
-            ModelError: latents that are not finite.
+            ModelError: Latents are not finite.
         """
 
     def pixels(self, symbols: Symbols, width: int, delta: float) -> Pixels:
         """Return the pixels (H, W, 3) of median + Δ · symbols (C, h, w).
 
         Raises:
-            ModelError: a reconstruction that is not finite.
+            ModelError: The reconstruction is not finite.
         """
 
 
 class Gradients(Protocol):
-    """Derivatives of one width's squared error, for encoders that search for better symbols.
+    """Derivatives of the squared error of one width, for encoders that optimise symbols.
 
-    Latents are y − median, (C, h, w), float32. Levels of pixels are in [0, 1].
+    Latents are y − median, (C, h, w), float32. Pixel values are in [0, 1].
     """
 
     def squared_error(
@@ -91,15 +91,14 @@ class Gradients(Protocol):
     ) -> Residuals:
         """Return the gradient (C, h, w) of the squared error of what g_s makes of latents.
 
-        region: the pixels that count, among those of the latents; `pixels` (H, W, 3) is what they
-        should be, of which the last rows and columns may be missing: they do not count.
-        visible: (H, W), the pixels that count; None: all. grey: the decoder takes the mean of the
-        three colours.
+        region: the part of the reconstruction that is compared. pixels: (H, W, 3), the original of
+        the region; rows and columns missing at its end are ignored. visible: (H, W), mask of the
+        pixels to compare; None: all. grey: the decoder averages the three colours.
         """
 
 
 def open_gradients(model: "Model", width: int, threads: int | None = None) -> Gradients:
-    """Return the derivatives of a width, which torch computes.
+    """Return the derivatives for a width, computed by torch.
 
     Raises:
         MissingPackageError: torch is not installed.
@@ -111,7 +110,7 @@ def open_gradients(model: "Model", width: int, threads: int | None = None) -> Gr
 
 
 def require_gradients() -> None:
-    """Refuse to go on where nothing computes gradients.
+    """Check that gradients can be computed.
 
     Raises:
         MissingPackageError: torch is not installed.
@@ -129,18 +128,18 @@ def open_transforms(
     threads: int | None = None,
     megapixels: float | None = None,
 ) -> Transforms:
-    """Open the transforms of a model, and import the library that computes them.
+    """Open the transforms of a model, and import the runtime library.
 
     device: `cpu`, `cuda` or `auto`. precision: `float32`, or `bfloat16` for the network's
-        products, which only torch computes and which costs 0.01 dB on average; `auto` takes
-        bfloat16 where torch computes and the processor has it natively.
+        products, which needs torch and costs 0.01 dB on average; `auto` uses bfloat16 with torch
+        on processors that have it natively.
     backend, megapixels: see `choose_backend`.
-    threads: number of threads that one call uses; None: as many as there are cores.
+    threads: number of threads per call; None: one per core.
 
     Raises:
-        ConfigError: unknown or absent device, unknown precision, or one that would be emulated or
-            that the backend does not have; unknown backend, an impossible number of threads.
-        MissingPackageError: the library is not installed.
+        ConfigError: The device is unknown or absent; the precision is unknown, emulated, or not
+            supported by the backend; the backend is unknown; the number of threads is invalid.
+        MissingPackageError: The library is not installed.
     """
     if threads is not None:
         number = whole_number(threads)

@@ -1,4 +1,4 @@
-"""Processes that are made by fork: the threads of the parent's runtimes are not there."""
+"""Detect forks, after which the threads of the parent's runtimes are missing."""
 
 import os
 
@@ -6,9 +6,9 @@ _forks = 0
 
 
 def forks() -> int:
-    """How many forks lie between this process and the first that imported this module.
+    """Return the number of forks since this module was first imported in an ancestor process.
 
-    What was prepared at another number has lost its threads.
+    Objects that were created at another count have lost their threads.
     """
     return _forks
 

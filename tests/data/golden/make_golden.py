@@ -1,4 +1,4 @@
-"""Makes the golden files: the tiny model, `.scae` files, their symbols, and what they decode to.
+"""Make the golden files: the tiny model, `.scae` files, their symbols, and decoded pixels.
 
 Run once, and again only with a new format version (docs/format.md, "Changes"), from the root of
 the repository:
@@ -115,14 +115,14 @@ HYPERPRIOR_CASES = [
 
 
 def vary(network: SlimCAE) -> None:
-    """Make every number of a light decoder count: the warm start leaves most of them at zero."""
+    """Make every number of a light decoder matter, since the warm start leaves most at zero."""
     with torch.no_grad():
         for parameter in network.g_s.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
 
 
 def overlap(network: SlimCAE) -> None:
-    """Make every tap of the decoder's kernels count: the warm start's blocks do not overlap."""
+    """Make every tap of a decoder's kernels matter; blocks of a warm start do not overlap."""
     with torch.no_grad():
         for layer in (network.g_s.deconv1, network.g_s.deconv2, network.g_s.deconv3):
             layer.weight.add_(0.3 * layer.weight.std() * torch.randn_like(layer.weight))
@@ -232,7 +232,7 @@ def contents_of(codec: Codec, case: Case, symbols: np.ndarray, seed: int) -> con
 
 
 def tiles_of(symbols: np.ndarray, side: int) -> Iterator[np.ndarray]:
-    """The tiles in raster order, by the document and not by the package."""
+    """Return the tiles in raster order, as defined by the document, not by the package."""
     _, rows, columns = symbols.shape
     for top in range(0, rows, side):
         for left in range(0, columns, side):
@@ -240,7 +240,7 @@ def tiles_of(symbols: np.ndarray, side: int) -> Iterator[np.ndarray]:
 
 
 def icc_profile() -> bytes:
-    """A small one, with its date fixed."""
+    """Return a small profile with a fixed date."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[24:36] = bytes.fromhex("07e8 0001 0001 0000 0000 0000")
     return bytes(profile)
@@ -257,7 +257,7 @@ def digest(data: bytes) -> str:
 
 
 def make_methods() -> None:
-    """A model of two points of width 8 for each other method, and a file of each point."""
+    """Make a model of two points of width 8 for each other method, and a file of each point."""
     METHOD_FILES.mkdir(exist_ok=True)
     pinned = {}
     for method in METHODS[1:]:

@@ -7,6 +7,7 @@ export class Failure extends Error {
   }
 }
 
+const GONE = 410;
 const PROGRESS_AFTER = 400;
 const PROGRESS_EVERY = 250;
 
@@ -16,6 +17,7 @@ async function answer(url, options) {
     response = await fetch(url, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
+    await checkReadable(options?.body);
     throw new Failure("The studio does not answer. Is it still running in the terminal?", 0);
   }
   if (response.ok) return response;
@@ -26,6 +28,15 @@ async function answer(url, options) {
     words = `${response.status} ${response.statusText}`;
   }
   throw new Failure(words, response.status);
+}
+
+// A file that was moved since it was chosen looks to fetch like a server that is away.
+async function checkReadable(body) {
+  try {
+    await body?.slice(0, 1).arrayBuffer();
+  } catch {
+    throw new Failure("the file cannot be read any more: it was changed, moved or deleted", GONE);
+  }
 }
 
 function query(parameters) {
@@ -66,6 +77,15 @@ export function hold(file, signal, onProgress) {
   );
 }
 
+/** The .scae file of a picture; the server keeps nothing of either. */
+export function compress(file, parameters, signal, onProgress) {
+  return watched(
+    async (job) => (await answer(`/compress${query({ ...parameters, job })}`, { method: "POST", body: file, signal })).blob(),
+    signal,
+    onProgress,
+  );
+}
+
 export function letGo(photo) {
   fetch(photoUrl(photo, ""), { method: "DELETE", keepalive: true }).catch(() => {});
 }
@@ -85,7 +105,8 @@ export const rival = async (photo, format, size, signal) =>
   (await answer(photoUrl(photo, "/rival", { format, size }), { signal })).json();
 
 export const originalUrl = (photo) => photoUrl(photo, "/original.png");
-export const rivalUrl = (photo, { format, quality }) => photoUrl(photo, `/rival/${format}`, { quality });
+export const rivalUrl = (photo, { format, quality, strength }) =>
+  photoUrl(photo, `/rival/${format}`, { quality, strength });
 export const versionUrl = (photo, kind, { model, width, step }) =>
   photoUrl(photo, `/version.${kind}`, { model, width, step });
 

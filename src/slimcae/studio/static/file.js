@@ -1,8 +1,9 @@
 // The page that is nothing but files: it opens a `.scae` file without a server.
 
-import { onDroppedFile } from "./drop.js";
+import { chosen, onDroppedFiles } from "./drop.js";
 import * as format from "./format.js";
-import { openHere, savePng, watched } from "./opened.js";
+import { openHere, watched } from "./opened.js";
+import { save } from "./save.js";
 import { readHeader } from "./scae/scae.js";
 import { Viewer } from "./viewer.js";
 
@@ -101,7 +102,7 @@ function show({ photo, figures, picture }, part) {
   const numbers = part ?? [0, 0, width, height];
   for (const [index, field] of ["x", "y", "width", "height"].entries()) fields[field].value = numbers[index];
   $("show-whole").disabled = part === null || width * height > MOST_PIXELS;
-  say("spoken", `Opened: ${shown.name}, ${figures.model}, width ${figures.width}, ${format.bytes(figures.bytes)}`);
+  say("spoken", `Opened: ${shown.name}, ${figures.model}, ${figures.label}, ${format.bytes(figures.bytes)}`);
 }
 
 function element(tag, text) {
@@ -133,15 +134,15 @@ async function openFrom(url, crop) {
 $("choose").addEventListener("click", () => $("file").click());
 $("open").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", () => {
-  const [file] = $("file").files;
-  if (file) open(file, file.name);
-  $("file").value = "";
+  const [item] = chosen($("file"));
+  if (item) open(item.file, item.file.name);
 });
 for (const button of document.querySelectorAll("[data-sample]"))
   button.addEventListener("click", () => openFrom(`samples/${button.dataset.sample}.scae`));
-$("save-png").addEventListener("click", () =>
-  savePng(shown.png, `${shown.name.replace(/\.[^.]*$/, "") || "picture"}.png`).catch(fail),
-);
+$("save-png").addEventListener("click", () => {
+  const name = `${shown.name.replace(/\.[^.]*$/, "") || "picture"}.png`;
+  shown.png().then((png) => save(png, name), fail);
+});
 $("part").addEventListener("submit", (event) => {
   event.preventDefault();
   const numbers = ["x", "y", "width", "height"].map((name) => event.target.elements[name].value.trim());
@@ -154,7 +155,7 @@ $("zoom-in").addEventListener("click", () => viewer.zoomBy(1.5));
 $("zoom-out").addEventListener("click", () => viewer.zoomBy(1 / 1.5));
 $("zoom-fit").addEventListener("click", () => viewer.fit());
 $("zoom-one").addEventListener("click", () => viewer.oneToOne());
-onDroppedFile((file) => open(file, file.name));
+onDroppedFiles(([{ file }]) => open(file, file.name));
 document.body.classList.add("ready");
 
 // index.html?file=photo.scae&crop=0,0,640,480

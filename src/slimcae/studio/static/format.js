@@ -28,17 +28,19 @@ export function work(perPixel, total) {
   return `${threeDigits(perPixel / 1000)}\u00a0kMAC/pixel · ${whole.replace(" ", "\u00a0")}`; // breaks at the dot alone
 }
 
-// A size as a part of another one, which `words` name.
-export function part(size, whole, words) {
-  const percent = (100 * size) / whole;
-  const digits = percent >= 10 ? 0 : percent >= 0.1 ? 1 : 2;
-  return `${percent >= 100 ? group.format(percent) : percent.toFixed(digits)} % of ${words}`;
+export function percent(size, whole) {
+  const value = (100 * size) / whole;
+  const digits = value >= 10 ? 0 : value >= 0.1 ? 1 : 2;
+  return `${value >= 100 ? group.format(value) : value.toFixed(digits)} %`;
 }
 
-// How far a size is from the one that is wanted, if that is more than a tenth.
-export function deviation(size, wanted) {
+// A size as a part of another one, which `words` name.
+export const part = (size, whole, words) => `${percent(size, whole)} of ${words}`;
+
+// How far a size is from the one that is wanted, if that is more than `most` percent.
+export function deviation(size, wanted, most) {
   const percent = 100 * (size / wanted - 1);
-  if (Math.abs(percent) <= 10) return null;
+  if (Math.abs(percent) <= most) return null;
   return `${percent < 0 ? "−" : "+"}${group.format(Math.abs(percent))} %`;
 }
 
@@ -53,5 +55,8 @@ export function partOfRaw(bytes, { image_width, image_height, grey, alpha }) {
   return bytes < raw ? part(bytes, raw, "its raw pixels") : "larger than its raw pixels";
 }
 
-export const operatingPoint = ({ width, step, delta }) =>
-  step ? `${width}, quantisation step ${delta.toFixed(2)}` : `${width}`;
+// Under the heading "width", hence no word where the point is one.
+export const operatingPoint = ({ label, step, delta }) => {
+  const name = label.replace("width ", "");
+  return step ? `${name}, quantisation step ${delta.toFixed(2)}` : name;
+};

@@ -1,18 +1,23 @@
 // The page: what was opened, what is chosen, and what is shown of it.
 
-import { onDroppedFile } from "./drop.js";
+import { chosen, onDroppedFiles } from "./drop.js";
 import * as api from "./api.js";
+import { isFinal } from "./batch.js";
 import { Chart } from "./chart.js";
 import * as format from "./format.js";
-import { isScae, openHere, savePng, watched } from "./opened.js";
+import { isScae, openHere, watched } from "./opened.js";
+import { save } from "./save.js";
 import { ScaeError } from "./scae/scae.js";
+import { Several } from "./several.js";
 import { Viewer } from "./viewer.js";
 
 const { sentence } = format;
 const SETTLE = 180; // ms without a change before the rest is computed
 const PATIENCE = 700; // ms after which a newer choice does not wait for an older one
 const FIGURES = ["size", "bpp", "ratio", "psnr", "ms-ssim", "encode", "decode", "macs", "memory"];
+const [NEAR, FAR] = [2, 10]; // percent of a size: said, and no fair comparison any more
 const START = 0.6; // where the slider begins
+const [GONE, TOO_LARGE] = [404, 413]; // statuses
 
 const $ = (id) => document.getElementById(id);
 const say = (id, text) => ($(id).textContent = text);
@@ -30,7 +35,7 @@ const state = {
   second: null, // name of the model to compare with
   rivals: {}, // figures by row
 };
-const bitmaps = { original: null, decoded: null };
+const bitmaps = { original: null, decoded: null, rival: null };
 let opening = null; // AbortControllers of what runs
 let making = null;
 let settling = null;
@@ -45,6 +50,7 @@ const viewer = new Viewer({
   hovered: showPixel,
 });
 let chart = null;
+const several = new Several({ show: pick, fail, check: checkSize });
 
 // ---- errors and progress
 
@@ -72,29 +78,70 @@ function stopAll() {
   drawing = { ours: null, second: null };
 }
 
-// ---- opening a file
+// ---- opening files
 
-async function open(file, name = file.name) {
+// One photo takes the place of one; where there are several, more are added to them.
+async function open(items) {
   forgive();
-  if (file.size > state.offer.max_bytes) {
-    return fail(new Error(`${name} has ${format.bytes(file.size)}; the studio takes at most ${format.bytes(state.offer.max_bytes)}`));
-  }
+  const entries = several.takes(items);
+  if (several.areMany) several.add(entries);
+  else if (entries.length > 1) several.replace(entries);
+  else if (entries.length) return showEntry(entries[0], { alone: true });
+  if (several.shown || !entries.length) return;
+  clearPage();
+  document.body.classList.remove("empty");
+  several.choose(choice());
+  for (const entry of entries) if ((await showEntry(entry)) !== "failed") return;
+}
+
+// What somebody asked for in the list, or null: nothing is left there.
+function pick(entry) {
+  forgive();
+  return entry ? showEntry(entry) : close();
+}
+
+// Whether it is shown, "failed", or the user meanwhile wanted something else.
+async function showEntry(entry, { alone = false } = {}) {
   opening?.abort();
   const mine = (opening = new AbortController());
   try {
-    const opened = (await openedHere(file, mine.signal)) ?? (await held(file, mine.signal));
-    if (opening !== mine) return;
+    if (entry.error) throw entry.error;
+    checkSize(entry.file, entry.name);
+    const opened = (await openedHere(entry.file, mine.signal)) ?? (await held(entry, mine.signal));
+    if (opening !== mine) return "left";
     opening = null;
-    take(opened, file, name);
+    if (alone) several.replace([entry]);
+    take(opened, entry);
+    return "shown";
   } catch (error) {
-    fail(error);
+    if (opening !== mine) return "left";
+    opening = null;
+    const isNew = !alone && !entry.error && (isFinal(error) || error instanceof ScaeError);
+    if (isNew) several.failed(entry, error);
+    else fail(error);
+    return error.name === "AbortError" ? "left" : "failed";
   }
 }
 
+function checkSize({ size }, name) {
+  const most = state.offer.max_bytes;
+  if (size > most)
+    throw new api.Failure(`${name} has ${format.bytes(size)}; the studio takes at most ${format.bytes(most)}`, TOO_LARGE);
+}
+
 // A picture, or a .scae file that the page cannot decode itself, as the server holds it.
-async function held(file, signal) {
-  const photo = await api.hold(file, signal, progress);
-  return { photo, figures: photo.figures, picture: await api.picture(api.originalUrl(photo.id), signal) };
+async function held(entry, signal) {
+  const described = async () => {
+    const { photo } = entry;
+    return { photo, figures: photo.figures, picture: await api.picture(api.originalUrl(photo.id), signal) };
+  };
+  try {
+    if (entry.photo?.id) return await described();
+  } catch (error) {
+    if (error.status !== GONE) throw error;
+  }
+  entry.photo = await api.hold(entry.file, signal, progress);
+  return described();
 }
 
 // A .scae file decoded by the page, or null: another kind of file, or the server has to do it.
@@ -109,10 +156,11 @@ async function openedHere(file, signal) {
   }
 }
 
-function take({ photo, figures, picture: original, png }, file, name) {
-  stopAll();
-  if (state.photo?.id) api.letGo(state.photo.id);
-  Object.assign(state, { photo, file, name, png, figures: null, left: "original", rivals: {} });
+function take({ photo, figures, picture: original, png }, entry) {
+  clearPage();
+  document.body.classList.remove("blank");
+  const { file, path: name } = entry;
+  Object.assign(state, { photo, file, name, png });
   const isFile = photo.kind === "scae";
   document.body.classList.remove("empty");
   document.body.classList.toggle("scae-file", isFile);
@@ -121,25 +169,50 @@ function take({ photo, figures, picture: original, png }, file, name) {
   document.title = `${name} – SlimCAE studio`;
   say("notices", photo.notices.map(sentence).join(" "));
   bitmaps.original = original;
-  bitmaps.decoded = null;
-  chart.clear();
+  several.mark(entry, original);
   setView(isFile ? "right" : "split");
   viewer.fitted = true;
   if (isFile) {
-    viewer.left = viewer.right = null;
     viewer.show({ left: null, right: original, alpha: photo.alpha });
     showFigures(figures);
     $("download-png").href = png ? "" : api.originalUrl(photo.id);
     $("download-png").download = `${stem(name)}.png`;
     return;
   }
-  viewer.left = viewer.right = null;
   viewer.show({ left: original, right: null, alpha: photo.alpha });
-  for (const name of FIGURES) say(name, "–");
   say("curve-words", "Follows once the comparisons are there.");
-  fillRivals();
+  $("row-original").querySelector("td").textContent = format.bytes(photo.bytes);
   label();
   choose();
+}
+
+// Nothing is shown, and nothing runs for what was.
+function clearPage() {
+  stopAll();
+  document.body.classList.add("blank");
+  document.body.classList.remove("scae-file");
+  Object.assign(state, { photo: null, file: null, png: null, figures: null, left: "original", rivals: {} });
+  viewer.left = viewer.right = null;
+  viewer.draw();
+  for (const name of Object.keys(bitmaps)) replaceBitmap(name, null);
+  chart.clear();
+  fillRivals();
+  for (const name of FIGURES) say(name, "–");
+  for (const name of ["photo-name", "notices", "left-label", "right-label", "compare-words", "curve-words"]) say(name, "");
+  for (const name of ["download", "download-png"]) $(name).removeAttribute("href");
+}
+
+// Bitmaps are large, and wait long for the garbage collector.
+function replaceBitmap(name, bitmap) {
+  bitmaps[name]?.close();
+  bitmaps[name] = bitmap;
+}
+
+function close() {
+  clearPage();
+  document.title = "SlimCAE studio";
+  document.body.classList.add("empty");
+  $("choose").focus();
 }
 
 const stem = (name) => name.replace(/\.[^.]*$/, "") || "photo";
@@ -163,13 +236,16 @@ function setModel(name) {
   const widths = state.model.widths.map(({ width }) => width).sort((a, b) => a - b);
   if (!widths.includes(state.width)) state.width = null;
   const group = $("widths");
-  group.replaceChildren(group.querySelector("legend"));
+  const legend = group.querySelector("legend");
+  legend.textContent = labelOf(widths[0]) === `width ${widths[0]}` ? "Width" : "Point";
+  group.replaceChildren(legend);
   for (const width of [null, ...widths]) {
     const option = document.createElement("label");
     const input = document.createElement("input");
     const words = document.createElement("span");
     Object.assign(input, { type: "radio", name: "width", value: width ?? "any", checked: width === state.width });
     words.textContent = width ?? "Any";
+    if (width !== null) option.title = labelOf(width);
     option.append(input, words);
     group.append(option);
   }
@@ -197,19 +273,23 @@ function nearestIndex(points, bpp) {
   return points.reduce((best, point, index) => (distance(point) < distance(points[best]) ? index : best), 0);
 }
 
+const labelOf = (width) => state.model.widths.find((each) => each.width === width).label;
 const current = () => state.points[$("slider").value];
+const choice = () => ({ model: state.model.name, width: current().width, step: current().step });
 
 function decorateSlider() {
   const slider = $("slider");
   const percent = (100 * slider.value) / Math.max(slider.max, 1);
   slider.style.setProperty("--filled", `${percent}%`);
   const { width, step, delta } = current();
-  slider.setAttribute("aria-valuetext", `width ${width}${step ? `, step ${delta.toFixed(2)}` : ""}`);
+  slider.setAttribute("aria-valuetext", `${labelOf(width)}${step ? `, step ${delta.toFixed(2)}` : ""}`);
 }
 
 // Show the chosen point: at once if nothing runs, else as soon as what runs is done or too slow.
 function choose() {
   decorateSlider();
+  several.choose(choice());
+  if (!state.photo) return;
   wanted = current();
   settling?.abort();
   if (!making) return make();
@@ -223,15 +303,15 @@ async function make() {
     wanted = null;
     const mine = (making = new AbortController());
     mine.since = performance.now();
-    const choice = { model: state.model.name, width: point.width, step: point.step };
+    const asked = { model: state.model.name, width: point.width, step: point.step };
     try {
-      const figures = await kept(() => api.version(state.photo.id, choice, mine.signal, progress));
-      const decoded = await api.picture(api.versionUrl(state.photo.id, "png", figures), mine.signal);
-      if (making !== mine) return;
-      bitmaps.decoded = decoded;
+      const figures = await kept(() => api.version(photo.id, asked, mine.signal, progress));
+      const decoded = await api.picture(api.versionUrl(photo.id, "png", figures), mine.signal);
+      if (making !== mine) return decoded.close();
       state.figures = figures;
       showFigures(figures);
       viewer.show({ right: decoded });
+      replaceBitmap("decoded", decoded);
       label();
     } catch (error) {
       if (making !== mine) return;
@@ -245,12 +325,12 @@ async function make() {
 
 // A server that has let go of the photo gets it once more.
 async function kept(request) {
+  const { photo, file } = state;
   try {
     return await request();
   } catch (error) {
-    if (error.status !== 404 || !state.file) throw error;
-    const again = await api.hold(state.file, undefined, progress);
-    state.photo.id = again.id;
+    if (error.status !== GONE || !file) throw error;
+    photo.id = (await api.hold(file, undefined, progress)).id;
     return request();
   }
 }
@@ -283,7 +363,7 @@ async function finish(signal) {
   const figures = await kept(() => api.version(state.photo.id, { model, width, step, ms_ssim: true }, signal, () => {}));
   state.figures = figures;
   showFigures(figures);
-  say("spoken", `${format.bytes(figures.bytes)}, PSNR ${format.decibels(figures.psnr)}, width ${figures.width}`);
+  say("spoken", `${format.bytes(figures.bytes)}, PSNR ${format.decibels(figures.psnr)}, ${figures.label}`);
   const rows = Object.keys(state.rivals);
   const first = rows.filter((row) => row === state.left);
   for (const row of rows) $(`row-${row}`).classList.add("pending");
@@ -340,7 +420,7 @@ function showFigures(figures) {
   if (photo.kind === "scae") {
     say("file-model", figures.model);
     say("file-width", format.operatingPoint(figures));
-    say("spoken", `Opened: ${figures.model}, width ${figures.width}, ${format.bytes(figures.bytes)}`);
+    say("spoken", `Opened: ${figures.model}, ${figures.label}, ${format.bytes(figures.bytes)}`);
     return;
   }
   chart.mark(figures.width, figures.step, figures.bpp, figures.psnr);
@@ -372,16 +452,20 @@ function showRival(row) {
   line.classList.remove("pending");
   fillCells(line, figures);
   const detail = line.querySelector("small");
-  const away = format.deviation(figures.colour_bytes ?? figures.bytes, state.figures.colour_bytes);
-  line.classList.toggle("away", away !== null);
+  const sizes = [figures.colour_bytes ?? figures.bytes, state.figures.colour_bytes];
+  const far = format.deviation(...sizes, FAR);
+  const away = format.deviation(...sizes, NEAR);
+  line.classList.toggle("away", far !== null);
+  const nearest = away ? `, nearest in size: ${away}` : "";
   if (figures.format) {
     const { settings, lowest, highest } = state.offer.rivals.find(({ name }) => name === row);
     const end = { [lowest]: "smallest", [highest]: "largest" }[figures.quality];
-    detail.textContent = away ? (end ?? away) : `q ${figures.quality}`;
-    line.title = `${settings}; quality ${figures.quality}${away ? `, nearest in size: ${away}` : ""}`;
+    detail.textContent = (far && end) ?? away ?? `q ${figures.quality}`;
+    const strength = figures.strength === 100 ? "" : `, deltaq-strength ${figures.strength}`;
+    line.title = `${settings}; quality ${figures.quality}${strength}${nearest}`;
   } else {
     detail.textContent = away ?? "";
-    line.title = `Width ${figures.width}, the nearest in size${away ? `: ${away}` : ""}`;
+    line.title = sentence(`${figures.label}${nearest}`);
   }
   label();
 }
@@ -393,7 +477,7 @@ function fillRivals() {
   ours.classList.add("ours");
   say("compare-words", "");
   const original = addRow("original", "Original", "original");
-  original.querySelector("td").textContent = format.bytes(state.photo.bytes);
+  original.querySelector("td").textContent = state.photo ? format.bytes(state.photo.bytes) : "";
   state.rivals = {};
   for (const { name, title, settings } of state.offer.rivals) {
     addRow(name, title, name).title = settings;
@@ -432,7 +516,7 @@ function modelSelect() {
   const select = document.createElement("select");
   select.id = "second";
   select.setAttribute("aria-label", "Model to compare with");
-  select.append(new Option("Another model", ""));
+  select.append(new Option("Model…", ""));
   for (const { name } of state.offer.models)
     if (name !== state.model.name) select.append(new Option(name, name, false, name === state.second));
   select.addEventListener("change", () => {
@@ -458,14 +542,16 @@ async function changeLeft() {
 
 // The picture left of the divider: the original, or another file of about the same size.
 async function showLeft(signal) {
-  const { id } = state.photo;
-  const figures = state.rivals[state.left];
+  const { photo, left } = state;
+  const figures = state.rivals[left];
   try {
-    let picture = bitmaps.original;
-    if (state.left === "model" && figures) picture = await api.picture(api.versionUrl(id, "png", figures), signal);
-    else if (figures) picture = await api.picture(api.rivalUrl(id, figures), signal);
-    else if (state.left !== "original") return;
-    viewer.show({ left: picture });
+    let rival = null;
+    if (left === "model" && figures) rival = await api.picture(api.versionUrl(photo.id, "png", figures), signal);
+    else if (figures) rival = await api.picture(api.rivalUrl(photo.id, figures), signal);
+    else if (left !== "original") return;
+    if (state.photo !== photo || state.left !== left) return rival?.close();
+    viewer.show({ left: rival ?? bitmaps.original });
+    replaceBitmap("rival", rival);
     label();
   } catch (error) {
     fail(error);
@@ -499,19 +585,16 @@ function showPixel(pixel) {
 // ---- wiring
 
 function listen() {
-  $("choose").addEventListener("click", () => $("file").click());
-  $("open").addEventListener("click", () => $("file").click());
-  $("file").addEventListener("change", () => {
-    const [file] = $("file").files;
-    if (file) open(file);
-    $("file").value = "";
-  });
+  for (const button of ["choose", "open"]) $(button).addEventListener("click", () => $("file").click());
+  $("choose-folder").addEventListener("click", () => $("folder").click());
+  $("choose-folder").hidden = !("webkitdirectory" in $("folder"));
+  for (const input of [$("file"), $("folder")]) input.addEventListener("change", () => open(chosen(input)));
   for (const button of document.querySelectorAll("[data-sample]"))
     button.addEventListener("click", async () => {
       const name = `${button.dataset.sample}.webp`;
       try {
         const response = await fetch(`/static/samples/${name}`);
-        open(await response.blob(), name);
+        open([{ file: new File([await response.blob()], name), path: name, inFolder: false }]);
       } catch (error) {
         fail(error);
       }
@@ -519,7 +602,8 @@ function listen() {
   $("download-png").addEventListener("click", (event) => {
     if (!state.png) return;
     event.preventDefault();
-    savePng(state.png, $("download-png").download).catch(fail);
+    const { download } = $("download-png");
+    state.png().then((png) => save(png, download), fail);
   });
   $("alert-close").addEventListener("click", forgive);
   $("cancel").addEventListener("click", () => {
@@ -569,8 +653,8 @@ function listen() {
   $("zoom-out").addEventListener("click", () => viewer.zoomBy(1 / 1.5));
   $("zoom-fit").addEventListener("click", () => viewer.fit());
   $("zoom-one").addEventListener("click", () => viewer.oneToOne());
-  onDroppedFile((file) => open(file));
-  addEventListener("pagehide", () => state.photo?.id && api.letGo(state.photo.id));
+  onDroppedFiles(open);
+  addEventListener("pagehide", () => several.letGo());
 }
 
 async function start() {

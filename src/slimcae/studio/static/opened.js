@@ -39,6 +39,7 @@ export async function openHere(file, options) {
     figures: {
       model: `${model.name}@${model.version}`,
       width: header.numFilters,
+      label: model.label,
       step: header.step,
       delta: model.delta,
       bytes: file.size,
@@ -75,13 +76,4 @@ export async function watched(work, show) {
     clearTimeout(timer);
     show(null);
   }
-}
-
-/** Let the browser save a PNG file. */
-export async function savePng(png, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(await png());
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

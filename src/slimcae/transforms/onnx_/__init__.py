@@ -1,4 +1,4 @@
-"""The transforms in ONNX Runtime: no torch, a quarter of its memory, and loaded at once."""
+"""The transforms in ONNX Runtime, which needs a quarter of torch's memory and loads quickly."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-# official builds send events to Microsoft, unless this is set before they are loaded
+# official builds send telemetry to Microsoft, unless this is set before they are loaded
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
@@ -25,20 +25,20 @@ from slimcae.transforms.onnx_.building import analysis_graph, block_side, synthe
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 _KEPT = 3 * 2**20
-"""Values of pixels (1024 × 1024 of them) up to which a call's memory is kept for the next one."""
+"""Largest number of pixel values (1024 × 1024 pixels) whose memory is kept for the next call."""
 
 
 def _share_memory() -> None:
-    """Let all sessions of this process compute in one arena, which grows by what is asked for.
+    """Let all sessions of this process share one memory arena, which grows as requested.
 
-    One for each would keep the most that any width and side ever needed, none would give each
-    layer's memory back to the system, which takes up to a third of the time.
+    With one arena per session, each would keep its peak memory; without any arena, returning the
+    memory of each layer to the system takes up to a third of the time.
     """
     kind, default = onnxruntime.OrtAllocatorType, onnxruntime.OrtMemType.DEFAULT
     memory = onnxruntime.OrtMemoryInfo("Cpu", kind.ORT_ARENA_ALLOCATOR, 0, default)
     no_limit, as_requested, default_size = 0, 1, -1
     settings = onnxruntime.OrtArenaCfg(no_limit, as_requested, default_size, default_size)
-    with suppress(RuntimeError):  # somebody else in this process was first
+    with suppress(RuntimeError):  # other code in this process has set it already
         onnxruntime.create_and_register_allocator(memory, settings)
 
 
@@ -48,9 +48,9 @@ _sessions: WeakSet[Any] = WeakSet()
 
 
 def _keep_sessions() -> None:
-    """Never delete the sessions of the process that this one was forked from.
+    """Never delete the sessions of the parent of a forked process.
 
-    Deleting one would wait for its threads, which are not here.
+    Deleting one would wait forever for threads that do not exist in this process.
     """
     for session in _sessions:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
@@ -66,12 +66,12 @@ class OnnxTransforms:
     def __init__(
         self, model: Model, device: str = "cpu", precision: str = "auto", threads: int | None = None
     ) -> None:
-        """Prepare for a device.
+        """Prepare a model for a device.
 
-        threads: of one call; None: as many as there are cores.
+        threads: number of threads per call; None: one per core.
 
         Raises:
-            ConfigError: unknown or absent device, or a precision that is not computed here.
+            ConfigError: The device is unknown or absent, or the precision is not float32.
         """
         self._model = model
         self._device = _resolve_device(device)
@@ -80,16 +80,16 @@ class OnnxTransforms:
                 f"unknown precision {precision!r}: choose from {', '.join(PRECISIONS)}"
             )
         if precision == "bfloat16":
-            raise ConfigError("precision bfloat16: only the backend torch computes in it")
+            raise ConfigError("precision bfloat16: only the backend torch supports it")
         self._asked = (device, precision, threads)
         self._forks = forks()
         self._threads = threads or available_cores()
-        # a session's threads do not come along in a fork, where it would wait for them for ever
+        # a session's threads do not survive a fork; the child would wait for them forever
         self._analysis_of = cache(lambda w, forks: self._session(analysis_graph(model, w)))
         self._synthesis_of = cache(lambda w, forks: self._session(synthesis_graph(model, w)))
 
     def __reduce__(self) -> tuple[type["OnnxTransforms"], tuple[Any, ...]]:
-        """Pickle the model and what was asked for: graphs are made anew where it is loaded."""
+        """Pickle the model and the options; graphs are rebuilt when unpickled."""
         return type(self), (self._model, *self._asked)
 
     @property
@@ -104,12 +104,12 @@ class OnnxTransforms:
 
     @property
     def threads(self) -> int:
-        """Those of one call; one in a process made by fork."""
+        """Number of threads per call; 1 in a forked process."""
         return self._threads if self._forks == forks() else 1
 
     @property
     def machine(self) -> str:
-        """As `describe_machine`."""
+        """See `describe_machine`."""
         return describe_machine()
 
     @property
@@ -119,7 +119,7 @@ class OnnxTransforms:
 
     @property
     def runtime(self) -> str:
-        """As in `onnxruntime 1.32.0`."""
+        """Name and version, for example `onnxruntime 1.32.0`."""
         return f"onnxruntime {onnxruntime.__version__}"
 
     def residuals(self, pixels: Pixels, width: int) -> Residuals:
@@ -149,7 +149,7 @@ class OnnxTransforms:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
-        # threads that wait for work would take the processor from others
+        # idle threads that spin would take processor time from other programs
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.use_env_allocators", "1")
         options.log_severity_level = 3
@@ -160,10 +160,10 @@ class OnnxTransforms:
 
 
 def _options(values: int) -> onnxruntime.RunOptions:
-    """Return the options of a call that computes so many values of pixels.
+    """Return the options of a call that computes this many pixel values.
 
-    Windows of large pictures differ in size, and would fill the arena with pieces that do not fit
-    the next one: it is emptied behind each, which takes a few per cent of their time.
+    The windows of large pictures differ in size and would fragment the arena. So it is emptied
+    after each window, which takes a few per cent of the time.
     """
     options = onnxruntime.RunOptions()
     if values > _KEPT:
@@ -179,17 +179,17 @@ def to_planes(pixels: Pixels, side: int) -> Pixels:
 
 
 def to_pixels(planes: Pixels, side: int) -> Pixels:
-    """Return the pixels (H, W, 3) of planes: the inverse of `to_planes`."""
+    """Return the pixels (H, W, 3) of planes; inverse of `to_planes`."""
     _, values, height, columns = planes.shape
     blocks = planes.reshape(side, values // side, height, columns).transpose(2, 0, 3, 1)
     return blocks.reshape(height * side, columns * side, -1)
 
 
 def _resolve_device(name: str) -> str:
-    """Return `cpu` or `cuda`; `auto` is a GPU if this build of the runtime can use one.
+    """Return `cpu` or `cuda`; `auto` is a GPU if this build of the runtime supports one.
 
     Raises:
-        ConfigError: another name, or cuda where the runtime knows no such device.
+        ConfigError: The name is unknown, or it is `cuda` and the runtime does not support it.
     """
     if name not in DEVICES:
         raise ConfigError(f"unknown device {name!r}: choose from {', '.join(DEVICES)}")

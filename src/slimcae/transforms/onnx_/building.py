@@ -1,7 +1,7 @@
-"""The transforms of one width as ONNX graphs, built from the layers and the model's own kernels.
+"""The transforms of one width as ONNX graphs, built from the layers and the kernels of a model.
 
-The graphs take and give pixels in planes (see `block_side`), and latents as the coder has them.
-Their operators are few and old: browsers' runtimes have all of them.
+Pixels are inputs and outputs in planes (see `block_side`), latents in the coder's layout. The
+graphs use few and old operators, which all runtimes for browsers support.
 """
 
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ Floats = NDArray[np.float32]
 
 
 def block_side(layers: Sequence[Layer]) -> int:
-    """Return the side n of the blocks of pixels that a graph of these layers takes or gives.
+    """Return the side n of the blocks of pixels that a graph of these layers reads or writes.
 
-    Such a block has 3 · n² values. A plane (H / n, W / n) has one of them for each block: planes
-    are ordered by row in the block, column, and colour.
+    A block has 3 · n² values. A plane (H / n, W / n) holds one of these values for every block;
+    planes are ordered by row in the block, column, and colour.
     """
     if isinstance(layers[0], Unshuffle):
         return layers[0].factor
@@ -44,7 +44,7 @@ def block_side(layers: Sequence[Layer]) -> int:
 
 
 def analysis_graph(model: Model, width: int) -> bytes:
-    """Return the graph of g_a: `planes`, uint8, to `latents` (1, C, h, w), float32.
+    """Return the graph of g_a, from `planes`, uint8, to `latents` (1, C, h, w), float32.
 
     planes: (1, 3 · n², H / n, W / n), see `block_side`.
     """
@@ -62,10 +62,10 @@ def analysis_graph(model: Model, width: int) -> bytes:
 
 
 def synthesis_graph(model: Model, width: int, *, half: bool = False) -> bytes:
-    """Return the graph of g_s: `latents` (1, C, h, w), float32, to `planes`, uint8, and `sum`.
+    """Return the graph of g_s, from `latents` (1, C, h, w), float32, to `planes`, uint8, and `sum`.
 
-    planes: (1, 3 · n², H / n, W / n), see `block_side`. sum: of all levels, finite if these are; a
-    conversion to bytes would hide what is not. half: see `Graph`.
+    planes: (1, 3 · n², H / n, W / n), see `block_side`. sum: sum of all pixel values before their
+    conversion to bytes, which is finite if they all are. half: see `Graph`.
     """
     builder = _Builder(model, width, half=half)
     layers = model.architecture.synthesis
@@ -81,8 +81,8 @@ def synthesis_graph(model: Model, width: int, *, half: bool = False) -> bytes:
         order = _by_place(len(kernel), side**2)
         kernel, bias, padding = kernel[order], bias[order], rendering.padding
     x = builder.run(layers[:-1], "latents")
-    with np.errstate(over="ignore"):  # the sum will tell
-        # a conversion to bytes truncates: half a level more rounds
+    with np.errstate(over="ignore"):  # `sum` reveals it
+        # conversion to bytes truncates, so adding 0.5 rounds
         kernel, bias = LEVELS * kernel, LEVELS * bias + np.float32(0.5)
     x = builder.convolve(x, kernel, bias, [padding] * 4)
     builder.graph.add("ReduceSum", x, output="sum", keepdims=0)
@@ -96,24 +96,24 @@ def synthesis_graph(model: Model, width: int, *, half: bool = False) -> bytes:
 class _Builder:
     """Appends layers to a graph.
 
-    places: number of places in the blocks of an `Unshuffle` before or a `Shuffle` to come, by which
-        the graph orders channels, and only then as the architecture does. 1 where the orders are
-        alike.
+    places: number of places in the blocks of the `Unshuffle` before or the `Shuffle` after the
+        current layer. The graph orders channels by place first, then as the architecture does. 1
+        if both orders are equal.
     """
 
     def __init__(self, model: Model, width: int, *, half: bool = False) -> None:
         self.graph = Graph(half)
         self.places = 1
-        self._outputs = 0  # of the last convolution
+        self._outputs = 0  # outputs of the last convolution
         self._model, self._point, self._width = model, width, model.filters(width)
         self._weights = model.weights(width)
 
     def number(self, value: float) -> str:
-        """A constant without dimensions."""
+        """Append a scalar constant."""
         return self.graph.constant(np.array(value, np.float32))
 
     def run(self, layers: Sequence[Layer], x: str) -> str:
-        """Append layers, one after the other."""
+        """Append layers in sequence."""
         while layers:
             layer, *layers = layers
             if isinstance(layer, Convolution):
@@ -127,7 +127,7 @@ class _Builder:
         return x
 
     def parameters(self, layer: Convolution) -> tuple[Floats, Floats]:
-        """Kernel and bias of a convolution as far as the width uses them; zeros without a bias."""
+        """Return the kernel and bias of a convolution at this width; zeros if there is no bias."""
         kernel = self._weights[f"{layer.name}.weight"]
         outputs = kernel.shape[1 if layer.transposed else 0]
         return kernel, self._weights.get(f"{layer.name}.bias", np.zeros(outputs, np.float32))
@@ -148,9 +148,9 @@ class _Builder:
         )
 
     def convolution(self, layer: Convolution, x: str, scale: float = 1, places: int = 1) -> str:
-        """Append a convolution of inputs that are larger than its own by 1 / scale.
+        """Append a convolution of scale · x.
 
-        places: by which its outputs are to be ordered; grouped ones keep the order.
+        places: places by which the outputs are ordered; grouped convolutions keep the order.
         """
         kernel, bias = self.parameters(layer)
         kernel = kernel * np.float32(scale)
@@ -192,9 +192,9 @@ class _Builder:
         raise TypeError(f"no operator for {layer}")
 
     def _unshuffled(self, factor: int, lap: Convolution, x: str) -> str:
-        """Append a grouped convolution of unshuffled values as a strided one of the values.
+        """Append `Unshuffle` and a grouped convolution as one strided convolution.
 
-        It is faster than `SpaceToDepth` and leaves channels in the architecture's order.
+        This is faster than `SpaceToDepth` and keeps the channels in the architecture's order.
         """
         kernel, bias = self.parameters(lap)
         outputs, _, side, _ = kernel.shape
@@ -205,9 +205,9 @@ class _Builder:
         return self.convolve(x, taps, bias, pads, factor, lap.groups(self._width))
 
     def _doubled(self, x: str, kernel: Floats, bias: Floats) -> str:
-        """Append a transposed convolution of stride 2 as one of stride 1 for each of four places.
+        """Append a transposed convolution of stride 2 as four convolutions of stride 1.
 
-        Of the taps of such a place, (3, 3), (3, 2), (2, 3) or (2, 2) are not zero.
+        Each computes one of the four output places, with (3, 3), (3, 2), (2, 3) or (2, 2) taps.
         """
         taps = blocks_kernel(kernel, 2)
         places = [
@@ -219,9 +219,9 @@ class _Builder:
         return self._shuffled(self.graph.add("Concat", *places, axis=1), 2, len(bias))
 
     def _shuffled(self, x: str, factor: int, channels: int) -> str:
-        """Append what turns channels (1, factor² · C, h, w), ordered by place, into pixels.
+        """Append operators that turn (1, factor² · C, h, w), ordered by place, into pixels.
 
-        `DepthToSpace` does it in twice the time: ONNX Runtime moves single numbers there.
+        `DepthToSpace` takes twice as long, because ONNX Runtime moves single numbers there.
         """
         add, shape = self.graph.add, self._shape
         x = add("Unsqueeze", x, shape(0))
@@ -230,12 +230,12 @@ class _Builder:
         return add("Reshape", add("Transpose", x, perm=[1, 2, 0, 3]), shape(1, channels, -1, 0))
 
     def _shape(self, *sides: int) -> str:
-        """A constant; in a `Reshape`, 0 keeps a side, and -1 takes what is left."""
+        """Append a shape constant; in a `Reshape`, 0 keeps a side, and -1 infers it."""
         return self.graph.constant(np.array(sides, np.int64))
 
 
 def blocks_kernel(kernel: Floats, stride: int) -> Floats:
-    """Return a kernel (stride² · out, in, 3, 3) for blocks that a transposed convolution writes.
+    """Return a kernel (stride² · out, in, 3, 3) that computes a transposed convolution in blocks.
 
     kernel: (in, out, 2 · stride + 1, 2 · stride + 1), used with a padding of `stride`. The channels
     of a block are ordered by row, column and output. See `slimcae.transforms.torch_.blocks`.
@@ -248,7 +248,7 @@ def blocks_kernel(kernel: Floats, stride: int) -> Floats:
 
 
 def _places_wanted(layers: Sequence[Layer]) -> int:
-    """Return by how many places the inputs of layers are to be ordered, for a `Shuffle` first."""
+    """Return the number of places by which the inputs of layers are to be ordered."""
     for layer in layers:
         if isinstance(layer, Shuffle):
             return layer.factor**2
@@ -258,10 +258,10 @@ def _places_wanted(layers: Sequence[Layer]) -> int:
 
 
 def _is_lap(layer: Layer) -> TypeGuard[Convolution]:
-    """Tell whether a layer mixes the places of blocks, as far as the groups of channels go."""
+    """Return whether a layer is a grouped convolution over the places of blocks (`lap`)."""
     return isinstance(layer, Convolution) and layer.group not in (None, 1)
 
 
 def _by_place(channels: int, places: int) -> NDArray[np.intp]:
-    """Return the architecture's numbers of channels that are ordered by place in a block first."""
+    """Return the architecture's channel index for each channel in place-major order."""
     return np.arange(channels).reshape(-1, places).T.ravel()

@@ -1,8 +1,8 @@
-"""ONNX graphs, written as the bytes that ONNX Runtime loads.
+"""A writer of ONNX graphs.
 
-The `onnx` package would do the same, with 60 MB of dependencies for a few hundred bytes of
-structure. An ONNX model is a protocol buffer; the messages and field numbers are those of
-https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, the operators those of opset 13.
+The `onnx` package would do the same, but has 60 MB of dependencies. An ONNX model is a protocol
+buffer with the messages and field numbers of
+https://github.com/onnx/onnx/blob/main/onnx/onnx.proto. Operators are from opset 13.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 OPSET = 13
 IR_VERSION = 7
-"""Of the first version of ONNX with this opset, so that every later runtime takes it."""
+"""IR version of the first ONNX release with this opset, which all later runtimes accept."""
 
 FLOAT, UINT8 = 1, 2
 _TYPES = {"float32": FLOAT, "uint8": UINT8, "int64": 7, "float16": 10}
 """TensorProto.DataType."""
 _LARGE = 1024
-"""Numbers of a constant from which on two bytes less for each are worth a `Cast`."""
+"""Smallest number of elements for which storing a constant as float16 is worth a `Cast`."""
 _INT, _FLOAT, _STRING, _INTS = 2, 1, 3, 7  # AttributeProto.AttributeType
 
 Attribute = int | float | str | Sequence[int]
@@ -28,10 +28,10 @@ Attribute = int | float | str | Sequence[int]
 
 @dataclass
 class Graph:
-    """A graph in the making: nodes in the order of computing, and their constants.
+    """A graph under construction: nodes in execution order, and constants.
 
-    half: keep large constants that float16 has exactly in that. Fewer bytes to send, but a runtime
-        that converts them takes up to half as long again to load.
+    half: store large constants as float16 if that is exact. The graph has fewer bytes, but a
+        runtime may take up to 1.5 times as long to load it.
     """
 
     half: bool = False
@@ -41,7 +41,7 @@ class Graph:
     def add(
         self, operator: str, *inputs: str, output: str | None = None, **attributes: Attribute
     ) -> str:
-        """Append a node and return the name of its output; None makes one up."""
+        """Append a node and return the name of its output; None generates a name."""
         name = output or f"{operator}{len(self._nodes)}"
         self._nodes.append(
             _message(
@@ -54,7 +54,7 @@ class Graph:
         return name
 
     def constant(self, array: NDArray[Any]) -> str:
-        """Keep an array (float32, uint8 or int64) and return its name."""
+        """Add an array (float32, uint8 or int64) as a constant and return its name."""
         if self.half and array.dtype == np.float32 and array.size >= _LARGE:
             with np.errstate(over="ignore"):
                 half = array.astype(np.float16)
@@ -100,14 +100,14 @@ def _attribute(name: str, value: Attribute) -> bytes:
 
 
 def _value(name: str, kind: str, dimensions: int) -> bytes:
-    """A ValueInfoProto whose dimensions have names, for they may be of any size."""
+    """Return a ValueInfoProto with named dimensions, which may have any size."""
     shape = _message(*((1, _message((2, f"{name}{k}"))) for k in range(dimensions)))
     tensor = _message((1, _TYPES[kind]), (2, shape))
     return _message((1, name), (2, _message((1, tensor))))
 
 
 def _message(*fields: tuple[int, int | np.float32 | str | bytes]) -> bytes:
-    """Return the fields in protocol buffers' wire format: number and kind, then the value."""
+    """Return the fields in the wire format of protocol buffers: number and type, then value."""
     return b"".join(_parts(fields))
 
 
@@ -124,7 +124,7 @@ def _parts(fields: Iterable[tuple[int, int | np.float32 | str | bytes]]) -> Iter
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the highest bit of a byte says that more follow."""
+    """Return a varint: 7 bits per byte, lowest first; the high bit marks that more bytes follow."""
     value &= 2**64 - 1  # negative ones in two's complement
     found = bytearray()
     while value > 127:

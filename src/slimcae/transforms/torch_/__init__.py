@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
-    # Threads that wait for work in a loop would take the processor from others. GNU's OpenMP, which
-    # reads this when torch is loaded, sleeps after some microseconds then: between two layers they
-    # still wait, beside another program they do not stand in its way.
+    # Idle threads that spin take processor time from other programs. GNU OpenMP reads this when
+    # torch is loaded; threads then spin for some microseconds, which covers the gap between two
+    # layers, and sleep after that.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 import torch
 
@@ -25,8 +25,8 @@ from slimcae.transforms.torch_.light import LightAnalysis, LightSynthesis
 
 _computed = False
 _lost_threads = False
-"""Whether this process was forked from one that had computed here: OpenMP would wait for ever for
-threads that the fork did not take along, unless it uses one alone."""
+"""Whether this process was forked after torch had computed in it. OpenMP would wait forever for the
+threads of the parent, unless it uses a single thread."""
 
 
 def _note_fork() -> None:
@@ -48,12 +48,12 @@ class TorchTransforms:
         precision: str = "auto",
         threads: int | None = None,
     ) -> None:
-        """Prepare for a device.
+        """Prepare a model for a device.
 
-        threads: set for torch in each thread that calls; None leaves what torch has.
+        threads: number of threads, set for torch in each calling thread; None: torch's default.
 
         Raises:
-            ConfigError: unknown or absent device, unknown or emulated precision.
+            ConfigError: The device is unknown or absent, or the precision unknown or emulated.
         """
         self._model = model
         self._asked = (device, precision, threads)
@@ -69,7 +69,7 @@ class TorchTransforms:
         self._medians = cache(lambda width: torch.tensor(model.medians(width), device=self._device))
 
     def __reduce__(self) -> tuple[type["TorchTransforms"], tuple[Any, ...]]:
-        """Pickle the model and what was asked for: kernels are laid out anew where it is loaded."""
+        """Pickle the model and the options; kernels are prepared again when unpickled."""
         return type(self), (self._model, *self._asked)
 
     @property
@@ -84,12 +84,12 @@ class TorchTransforms:
 
     @property
     def threads(self) -> int:
-        """Those of torch, unless a number was given; one in a process made by fork."""
+        """Number of threads per call: torch's default unless given; 1 in a forked process."""
         return self._own_threads or torch.get_num_threads()
 
     @property
     def machine(self) -> str:
-        """As `describe_machine`, with the name of the GPU in use."""
+        """See `describe_machine`; includes the name of the GPU in use."""
         words = describe_machine()
         if self._device.type == "cuda":
             words += f", {torch.cuda.get_device_name(self._device)}"
@@ -102,14 +102,14 @@ class TorchTransforms:
 
     @property
     def runtime(self) -> str:
-        """As in `torch 2.13.0`."""
+        """Name and version, for example `torch 2.13.0`."""
         return f"torch {torch.__version__}"
 
     def residuals(self, pixels: Pixels, width: int) -> Residuals:
         """Return y − median (C, h, w) of pixels (H, W, 3)."""
         self._set_threads()
         with torch.inference_mode(), self._own_precision():
-            # a copy, since torch warns of arrays that cannot be written
+            # a copy, because torch warns about read-only arrays
             y = self._analysis(width)(
                 torch.tensor(np.ascontiguousarray(pixels), device=self._device)
             )
@@ -136,14 +136,14 @@ class TorchTransforms:
         return 1 if _lost_threads else self._threads
 
     def _set_threads(self) -> None:
-        """Torch has a number of threads for each thread that calls it.
+        """Set torch's number of threads for the calling thread.
 
         Raises:
-            ConfigError: a GPU that was in use before a fork.
+            ConfigError: The device is a GPU that was in use before a fork.
         """
         if self._device.type == "cuda" and self._forks != forks():
             raise ConfigError(
-                "device cuda: a process made by fork cannot use the GPU of its parent; start "
+                "device cuda: a forked process cannot use the GPU of its parent; start "
                 "processes with the method spawn, or load the model in each of them"
             )
         global _computed
@@ -153,5 +153,5 @@ class TorchTransforms:
             torch.set_num_threads(threads)
 
     def _own_precision(self) -> torch.autocast:
-        """Return a context in which the precision of whoever calls does not count."""
+        """Return a context that disables the caller's autocast."""
         return torch.autocast(self._device.type, enabled=False)

@@ -1,15 +1,15 @@
-"""A transposed convolution as an equal one of stride 1 that computes blocks of pixels."""
+"""Replace a transposed convolution by an equal convolution of stride 1 that computes blocks."""
 
 from torch import Tensor
 from torch.nn import functional as F
 
 
 def blocks_kernel(kernel: Tensor, stride: int) -> Tensor:
-    """A kernel (stride² · out, in, 3, 3) for the blocks that a transposed convolution writes.
+    """Return a kernel (stride² · out, in, 3, 3) that computes a transposed convolution in blocks.
 
     kernel: (in, out, 2 · stride + 1, 2 · stride + 1), used with a padding of `stride`. Input i
-    reaches output o by tap k = o − stride · i + stride. In block b at place p, o is
-    stride · b + p: from d = b − i = −1, 0, 1 the tap is stride · (d + 1) + p, if there is one.
+    contributes to output o with tap k = o − stride · i + stride. At place p of block b,
+    o = stride · b + p, so the tap for d = b − i = −1, 0, 1 is stride · (d + 1) + p, if it exists.
     The channels of a block are ordered by row, column and colour.
     """
     fan_in, out = kernel.shape[:2]

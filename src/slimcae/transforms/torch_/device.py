@@ -1,4 +1,4 @@
-"""Which processor to run on, and which reduced precision it computes natively."""
+"""Choice of the device, and of the precision that it supports natively."""
 
 import torch
 
@@ -7,10 +7,10 @@ from slimcae.model.config import DEVICES, PRECISIONS
 
 
 def resolve_device(name: str, index: int = 0) -> torch.device:
-    """The device for `cpu`, `cuda` (GPU number `index`), or `auto`: a GPU if there is one.
+    """Return the device for `cpu`, `cuda` (GPU number `index`) or `auto` (a GPU if present).
 
     Raises:
-        ConfigError: another name, or cuda where torch sees none.
+        ConfigError: The name is unknown, or it is `cuda` and torch sees no GPU.
     """
     if name not in DEVICES:
         raise ConfigError(f"unknown device {name!r}: choose from {', '.join(DEVICES)}")
@@ -22,10 +22,10 @@ def resolve_device(name: str, index: int = 0) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """Return `float32` or `bfloat16`; `auto` takes bfloat16 where the device computes it natively.
+    """Return `float32` or `bfloat16`; `auto` is bfloat16 if the device supports it natively.
 
     Raises:
-        ConfigError: another name, or bfloat16 on a device that would emulate it.
+        ConfigError: The name is unknown, or the device would emulate bfloat16.
     """
     if name not in PRECISIONS:
         raise ConfigError(f"unknown precision {name!r}: choose from {', '.join(PRECISIONS)}")
@@ -35,17 +35,16 @@ def resolve_precision(name: str, device: torch.device) -> str:
         return "bfloat16"
     if name == "bfloat16":
         raise ConfigError(
-            "precision bfloat16: this machine would emulate it, up to eighty times slower than "
-            "float32 (native are AVX512-BF16, AMX and newer GPUs); choose float32 or auto"
+            "precision bfloat16: this machine would emulate it, up to 80 times slower than "
+            "float32 (AVX512-BF16, AMX and newer GPUs support it); choose float32 or auto"
         )
     return "float32"
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
-    """Tell whether bfloat16 convolutions run in hardware on this device.
+    """Return whether bfloat16 convolutions run in hardware on this device.
 
-    A processor that has the instructions counts as one without while ONEDNN_MAX_CPU_ISA forbids
-    oneDNN to use them.
+    The result is False if ONEDNN_MAX_CPU_ISA forbids oneDNN to use the instructions.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -1,24 +1,25 @@
-"""The transforms of one width laid out for speed: kernels sliced, re-laid and kept.
+"""The transforms of one width, optimised for speed: kernels are sliced and rearranged once.
 
-They compute what `g_a` and `g_s` of `slimcae.networks.slimcae` do, for one picture at a time:
+They compute the same as `g_a` and `g_s` of `slimcae.networks.slimcae`, for one picture at a time:
 
-- Pixels stay as they lie in memory (channels last); the scale between levels and [0, 1] is in the
-  first and the last kernel.
-- A transposed convolution of stride 4 writes few channels in many places, which is slow. The last
-  one is an equal convolution of stride 1 that computes the 4 × 4 pixels of each position as
-  channels.
-- What lies at a quarter of the resolution (the first convolution with its GDN, the last IGDN with
-  its convolution) is computed in strips of rows that stay in the processor's cache.
+- Pixels keep their memory layout (channels last). The first and last kernels include the scale
+  between pixel values and [0, 1].
+- A transposed convolution of stride 4 writes few channels to many places, which is slow. The last
+  one is replaced by an equal convolution of stride 1 that computes the 4 × 4 pixels of each
+  position as channels.
+- Layers at a quarter of the resolution (the first convolution with its GDN, the last IGDN with its
+  convolution) are computed in strips of rows that fit in the processor's cache.
 
-In reduced precision bfloat16 enters the convolutions and the products of GDN. An error of 2⁻⁹ would
-shift whole areas by a part of a level, so what bfloat16 holds is kept small or made to cancel:
+Reduced precision uses bfloat16 in the convolutions and in the products of GDN. Its relative error
+of 2⁻⁹ would shift whole areas by a fraction of a level, so bfloat16 values are kept small, or their
+errors cancel:
 
-- The first convolution sees levels less 128, which bfloat16 has exactly.
+- The first convolution sees pixel values minus 128, which bfloat16 represents exactly.
 - The rounding errors of an analysis kernel cancel over its taps.
-- The last bias is added in float32, to levels that are small without it.
-- In wide networks the first convolution is float32, and all that lies between the products. In
-  those up to `NARROW` it is bfloat16 too: their pictures have larger errors anyway, and what is not
-  a large product takes more of their time.
+- The last bias is added in float32, to values that are small without it.
+- In widths above `NARROW`, the first convolution and everything between the products is float32. In
+  narrower ones it is bfloat16 too, because their pictures have larger errors anyway, and these
+  operations take a larger part of their time.
 """
 
 import math
@@ -35,9 +36,9 @@ from slimcae.model.model import Model
 from slimcae.transforms.torch_.blocks import blocks_kernel
 
 STRIP_BYTES = 3 * 2**20
-"""Of one tensor of a strip on a CPU, at most; several of them stay in its caches."""
+"""Largest size of one tensor of a strip on a CPU, so that several fit in its caches."""
 NARROW = 96
-"""The widest width that computes in reduced precision also beside the inner products."""
+"""Largest width with reduced precision outside of the inner products too."""
 LEVELS = 255
 CPU = torch.device("cpu")
 CENTRE = 128
@@ -72,10 +73,10 @@ class Analysis:
         self._gdn3 = _Normalization(model, "g_a.gdn3", width, torch.float32, device)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Pixels (H, W, 3), uint8, sides multiples of 16, to latents (width, H/16, W/16)."""
+        """Return latents (width, H/16, W/16) of pixels (H, W, 3), uint8, multiples of 16."""
         height, columns, _ = pixels.shape
         margin, stride = self._margin, self._stride
-        # the flipped bit makes a byte the signed number that is CENTRE less
+        # flipping the top bit turns a byte into the signed number byte − CENTRE
         centred = (pixels ^ CENTRE).view(torch.int8)
         centred = F.pad(centred, (0, 0, margin, margin, margin, margin), value=-CENTRE)
         padded = centred.permute(2, 0, 1)[None]
@@ -84,13 +85,13 @@ class Analysis:
         row = self._between.itemsize * self._width * x.shape[3]
         for top, bottom in strips(row, x.shape[2], x.device):
             strip = padded[:, :, stride * top : stride * (bottom - 1) + 2 * margin + 1]
-            strip = strip.to(self._between)  # here, so that it is in the cache when it is read
+            strip = strip.to(self._between)  # here, while it is in the cache
             strip = F.conv2d(strip, self._kernel1, self._bias1, self._stride)
             self._gdn1(strip, out=x[:, :, top:bottom])
         x = F.conv2d(x, self._kernel2, self._bias2, stride=2, padding=2)
         x = self._gdn2(x, out=x)
         kernel = self._kernel3
-        if x.shape[3] == 2:  # oneDNN leaves numbers of a single column unwritten in bfloat16
+        if x.shape[3] == 2:  # bfloat16 in oneDNN leaves parts of a single column unwritten
             x, kernel = x.float(), kernel.float()
         x = F.conv2d(x, kernel, stride=2, padding=2).float()
         return self._gdn3(x, out=x)[0]
@@ -115,16 +116,16 @@ class Synthesis:
         kernel, bias = _kernel(model, "g_s.deconv3", width, device)
         self._stride = _convolution(model, "g_s.deconv3").stride
         self._kernel3 = _laid_out(blocks_kernel(kernel, self._stride) * LEVELS, inner)
-        # bytes are cut off, not rounded: half a level more
+        # conversion to bytes truncates, so adding 0.5 rounds
         self._bias3 = (bias * LEVELS).repeat(self._stride**2) + 0.5
         self._igdn1 = _Normalization(model, "g_s.igdn1", width, torch.float32, device)
         self._igdn2 = _Normalization(model, "g_s.igdn2", width, inner, device)
         self._igdn3 = _Normalization(model, "g_s.igdn3", width, inner, device)
 
     def __call__(self, y_hat: Tensor) -> Tensor | None:
-        """Latents (width, h, w), float32, to pixels (16h, 16w, 3), uint8.
+        """Return pixels (16h, 16w, 3), uint8, of latents (width, h, w), float32.
 
-        Returns None where the reconstruction is not finite.
+        Return None if the reconstruction is not finite.
         """
         x = y_hat[None].contiguous(memory_format=torch.channels_last)
         x = self._igdn1(x, out=torch.empty_like(x)).to(self._inner)
@@ -138,7 +139,7 @@ class Synthesis:
         for top, bottom in parts:
             above, below = min(top, 1), min(height - bottom, 1)
             strip = window[:, :, : bottom - top + 2]
-            strip[:, :, 0], strip[:, :, -1] = 0, 0  # stays so where the picture ends
+            strip[:, :, 0], strip[:, :, -1] = 0, 0  # zero padding at the borders of the picture
             inside = strip[:, :, 1 - above : bottom - top + 1 + below]
             self._igdn3(x[:, :, top - above : bottom + below], out=inside)
             blocks = F.conv2d(strip, self._kernel3, padding=(0, 1))[0].permute(1, 2, 0)
@@ -163,7 +164,7 @@ class _Normalization:
         self._inverse = layer.inverse
 
     def __call__(self, x: Tensor, out: Tensor) -> Tensor:
-        """Of x (1, C, H, W), float32 or `inner`, into `out`, which may be x; returns it."""
+        """Normalize x (1, C, H, W), float32 or `inner`, into `out`, which may be x; return it."""
         squares = (x * x).to(self._gamma.dtype)  # faster than square(), which is a power
         if self._between == self._gamma.dtype:
             norm = F.conv2d(squares, self._gamma, self._beta)
@@ -186,20 +187,19 @@ def write_blocks(rows: Tensor, blocks: Tensor, side: int) -> None:
     side · w, 3), uint8, contiguous.
     """
     height, columns, _ = blocks.shape
-    # a conversion of floats to bytes takes four times as long as one with 16 bits between
+    # converting floats to 16 bits and then to bytes is four times as fast as directly
     levels = blocks.clamp_(0, LEVELS).to(torch.int16).to(torch.uint8)
-    # a block's row, of 3 · side bytes, moves as words of four
+    # a row of a block, of 3 · side bytes, is copied in 4-byte words
     words = levels.view(torch.int32).view(height, columns, side, -1)
     places = rows.view(-1).view(torch.int32).view(height, side, columns, -1)
     places.copy_(words.permute(0, 2, 1, 3))
 
 
 def _rounded(kernel: Tensor, dtype: torch.dtype) -> Tensor:
-    """A kernel (out, in, k, k) of values that `dtype` has, with errors that cancel over the taps.
+    """Round a kernel (out, in, k, k) to `dtype` so that rounding errors cancel over the taps.
 
-    Each tap takes over the errors of those before, from the middle, where kernels are large, to the
-    corners, where they are small and leave hardly any: what an even area becomes is about as exact
-    as in float32.
+    Error diffusion runs from the middle of the kernel, where taps are large, to the corners, where
+    they are small. Flat areas then come out about as exactly as in float32.
     """
     if dtype == kernel.dtype:
         return kernel
@@ -219,10 +219,10 @@ def _rounded(kernel: Tensor, dtype: torch.dtype) -> Tensor:
 def strips(
     row_bytes: int, height: int, device: torch.device, multiple: int = 1
 ) -> Iterator[tuple[int, int]]:
-    """Yield first row and end of strips of `height` rows, about equal; a GPU takes all at once.
+    """Yield start and end rows of about equal strips of `height` rows; a GPU gets one strip.
 
-    row_bytes: bytes per row of the largest tensor. multiple: every strip but the last has a
-        multiple of so many rows.
+    row_bytes: bytes per row of the largest tensor. multiple: the rows of every strip but the last
+        are a multiple of this.
     """
     count = 1
     if device.type == "cpu":
@@ -233,7 +233,7 @@ def strips(
 
 
 def _between(width: int, inner: torch.dtype) -> torch.dtype:
-    """The dtype between the products of a width that are in `inner`."""
+    """Return the dtype between the products of a width, whose own dtype is `inner`."""
     return inner if width <= NARROW else torch.float32
 
 
@@ -246,7 +246,7 @@ def _laid_out(kernel: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _kernel(model: Model, name: str, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Kernel and bias of a convolution as far as a width uses them; zeros without a bias."""
+    """Return the kernel and bias of a convolution at a width; zeros if there is no bias."""
     weights = model.weights(width)
     kernel = _tensor(weights[f"{name}.weight"], device)
     bias = weights.get(f"{name}.bias")
@@ -254,7 +254,7 @@ def _kernel(model: Model, name: str, width: int, device: torch.device) -> tuple[
 
 
 def _tensor(array: NDArray[np.float32], device: torch.device) -> Tensor:
-    """A copy, so that what is prepared stays what it was."""
+    """Return a copy, which later changes of the array do not affect."""
     return torch.tensor(array, device=device)
 
 

@@ -1,17 +1,18 @@
-"""The light transforms of one width laid out for speed: kernels sliced, re-laid and kept.
+"""The light transforms of one width, optimised for speed: kernels are sliced and rearranged once.
 
-They compute what `g_a` and `g_s` of the architecture `light` do (`slimcae.model.architecture`), for
-one picture at a time:
+They compute the same as `g_a` and `g_s` of the architecture `light` (`slimcae.model.architecture`),
+for one picture at a time:
 
-- Channels lie one after the other: so a 1×1 convolution is one matrix product, and depthwise layers
-  are several times as fast as with channels last.
-- What lies at a quarter of the resolution is computed in strips of rows that stay in the
-  processor's cache, each with the rows around it that it depends on.
-- The scale between levels and [0, 1] is in the first and the last kernel.
+- Tensors are channels-first, so a 1×1 convolution is one matrix product, and depthwise layers are
+  several times as fast as with channels last.
+- Layers at a quarter of the resolution are computed in strips of rows that fit in the processor's
+  cache, each with its halo.
+- The first and last kernels include the scale between pixel values and [0, 1].
 
-In reduced precision residual blocks and the last layer compute in bfloat16. What blocks add to is
-float32, and so are the layers between them: an error of 2⁻⁹ there would shift whole areas by a part
-of a level. The last bias is added in float32, to levels that are small without it.
+In reduced precision, residual blocks and the last layer compute in bfloat16. The skip connections
+and the layers between blocks are float32, because a relative error of 2⁻⁹ there would shift whole
+areas by a fraction of a level. The last bias is added in float32, to values that are small without
+it.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,9 +66,9 @@ class LightAnalysis:
         self._channels = _most_channels(fine, model.filters(width))
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Pixels (H, W, 3), uint8, sides multiples of 16, to latents (C, H/16, W/16)."""
+        """Return latents (C, H/16, W/16) of pixels (H, W, 3), uint8, multiples of 16."""
         height, columns = pixels.shape[0] // self._side, pixels.shape[1] // self._side
-        # the row of a block has a multiple of four bytes: it moves as words
+        # a row of a block is a multiple of 4 bytes and is copied in words
         words = pixels.view(height, self._side, columns, -1).view(torch.int32).transpose(1, 2)
         factor, out = self._factor, None
         for top, bottom in strips(4 * self._channels * columns, height, pixels.device, factor):
@@ -109,9 +110,9 @@ class LightSynthesis:
         self._channels = _most_channels(fine, model.filters(width))
 
     def __call__(self, y_hat: Tensor) -> Tensor | None:
-        """Latents (C, h, w), float32, to pixels (16h, 16w, 3), uint8.
+        """Return pixels (16h, 16w, 3), uint8, of latents (C, h, w), float32.
 
-        Returns None where the reconstruction is not finite.
+        Return None if the reconstruction is not finite.
         """
         x = run_steps(self._coarse, y_hat[None].contiguous())
         _, _, height, columns = x.shape
@@ -120,7 +121,7 @@ class LightSynthesis:
         for top, bottom in strips(4 * self._channels * columns, height, x.device):
             above, below = max(top - self._reach, 0), min(bottom + self._reach, height)
             blocks = run_steps(self._fine, x[:, :, above:below].contiguous())
-            # channels lie last already, unless there is but one before the last layer
+            # already contiguous, unless only one layer precedes the last one
             blocks = blocks[0, :, top - above : bottom - above].permute(1, 2, 0).contiguous()
             if not torch.isfinite(blocks.sum()):
                 return None
@@ -130,7 +131,7 @@ class LightSynthesis:
 
 
 class Weights:
-    """Makes the steps of layers from a model's weights."""
+    """Builds the computing steps of layers from a model's weights."""
 
     def __init__(self, model: Model, width: int, inner: torch.dtype, device: torch.device) -> None:
         self._weights = model.weights(width)
@@ -138,7 +139,7 @@ class Weights:
         self._device = device
 
     def embedding(self, layer: Convolution) -> Step:
-        """Return the first layer, of levels with channels last, ordered by row, column, colour."""
+        """Return the first layer, for inputs with channels last, by row, column and colour."""
         kernel, bias = self.parameters(layer.name)
         kernel = _channels_last(kernel[:, by_place(kernel.shape[1])] / LEVELS)
         padding = layer.padding
@@ -149,7 +150,7 @@ class Weights:
         return run
 
     def rendering(self, layer: Convolution) -> tuple[Step, Tensor]:
-        """Return the last layer, the inverse, and what is added to its levels."""
+        """Return the last layer, the inverse of `embedding`, and the bias to add to its output."""
         kernel, bias = self.parameters(layer.name)
         order = by_place(len(kernel))
         kernel = _channels_last((LEVELS * kernel[order]).to(self._inner))
@@ -158,11 +159,11 @@ class Weights:
         def run(x: Tensor) -> Tensor:
             return F.conv2d(_channels_last(x.to(kernel.dtype)), kernel, padding=padding)
 
-        # truncation to bytes rounds with half a level more
+        # conversion to bytes truncates, so adding 0.5 rounds
         return run, LEVELS * bias[order] + 0.5
 
     def steps(self, layers: Sequence[Layer], dtype: torch.dtype = torch.float32) -> list[Step]:
-        """Return what to compute one after the other; dtype: of the convolutions."""
+        """Return the sequence of steps of layers; dtype: the dtype of the convolutions."""
         steps: list[Step] = []
         for layer in layers:
             match layer:
@@ -189,7 +190,7 @@ class Weights:
         return self._tensor(f"{name}.weight"), self._tensor(f"{name}.bias")
 
     def _tensor(self, name: str) -> Tensor:
-        """A copy, so that what is prepared stays what it was."""
+        """Return a copy, which later changes of the array do not affect."""
         return torch.tensor(self._weights[name], device=self._device)
 
     def _residual(self, block: Residual) -> Step:
@@ -214,7 +215,7 @@ class _Product:
 
 
 class _Neighbours:
-    """A convolution of x (1, C, H, W) of side 3 or more."""
+    """A convolution of x (1, C, H, W) with a kernel of side 3 or more."""
 
     def __init__(self, kernel: Tensor, bias: Tensor, padding: int, groups: int) -> None:
         self._kernel, self._bias, self._padding, self._groups = kernel, bias, padding, groups
@@ -232,32 +233,32 @@ def _convolution(layer: Convolution, kernel: Tensor, bias: Tensor) -> Step:
 
 
 def run_steps(steps: Sequence[Step], x: Tensor) -> Tensor:
-    """Return what the steps make of x, one after the other."""
+    """Apply the steps to x in sequence."""
     for step in steps:
         x = step(x)
     return x
 
 
 def _until(layers: Sequence[Layer], kind: type[Layer]) -> tuple[list[Layer], list[Layer]]:
-    """Return the layers before the first of a kind, and the rest."""
+    """Split layers before the first of a kind."""
     place = next(k for k, layer in enumerate(layers) if isinstance(layer, kind))
     return list(layers[:place]), list(layers[place:])
 
 
 def _rows(layers: Sequence[Layer]) -> int:
-    """Return the rows around a strip that it depends on."""
+    """Return the halo of a strip in rows."""
     return int(reach(tuple(layers), Fraction(0)))
 
 
 def _most_channels(layers: Sequence[Layer], width: int) -> int:
-    """Return the most channels that a convolution among the layers makes."""
+    """Return the largest number of output channels of a convolution among the layers."""
     return max(
         count(layer.outputs, width) for layer in flat(layers) if isinstance(layer, Convolution)
     )
 
 
 def by_place(channels: int) -> Tensor:
-    """Return the architecture's numbers of the channels of blocks of pixels, colours last."""
+    """Return the architecture's index of each channel of a block of pixels, colours last."""
     return torch.arange(channels).view(3, -1).T.flatten()
 
 
@@ -269,7 +270,7 @@ def _unshuffle(factor: int) -> Step:
     def run(x: Tensor) -> Tensor:
         _, channels, height, columns = x.shape
         blocks = x.view(channels, height // factor, factor, columns // factor, factor)
-        # faster than torch's own, which counts places one by one
+        # faster than torch's pixel_unshuffle
         moved = blocks.permute(0, 2, 4, 1, 3).contiguous()
         return moved.view(1, -1, height // factor, columns // factor)
 

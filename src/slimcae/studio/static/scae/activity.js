@@ -1,9 +1,9 @@
-// Tables that the activity of places chooses; docs/format.md, "Kind `tables`".
+// Entropy models whose tables the activity of places chooses; docs/format.md, "Kind `tables`".
 
 import { CodingTables } from "./range_decoder.js";
 
-const LARGEST = 2; // what a symbol adds to the activity at most
-const CENTRE = 9; // how much more the place itself counts
+const LARGEST = 2; // largest contribution of a symbol to the activity
+const CENTRE = 9; // extra weight of the place itself
 
 /** @implements {import("./entropy.js").EntropyModel} */
 export class TablesModel {
@@ -77,7 +77,7 @@ export class TablesModel {
   }
 }
 
-/** What the channels so far say of every place. */
+/** Activity of every place over the channels so far. */
 class Activity {
   #height;
   #width;
@@ -97,7 +97,7 @@ class Activity {
         sizes[place] += Math.min(Math.abs(symbols[from + place]), LARGEST);
   }
 
-  /** @returns {Int32Array} of each place with its neighbours; those beyond the edge are the edge's */
+  /** @returns {Int32Array} activity over 3×3 neighbourhoods; edges are replicated */
   values() {
     const [height, width, sizes] = [this.#height, this.#width, this.#sizes];
     const rows = new Int32Array(sizes.length); // sums over three rows

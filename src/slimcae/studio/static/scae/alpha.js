@@ -31,7 +31,7 @@ export async function unpackAlpha(data, height, width) {
   return unfiltered(rows, height, width);
 }
 
-/** Tags and contents, up to the very end; an empty tag stands for something that is no chunk. */
+/** Tags and contents of all chunks; an empty tag marks invalid data. */
 function pngChunks(data) {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const chunks = [];
@@ -58,7 +58,7 @@ function joined(chunks) {
   return whole;
 }
 
-/** Undo the filters of PNG, of one byte a pixel. */
+/** Undo the filters of PNG for one byte per pixel. */
 function unfiltered(rows, height, width) {
   const pixels = new Uint8Array(height * width);
   for (let row = 0; row < height; row++) {

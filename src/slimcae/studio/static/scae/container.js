@@ -18,7 +18,7 @@ const KNOWN = [...MANDATORY, "iccp", "exif", "xmpp"];
 const AGAIN = "copy it again";
 
 /**
- * What a file says about its picture and its model.
+ * Description of the picture and its model in a file.
  * @typedef {object} Header
  * @property {number} height pixels
  * @property {number} width pixels
@@ -33,7 +33,7 @@ const AGAIN = "copy it again";
  * @property {string} fingerprint 16 hexadecimal digits
  */
 
-/** A file in memory. The head is verified at once, all else when it is asked for. */
+/** A file in memory. The head is verified at once, other parts on request. */
 export class Reader {
   #bytes;
   #view;
@@ -153,7 +153,7 @@ export class Reader {
 
   #payload(tag) {
     if (this.#chunks.has(tag)) return this.#verified(tag);
-    // a damaged tag must not pass for a chunk that is not there
+    // a damaged tag must not look like a missing chunk
     for (const unknown of this.#chunks.keys()) if (!KNOWN.includes(unknown)) this.#verified(unknown);
     return null;
   }
@@ -230,7 +230,7 @@ function peekHeader(bytes, view) {
 
 const wholeNumber = (value) => (value < 2 ** 53 ? `${value}` : `${BigInt(value)}`);
 
-/** What bytes that lack our magic seem to be, in words. */
+/** Describe bytes without our magic. */
 function whatInstead(bytes) {
   const begins = (...codes) => codes.every((code, index) => bytes[index] === code);
   if (!bytes.length) return "it is empty";

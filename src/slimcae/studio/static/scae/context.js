@@ -1,10 +1,9 @@
-// The context network: integers that predict each symbol from those before; docs/format.md, "Kind
-// `context`".
+// The context network, an integer network that predicts each symbol from those before; docs/format.md,
+// "Kind `context`".
 //
-// Everything is a sum of products of integers. The model file's bounds, which Python proves when it
-// reads a model and before it exports one, keep each sum below 2²⁴ in size, in whatever order: so 32
-// bits are enough. Most symbols are 0 and most hidden numbers are cut off at 0, and what is 0 is left
-// out of the sums.
+// All values are sums of products of integers. The bounds of model files, which Python verifies when it
+// reads or exports a model, keep each sum below 2²⁴ in any order, so 32 bits suffice. Most symbols are
+// 0 and most hidden numbers are clipped to 0; zeros are skipped in the sums.
 
 import { CodingTables } from "./range_decoder.js";
 import { RowSums, padded } from "./row_sums.js";
@@ -65,7 +64,7 @@ export class ContextModel {
     }
   }
 
-  /** The weights of each group, transposed so that one input's stand in a row. */
+  /** The weights of each group, transposed so that each row has the weights of one input. */
   #prepared() {
     const [a, hidden, sums] = [this.#a, this.#hidden, this.#sums];
     const rows = padded(hidden);
@@ -109,7 +108,7 @@ export class ContextModel {
   }
 }
 
-/** One walk through the network: what is known at every place of a tile. */
+/** One pass through the network: the state of every place of a tile. */
 class Pass {
   #a;
   #hidden;
@@ -126,11 +125,11 @@ class Pass {
   #outputs;
   #outputsAt;
   #group = null;
-  #before = null; // the group before, while its symbols are not yet in all of the state
-  #known = null; // of this group, in a frame of one place; 0 for what is not known
-  #rows; // where rows begin that a sum adds, in bytes, ...
+  #before = null; // the previous group, while its symbols are not yet in all of the state
+  #known = null; // known symbols of this group, in a frame of one place; 0 if unknown
+  #rows; // byte offsets of the rows that a sum adds, ...
   #rowsAt;
-  #factors; // ... and what they count
+  #factors; // ... and their factors
   #factorsAt;
 
   constructor(sums, a, hidden, channels, height, width, step) {
@@ -231,7 +230,7 @@ class Pass {
   }
 
   /**
-   * Take `values`, the symbols of a part, into account.
+   * Add `values`, the symbols of a part, to the context.
    * @param {0 | 1} colour
    * @param {Int16Array} symbols of the tile, written
    */
@@ -257,7 +256,7 @@ class Pass {
     return ((place - column) / this.#width + 1) * (this.#width + 2) + column + 1;
   }
 
-  /** Bring the state of a place of a colour up to what is known. */
+  /** Update the state of a place of a colour with all known symbols. */
   #gather(colour, place) {
     if (!colour) {
       if (this.#before) this.#addKnown(this.#before, place, 0, 1);
@@ -267,7 +266,7 @@ class Pass {
     this.#addKnown({ group: this.#group, known: this.#known }, place, 1, 2);
   }
 
-  /** Add what the places around tell: taps `from`, `from + by`, … of 0 to 8. */
+  /** Add the contributions of neighbours: taps `from`, `from + by`, … of 0 to 8. */
   #addKnown({ group, known }, place, from, by) {
     const { channels, kernel } = group;
     const rowBytes = padded(this.#hidden) * BYTES;
@@ -284,7 +283,7 @@ class Pass {
     this.#add(this.#stateAt + place * rowBytes, rowBytes, kernel, count);
   }
 
-  /** List a row that a sum adds, `factor` times; returns how many there are now. */
+  /** Append a row to the list of a sum, with a factor; return the length of the list. */
   #list(count, row, factor) {
     this.#rows[count] = row;
     this.#factors[count] = factor;

@@ -2,7 +2,7 @@
 
 const EIGHT = 8;
 
-// TABLES[k][b]: what byte b does to the checksum when k bytes follow it
+// TABLES[k][b]: contribution of byte b to the checksum if k bytes follow it
 const TABLES = Array.from({ length: EIGHT }, () => new Uint32Array(256));
 for (let byte = 0; byte < 256; byte++) {
   let value = byte;

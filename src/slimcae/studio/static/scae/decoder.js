@@ -1,4 +1,4 @@
-// From the bytes of a file to its picture, or a part of it: only the tiles that this needs.
+// Decoding of a file to its picture, or to a part of it from only the tiles that it needs.
 
 import { unpackAlpha } from "./alpha.js";
 import { Reader } from "./container.js";
@@ -8,27 +8,28 @@ import { RegionSymbols } from "./symbols.js";
 import { Synthesis } from "./synthesis.js";
 import { grown, heightOf, split, widthOf } from "./tiles.js";
 
-const COMPUTED_SIDE = 48; // latents; of the tiles in which the network computes: bounds memory
+const COMPUTED_SIDE = 48; // side in latents of the tiles that the network computes; bounds memory
 export const MAX_PIXELS = 2 ** 28;
 const METADATA = { iccp: "ICC profile", exif: "EXIF data", xmpp: "XMP data" };
 
 /**
  * @typedef {object} Options
  * @property {[number, number, number, number]} [crop] x, y, width, height in pixels
- * @property {number} [maxPixels] of what is decoded
+ * @property {number} [maxPixels] limit on the decoded pixels
  */
 
 /**
  * @typedef {object} Decoded
  * @property {number} width pixels
  * @property {number} height pixels
- * @property {Uint8ClampedArray} rgba four bytes a pixel, alpha not premultiplied
+ * @property {Uint8ClampedArray} rgba four bytes per pixel, alpha not premultiplied
  * @property {import("./container.js").Header} header
  * @property {boolean} alpha whether the picture has alpha
- * @property {{name: string, version: string, delta: number, macs: number}} model macs: a pixel
+ * @property {{name: string, version: string, delta: number, macs: number, label: string}} model
+ *   macs: a pixel; label: of the operating point
  * @property {{load: number, symbols: number, synthesis: number, all: number}} ms
  * @property {Uint8Array | null} iccProfile without it colours are sRGB
- * @property {string[]} notices what was left out
+ * @property {string[]} notices texts about parts that were left out
  */
 
 /** @param {Uint8Array} bytes of a file @returns {import("./container.js").Header} @throws {ScaeError} */
@@ -53,9 +54,9 @@ export class Decoder {
    * @param {Uint8Array} bytes
    * @param {Options} [options]
    * @param {(stage: string, done: number, of: number) => Promise<void>} [step] called before each
-   *   tile that the network computes; what it throws ends the work
+   *   tile that the network computes; its exceptions end the work
    * @returns {Promise<Decoded>}
-   * @throws {ScaeError} damaged or foreign data, another model's, or a crop beyond the picture
+   * @throws {ScaeError} the data is damaged or foreign, needs another model, or the crop is invalid
    */
   async decode(bytes, { crop, maxPixels = MAX_PIXELS } = {}, step = async () => {}) {
     const start = performance.now();
@@ -83,7 +84,7 @@ export class Decoder {
       rgba,
       header,
       alpha: reader.hasAlpha,
-      model: { name, version, delta: steps[header.step], macs: widths[model.width].macs },
+      model: { name, version, delta: steps[header.step], macs: widths[model.width].macs, label: widths[model.width].label },
       ms,
       iccProfile: found.iccp ?? null,
       notices,
@@ -139,7 +140,7 @@ function regionSymbols(reader, model, region, grid) {
   return new RegionSymbols(reader, model.entropyModel(kind), region, grid, model.description.downsampling);
 }
 
-/** One tile if that is small enough; else a grid's. */
+/** A single tile if that is small enough, otherwise those of a grid. */
 function computedTiles(wanted) {
   const small = heightOf(wanted) * widthOf(wanted) <= COMPUTED_SIDE ** 2;
   return small ? [wanted] : split(wanted, COMPUTED_SIDE);
@@ -158,7 +159,7 @@ function checkedCrop(crop, { width, height }) {
     throw new ScaeError(`crop ${crop}: give four whole numbers, X,Y,WIDTH,HEIGHT`);
   const [x, y, columns, rows] = crop;
   if (!(x >= 0 && y >= 0 && columns > 0 && rows > 0))
-    throw new ScaeError(`crop ${crop}: give X,Y,WIDTH,HEIGHT from 0,0,1,1 on`);
+    throw new ScaeError(`crop ${crop}: X and Y must be 0 or more, WIDTH and HEIGHT 1 or more`);
   if (x + columns > width || y + rows > height)
     throw new ScaeError(`crop ${crop} is not within ${width}x${height} pixels`);
   return { x, y, width: columns, height: rows };
@@ -187,7 +188,7 @@ function dequantised({ region, channels, data }, window, medians, delta) {
 }
 
 /**
- * Put the pixels of a tile, computed in a window around it, where they belong.
+ * Write the pixels of a tile, computed in a window around it, to the picture.
  * @param {import("./synthesis.js").Planes} planes
  */
 function put(rgba, part, { data, height, width }, window, tile, scale, grey) {

@@ -76,7 +76,7 @@ export class PartReader {
  * @throws {ScaeError}
  */
 export function checkLength(model, length, shape, step) {
-  if (length % 4) throw new ScaeError(`the coded symbols end within a word (${length} bytes)`);
+  if (length % 4) throw new ScaeError(`${length} bytes of coded symbols: must be a multiple of 4`);
   const places = shape.height * shape.width;
   // one bit is for the rounding of the sums
   if (!length || model.fewestBits(step) * places > 8 * length + 1)
@@ -95,6 +95,6 @@ export function decodeSymbols(model, stream, shape, step) {
   const symbols = model.walk(reader, shape, step);
   reader.end();
   if (symbols.some((symbol) => symbol < -MAX_SYMBOL))
-    throw new ScaeError(`a coded symbol lies beyond ±${MAX_SYMBOL}`);
+    throw new ScaeError(`a coded symbol is beyond ±${MAX_SYMBOL}`);
   return symbols;
 }

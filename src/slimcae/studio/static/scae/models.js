@@ -13,7 +13,8 @@ import { readSafetensors } from "./safetensors.js";
  * @property {number[]} steps quantisation steps Δ
  * @property {number} downsampling pixels a latent
  * @property {number} halo latents that a pixel depends on beyond its own
- * @property {Record<string, {fingerprint: string, kinds: string[], macs: number}>} widths
+ * @property {Record<string, {fingerprint: string, kinds: string[], macs: number, filters: number, label: string}>}
+ *   widths by the number of the operating point, which is its width where widths differ
  */
 
 /** All models of one folder of the web host. */
@@ -40,23 +41,27 @@ export class Models {
    * @throws {ScaeError} no such model is here
    */
   async for(header) {
-    const width = `${header.numFilters}`;
+    const { numFilters, fingerprint } = header;
     const all = await this.list();
-    const found = all.find(({ widths }) => widths[width]?.fingerprint === header.fingerprint);
+    const ofWidth = ({ widths }) => Object.keys(widths).filter((point) => widths[point].filters === numFilters);
+    const pointOf = (model) => ofWidth(model).find((point) => model.widths[point].fingerprint === fingerprint);
+    const found = all.find((model) => pointOf(model) !== undefined);
     if (!found) {
-      const here = all.map(
-        ({ name, version, widths }) => `${name}@${version} ${widths[width]?.fingerprint ?? `without width ${width}`}`,
-      );
+      const here = all.map((model) => {
+        const known = ofWidth(model).map((point) => model.widths[point].fingerprint);
+        return `${model.name}@${model.version} ${known.join(" ") || `without width ${numFilters}`}`;
+      });
       throw new ScaeError(
-        `the file needs model ${header.model} width ${width} (${header.fingerprint}); the models here are ` +
+        `the file needs model ${header.model} width ${numFilters} (${fingerprint}); the models here are ` +
           (here.join(", ") || "none"),
       );
     }
-    const { kinds } = found.widths[width];
+    const width = pointOf(found);
+    const { kinds, label } = found.widths[width];
     if (!kinds.includes(header.kind))
       throw new ScaeError(
         `the file's symbols need an entropy model of kind ${header.kind}: the model has ` +
-          `${kinds.join(", ")} at width ${width}`,
+          `${kinds.join(", ")} at ${label}`,
       );
     if (header.step >= found.steps.length)
       throw new ScaeError(`quantisation step ${header.step}: the model has ${found.steps.length}`);

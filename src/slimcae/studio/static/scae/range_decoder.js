@@ -84,7 +84,7 @@ export class RangeDecoder {
   /** @param {Uint8Array} bytes @throws {ScaeError} */
   constructor(bytes) {
     if (bytes.length % 4)
-      throw new ScaeError(`the coded symbols end within a word (${bytes.length} bytes)`);
+      throw new ScaeError(`${bytes.length} bytes of coded symbols: must be a multiple of 4`);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#words = new Uint32Array(bytes.length / 4);
     for (let k = 0; k < this.#words.length; k++) this.#words[k] = view.getUint32(4 * k, true);
