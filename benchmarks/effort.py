@@ -1,12 +1,17 @@
 """What each effort costs and brings: bytes at equal PSNR against seconds per megapixel.
 
-    python benchmarks/effort.py KODAK -o docs/results/effort.json            # hours, idle machine
-    python benchmarks/effort.py KODAK -o /tmp/try.json --images 2 --efforts 2 3 4 --widths 48
+    python benchmarks/effort.py KODAK -o effort.json --widths 96 48 192 --efforts 3 4 5
+    python benchmarks/effort.py KODAK -o effort.json --widths 96 --efforts 6 7 8 9 --images 4
 
 For each width and effort a curve of real files over several steps Δ, its BD-rate against effort 2
-of the same weights, and the median seconds of a call; beside them, each against its own fastest
-setting, AVIF's speeds and JPEG XL's efforts, if Pillow has them. The result file is written after
-every setting, and a setting that it holds is not measured again: so a stopped run goes on.
+of the same weights and images, and the median seconds of a call; beside them, each against its own
+fastest setting, AVIF's speeds and JPEG XL's efforts, if Pillow has them. The efforts of one image
+are measured in turn, so that whatever else the machine does falls on all of them. The result file
+is written after every image, says which images each figure is of, and what it holds is not measured
+again: so a stopped run goes on, and the costly efforts can have fewer images.
+
+--cpu_time counts the processor's seconds instead of the clock's: on a busy machine, with
+--threads 1, that is about what the clock shows on an idle one.
 """
 
 import argparse
@@ -36,6 +41,7 @@ DELTAS = (0.54, 0.76, 1.0, 1.41, 1.98)
 OTHERS = ("AVIF", "JPEG XL")
 
 Point = tuple[float, float]
+Clock = Callable[[], float]
 
 
 def main() -> None:
@@ -49,44 +55,52 @@ def main() -> None:
     parser.add_argument("--images", type=int, metavar="N", help="the first N only")
     parser.add_argument("--side", type=int, metavar="PIXELS", help="the middle of each only")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--cpu_time", action="store_true")
     parser.add_argument("--no_others", action="store_true")
     args = parser.parse_args()
     paths = find_images(args.pictures)[: args.images]
-    pictures = [_middle(read_picture(path), args.side) for path in paths]
-    codec = slimcae.load(args.model, backend="torch", threads=args.threads)
-    found = _begun(args.output, codec, pictures)
+    pictures = {path.stem: _middle(read_picture(path), args.side) for path in paths}
+    codec = slimcae.load(args.model, threads=args.threads)
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    found = _begun(args.output, codec, args.side, args.cpu_time)
     efforts = [DEFAULT_EFFORT, *(effort for effort in args.efforts if effort != DEFAULT_EFFORT)]
     for width in args.widths:
-        for effort in efforts:
-            key = f"{width}/{effort}"
-            if key not in found["ours"]:
-                found["ours"][key] = _ours(codec, pictures, width, effort)
+        for name, picture in pictures.items():
+            measured = found["measured"].setdefault(str(width), {}).setdefault(name, {})
+            missing = [effort for effort in efforts if str(effort) not in measured]
+            if missing:
+                measured |= _ours(codec, picture, width, missing, clock)
+                found["ours"] = _summary(found["measured"])
                 _save(args.output, found)
-            _say(f"width {width} effort {effort}", found["ours"][f"{width}/2"], found["ours"][key])
+        for effort in efforts:
+            print(f"width {width} effort {effort}:", _words(found["ours"][f"{width}/{effort}"]))
     if not args.no_others:
         others, _ = pillow_codecs(codec.transforms.threads)
         for contender in others:
             if not contender.name.startswith(OTHERS):
                 continue
             if contender.name not in found["others"]:
-                found["others"][contender.name] = _measured(
-                    pictures,
+                found["others"][contender.name] = _theirs(
+                    list(pictures.values()),
                     contender.points,
                     contender.encode,
                     contender.decode,
+                    clock,
                 )
                 _save(args.output, found)
             print(contender.name, found["others"][contender.name]["seconds_per_megapixel"])
 
 
-def _begun(path: Path, codec: Codec, pictures: Sequence[Picture]) -> dict[str, Any]:
-    """Return the results so far, of the same model and as many pictures, or an empty one."""
+def _begun(path: Path, codec: Codec, side: int | None, cpu_time: bool) -> dict[str, Any]:
+    """Return the results so far, of the same model and machine, or empty ones."""
     about = {
         "model": f"{codec.info.name}@{codec.info.version}",
-        "images": len(pictures),
+        "side": side,
+        "clock": "processor" if cpu_time else "wall",
         "machine": codec.transforms.machine,
         "threads": codec.transforms.threads,
         "precision": codec.transforms.precision,
+        "runtime": codec.transforms.runtime,
         "method": METHOD,
     }
     if path.exists():
@@ -97,67 +111,105 @@ def _begun(path: Path, codec: Codec, pictures: Sequence[Picture]) -> dict[str, A
     return about | {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "where": describe_machine(),
+        "measured": {},
         "ours": {},
         "others": {},
     }
 
 
-def _ours(codec: Codec, pictures: Sequence[Picture], width: int, effort: int) -> dict[str, Any]:
+def _ours(
+    codec: Codec, picture: Picture, width: int, efforts: Sequence[int], clock: Clock
+) -> dict[str, Any]:
+    """Measure one picture at several efforts in turn: rates, PSNRs and seconds by effort."""
     steps = codec.model.steps
     chosen = [min(range(len(steps)), key=lambda k: abs(steps[k] - delta)) for delta in DELTAS]
-    changed: list[float] = []
-
-    def encode(picture: Picture, step: float) -> bytes:
-        return codec.compress(picture, width, step=int(step), effort=effort)
-
-    def decode(data: bytes) -> Any:
-        return np.asarray(codec.decompress(data).convert("RGB"))
-
-    encode(pictures[0], chosen[0])  # prepares what is prepared once
-    found = _measured(pictures, chosen, encode, decode)
-    if effort > DEFAULT_EFFORT:
-        for picture in pictures:
-            step = chosen[len(chosen) // 2]
-            first, second = (
-                codec.read_symbols(codec.compress(picture, width, step=step, effort=number))
-                for number in (DEFAULT_EFFORT, effort)
+    found: dict[str, Any] = {str(effort): {"points": [], "seconds": []} for effort in efforts}
+    for effort in efforts:  # prepares what is prepared once
+        codec.compress(_middle(picture, 64), width, effort=effort)
+    for step in chosen:
+        plain = codec.analyse(picture.pixels, width, step)
+        for effort in efforts:
+            data, seconds = _timed(
+                lambda effort=effort, step=step: codec.compress(
+                    picture, width, step=step, effort=effort
+                ),
+                clock,
             )
-            changed.append(float(np.mean(first != second)))
-    return found | {"changed": statistics.fmean(changed) if changed else 0.0}
+            row = found[str(effort)]
+            decoded = np.asarray(codec.decompress(data).convert("RGB"))
+            row["points"].append(_point(picture, data, decoded))
+            row["seconds"].append(seconds)
+            if step == chosen[len(chosen) // 2]:
+                row["changed"] = float(np.mean(codec.read_symbols(data) != plain))
+            row["megapixels"] = picture.pixels.shape[0] * picture.pixels.shape[1] / 1e6
+    return found
 
 
-def _measured(
+def _summary(measured: dict[str, Any]) -> dict[str, Any]:
+    """Return mean curves by width and effort, each beside that of effort 2 of the same images."""
+    found = {}
+    for width, images in measured.items():
+        for effort in sorted({effort for each in images.values() for effort in each}, key=int):
+            names = sorted(name for name, each in images.items() if effort in each)
+            own, anchor = (
+                _mean([images[name][number] for name in names])
+                for number in (effort, str(DEFAULT_EFFORT))
+            )
+            changed = statistics.fmean(images[name][effort]["changed"] for name in names)
+            about = {"images": names, "changed": changed, "anchor": anchor}
+            found[f"{width}/{effort}"] = own | about
+    return found
+
+
+def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the mean curve, and the median seconds per megapixel, of several images."""
+    curves = zip(*(row["points"] for row in rows), strict=True)
+    curve = [tuple(map(statistics.fmean, zip(*points, strict=True))) for points in curves]
+    seconds = [each / row["megapixels"] for row in rows for each in row["seconds"]]
+    return {"curve": sorted(curve), "seconds_per_megapixel": statistics.median(seconds)}
+
+
+def _theirs(
     pictures: Sequence[Picture],
     points: Sequence[float],
     encode: Callable[[Picture, float], bytes],
     decode: Callable[[bytes], Any],
+    clock: Clock,
 ) -> dict[str, Any]:
-    """Return the mean curve of real files, and the median seconds per megapixel."""
-    curve: list[Point] = []
-    seconds: list[float] = []
-    for point in points:
-        rates, qualities = [], []
-        for picture in pictures:
-            plain = Picture(picture.pixels)
-            pixels = plain.pixels.shape[0] * plain.pixels.shape[1]
-            start = time.perf_counter()
-            data = encode(plain, point)
-            seconds.append((time.perf_counter() - start) / pixels * 1e6)
-            rates.append(8 * len(data) / pixels)
-            error = squared_error(decode(data), plain.pixels)
-            qualities.append(psnr(mse(error, plain.pixels.size)))
-        curve.append((statistics.fmean(rates), statistics.fmean(qualities)))
-    return {"curve": sorted(curve), "seconds_per_megapixel": statistics.median(seconds)}
+    rows = []
+    for picture in pictures:
+        plain = Picture(picture.pixels)
+        row: dict[str, Any] = {"points": [], "seconds": []}
+        for point in points:
+            data, seconds = _timed(lambda plain=plain, point=point: encode(plain, point), clock)
+            row["points"].append(_point(plain, data, decode(data)))
+            row["seconds"].append(seconds)
+        row["megapixels"] = plain.pixels.shape[0] * plain.pixels.shape[1] / 1e6
+        rows.append(row)
+    return _mean(rows)
 
 
-def _say(name: str, anchor: dict[str, Any], found: dict[str, Any]) -> None:
-    delta = bd_rate([tuple(p) for p in anchor["curve"]], [tuple(p) for p in found["curve"]])
+def _timed(encode: Callable[[], bytes], clock: Clock) -> tuple[bytes, float]:
+    start = clock()
+    data = encode()
+    return data, clock() - start
+
+
+def _point(picture: Picture, data: bytes, decoded: Any) -> Point:
+    """Bits per pixel and PSNR in dB."""
+    pixels = picture.pixels
+    error = squared_error(decoded, pixels)
+    return 8 * len(data) / (pixels.shape[0] * pixels.shape[1]), psnr(mse(error, pixels.size))
+
+
+def _words(found: dict[str, Any]) -> str:
+    delta = bd_rate(*([tuple(p) for p in each["curve"]] for each in (found["anchor"], found)))
     bits = "–" if delta is None else f"{delta.value:+.2f} %"
-    times = found["seconds_per_megapixel"] / anchor["seconds_per_megapixel"]
-    print(
-        f"{name}: {bits}, {found['seconds_per_megapixel']:.3f} s/megapixel ({times:.1f} x), "
-        f"{100 * found['changed']:.2f} % of the symbols changed",
-        flush=True,
+    seconds = found["seconds_per_megapixel"]
+    times = seconds / found["anchor"]["seconds_per_megapixel"]
+    return (
+        f"{bits}, {seconds:.3f} s/megapixel ({times:.1f} x), {100 * found['changed']:.2f} % of "
+        f"the symbols changed, {len(found['images'])} images"
     )
 
 

@@ -115,9 +115,7 @@ def draw(sources: Sources, folder: Path) -> None:
     )
     if sources.effort is not None:
         widths, rivals = effort_series(sources.effort)
-        title = (
-            "What encoding longer saves: {model}, {images} images, threads: {threads}, {machine}"
-        )
+        title = "What encoding longer saves: {model}, threads: {threads}, {clock} time, {machine}"
         plot_effort(folder / "effort.png", widths, rivals, title.format(**sources.effort))
 
 
@@ -337,7 +335,7 @@ def effort_series(
     others: dict[str, list[EffortPoint]] = {}
     for key, row in found["ours"].items():
         width, _, effort = key.partition("/")
-        point = _effort_point(found["ours"][f"{width}/2"], row, effort)
+        point = _effort_point(row["anchor"], row, effort)
         ours.setdefault(f"width {width}", []).append(point)
     for name, row in found["others"].items():
         codec, kind, setting = re.split(" (speed|effort) ", name)
@@ -359,9 +357,9 @@ def effort_words(found: Mapping[str, Any]) -> list[str]:
     rows = []
     for name, series in effort_series(found)[0].items():
         width = name.split()[1]
-        plain = found["ours"][f"{width}/2"]["seconds_per_megapixel"]
         for seconds, percent, effort in sorted(series, key=lambda point: int(point[2])):
-            changed = found["ours"][f"{width}/{effort}"]["changed"]
+            row = found["ours"][f"{width}/{effort}"]
+            plain = row["anchor"]["seconds_per_megapixel"]
             rows.append(
                 (
                     width,
@@ -369,16 +367,26 @@ def effort_words(found: Mapping[str, Any]) -> list[str]:
                     f"{signed(percent, 1)} %",
                     f"{seconds:.2f}",
                     f"{seconds / plain:.1f}",
-                    f"{100 * changed:.1f} %",
+                    f"{100 * row['changed']:.1f} %",
+                    str(len(row["images"])),
                 )
             )
-    heads = ("width", "effort", "BD-rate", "s per megapixel", "x effort 2", "symbols changed")
+    heads = (
+        "width",
+        "effort",
+        "BD-rate",
+        "s per megapixel",
+        "x effort 2",
+        "symbols changed",
+        "images",
+    )
     return [
         "## Effort",
         "BD-rates compare bytes at equal PSNR with effort 2 of the same weights, which rounds to "
         f"the nearest integers ({METHOD}, over steps Δ from 0.54 to 1.98); {found['model']}, "
-        f"{found['images']} images, {found['machine']}, threads: {found['threads']}, "
-        f"{found['date'][:10]}. AVIF and JPEG XL are compared with their own fastest settings.",
+        f"{found['machine']}, {found['runtime']}, threads: {found['threads']}, "
+        f"{found['clock']} time, {found['date'][:10]}. "
+        "AVIF and JPEG XL are compared with their own fastest settings.",
         "![Bytes saved against seconds](figures/effort.png)",
         table(heads, rows),
     ]

@@ -16,6 +16,7 @@ from command_line import call, environment, save_photo, tree
 from noting_codec import NotingCodec
 
 from conftest import HANG, wait_until
+from optional_torch import needs_torch
 from slimcae.cli.batch import Gate, workers_left
 from slimcae.codec import Codec, Compressed, Target
 from slimcae.images import Picture
@@ -46,12 +47,29 @@ codec.load = load_stuck
 entry_point()
 """
 
+SEARCHING = """\
+import signal
+from pathlib import Path
+from slimcae.cli import entry_point
+from slimcae.transforms.torch_.gradients import TorchGradients
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+gradient = TorchGradients.squared_error
+
+def noted(*args):
+    Path("searching").touch()
+    return gradient(*args)
+
+TorchGradients.squared_error = noted
+entry_point()
+"""
+
 
 @contextmanager
-def running(argv: list[str | Path]) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start a process that compresses one picture and blocks on another (file `stuck`)."""
+def running(argv: list[str | Path], script: str = STUCK) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start a process; `STUCK` compresses one picture and blocks on another (file `stuck`)."""
     with subprocess.Popen(
-        [sys.executable, "-c", STUCK, *map(str, argv)],
+        [sys.executable, "-c", script, *map(str, argv)],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -81,6 +99,18 @@ def test_ctrl_c_stops_soon_and_leaves_nothing_half_done(
     assert b"Traceback" not in err
     ((name, data),) = tree(Path("new")).items()  # with two threads, either picture came first
     assert data == codec.compress(next(photos.glob(f"**/{Path(name).stem}.*")))
+
+
+@needs_torch
+def test_ctrl_c_in_a_search_leaves_no_file(photos: Path) -> None:
+    save_photo(Path("large.png"), size=(400, 300))
+    with running(["compress", "large.png", "--effort", "9"], SEARCHING) as stopped:
+        wait_until(lambda: stopped.poll() is not None or Path("searching").exists())
+        stopped.send_signal(signal.SIGINT)
+        _, err = stopped.communicate(timeout=HANG)
+    assert stopped.returncode == 130, err
+    assert err.splitlines()[-1] == b"slimcae: error: interrupted"
+    assert not list(Path().glob("large*.scae*")) and not list(Path().glob(".*scae*"))
 
 
 def test_a_reader_of_objects_who_leaves_early_is_no_error(photos: Path, model: Path) -> None:

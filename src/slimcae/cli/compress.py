@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 LONG_EFFORT = 6
 """Lowest effort that is slow enough to show progress within a picture."""
 _EPILOG = """\
-effort: time to encode, as multiples of effort 2, and bytes at equal PSNR (width 96)
+effort: time to encode, as multiples of effort 2 by one thread, and bytes at equal PSNR (width 96)
   1    0.6 x   +12 %    a simpler entropy model; decodes faster, too
   2      1 x            rounds to the nearest integers
-  3     12 x    -1.2 %  rate-distortion optimised rounding; needs PyTorch, as all below
-  4     17 x    -5 %    two steps of gradient descent on the latents before that
-  5     22 x    -5.2 %  the same, with more rounds of rounding
-  6    220 x    -6 %    60 steps more, with random rounding
-  7    340 x    -7 %    100 steps
-  8    670 x    -8 %    200 steps
-  9   1000 x    -8.6 %  300 steps
+  3      6 x    -6 %    latents follow the gradient of their cost, one step; it needs PyTorch
+  4      9 x    -7.5 %  two steps
+  5     16 x    -8 %    four steps
+  6     28 x    -8.5 %  eight steps
+  7     80 x    as 6    the same, also in 16 steps: what costs less is kept, here and below
+  8    185 x    as 6    the same, also in 32 steps
+  9    390 x    as 6    the same, also in 64 steps
 
 Decoding takes the same time from 2 to 9. With -w or -q, higher efforts reduce the bytes at about
 the same PSNR; with --bpp or --target_size, they increase the PSNR. --target_psnr is still met.

@@ -8,17 +8,17 @@ from copy import copy
 import numpy as np
 from numpy.typing import NDArray
 
-from slimcae.codec.effort import PLANS, mean_curvature, needs_gradients, search
+from slimcae.codec.effort import PLANS, needs_gradients, search
 from slimcae.codec.tiled import TiledTransforms, quantise
 from slimcae.codec.tiles import Tile, split
 from slimcae.coding.coder import longest_stream
 from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.tables import MAX_SYMBOL
 from slimcae.errors import BitstreamError
-from slimcae.images.distortion import mse, psnr, squared_error
+from slimcae.images.distortion import MAX_PIXEL, mse, psnr, squared_error
 from slimcae.model.model import DEFAULT_EFFORT, Model
 from slimcae.model.quality import Point
-from slimcae.transforms import Gradients, Pixels, Residuals, Symbols, open_gradients, open_slopes
+from slimcae.transforms import Gradients, Pixels, Residuals, Symbols, open_gradients
 
 log = logging.getLogger("slimcae")
 
@@ -199,14 +199,7 @@ class Encoding:
             else:
                 assert residuals is not None
                 symbols = quantise(residuals[:, *window.slices(self._grid)], delta)
-            decoded = self._transforms.pixels(symbols, window, tile, point.width, delta)
-            place = tile.slices(self._grid, architecture.downsampling)
-            original = self._pixels[place]
-            decoded = decoded[: len(original), : original.shape[1]]
-            if self._grey:
-                decoded = make_grey(decoded)
-            visible = None if self._visible is None else self._visible[place]
-            squares += squared_error(decoded, original, visible)
+            squares += self._squares(symbols, window, tile, point)
         count = self.num_pixels if self._visible is None else int(self._visible.sum())
         return psnr(mse(squares, count * self._pixels.shape[2]))
 
@@ -253,37 +246,50 @@ class Encoding:
         halo, scale = architecture.synthesis_halo, architecture.downsampling
         area = tile.grown(halo, self._grid)  # the tile's symbols affect these pixels, ...
         window = area.grown(halo, self._grid)  # ... which depend on these symbols
-        around = np.float32(delta) * symbols[:, *window.slices(self._grid)]
+        around = symbols[:, *window.slices(self._grid)].copy()
         inside, region = tile.slices(window), area.slices(window, scale)
         pixels = self._pixels[area.slices(self._grid, scale)]
         visible = None
         if self._visible is not None:
             visible = self._visible[area.slices(self._grid, scale)]
-        weight = np.float32(self._model.scale.slope(point) / pixels.shape[2])
+        weight = self._model.scale.slope(point) / pixels.shape[2]
+        latents = np.float32(delta) * around
 
-        def distortion(latents: Residuals) -> tuple[float, Residuals]:
+        def gradient(of: Residuals) -> Residuals:
             self._transforms.tick()
-            around[:, *inside] = latents
-            error, gradient = gradients.distortion(around, region, pixels, visible, self._grey)
-            return float(weight) * error, weight * gradient[:, *inside]
+            latents[:, *inside] = of
+            found = gradients.squared_error(latents, region, pixels, visible, self._grey)
+            return np.float32(weight) * found[:, *inside]
 
-        self._transforms.tick()
-        curvature = mean_curvature(gradients.curvature(around)[:, *inside])
-        entropy_model = self._entropy_model(point.width)
-        plan = PLANS[self._effort]
-        smooth = None
-        if plan.soft:
-            smooth = open_slopes(entropy_model, point.step, self._transforms.threads)
+        def distortion(of: Symbols) -> float:
+            around[:, *inside] = of
+            squares = self._squares(around, window, area, point)
+            return weight * squares / MAX_PIXEL**2
+
         return search(
-            plan,
+            PLANS[self._effort],
             residuals,
             delta,
-            entropy_model,
+            self._entropy_model(point.width),
             point.step,
+            gradient,
             distortion,
-            weight * curvature,
-            smooth,
         )
+
+    def _squares(self, symbols: Symbols, window: Tile, tile: Tile, point: Point) -> int:
+        """The squared error of a tile's decoded 8-bit pixels.
+
+        symbols: (C, window.height, window.width), with the tile's neighbourhood.
+        """
+        delta = self._steps[point.step]
+        place = tile.slices(self._grid, self._model.architecture.downsampling)
+        original = self._pixels[place]
+        decoded = self._transforms.pixels(symbols, window, tile, point.width, delta)
+        decoded = decoded[: len(original), : original.shape[1]]
+        if self._grey:
+            decoded = make_grey(decoded)
+        visible = None if self._visible is None else self._visible[place]
+        return squared_error(decoded, original, visible)
 
 
 def make_grey(pixels: Pixels) -> Pixels:

@@ -49,25 +49,25 @@ def best_within(
     points: Sequence[Point],
     start: Point,
     meets: Callable[[Point], bool],
+    expected: Callable[[Point], bool],
 ) -> Point:
-    """Return the last point near `start` that meets a target with optimised symbols.
+    """Return the last point near `start` that meets a target when its symbols are searched for.
 
-    points: points of one width, in order of preference, best last. start: a point that meets the
-        target with plain rounding, which is used if no point up to it does so with optimised
-        symbols.
+    points: of one width, those better to have later. start: meets the target with plain rounding;
+        it keeps that if neither it nor a point before it meets the target otherwise. meets: costs
+        a search. expected: whether a point should meet the target, given what the search found at
+        `start`; others are not tried.
     """
     place = points.index(start)
     if meets(start):
-        for better in points[place + 1 : place + 1 + MAX_BETTER]:
-            if not meets(better):
-                break
-            place += 1
-        return points[place]
-    for worse in points[max(place - MAX_BETTER, 0) : place][::-1]:
-        if meets(worse):
-            return worse
-    trial.refuse(start)
-    return start
+        likely = filter(expected, points[place + 1 : place + 1 + MAX_BETTER][::-1])
+        return next(filter(meets, likely), start)
+    likely = filter(expected, points[max(place - MAX_BETTER, 0) : place][::-1])
+    found = next(filter(meets, likely), None)
+    if found is None:
+        trial.refuse(start)
+        return start
+    return found
 
 
 def for_size(

@@ -93,7 +93,15 @@ class Target:
             if plain is encoding or plain.psnr(point) < wanted:  # the nearest end
                 return point
             cheaper = scale.points(point.width)[::-1]
-            return best_within(encoding, cheaper, point, lambda p: encoding.psnr(p) >= wanted)
+
+            def reached(other: Point) -> bool:
+                return encoding.psnr(other) >= wanted
+
+            def reachable(other: Point) -> bool:
+                gained = encoding.psnr(point) - plain.psnr(point)
+                return plain.psnr(other) + gained >= wanted
+
+            return best_within(encoding, cheaper, point, reached, reachable)
         size, rate = self.target_size, None
         if self.bpp is not None:
             rate = self.bpp, encoding.num_pixels
@@ -112,7 +120,14 @@ class Target:
             if plain is encoding or plain.size(point) > room:  # the nearest end
                 return point
             better = scale.points(point.width)
-            return best_within(encoding, better, point, lambda p: encoding.size(p) <= room)
+
+            def fits(other: Point) -> bool:
+                return encoding.size(other) <= room
+
+            def may_fit(other: Point) -> bool:
+                return plain.size(other) * encoding.size(point) <= room * plain.size(point)
+
+            return best_within(encoding, better, point, fits, may_fit)
         if not self._chooses and widths is not None:
             # the best point that the decoder can afford
             return scale.ladder(widths)[-1] if scale.nominal else scale.point(MAX_QUALITY, widths)

@@ -15,7 +15,6 @@ from slimcae.errors import MissingPackageError, SettingError
 from slimcae.model.config import whole_number
 
 if TYPE_CHECKING:
-    from slimcae.coding.entropy import EntropyModel
     from slimcae.model.model import Model
 
 MAX_THREADS = 256
@@ -82,34 +81,20 @@ class Gradients(Protocol):
     Latents are y − median, (C, h, w), float32. Pixel values are in [0, 1].
     """
 
-    def distortion(
+    def squared_error(
         self,
         latents: Residuals,
         region: Region,
         pixels: Pixels,
         visible: NDArray[np.bool_] | None,
         grey: bool,
-    ) -> tuple[float, Residuals]:
-        """Return the squared error of g_s(latents), and its gradient (C, h, w).
+    ) -> Residuals:
+        """Return the gradient (C, h, w) of the squared error of what g_s makes of latents.
 
         region: the part of the reconstruction that is compared. pixels: (H, W, 3), the original of
         the region; rows and columns missing at its end are ignored. visible: (H, W), mask of the
         pixels to compare; None: all. grey: the decoder averages the three colours.
         """
-
-    def curvature(self, latents: Residuals) -> Residuals:
-        """Return estimates (C, h, w) of Σ (∂x_hat / ∂latent)² over all pixel values, per latent.
-
-        The estimates are unbiased, but each has the relative variance of a squared normal variable,
-        so only means over many are useful.
-        """
-
-
-class Slopes(Protocol):
-    """A differentiable approximation of the bits of symbols."""
-
-    def __call__(self, symbols: Residuals) -> Residuals:
-        """Return the gradient of the bits of symbols (C, h, w), which may be fractional."""
 
 
 def open_gradients(model: "Model", width: int, threads: int | None = None) -> Gradients:
@@ -122,23 +107,6 @@ def open_gradients(model: "Model", width: int, threads: int | None = None) -> Gr
     from slimcae.transforms.torch_.gradients import TorchGradients
 
     return TorchGradients(model, width, threads)
-
-
-def open_slopes(
-    entropy_model: "EntropyModel", step: int, threads: int | None = None
-) -> Slopes | None:
-    """Return the slopes of a context network's bits, or None for other kinds of entropy models.
-
-    Raises:
-        MissingPackageError: torch is not installed.
-    """
-    require_gradients()
-    from slimcae.coding.context import ContextModel
-    from slimcae.transforms.torch_.gradients import ContextSlopes
-
-    if not isinstance(entropy_model, ContextModel):
-        return None
-    return ContextSlopes(entropy_model.arrays, step, threads)
 
 
 def require_gradients() -> None:
