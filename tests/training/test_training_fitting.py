@@ -216,7 +216,7 @@ def test_a_context_network_wins_where_neighbours_tell(
             both = net(known, torch.full((len(known), 1), delta)).sum(dim=2)
         colour = np.indices(symbols.shape[1:]).sum(axis=0).ravel() % 2
         bits = both.numpy()[colour, np.arange(len(known))].sum(dtype=np.float64)
-        assert float_bits(net, symbols, delta) == pytest.approx(bits, rel=1e-6)
+        assert float_bits(net, symbols, 8, delta) == pytest.approx(bits, rel=1e-6)
         real += bits
         whole += context.ideal_bits(symbols, step)
     assert found.rounding == {8: pytest.approx(whole / real - 1, abs=1e-6)}
