@@ -20,6 +20,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +131,7 @@ def _ours(
         plain = codec.analyse(picture.pixels, width, step)
         for effort in efforts:
             data, seconds = _timed(
-                lambda effort=effort, step=step: codec.compress(
-                    picture, width, step=step, effort=effort
-                ),
-                clock,
+                partial(codec.compress, picture, width, step=step, effort=effort), clock
             )
             row = found[str(effort)]
             decoded = np.asarray(codec.decompress(data).convert("RGB"))
@@ -181,7 +179,7 @@ def _theirs(
         plain = Picture(picture.pixels)
         row: dict[str, Any] = {"points": [], "seconds": []}
         for point in points:
-            data, seconds = _timed(lambda plain=plain, point=point: encode(plain, point), clock)
+            data, seconds = _timed(partial(encode, plain, point), clock)
             row["points"].append(_point(plain, data, decode(data)))
             row["seconds"].append(seconds)
         row["megapixels"] = plain.pixels.shape[0] * plain.pixels.shape[1] / 1e6

@@ -150,8 +150,8 @@ def others(jobs: int) -> dict[str, Way]:
     """Return the loops over WebP and AVIF."""
     ways: dict[str, Way] = {}
     if shutil.which("cwebp"):
-        words = ("cwebp", "-quiet", "-q", "75", "-m", "4", "{input}", "-o", "{output}")
-        ways["cwebp -q 75 -m 4"] = partial(script, PROGRAM, [f"{jobs}", *words])
+        webp = ("cwebp", "-quiet", "-q", "75", "-m", "4", "{input}", "-o", "{output}")
+        ways["cwebp -q 75 -m 4"] = partial(script, PROGRAM, [f"{jobs}", *webp])
     else:
         ways["WebP 75, method 4 (Pillow)"] = partial(
             script, PILLOW, [f"{jobs}", "WEBP", "dict(quality=75, method=4)"]
@@ -159,8 +159,8 @@ def others(jobs: int) -> dict[str, Way]:
     for speed in (8, 6):
         if shutil.which("avifenc"):
             quality = ("--min", "32", "--max", "32", "-y", "420")  # as Pillow's 50
-            words = ("avifenc", "-s", f"{speed}", "-j", "1", *quality, "{input}", "{output}")
-            ways[f"avifenc -s {speed}"] = partial(script, PROGRAM, [f"{jobs}", *words])
+            avif = ("avifenc", "-s", f"{speed}", "-j", "1", *quality, "{input}", "{output}")
+            ways[f"avifenc -s {speed}"] = partial(script, PROGRAM, [f"{jobs}", *avif])
         else:
             options = f"dict(quality=50, speed={speed}, max_threads=1)"
             ways[f"AVIF 50, speed {speed} (Pillow)"] = partial(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slimcae.files import _take_over, atomic_path, write_bytes
+from slimcae.files import _copy_permissions, atomic_path, write_bytes
 
 
 def listing(folder: Path) -> list[str]:
@@ -126,7 +126,7 @@ def test_rights_of_a_group_are_not_given_to_another(
     assert mode_of(target) == 0o664  # it is the same group
     foreign = os.stat_result((*own[:5], own.st_gid + 1, *own[6:]))
     target.chmod(0o600)
-    _take_over(target, target, foreign)
+    _copy_permissions(target, target, foreign)
     assert mode_of(target) == 0o644
 
 

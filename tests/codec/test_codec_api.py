@@ -18,7 +18,7 @@ import slimcae
 from conftest import smooth_pixels
 from optional_torch import needs_torch, torch
 from slimcae.codec import Codec
-from slimcae.codec.shipped import CompressOptions
+from slimcae.codec.codec import CompressOptions
 from slimcae.errors import BitstreamError, ConfigError, ImageError, ModelError, SlimCAEError
 from slimcae.images import Picture
 

@@ -105,7 +105,7 @@ def test_any_path_and_any_view_of_bytes_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(RGB).save(path)
     spread = np.repeat(np.frombuffer(path.read_bytes(), np.uint8), 2)
-    for given in (_PathOfBytes(path), memoryview(spread)[::2]):
+    for given in (_PathOfBytes(path), memoryview(spread.tobytes())[::2]):
         np.testing.assert_array_equal(read_picture(given).pixels, RGB)
 
 

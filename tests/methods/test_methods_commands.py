@@ -91,8 +91,8 @@ def test_fit_makes_points_at_any_lambda(
     assert found.points == (4, 3, 2, 1)
     assert found.info.lmbda == (400.0, 300.0, 200.0, 90.0)
     assert found.info.quality is not None
-    rows = found.tensors["g_a.conv1.modulation"]
-    assert (rows[[0, 2, 3]] == origin.tensors["g_a.conv1.modulation"]).all()
+    factors = found.tensors["g_a.conv1.modulation"]
+    assert (factors[[0, 2, 3]] == origin.tensors["g_a.conv1.modulation"]).all()
     assert found.training_tensors.keys() == origin.training_tensors.keys()
     capsys.readouterr()
     for wrong, words in (

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, SupportsIndex, TypeVar, cast
 
 from PIL import Image
 
@@ -23,7 +23,7 @@ _BATCH_AXES = 4
 
 
 def in_order(
-    work: Callable[[Item], Result], items: Iterable[Item], jobs: int, what: str
+    work: Callable[[Item], Result], items: Iterable[Item], jobs: SupportsIndex, what: str
 ) -> Iterator[Result]:
     """Return an iterator over the results of items, which are taken when they are needed.
 

@@ -185,7 +185,7 @@ class Codec:
         images: Iterable[Source],
         width: int | None = None,
         *,
-        jobs: int = 1,
+        jobs: SupportsIndex = 1,
         **options: Unpack[CompressOptions],
     ) -> Iterator[bytes]:
         """Compress pictures, each as `compress` does, and yield their files in the same order.
@@ -291,7 +291,7 @@ class Codec:
         *,
         crop: Crop | None = None,
         max_pixels: int = MAX_PIXELS,
-        jobs: int = 1,
+        jobs: SupportsIndex = 1,
     ) -> Iterator[Image.Image]:
         """Decompress files, each as `decompress` does, and yield their pictures in the same order.
 

@@ -264,7 +264,7 @@ class Encoding:
         def distortion(of: Symbols) -> float:
             around[:, *inside] = of
             squares = self._squares(around, window, area, point)
-            return weight * squares / MAX_PIXEL**2
+            return float(weight * squares / MAX_PIXEL**2)
 
         return search(
             PLANS[self._effort],

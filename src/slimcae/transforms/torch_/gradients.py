@@ -58,7 +58,7 @@ class TorchGradients:
         with _differentiating():
             y = (torch.from_numpy(latents) + self._medians).requires_grad_(True)
             levels = self._synthesis(y[None])[0, :, rows, columns]
-            image = levels.clamp(0, 1).unflatten(0, (-1, 3))
+            image = levels.clamp(0, 1).reshape(-1, 3, *levels.shape[1:])
             if grey:
                 image = image.mean(dim=1, keepdim=True)
             error = image - wanted
