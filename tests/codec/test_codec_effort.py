@@ -119,6 +119,21 @@ def test_a_search_costs_less_and_any_decoder_takes_it(searching: Codec, effort: 
         assert data == searching.compress(PICTURE, width, step=step, effort=effort)
 
 
+def test_random_rounding_is_searched_besides(
+    searching: Codec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descent = effort_module.PLANS[3].descent
+    one = searching.compress(PICTURE, 48, effort=3)
+    monkeypatch.setitem(effort_module.PLANS, 7, effort_module.Plan(descent, random=12))
+    both = searching.compress(PICTURE, 48, effort=7)
+    assert cost(searching, PICTURE, both) <= cost(searching, PICTURE, one)
+    # alone, after a descent that goes nowhere, it costs less than plain rounding, too
+    still = replace(descent, length=(1e-9, 1e-9))
+    monkeypatch.setitem(effort_module.PLANS, 7, effort_module.Plan(still, random=30))
+    found, plain = (searching.compress(PICTURE, 48, effort=effort) for effort in (7, 2))
+    assert cost(searching, PICTURE, found) < 0.99 * cost(searching, PICTURE, plain)
+
+
 @pytest.mark.parametrize("saved", [0.8, 0.93, 0.99, 1.02])
 def test_two_searches_find_the_point_where_savings_are_even(saved: float) -> None:
     points = [Point(48, step) for step in range(8)]
@@ -157,8 +172,8 @@ def test_what_costs_no_less_keeps_plain_rounding(
     searching: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = searching.compress(PICTURE, 48)
-    far = replace(effort_module.PLANS[3][0], length=(5.0, 5.0))
-    monkeypatch.setitem(effort_module.PLANS, 3, (far,))
+    far = replace(effort_module.PLANS[3].descent, length=(5.0, 5.0))
+    monkeypatch.setitem(effort_module.PLANS, 3, effort_module.Plan(far))
     assert searching.compress(PICTURE, 48, effort=3) == plain
     # the step was made: without the comparison its end is what is coded
     monkeypatch.setattr(type(searching.model.entropy_model(48)), "ideal_bits", lambda *_: -math.inf)
@@ -195,6 +210,21 @@ def test_without_torch_the_message_says_what_is_missing(
     with pytest.raises(MissingPackageError, match="torch, which computes gradients") as caught:
         codec.compress(PICTURE, 12, effort=3)
     assert caught.value.package == "torch"
+
+
+def test_random_rounding_is_relaxed_and_its_derivative_true() -> None:
+    generator = np.random.default_rng(0)
+    values, noise = generator.uniform(-3, 3, 1000), generator.random(1000)
+    found, derivative = effort_module.random_rounding(values, 0.5, noise)
+    assert (np.abs(found - values) < 1).all()
+    inner = np.abs(values - np.rint(values)) > 0.01
+    ends = [effort_module.random_rounding(values + by, 0.5, noise)[0] for by in (-1e-6, 1e-6)]
+    np.testing.assert_allclose(
+        derivative[inner], (ends[1] - ends[0])[inner] / 2e-6, rtol=1e-3, atol=1e-6
+    )
+    # at a low temperature it goes to the nearer side nearly always
+    cold, _ = effort_module.random_rounding(values, 0.1, noise)
+    assert np.mean(np.rint(cold) == np.rint(values)) > 0.9
 
 
 def test_soft_rounding_has_its_limits() -> None:

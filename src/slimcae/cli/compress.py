@@ -40,12 +40,12 @@ effort: time to encode, as multiples of effort 2 by one thread, and bytes at equ
   1    0.6 x   +12 %    a simpler entropy model; decodes faster, too
   2      1 x            rounds to the nearest integers
   3      6 x    -6 %    latents follow the gradient of their cost, one step; it needs PyTorch
-  4      9 x    -7.5 %  two steps
+  4     10 x    -7.5 %  two steps
   5     16 x    -8 %    four steps
-  6     28 x    -8.5 %  eight steps
-  7     80 x    as 6    the same, also in 16 steps: what costs less is kept, here and below
-  8    185 x    as 6    the same, also in 32 steps
-  9    390 x    as 6    the same, also in 64 steps
+  6     31 x    -8.5 %  eight steps
+  7    150 x    -8.5 %  besides 60 steps with random rounding; the better result is kept
+  8    300 x   -10 %    the same with 120 steps
+  9    550 x   -11 %    the same with 240 steps
 
 Decoding takes the same time from 2 to 9. With -w or -q, higher efforts reduce the bytes at about
 the same PSNR; with --bpp or --target_size, they increase the PSNR. --target_psnr is still met.
