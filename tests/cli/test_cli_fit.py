@@ -88,7 +88,7 @@ def test_fit_can_name_the_model(
     assert (info.name, info.version) == ("mine", "2.1")
     capsys.readouterr()
     message = error_line(capsys, [*words, "-y", "--name", "n" * 25])
-    assert "give 1 to 24" in message
+    assert "1 to 24" in message
 
 
 def test_fit_makes_integers_of_context_networks(

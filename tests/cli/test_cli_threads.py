@@ -62,7 +62,7 @@ def test_threads_share_one_codec_and_the_cores(
 ) -> None:
     fake = NotingCodec(codec)
     loads: list[object] = []
-    threads = set()
+    busy, most, lock = 0, 0, threading.Lock()
     both_busy, first_two = threading.Barrier(2), iter(range(2))
 
     def load(*_: object, **settings: object) -> NotingCodec:
@@ -73,17 +73,24 @@ def test_threads_share_one_codec_and_the_cores(
     encode = fake.encode
 
     def noted(image: Picture, *asked: Any, **handling: Any) -> Compressed:
-        threads.add(threading.get_ident())
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
         if next(first_two, None) is not None:
             both_busy.wait(HANG)
-        return encode(image, *asked, **handling)
+        try:
+            return encode(image, *asked, **handling)
+        finally:
+            with lock:
+                busy -= 1
 
     monkeypatch.setattr(fake, "encode", noted)
     monkeypatch.setattr(slimcae.codec, "load", load)
     monkeypatch.setattr("slimcae.machine.available_cores", lambda: 6)
     assert call(["compress", "-r", photos, "-j", "2"]) == 0
     assert loads == [3]
-    assert len(threads) == 2
+    assert most == 2  # a third thread may write meanwhile
     assert call(["compress", "-r", photos, "-y", "-j", "2", "--threads", "5"]) == 0
     assert call(["compress", "-r", photos, "-y", "-j", "1"]) == 0
     assert loads == [3, 5, None]
@@ -129,4 +136,4 @@ def test_files_side_by_side_are_the_default(
     monkeypatch.setattr("slimcae.machine.available_cores", lambda: 2)
     assert call(["compress", "-r", photos]) == 0
     assert call(["compress", "-r", photos, "-y", "-j", "1"]) == 0
-    assert found == [2, 1]
+    assert found == [4, 1]  # half of the threads write

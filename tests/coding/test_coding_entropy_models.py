@@ -129,7 +129,7 @@ def test_arrays_give_the_model_back(kind: str) -> None:
     for name in arrays:
         with pytest.raises(ValueError, match=name):
             entropy_model_of(kind, {key: array for key, array in arrays.items() if key != name})
-    with pytest.raises(ValueError, match="unknown kind 'hyper'"):
+    with pytest.raises(ValueError, match=r"unknown kind .*'hyper'"):
         entropy_model_of("hyper", arrays)
 
 

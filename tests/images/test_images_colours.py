@@ -492,10 +492,7 @@ def test_jpeg_2000_colours_that_are_not_known_are_said(
     assert warnings_of(caplog) == (
         []
         if known
-        else [
-            "the picture: its colours are said in a way that is not known here: sRGB is taken for "
-            "that"
-        ]
+        else ["the picture: its colours are said in a way that is not known here: treated as sRGB"]
     )
 
 
@@ -513,7 +510,7 @@ def test_levels_of_another_range_are_said(
     np.testing.assert_array_equal(of_png((b"cICP", bytes([1, 13, *last]))).pixels, PIXELS)
     assert warnings_of(caplog) == [
         "the picture: its chunk cICP says that its levels are not those of RGB from 0 to 255: "
-        "sRGB is taken for that"
+        "treated as sRGB"
     ]
 
 

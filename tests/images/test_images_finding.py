@@ -115,7 +115,7 @@ def test_patterns_and_single_files(folder: Path) -> None:
 
 def test_finding_nothing_says_what_was_looked_for(folder: Path) -> None:
     (folder / "empty").mkdir()
-    with pytest.raises(ImageError, match=r"no images in .*empty: .* png .* jpg .* jp2"):
+    with pytest.raises(ImageError, match=r"no images in .*empty .* png .* jpg .* jp2"):
         find_images(str(folder / "empty"))
     with pytest.raises(ImageError, match=r"no images at '.*\*\.gif'"):
         find_images(str(folder / "*.gif"))

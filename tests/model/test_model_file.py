@@ -465,7 +465,7 @@ def test_entropy_models_of_other_channels_are_refused(saved: Path) -> None:
     for key in ("minimum", "length", "counts"):
         tensors[f"factorized.8.{key}"] = tensors[f"factorized.4.{key}"].clone()
     rewrite(saved, metadata, tensors)
-    assert_refused(saved, "damaged", "4 channels for", "and 8 channels")
+    assert_refused(saved, "damaged", "4 channels", "8 channels")
     steps = metadata["steps"][:-1]
     rewrite(saved, metadata | {"steps": steps}, contents(saved)[1])
     assert_refused(saved, "damaged")

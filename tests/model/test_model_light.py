@@ -120,7 +120,7 @@ def test_a_changed_number_breaks_a_fingerprint(model: Model, saved: Path, name: 
 @pytest.mark.parametrize(
     ("widest", "words"),
     [
-        (16, "12 channels for 2 steps and 16"),
+        (16, "12 channels: must have 2 steps and 16"),
         (10**9, "12 channels"),
         (2, "not a slimcae model"),
         (14, "not a slimcae model"),

@@ -28,7 +28,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def row(width: int, **changes: Any) -> Complexity:
     settings: dict[str, Any] = {
+        "point": width,
         "width": width,
+        "lmbda": None,
         "effort": 2,
         "entropy_model": "context",
         "pixels": 100_000,

@@ -118,7 +118,7 @@ def test_models_are_named_never_read_from_a_path(
         ({"target_size": 1}, "out of range"),
         ({"metadata": "some"}, "metadata"),
         ({"job": "a b"}, "job"),
-        ({"qualty": 40}, "no parameter 'qualty': it takes width, step, quality"),
+        ({"qualty": 40}, "no parameter 'qualty': it takes width, point, step, quality"),
     ],
     ids=str,
 )

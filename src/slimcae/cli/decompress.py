@@ -70,14 +70,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=FORMATS,
         metavar="KIND",
-        help="png, webp, jpg, tif, ..., unless OUTPUT has a suffix (default: png)",
+        help="png, webp, jpg, tif, ... (default: as OUTPUT's suffix, or png)",
     )
     add_option(
         pictures,
         "--output_quality",
         type=quality,
         metavar="N",
-        help="quality of jpg, webp and avif, 1 to 100 (default: 95; webp: lossless)",
+        help="of jpg, webp and avif, 1 to 100 (default: 95; webp: lossless)",
     )
     add_option(
         pictures,
@@ -87,7 +87,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="decode only W x H pixels, starting at column X and row Y",
     )
     add_max_pixels_option(pictures)
-    add_model_option(pictures, "the one that made the file")
+    add_model_option(pictures, "that of the file")
     add_network_options(pictures)
 
 

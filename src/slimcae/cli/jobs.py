@@ -126,7 +126,7 @@ def add_file_options(options: Options, suffix: str) -> None:
         "--jobs",
         type=whole,
         metavar="N",
-        help="files to process in parallel (default: one per core, up to 16 megapixels in total)",
+        help="files in parallel (default: one per core, up to 16 megapixels)",
     )
     add_option(
         options,

@@ -55,14 +55,14 @@ def add_network_options(options: Options, default_device: str = "cpu") -> None:
         "--backend",
         choices=BACKENDS,
         default="auto",
-        help="auto: torch if it is faster, otherwise ONNX Runtime (default: auto)",
+        help="auto: torch if it is faster, else ONNX Runtime (default: auto)",
     )
     add_option(
         options,
         "--threads",
         type=whole,
         metavar="N",
-        help="threads of the network (default: all cores, divided among parallel files)",
+        help="threads of the network (default: all cores, shared by the files)",
     )
 
 
@@ -122,7 +122,7 @@ def add_metadata_option(options: Options) -> None:
         "--metadata",
         choices=("all", "icc", "none"),
         default="icc",
-        help="metadata to keep (default: icc; all includes EXIF, which can contain a location)",
+        help="metadata to keep (default: icc); EXIF can contain a location",
     )
 
 
