@@ -92,8 +92,7 @@ def block(systems: Mapping[str, System], folder: Path = FOLDER) -> str:
         f"![Rate and quality](figures/{STEM}_rd_psnr.png)",
         curves_table(systems),
         "Each cell contains bits per pixel / PSNR (dB) of an operating point, as means over "
-        "validation pictures. BD-rates are against the first row, whose results are described as "
-        f"“{next(iter(systems.values())).results.description}”.",
+        "validation pictures. BD-rates are against the first row.",
         f"![Quality and multiply-accumulates](figures/{STEM}_macs.png)",
         f"![Quality and time](figures/{STEM}_time.png)",
         costs_table(systems),

@@ -88,9 +88,10 @@ model() { # NAME: the file of a system
 }
 
 describe() { # NAME: what a system costs
-    $slimcae info --json "$(model "$1")" > "$results/$1.info.json"
+    $slimcae info --json "$(model "$1")" | sed "s|$runs/||" > "$results/$1.info.json"
     $slimcae profile --json --repeats "${REPEATS:-3}" --precision float32 -y \
-        --model "$(model "$1")" -o "$runs/$1.profile.json" > "$results/$1.profile.json"
+        --model "$(model "$1")" -o "$runs/$1.profile.json" |
+        sed "s|$runs/||" > "$results/$1.profile.json"
 }
 
 measure() { # NAME: its curve on VALID
