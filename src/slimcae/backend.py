@@ -37,10 +37,18 @@ def choose_backend(
         raise ConfigError(f"unknown backend {name!r}: choose from {', '.join(BACKENDS)}")
     if name == "auto":
         name = "torch" if _prefers_torch(device, precision, megapixels, architecture) else "onnx"
-    if not _is_installed(name):
-        purpose = "bfloat16 needs" if precision == "bfloat16" else "computes pictures"
-        raise MissingPackageError(_PACKAGES[name], purpose)
+    require(name, "bfloat16 needs" if precision == "bfloat16" else "computes pictures")
     return name
+
+
+def require(name: str, purpose: str) -> None:
+    """Check that the library of a backend, `onnx` or `torch`, is installed.
+
+    Raises:
+        MissingPackageError: It is not.
+    """
+    if not _is_installed(name):
+        raise MissingPackageError(_PACKAGES[name], purpose)
 
 
 def _prefers_torch(

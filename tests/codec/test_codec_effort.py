@@ -201,15 +201,16 @@ def test_a_search_can_be_stopped(searching: Codec) -> None:
     assert calls == 12
 
 
-def test_without_torch_the_message_says_what_is_missing(
+def test_without_onnx_runtime_the_message_says_what_is_missing(
     codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slimcae.transforms.find_spec", lambda name: None)
+    monkeypatch.setattr("slimcae.backend.find_spec", lambda name: None)
+    other = Codec(codec.model, codec.transforms)
     for effort in (1, 2):
-        codec.compress(PICTURE, 12, effort=effort)
-    with pytest.raises(MissingPackageError, match="torch, which computes gradients") as caught:
-        codec.compress(PICTURE, 12, effort=3)
-    assert caught.value.package == "torch"
+        other.compress(PICTURE, 12, effort=effort)
+    with pytest.raises(MissingPackageError, match="onnxruntime, which computes grad") as caught:
+        other.compress(PICTURE, 12, effort=3)
+    assert caught.value.package == "onnxruntime"
 
 
 def test_random_rounding_is_relaxed_and_its_derivative_true() -> None:

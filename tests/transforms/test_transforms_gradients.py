@@ -27,7 +27,8 @@ def test_the_gradient_is_that_of_the_network(architecture: ArchitectureName, gre
     pixels = smooth_pixels(30, 41, 3)  # of the region's 32x48, the picture has only a part
     visible = generator.random(pixels.shape[:2]) < 0.7
     region = (slice(16, 48), slice(0, 48))
-    gradient = open_gradients(model, width).squared_error(latents, region, pixels, visible, grey)
+    gradients = open_gradients(model, threads=1)
+    gradient = gradients.squared_error(width, (4, 5), region, pixels, visible, grey)(latents)
 
     y = torch.tensor(latents).requires_grad_(True)
     x_hat = network.g_s((y + torch.tensor(model.medians(width))[:, None, None])[None], width)[0]

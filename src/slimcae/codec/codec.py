@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable, Collection, Iterable, Iterator
 from copy import copy
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, SupportsIndex, TypedDict, Unpack
 
 import numpy as np
@@ -26,7 +26,14 @@ from slimcae.images.alpha import constant_level, pack_alpha
 from slimcae.model.config import ModelInfo, whole_number
 from slimcae.model.model import DEFAULT_EFFORT, Model
 from slimcae.model.quality import Point, QualityScale
-from slimcae.transforms import Pixels, Symbols, Transforms, open_transforms, require_gradients
+from slimcae.transforms import (
+    Gradients,
+    Pixels,
+    Symbols,
+    Transforms,
+    open_gradients,
+    open_transforms,
+)
 
 TILE_SIDE = 1024
 """Default side in pixels of the tiles in which pictures are computed and coded."""
@@ -128,6 +135,15 @@ class Codec:
         """The transforms on parts of a picture."""
         return TiledTransforms(self.transforms, self.model.architecture, self._watch)
 
+    @cached_property
+    def gradients(self) -> Gradients:
+        """The derivatives that efforts from 3 on need.
+
+        Raises:
+            MissingPackageError: ONNX Runtime is not installed.
+        """
+        return open_gradients(self.model, self.transforms.threads)
+
     @property
     def _side(self) -> int:
         return self.tile_side // self.model.architecture.downsampling
@@ -173,7 +189,7 @@ class Codec:
             ImageError: The picture cannot be read.
             ConfigError: Options contradict each other, the model does not have the width or step,
                 or a target is out of range.
-            MissingPackageError: The effort needs torch, which is not installed.
+            MissingPackageError: The effort needs ONNX Runtime, which is not installed.
         """
         target = Target(
             width, step, quality, bpp, target_size, target_psnr, widths, closest, effort, point
@@ -231,11 +247,9 @@ class Codec:
 
         Raises:
             SettingError: The effort is out of range.
-            MissingPackageError: The effort needs torch, which is not installed.
+            MissingPackageError: The effort needs ONNX Runtime, which is not installed.
         """
         effort = checked_effort(effort)
-        if needs_gradients(effort):
-            require_gradients()
         alpha = _alpha_chunks(picture)
         metadata = container.pack_chunks(
             icc_profile=picture.icc_profile, exif=picture.exif, xmp=picture.xmp
@@ -250,6 +264,7 @@ class Codec:
             self.model,
             self.tiled,
             effort,
+            self.gradients if needs_gradients(effort) else None,
         )
         return Draft(encoding, header, alpha, metadata)
 

@@ -18,7 +18,7 @@ from slimcae.errors import BitstreamError
 from slimcae.images.distortion import MAX_PIXEL, mse, psnr, squared_error
 from slimcae.model.model import DEFAULT_EFFORT, Model
 from slimcae.model.quality import Point
-from slimcae.transforms import Gradients, Pixels, Residuals, Symbols, open_gradients
+from slimcae.transforms import Gradients, Pixels, Residuals, Symbols
 
 log = logging.getLogger("slimcae")
 
@@ -36,6 +36,7 @@ class Encoding:
     pixels: (H, W, 3). visible: (H, W), mask of the pixels whose error counts (None: all). grey: the
     decoder makes the picture grey. overhead: bytes of the file without the streams. side: side of
     the tiles in latents. effort: determines the entropy model and the search for symbols.
+    gradients: needed by that search.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Encoding:
         model: Model,
         transforms: TiledTransforms,
         effort: int,
+        gradients: Gradients | None,
     ) -> None:
         self._pixels = pixels
         self._visible = visible
@@ -57,6 +59,7 @@ class Encoding:
         self._model = model
         self._transforms = transforms
         self._effort = effort
+        self._gradients = gradients
         self._steps = model.steps
         self._grid = transforms.grid((pixels.shape[0], pixels.shape[1]))
         self._side = side
@@ -228,18 +231,16 @@ class Encoding:
             return self._searched[point]
         residuals = self._kept(point.width)
         symbols = quantise(residuals, self._steps[point.step])
-        gradients = open_gradients(self._model, point.width, self._transforms.threads)
         for tile in self._tiles:
             place = tile.slices(self._grid)
-            found = self._search_tile(point, tile, residuals[:, *place], symbols, gradients)
-            symbols[:, *place] = found
+            symbols[:, *place] = self._search_tile(point, tile, residuals[:, *place], symbols)
         while len(self._searched) > 1:
             del self._searched[next(iter(self._searched))]
         self._searched[point] = symbols
         return symbols
 
     def _search_tile(
-        self, point: Point, tile: Tile, residuals: Residuals, symbols: Symbols, gradients: Gradients
+        self, point: Point, tile: Tile, residuals: Residuals, symbols: Symbols
     ) -> Symbols:
         """Return the symbols of a tile, given the current ones (C, h, w) of its neighbours."""
         architecture, delta = self._model.architecture, self._steps[point.step]
@@ -254,12 +255,15 @@ class Encoding:
             visible = self._visible[area.slices(self._grid, scale)]
         weight = self._model.scale.slope(point) / pixels.shape[2]
         latents = np.float32(delta) * around
+        assert self._gradients is not None
+        slope = self._gradients.squared_error(
+            point.width, (window.height, window.width), region, pixels, visible, self._grey
+        )
 
         def gradient(of: Residuals) -> Residuals:
             self._transforms.tick()
             latents[:, *inside] = of
-            found = gradients.squared_error(latents, region, pixels, visible, self._grey)
-            return np.float32(weight) * found[:, *inside]
+            return np.float32(weight) * slope(latents)[:, *inside]
 
         def distortion(of: Symbols) -> float:
             around[:, *inside] = of

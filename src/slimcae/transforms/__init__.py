@@ -4,14 +4,14 @@ An implementation computes one array at a time, including the centring of latent
 dequantisation by Δ. Tiles, files and rates are handled elsewhere.
 """
 
-from importlib.util import find_spec
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slimcae.backend import choose_backend
-from slimcae.errors import MissingPackageError, SettingError
+from slimcae.backend import choose_backend, require
+from slimcae.errors import SettingError
 from slimcae.model.config import whole_number
 
 if TYPE_CHECKING:
@@ -76,47 +76,39 @@ class Transforms(Protocol):
 
 
 class Gradients(Protocol):
-    """Derivatives of the squared error of one width, for encoders that optimise symbols.
+    """Derivatives of the squared error of one model, for encoders that optimise symbols.
 
     Latents are y − median, (C, h, w), float32. Pixel values are in [0, 1].
     """
 
     def squared_error(
         self,
-        latents: Residuals,
+        width: int,
+        size: tuple[int, int],
         region: Region,
         pixels: Pixels,
         visible: NDArray[np.bool_] | None,
         grey: bool,
-    ) -> Residuals:
-        """Return the gradient (C, h, w) of the squared error of what g_s makes of latents.
+    ) -> Callable[[Residuals], Residuals]:
+        """Return a function from latents to the gradient (C, h, w) of the squared error.
 
-        region: the part of the reconstruction that is compared. pixels: (H, W, 3), the original of
-        the region; rows and columns missing at its end are ignored. visible: (H, W), mask of the
-        pixels to compare; None: all. grey: the decoder averages the three colours.
+        width: number of the operating point. size: (h, w) of the latents. region: the part of the
+        reconstruction that is compared. pixels: (H, W, 3), the original of the region; rows and
+        columns missing at its end are ignored. visible: (H, W), mask of the pixels to compare;
+        None: all. grey: the decoder averages the three colours.
         """
 
 
-def open_gradients(model: "Model", width: int, threads: int | None = None) -> Gradients:
-    """Return the derivatives for a width, computed by torch.
+def open_gradients(model: "Model", threads: int | None = None) -> Gradients:
+    """Return the derivatives of a model, computed by ONNX Runtime.
 
     Raises:
-        MissingPackageError: torch is not installed.
+        MissingPackageError: ONNX Runtime is not installed.
     """
-    require_gradients()
-    from slimcae.transforms.torch_.gradients import TorchGradients
+    require("onnx", "computes gradients for efforts from 3 on")
+    from slimcae.transforms.onnx_.gradients import OnnxGradients
 
-    return TorchGradients(model, width, threads)
-
-
-def require_gradients() -> None:
-    """Check that gradients can be computed.
-
-    Raises:
-        MissingPackageError: torch is not installed.
-    """
-    if find_spec("torch") is None:
-        raise MissingPackageError("torch", "computes gradients for efforts from 3 on")
+    return OnnxGradients(model, threads)
 
 
 def open_transforms(

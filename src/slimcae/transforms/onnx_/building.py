@@ -11,6 +11,7 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from slimcae.model.architecture import PICTURE_CHANNELS
 from slimcae.model.layers import (
     Convolution,
     Layer,
@@ -22,6 +23,7 @@ from slimcae.model.layers import (
     Unshuffle,
 )
 from slimcae.model.model import Model
+from slimcae.transforms.onnx_.differentiation import differentiate
 from slimcae.transforms.onnx_.graph import FLOAT, UINT8, Graph
 
 LEVELS = 255
@@ -68,28 +70,44 @@ def synthesis_graph(model: Model, width: int, *, half: bool = False) -> bytes:
     conversion to bytes, which is finite if they all are. half: see `Graph`.
     """
     builder = _Builder(model, width, half=half)
-    layers = model.architecture.synthesis
-    side = block_side(layers)
-    if isinstance(layers[-1], Shuffle):
-        layers = layers[:-1]
-    rendering = layers[-1]
-    assert isinstance(rendering, Convolution)
-    kernel, bias = builder.parameters(rendering)
-    if rendering.transposed:
-        kernel, bias, padding = blocks_kernel(kernel, side), np.tile(bias, side**2), 1
-    else:
-        order = _by_place(len(kernel), side**2)
-        kernel, bias, padding = kernel[order], bias[order], rendering.padding
-    x = builder.run(layers[:-1], "latents")
-    with np.errstate(over="ignore"):  # `sum` reveals it
-        # conversion to bytes truncates, so adding 0.5 rounds
-        kernel, bias = LEVELS * kernel, LEVELS * bias + np.float32(0.5)
-    x = builder.convolve(x, kernel, bias, [padding] * 4)
+    # conversion to bytes truncates, so adding 0.5 rounds
+    x = builder.rendered("latents", LEVELS, 0.5)
     builder.graph.add("ReduceSum", x, output="sum", keepdims=0)
     x = builder.graph.add("Clip", x, builder.number(0), builder.number(LEVELS))
     builder.graph.add("Cast", x, output="planes", to=UINT8)
     return builder.graph.to_bytes(
         {"latents": ("float32", 4)}, {"planes": ("uint8", 4), "sum": ("float32", 0)}
+    )
+
+
+def gradient_graph(model: Model, width: int, *, grey: bool) -> bytes:
+    """Return the graph of a gradient by `latents` (1, C, h, w), float32.
+
+    Inputs: `latents`; `planes`, uint8, the original (see `block_side`); `weights`, float32, one per
+    value of the planes. Output: `gradient`, like the latents, of ½ Σ weights · (x̂ − x)², with both
+    in levels of 8 bits. grey: x̂ is the mean of its three colours.
+    """
+    builder = _Builder(model, width)
+    add, shape = builder.graph.add, builder.shape
+    levels = builder.rendered("latents", LEVELS, 0)
+    shown = add("Clip", levels, builder.number(0), builder.number(LEVELS))
+    inside = add("Cast", add("Equal", levels, shown), to=FLOAT)
+    original, weights = add("Cast", "planes", to=FLOAT), "weights"
+    if not grey:
+        slope = add("Mul", add("Sub", shown, original), weights)
+    else:  # colours are neighbours in the planes
+        blocks = shape(-1, PICTURE_CHANNELS, 0, 0)
+        shown, original, weights = (add("Reshape", x, blocks) for x in (shown, original, weights))
+        shown = add("ReduceMean", shown, axes=[1], keepdims=1)
+        slope = add("Mul", add("Sub", shown, original), weights)
+        slope = add("ReduceMean", slope, axes=[1], keepdims=1)
+        slope = add("Concat", slope, slope, slope, axis=1)
+        slope = add("Reshape", slope, shape(1, -1, 0, 0))
+    slope = add("Mul", slope, inside)
+    add("Identity", differentiate(builder.graph, levels, slope, "latents"), output="gradient")
+    floats = ("float32", 4)
+    return builder.graph.to_bytes(
+        {"latents": floats, "planes": ("uint8", 4), "weights": floats}, {"gradient": floats}
     )
 
 
@@ -125,6 +143,25 @@ class _Builder:
                 x = self._layer(layer, x)
         assert self.places == 1
         return x
+
+    def rendered(self, x: str, scale: float, offset: float) -> str:
+        """Append g_s, up to planes of scale · x̂ + offset."""
+        layers = self._model.architecture.synthesis
+        side = block_side(layers)
+        if isinstance(layers[-1], Shuffle):
+            layers = layers[:-1]
+        rendering = layers[-1]
+        assert isinstance(rendering, Convolution)
+        kernel, bias = self.parameters(rendering)
+        if rendering.transposed:
+            kernel, bias, padding = blocks_kernel(kernel, side), np.tile(bias, side**2), 1
+        else:
+            order = _by_place(len(kernel), side**2)
+            kernel, bias, padding = kernel[order], bias[order], rendering.padding
+        x = self.run(layers[:-1], x)
+        factor, more = np.float32(scale), np.float32(offset)
+        with np.errstate(over="ignore"):  # what is not finite shows in the results
+            return self.convolve(x, factor * kernel, factor * bias + more, [padding] * 4)
 
     def parameters(self, layer: Convolution) -> tuple[Floats, Floats]:
         """Return the kernel and bias of a convolution at this width; zeros if there is no bias."""
@@ -223,13 +260,13 @@ class _Builder:
 
         `DepthToSpace` takes twice as long, because ONNX Runtime moves single numbers there.
         """
-        add, shape = self.graph.add, self._shape
+        add, shape = self.graph.add, self.shape
         x = add("Unsqueeze", x, shape(0))
         x = add("Reshape", x, shape(factor, factor, channels, 0, 0))
         x = add("Reshape", add("Transpose", x, perm=[0, 2, 3, 4, 1]), shape(0, 0, 0, -1))
         return add("Reshape", add("Transpose", x, perm=[1, 2, 0, 3]), shape(1, channels, -1, 0))
 
-    def _shape(self, *sides: int) -> str:
+    def shape(self, *sides: int) -> str:
         """Append a shape constant; in a `Reshape`, 0 keeps a side, and -1 infers it."""
         return self.graph.constant(np.array(sides, np.int64))
 

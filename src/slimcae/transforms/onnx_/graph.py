@@ -26,32 +26,50 @@ _INT, _FLOAT, _STRING, _INTS = 2, 1, 3, 7  # AttributeProto.AttributeType
 Attribute = int | float | str | Sequence[int]
 
 
+@dataclass(frozen=True)
+class Node:
+    """One operator with the names of what it reads and writes."""
+
+    operator: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """Return a NodeProto."""
+        return _message(
+            *((1, name) for name in self.inputs),
+            *((2, name) for name in self.outputs),
+            (4, self.operator),
+            *((5, _attribute(key, value)) for key, value in self.attributes.items()),
+        )
+
+
 @dataclass
 class Graph:
-    """A graph under construction: nodes in execution order, and constants.
+    """A graph under construction: nodes in execution order, and constants by name.
 
     half: store large constants as float16 if that is exact. The graph has fewer bytes, but a
         runtime may take up to 1.5 times as long to load it.
     """
 
     half: bool = False
-    _nodes: list[bytes] = field(default_factory=list)
-    _constants: list[bytes] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    constants: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def add(
         self, operator: str, *inputs: str, output: str | None = None, **attributes: Attribute
     ) -> str:
         """Append a node and return the name of its output; None generates a name."""
-        name = output or f"{operator}{len(self._nodes)}"
-        self._nodes.append(
-            _message(
-                *((1, of) for of in inputs),
-                (2, name),
-                (4, operator),
-                *((5, _attribute(key, value)) for key, value in attributes.items()),
-            )
-        )
+        name = output or f"{operator}{len(self.nodes)}"
+        self.nodes.append(Node(operator, inputs, (name,), attributes))
         return name
+
+    def split(self, name: str, parts: int, axis: int) -> list[str]:
+        """Append a node that splits an array into equal parts along an axis."""
+        names = [f"Split{len(self.nodes)}.{part}" for part in range(parts)]
+        self.nodes.append(Node("Split", (name,), tuple(names), {"axis": axis}))
+        return names
 
     def constant(self, array: NDArray[Any]) -> str:
         """Add an array (float32, uint8 or int64) as a constant and return its name."""
@@ -63,15 +81,8 @@ class Graph:
         return self._keep(array)
 
     def _keep(self, array: NDArray[Any]) -> str:
-        name = f"constant{len(self._constants)}"
-        self._constants.append(
-            _message(
-                *((1, side) for side in array.shape),
-                (2, _TYPES[array.dtype.name]),
-                (8, name),
-                (9, array.astype(array.dtype.newbyteorder("<")).tobytes()),
-            )
-        )
+        name = f"constant{len(self.constants)}"
+        self.constants[name] = array
         return name
 
     def to_bytes(
@@ -79,13 +90,23 @@ class Graph:
     ) -> bytes:
         """Return the model; inputs, outputs: type and number of dimensions by name."""
         graph = _message(
-            *((1, node) for node in self._nodes),
+            *((1, node.to_bytes()) for node in self.nodes),
             (2, "slimcae"),
-            *((5, constant) for constant in self._constants),
+            *((5, _tensor(name, array)) for name, array in self.constants.items()),
             *((11, _value(name, *kind)) for name, kind in inputs.items()),
             *((12, _value(name, *kind)) for name, kind in outputs.items()),
         )
         return _message((1, IR_VERSION), (2, "slimcae"), (7, graph), (8, _message((2, OPSET))))
+
+
+def _tensor(name: str, array: NDArray[Any]) -> bytes:
+    """Return a TensorProto."""
+    return _message(
+        *((1, side) for side in array.shape),
+        (2, _TYPES[array.dtype.name]),
+        (8, name),
+        (9, array.astype(array.dtype.newbyteorder("<")).tobytes()),
+    )
 
 
 def _attribute(name: str, value: Attribute) -> bytes:

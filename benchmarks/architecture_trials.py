@@ -1,0 +1,530 @@
+"""Train variants of the architecture `light` for equal processor time, and compare them.
+
+    python benchmarks/architecture_trials.py TRAIN VALID -o trials.jsonl --width 48 --lmbda 130
+    python benchmarks/architecture_trials.py TRAIN VALID -o trials.jsonl --width 192 --lmbda 2800 \
+        --variants base expand-1 lean-synthesis
+
+Each variant is one network of one width, trained on one thread from the same warm start on the same
+crops. Steps of the variant and of `light` are timed in turn, and the number of steps follows from
+the ratio, so that all variants get the processor time of --steps steps of `light`. The output has one line for each variant; variants with a line are not trained
+again. `make results` draws the table (docs/results/trials/README.md).
+
+A variant is a list of layers in which some layers of `light` are replaced. Layers that the package
+does not have (SiLU, gates) are defined here, with their torch modules.
+"""
+
+import argparse
+import copy
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from blocks import border_step
+from torch import Tensor, nn
+
+from slimcae.images import find_images
+from slimcae.model.architecture import Architecture, architecture_of, light
+from slimcae.model.config import SlimCAEConfig
+from slimcae.model.layers import (
+    WIDTH,
+    Channels,
+    Convolution,
+    Layer,
+    LeakyReLU,
+    Normalization,
+    Residual,
+)
+from slimcae.networks import autoencoder, transform
+from slimcae.networks.gdn import SlimmableGDN
+from slimcae.networks.slimcae import SlimCAE
+from slimcae.training.data import TrainingImages, decode
+from slimcae.training.measure import measure
+from slimcae.training.settings import TrainSettings
+from slimcae.training.trainer import Trainer
+from slimcae.training.warm_start import (
+    _near_identity,
+    fit_entropy_models,
+    warm_start_transforms,
+)
+
+PATCH, BATCH = 128, 8
+ROUNDS, ROUND_STEPS = 7, 4
+"""Number of measurements of the time of a step, and steps of each."""
+MIDDLE = 256
+"""Side of the middle of each validation picture, which the variants are compared on."""
+
+Edit = Callable[[Architecture], Architecture]
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """A non-linearity of torch.nn without parameters."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class Gate(Layer):
+    """Multiply with 2 · sigmoid(1×1(mean of 5×5)): squeeze and excitation with local means.
+
+    Local means keep tiles exact, in contrast to means over the picture (Hu et al., CVPR 2018).
+    """
+
+    name: str
+
+    def reach(self, outputs: Fraction) -> Fraction:
+        """Return the halo of the mean."""
+        return outputs + 2
+
+    def macs(self, width: int) -> int:
+        """Return those of the product."""
+        return width**2
+
+
+@dataclass(frozen=True)
+class Manhattan(Layer):
+    """A GDN without root and squares, x / (β + Γ |x|), or its inverse (Johnston et al. 2019)."""
+
+    name: str
+    inverse: bool = False
+
+    def macs(self, width: int) -> int:
+        """Return those of the product with Γ."""
+        return width**2
+
+
+class GateModule(nn.Module):
+    """See `Gate`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.mix.weight)
+        nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
+        self.mean = nn.AvgPool2d(5, stride=1, padding=2, count_include_pad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply x (N, C, H, W) with its gates."""
+        return 2 * torch.sigmoid(self.mix(self.mean(x))) * x
+
+
+class ManhattanModule(nn.Module):
+    """See `Manhattan`."""
+
+    def __init__(self, channels: int, inverse: bool) -> None:
+        super().__init__()
+        self.inverse = inverse
+        self.log_beta = nn.Parameter(torch.zeros(channels))
+        self.root = nn.Parameter(torch.eye(channels) * 0.1 + 1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Divide or multiply x (N, C, H, W) by its norms."""
+        gamma = self.root.square()[:, :, None, None]
+        norm = nn.functional.conv2d(x.abs(), gamma, self.log_beta.exp())
+        return x * norm if self.inverse else x / norm
+
+
+def main() -> None:
+    """Train the variants that have no line in the output yet."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("train")
+    parser.add_argument("valid")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--width", type=int, default=48)
+    parser.add_argument("--lmbda", type=float, default=130)
+    parser.add_argument("--steps", type=int, default=1400, help="for the variant `base`")
+    parser.add_argument("--learning_rate", type=float, default=2e-3)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--images", type=int, default=700, help="training pictures, evenly drawn")
+    args = parser.parse_args()
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(1)
+    transform._module = _module  # type: ignore[attr-defined]
+    device = torch.device("cpu")
+    paths = find_images(args.train)
+    images = TrainingImages(paths[:: max(1, len(paths) // args.images)], device)
+    valid = [_middle(decode(path)) for path in find_images(args.valid)]
+    done = {(line["variant"], line["width"]) for line in _lines(args.output)}
+    for name in args.variants:
+        if (name, args.width) in done:
+            continue
+        found = trial(name, images, valid, args)
+        with args.output.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(found) + "\n")
+        print(found, flush=True)
+
+
+def trial(
+    name: str, images: TrainingImages, valid: Sequence[Tensor], args: argparse.Namespace
+) -> dict[str, Any]:
+    """Train and measure one variant."""
+    config = SlimCAEConfig(widths=(args.width,), architecture="light")
+    architecture = VARIANTS[name](light(config))
+    settings = TrainSettings(
+        patchsize=PATCH,
+        batchsize=BATCH,
+        learning_rate=args.learning_rate,
+        quantization="mixed",
+        ema_decay=0.99,
+        precision="float32",
+        compile="off",
+        seed=1,
+    )
+    lmbda = (args.lmbda,)
+    x = images.sample(PATCH, 128, settings.seed).float() / 255
+    start = SlimCAE(config)
+    warm_start_transforms(start, x, lmbda)
+
+    def prepared(steps: int) -> Trainer:
+        torch.manual_seed(0)
+        model = SlimCAE(config)
+        begin_with(model, start)
+        fit_entropy_models(model, x, settings.seed)
+        return Trainer(model, lmbda, replace(settings, last_step=steps), images)
+
+    with _architecture(architecture):
+        cost = (
+            1.0
+            if name == "base"
+            else relative_cost(
+                prepared(1000), Trainer(copy.deepcopy(start), lmbda, settings, images)
+            )
+        )
+        steps = round(args.steps / cost)
+        trainer = prepared(steps)
+        clock = time.process_time()
+        trainer.run(steps, on_log=lambda line: None)
+        seconds = time.process_time() - clock
+    averaged = trainer.averaged
+    point = measure(averaged, valid, args.width)
+    error = 10 ** (-point.psnr / 10)
+    return {
+        "variant": name,
+        "width": args.width,
+        "lambda": args.lmbda,
+        "kmacs": [
+            round(architecture.encoder_macs(args.width) / 1e3, 3),
+            round(architecture.decoder_macs(args.width) / 1e3, 3),
+        ],
+        "steps": steps,
+        "step_cost": round(cost, 3),
+        "seconds": round(seconds, 1),
+        "bpp": point.bpp,
+        "psnr": point.psnr,
+        "cost": args.lmbda * error + point.bpp,
+        "grid": grid(averaged, valid, args.width),
+        "milliseconds": milliseconds(averaged, args.width),
+    }
+
+
+@contextmanager
+def _architecture(architecture: Architecture) -> Iterator[None]:
+    """Let new networks have an architecture."""
+    autoencoder.architecture_of = lambda config: architecture  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        autoencoder.architecture_of = architecture_of  # type: ignore[assignment]
+
+
+def relative_cost(trainer: Trainer, base: Trainer) -> float:
+    """Return the processor time of a step of one trainer over that of another."""
+    ratios = []
+    for _ in range(ROUNDS):
+        seconds = []
+        for each in (trainer, base):
+            each.run(each.step + 1, on_log=lambda line: None)  # without what comes once
+            clock = time.process_time()
+            each.run(each.step + ROUND_STEPS, on_log=lambda line: None)
+            seconds.append(time.process_time() - clock)
+        ratios.append(seconds[0] / seconds[1])
+    return median(ratios)
+
+
+def begin_with(model: SlimCAE, start: SlimCAE) -> None:
+    """Copy the warm start to the layers that a variant shares with `light`.
+
+    Larger kernels take the values in their middle and in their first channels; smaller ones keep
+    the middle taps. Channels on top start with small noise, and new residual branches at zero.
+    """
+    known = dict(start.named_parameters())
+    with torch.no_grad():
+        for name, own in model.named_parameters():
+            other = known.get(name)
+            if other is None:
+                continue
+            if own.shape == other.shape:
+                own.copy_(other)
+                continue
+            if own.ndim == 4 and ".block" not in name:
+                own.mul_(0.1)
+                _copy_middle(own, other)
+        for module in model.modules():
+            if isinstance(module, transform._Residual):
+                module.close()
+            if isinstance(module, SlimmableGDN):
+                _near_identity(module, None)
+        for name, own in model.named_parameters():
+            if name.endswith(("narrow.weight", "widen.weight", "dense.weight")):
+                side = own.shape[-1]
+                own.mul_(0.1)[..., side // 2, side // 2] += torch.eye(*own.shape[:2])
+
+
+def _copy_middle(own: Tensor, other: Tensor) -> None:
+    """Write the common part of a kernel, aligned at its middle taps and its first channels."""
+    side = min(own.shape[-1], other.shape[-1])
+    rows, columns = (min(a, b) for a, b in zip(own.shape[:2], other.shape[:2], strict=True))
+    taps = [slice((t.shape[-1] - side) // 2, (t.shape[-1] + side) // 2) for t in (own, other)]
+    own[:rows, :columns].zero_()
+    own[:rows, :columns, taps[0], taps[0]] = other[:rows, :columns, taps[1], taps[1]]
+
+
+@torch.no_grad()
+def grid(model: nn.Module, valid: Sequence[Tensor], width: int) -> float:
+    """Return the mean visible grid of decoded pictures relative to the originals."""
+    found = []
+    for image in valid:
+        x_hat = model(image[None].float() / 255, width)["x_hat"][0]
+        decoded = (x_hat.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        original: Any = image.permute(1, 2, 0).numpy()
+        found.append(border_step(decoded) / border_step(original))
+    return float(np.mean(found))
+
+
+@torch.no_grad()
+def milliseconds(model: SlimCAE, width: int) -> list[float]:
+    """Return the processor milliseconds of g_a and g_s for 768 × 512 pixels, on one thread."""
+    x = torch.rand(1, 3, 512, 768).contiguous(memory_format=torch.channels_last)
+    y = model.analyse(x, width)
+    return [
+        round(_median_ms(lambda: model.analyse(x, width)), 1),
+        round(_median_ms(lambda: model.synthesise(y, width)), 1),
+    ]
+
+
+def _median_ms(call: Callable[[], object], times: int = 9) -> float:
+    call()
+    found = []
+    for _ in range(times):
+        clock = time.process_time()
+        call()
+        found.append(1e3 * (time.process_time() - clock))
+    return median(found)
+
+
+def _middle(image: Tensor) -> Tensor:
+    top, left = ((size - MIDDLE) // 2 for size in image.shape[1:])
+    return image[:, top : top + MIDDLE, left : left + MIDDLE].contiguous()
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+_known_module = transform._module
+
+
+def _module(layer: Layer, config: SlimCAEConfig) -> nn.Module:
+    """Return the torch module of a layer, also of those defined here."""
+    match layer:
+        case Activation():
+            module: nn.Module = getattr(nn, layer.kind)()
+            return module
+        case Gate():
+            return GateModule(config.num_filters)
+        case Manhattan():
+            return ManhattanModule(config.num_filters, layer.inverse)
+    return _known_module(layer, config)
+
+
+# ---------------------------------------------------------------------------------- the variants
+
+
+def _each(change: Callable[[Layer], Sequence[Layer]], only: str = "") -> Edit:
+    """Replace each layer whose name contains `only` by those that `change` returns."""
+
+    def edit(found: Architecture) -> Architecture:
+        sides = (
+            tuple(
+                new
+                for layer in side
+                for new in (change(layer) if only in getattr(layer, "name", "") else (layer,))
+            )
+            for side in (found.analysis, found.synthesis)
+        )
+        return Architecture(found.config, *sides)
+
+    return edit
+
+
+def _blocks(make: Callable[[str, Channels], Residual], only: str = ".block") -> Edit:
+    def change(layer: Layer) -> Sequence[Layer]:
+        assert isinstance(layer, Residual)
+        project = layer.layers[-1]
+        assert isinstance(project, Convolution)
+        return (make(layer.name, project.outputs),)
+
+    return _each(change, only)
+
+
+def block(
+    name: str,
+    channels: Channels,
+    *,
+    expansion: int = 2,
+    side: int = 3,
+    between: Callable[[], Layer] = LeakyReLU,
+) -> Residual:
+    """Return the block of `light`, with other settings."""
+    hidden = expansion * channels
+    depthwise = Convolution(f"{name}.depthwise", hidden, hidden, side=side, bias="own", group=1)
+    return Residual(
+        name,
+        (
+            Convolution(f"{name}.expand", channels, hidden, side=1, bias="own"),
+            between(),
+            depthwise,
+            between(),
+            Convolution(f"{name}.project", hidden, channels, side=1, bias="own"),
+        ),
+    )
+
+
+def convnext(name: str, channels: Channels, expansion: int = 2, side: int = 3) -> Residual:
+    """Return a block in the order of ConvNeXt (Liu et al., CVPR 2022): depthwise first."""
+    hidden = expansion * channels
+    return Residual(
+        name,
+        (
+            Convolution(f"{name}.depthwise", channels, channels, side=side, bias="own", group=1),
+            Convolution(f"{name}.expand", channels, hidden, side=1, bias="own"),
+            LeakyReLU(),
+            Convolution(f"{name}.project", hidden, channels, side=1, bias="own"),
+        ),
+    )
+
+
+def _without(name: str) -> Edit:
+    return _each(lambda layer: (), name)
+
+
+def _after(name: str, *more: str, channels: Channels) -> Edit:
+    """Add blocks after a layer."""
+    return _each(lambda layer: (layer, *(block(each, channels) for each in more)), name)
+
+
+def _side(name: str, side: int) -> Edit:
+    def change(layer: Layer) -> Sequence[Layer]:
+        assert isinstance(layer, Convolution)
+        return (replace(layer, side=side),)
+
+    return _each(change, name)
+
+
+def _all(*edits: Edit) -> Edit:
+    def edit(found: Architecture) -> Architecture:
+        for each in edits:
+            found = each(found)
+        return found
+
+    return edit
+
+
+def _around_latents(analysis: Layer, synthesis: Layer) -> Edit:
+    """Put a layer before the scale of g_a, and one after the scale of g_s."""
+    return _all(
+        _each(lambda layer: (analysis, layer), "g_a.scale"),
+        _each(lambda layer: (layer, synthesis), "g_s.scale"),
+    )
+
+
+def _wider_top(share: Fraction) -> Edit:
+    """Let the last stage have more channels than the latents."""
+
+    def edit(found: Architecture) -> Architecture:
+        analysis: list[Layer] = []
+        for layer in found.analysis:
+            match getattr(layer, "name", ""):
+                case "g_a.down3":
+                    assert isinstance(layer, Convolution)
+                    layer = replace(layer, outputs=share)
+                case "g_a.block3" | "g_a.block4" as name:
+                    layer = block(name, share)
+                case "g_a.scale":
+                    analysis.append(Convolution("g_a.narrow", share, WIDTH, side=1, bias="own"))
+            analysis.append(layer)
+        synthesis: list[Layer] = []
+        for layer in found.synthesis:
+            match getattr(layer, "name", ""):
+                case "g_s.up3":
+                    assert isinstance(layer, Convolution)
+                    layer = replace(layer, inputs=share)
+                case "g_s.block3" | "g_s.block4" as name:
+                    layer = block(name, share)
+            synthesis.append(layer)
+            if getattr(layer, "name", "") == "g_s.scale":
+                synthesis.append(Convolution("g_s.widen", WIDTH, share, side=1, bias="own"))
+        return Architecture(found.config, tuple(analysis), tuple(synthesis))
+
+    return edit
+
+
+HALF, QUARTER = Fraction(1, 2), Fraction(1, 4)
+
+VARIANTS: dict[str, Edit] = {
+    "base": lambda found: found,
+    "expand-1": _blocks(lambda name, n: block(name, n, expansion=1)),
+    "expand-3": _blocks(lambda name, n: block(name, n, expansion=3)),
+    "expand-4-at-16": _blocks(lambda n, c: block(n, c, expansion=4 if c == WIDTH else 2)),
+    "convnext": _blocks(convnext),
+    "convnext-5x5": _blocks(lambda name, n: convnext(name, n, side=5)),
+    "relu": _blocks(lambda name, n: block(name, n, between=lambda: Activation("ReLU"))),
+    "silu": _blocks(lambda name, n: block(name, n, between=lambda: Activation("SiLU"))),
+    "gelu": _blocks(lambda name, n: block(name, n, between=lambda: Activation("GELU"))),
+    "no-block-at-4": _without(".block1"),
+    "blocks-1-2-2": _all(
+        _after("g_a.block2", "g_a.block5", channels=HALF),
+        _after("g_s.block2", "g_s.block5", channels=HALF),
+    ),
+    "blocks-1-1-4": _all(
+        _after("g_a.block4", "g_a.block5", "g_a.block6", channels=WIDTH),
+        _after("g_s.block3", "g_s.block5", "g_s.block6", channels=WIDTH),
+    ),
+    "rich-analysis": _all(
+        _after("g_a.block1", "g_a.block5", channels=QUARTER),
+        _after("g_a.block2", "g_a.block6", channels=HALF),
+        _after("g_a.block4", "g_a.block7", "g_a.block8", channels=WIDTH),
+    ),
+    "lean-synthesis": _all(_without("g_s.block1"), _without("g_s.block4")),
+    "embed-1x1": _side("g_a.embed", 1),
+    "render-1x1": _side("g_s.render", 1),
+    "render-5x5": _side("g_s.render", 5),
+    "depthwise-5x5": _blocks(lambda n, c: block(n, c, side=3 if c == QUARTER else 5)),
+    "dense-3x3-at-16": _each(
+        lambda layer: (
+            Convolution("g_s.dense", WIDTH, WIDTH, side=3, bias="own"),
+            layer,
+        ),
+        "g_s.up3",
+    ),
+    "wider-top": _wider_top(Fraction(4, 3)),
+    "gdn": _around_latents(Normalization("g_a.gdn"), Normalization("g_s.igdn", inverse=True)),
+    "gdn-without-root": _around_latents(Manhattan("g_a.gdn"), Manhattan("g_s.igdn", inverse=True)),
+    "gate": _around_latents(Gate("g_a.gate"), Gate("g_s.gate")),
+}
+"""The variants by name. /4 and /16 mean a quarter and a sixteenth of the resolution."""
+
+
+if __name__ == "__main__":
+    main()
