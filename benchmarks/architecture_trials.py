@@ -6,8 +6,9 @@
 
 Each variant is one network of one width, trained on one thread from the same warm start on the same
 crops. Steps of the variant and of `light` are timed in turn, and the number of steps follows from
-the ratio, so that all variants get the processor time of --steps steps of `light`. The output has one line for each variant; variants with a line are not trained
-again. `make results` draws the table (docs/results/trials/README.md).
+the ratio, so that all variants get the processor time of --steps steps of `light`. The output has
+one line for each variant; variants with a line are not trained again. `make results` draws the
+table (docs/results/trials/README.md).
 
 A variant is a list of layers in which some layers of `light` are replaced. Layers that the package
 does not have (SiLU, gates) are defined here, with their torch modules.
@@ -18,13 +19,13 @@ import copy
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from blocks import border_step
 from torch import Tensor, nn
 
 from slimcae.images import find_images
-from slimcae.model.architecture import Architecture, architecture_of, light
+from slimcae.model.architecture import Architecture, light
 from slimcae.model.config import SlimCAEConfig
 from slimcae.model.layers import (
     WIDTH,
@@ -51,8 +52,8 @@ from slimcae.training.measure import measure
 from slimcae.training.settings import TrainSettings
 from slimcae.training.trainer import Trainer
 from slimcae.training.warm_start import (
-    _near_identity,
     fit_entropy_models,
+    near_identity,
     warm_start_transforms,
 )
 
@@ -148,7 +149,6 @@ def main() -> None:
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    transform._module = _module  # type: ignore[attr-defined]
     device = torch.device("cpu")
     paths = find_images(args.train)
     images = TrainingImages(paths[:: max(1, len(paths) // args.images)], device)
@@ -157,7 +157,8 @@ def main() -> None:
     for name in args.variants:
         if (name, args.width) in done:
             continue
-        found = trial(name, images, valid, args)
+        with patch.object(transform, "_module", _module):
+            found = trial(name, images, valid, args)
         with args.output.open("a", encoding="utf-8") as file:
             file.write(json.dumps(found) + "\n")
         print(found, flush=True)
@@ -191,7 +192,7 @@ def trial(
         fit_entropy_models(model, x, settings.seed)
         return Trainer(model, lmbda, replace(settings, last_step=steps), images)
 
-    with _architecture(architecture):
+    with patch.object(autoencoder, "architecture_of", lambda config: architecture):
         cost = (
             1.0
             if name == "base"
@@ -224,16 +225,6 @@ def trial(
         "grid": grid(averaged, valid, args.width),
         "milliseconds": milliseconds(averaged, args.width),
     }
-
-
-@contextmanager
-def _architecture(architecture: Architecture) -> Iterator[None]:
-    """Let new networks have an architecture."""
-    autoencoder.architecture_of = lambda config: architecture  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        autoencoder.architecture_of = architecture_of  # type: ignore[assignment]
 
 
 def relative_cost(trainer: Trainer, base: Trainer) -> float:
@@ -272,7 +263,7 @@ def begin_with(model: SlimCAE, start: SlimCAE) -> None:
             if isinstance(module, transform._Residual):
                 module.close()
             if isinstance(module, SlimmableGDN):
-                _near_identity(module, None)
+                near_identity(module, None)
         for name, own in model.named_parameters():
             if name.endswith(("narrow.weight", "widen.weight", "dense.weight")):
                 side = own.shape[-1]

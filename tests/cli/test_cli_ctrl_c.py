@@ -16,7 +16,6 @@ from command_line import call, environment, save_photo, tree
 from noting_codec import NotingCodec
 
 from conftest import HANG, wait_until
-from optional_torch import needs_torch
 from slimcae.cli.batch import Gate, workers_left
 from slimcae.codec import Codec, Compressed, Target
 from slimcae.images import Picture
@@ -51,16 +50,16 @@ SEARCHING = """\
 import signal
 from pathlib import Path
 from slimcae.cli import entry_point
-from slimcae.transforms.torch_.gradients import TorchGradients
+from slimcae.transforms.onnx_.gradients import OnnxGradients
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-gradient = TorchGradients.squared_error
+gradient = OnnxGradients.squared_error
 
 def noted(*args):
     Path("searching").touch()
     return gradient(*args)
 
-TorchGradients.squared_error = noted
+OnnxGradients.squared_error = noted
 entry_point()
 """
 
@@ -101,7 +100,6 @@ def test_ctrl_c_stops_soon_and_leaves_nothing_half_done(
     assert data == codec.compress(next(photos.glob(f"**/{Path(name).stem}.*")))
 
 
-@needs_torch
 def test_ctrl_c_in_a_search_leaves_no_file(photos: Path) -> None:
     save_photo(Path("large.png"), size=(400, 300))
     with running(["compress", "large.png", "--effort", "9"], SEARCHING) as stopped:

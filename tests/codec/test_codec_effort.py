@@ -1,6 +1,9 @@
 """Test effort: which entropy model codes a file, and what encoder and decoder share."""
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -10,8 +13,7 @@ import pytest
 from PIL import Image
 
 import slimcae.pillow  # noqa: F401  # registers the format
-from conftest import smooth_pixels
-from optional_torch import HAS_TORCH
+from conftest import HANG, smooth_pixels
 from slimcae import container
 from slimcae.codec import Codec, Target
 from slimcae.codec import effort as effort_module
@@ -86,8 +88,6 @@ def test_pillow_takes_effort(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module", params=[1024, 64])
 def searching(request: pytest.FixtureRequest) -> Codec:
     """Return a codec whose model has a measured curve, of one tile or several."""
-    if not HAS_TORCH:
-        pytest.skip("torch is not installed")
     model = read_model(shipped_model())
     return Codec(model, tile_side=request.param, precision="float32", threads=1)
 
@@ -199,6 +199,34 @@ def test_a_search_can_be_stopped(searching: Codec) -> None:
     with pytest.raises(KeyboardInterrupt):
         searching.watched(stop).compress(PICTURE, 48, effort=9)
     assert calls == 12
+
+
+FORK = """
+import os, pickle
+from PIL import Image
+import slimcae
+
+codec = slimcae.load(threads=2)
+image = Image.effect_mandelbrot((90, 70), (-2, -1, 1, 1), 50).convert("RGB")
+expected = codec.compress(image, 48, effort=4)
+assert expected != codec.compress(image, 48)
+assert pickle.loads(pickle.dumps(codec)).compress(image, 48, effort=4) == expected
+child = os.fork()
+if not child:
+    os._exit(int(codec.compress(image, 48, effort=4) != expected))
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no forks")
+def test_a_search_survives_a_fork_and_pickling() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK],
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_without_onnx_runtime_the_message_says_what_is_missing(

@@ -24,7 +24,13 @@ from slimcae.model.model import Model
 from slimcae.model.registry import shipped_model
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.transforms.onnx_ import OnnxTransforms
-from slimcae.transforms.onnx_.building import analysis_graph, blocks_kernel, synthesis_graph
+from slimcae.transforms.onnx_.building import (
+    analysis_graph,
+    blocks_kernel,
+    gradient_graph,
+    synthesis_graph,
+)
+from slimcae.transforms.onnx_.differentiation import differentiate
 from slimcae.transforms.onnx_.graph import Graph
 
 PHOTO = Path(__file__).parents[2] / "examples" / "images" / "parrots.png"
@@ -76,11 +82,19 @@ def test_onnx_agrees_with_torch_on_the_shipped_weights(width: int) -> None:
 
 def test_graphs_are_what_the_standard_allows(made: tuple[SlimCAE, Model]) -> None:
     _, model = made
-    for graph in (analysis_graph(model, 8), synthesis_graph(model, 8)):
+    gradients = [gradient_graph(model, 8, grey=grey) for grey in (False, True)]
+    for graph in (analysis_graph(model, 8), synthesis_graph(model, 8), *gradients):
         found = onnx.load_from_string(graph)
         onnx.checker.check_model(found, full_check=True)
         assert found.SerializeToString() == graph
         assert [opset.version for opset in found.opset_import] == [13]
+
+
+def test_an_operator_without_a_derivative_is_an_error() -> None:
+    graph = Graph()
+    last = graph.add("Add", graph.add("Erf", "x"), "x")
+    with pytest.raises(TypeError, match="no derivative of Erf"):
+        differentiate(graph, last, "seed", "x")
 
 
 def test_attributes_and_constants_are_read_back_as_they_were_written() -> None:

@@ -39,7 +39,7 @@ _EPILOG = """\
 effort: time to encode, as multiples of effort 2 by one thread, and bytes at equal PSNR (width 96)
   1    0.6 x   +12 %    a simpler entropy model; decodes faster, too
   2      1 x            rounds to the nearest integers
-  3      6 x    -6 %    latents follow the gradient of their cost, one step; it needs PyTorch
+  3      6 x    -6 %    latents follow the gradient of their cost, one step
   4     10 x    -7.5 %  two steps
   5     16 x    -8 %    four steps
   6     31 x    -8.5 %  eight steps

@@ -82,11 +82,11 @@ def _start_slimcae(
     g_s.deconv3.bias.copy_(mean)
 
     for norm in (g_a.gdn1, g_a.gdn2, g_s.igdn2, g_s.igdn3):
-        _near_identity(norm, None)
+        near_identity(norm, None)
     # the rounding step of a width grows with λ^−½: through β of the layers around the latents
     beta = {width: max(lmbda.values()) / value for width, value in lmbda.items()}
-    _near_identity(g_a.gdn3, beta)
-    _near_identity(g_s.igdn1, beta)
+    near_identity(g_a.gdn3, beta)
+    near_identity(g_s.igdn1, beta)
 
 
 def _start_light(model: TransformPair, gain: float, x: Tensor, lmbda: dict[int, float]) -> None:
@@ -232,7 +232,7 @@ def principal_components(x: Tensor, size: int, count: int) -> Tensor:
     return components.float()
 
 
-def _near_identity(norm: SlimmableGDN, beta: dict[int, float] | None) -> None:
+def near_identity(norm: SlimmableGDN, beta: dict[int, float] | None) -> None:
     """Make a norm almost linear; `beta` scales each width if the variant supports it."""
     for owner in (norm.owner(int(name)) for name in norm.norms):
         eye = torch.eye(len(owner.beta), device=owner.beta.device)
