@@ -2,11 +2,14 @@
 
     python benchmarks/training_trials.py      # or: make results
 
-The script measures nothing. recipes/trials.sh wrote the files.
+The script measures nothing. recipes/trials.sh and benchmarks/architecture_trials.py wrote the
+files.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from make_results import ROOT, signed, table, with_block
 
@@ -18,6 +21,8 @@ from slimcae.plots.style import BLUE, GREY, VERMILION, new_figure, save, tidy
 
 TRIALS = ROOT / "docs" / "results" / "trials"
 PAGE = TRIALS / "README.md"
+SLOPE = 0.0995
+"""Decades of rate per dB, typical of rate–distortion curves near these points."""
 LISTS = {
     "equal": "λ equal (“naive”)",
     "fixed": "fixed list",
@@ -46,6 +51,8 @@ def block() -> str:
             "## Variants of GDN",
             points_table(variants),
             parameters_words(),
+            "## Variants of the architecture `light`",
+            *(architecture_words(lines) for lines in architecture_trials()),
         ]
     )
 
@@ -80,6 +87,43 @@ def points_table(models: Mapping[str, Results]) -> str:
         cells = [f"{x:.0f}: {bpp:.3f} / {db:.2f}" for x, bpp, db in zip(*columns, strict=True)]
         rows.append([name, *cells, f"{signed(gain.value, 1)} %"])
     return table(["", *(f"{width:g}" for width in first.lists["width"]), "BD-rate"], rows)
+
+
+def architecture_trials() -> list[list[dict[str, Any]]]:
+    """Return the lines of the trials for each width, narrowest first, in the order of trial."""
+    text = (TRIALS / "architecture.jsonl").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    widths = sorted({line["width"] for line in lines})
+    return [[line for line in lines if line["width"] == width] for width in widths]
+
+
+def architecture_words(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of one width, best variant first, with a caption."""
+    base = next(line for line in lines if line["variant"] == "base")
+    rows = []
+    for line in sorted(lines, key=lambda line: rate_at_equal_psnr(line, base)):
+        rows.append(
+            (
+                line["variant"],
+                " / ".join(f"{kmacs:.2f}" for kmacs in line["kmacs"]),
+                f"{line['step_cost']:.2f}",
+                f"{line['bpp']:.4f} / {line['psnr']:.2f}",
+                f"{signed(rate_at_equal_psnr(line, base), 1)} %",
+                f"{line['grid']:.2f}",
+                " / ".join(f"{milliseconds:.0f}" for milliseconds in line["milliseconds"]),
+            )
+        )
+    heads = ("variant", "kMAC", "time of a step", "bpp / PSNR", "rate", "grid", "ms")
+    return (
+        f"Width {base['width']}, λ {base['lambda']:g}, {base['steps']:,} steps of `base`:\n\n"
+        + table(heads, rows)
+    )
+
+
+def rate_at_equal_psnr(line: Mapping[str, Any], base: Mapping[str, Any]) -> float:
+    """Return the change of the rate in %, moved to the PSNR of the base along `SLOPE`."""
+    moved = line["bpp"] * 10 ** (SLOPE * (base["psnr"] - line["psnr"]))
+    return float(100 * (moved / base["bpp"] - 1))
 
 
 def parameters_words() -> str:

@@ -32,6 +32,7 @@ from slimcae.studio.runtime import get_runtime
 
 pytestmark = needs_chromium
 
+PHOTO = Path(__file__).parents[2] / "examples" / "images" / "parrots.png"
 PLACE = "pages/of mine/"
 """Path of the page on the host, which must not matter."""
 
@@ -206,6 +207,15 @@ def test_pixels_of_every_golden_file(page: Page) -> None:
     for path, pixels in zip(files, found, strict=True):
         with Image.open(path.with_suffix(".png")) as image:
             _close(pixels, np.asarray(image.convert("RGBA")))
+
+
+def test_pixels_of_the_shipped_model_at_every_width(page: Page) -> None:
+    codec = codec_of(None)
+    with Image.open(PHOTO) as photo:
+        part = photo.crop((64, 32, 320, 208))
+    files = [codec.compress(part, width) for width in codec.widths]
+    for data, pixels in zip(files, page.decode(*files), strict=True):
+        _close(pixels, np.asarray(codec.decompress(data).convert("RGBA")))
 
 
 def test_parts_are_those_of_the_whole(page: Page, tiled: bytes) -> None:
