@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 import slimcae
 from conftest import HANG
-from slimcae.cli.talk import put_line
+from slimcae.cli.messages import put_line
 from slimcae.codec import Codec
 from slimcae.images import read_picture
 

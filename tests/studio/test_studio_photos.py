@@ -20,7 +20,7 @@ from slimcae.evaluation import metrics
 from slimcae.model.cost import decoder_memory
 from slimcae.studio import fidelity
 from slimcae.studio.curve import coarse_to_fine
-from slimcae.studio.rivals import (
+from slimcae.studio.other_formats import (
     USUAL_STRENGTH,
     Setting,
     encode,

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from slimcae.cli.batch import workers_left
 from slimcae.cli.failure import describe
+from slimcae.cli.messages import print_error, talking
 from slimcae.cli.parser import parse
 from slimcae.cli.standard import flush_standard_streams, open_closed_streams
 from slimcae.cli.stopping import Stopped, stopping
-from slimcae.cli.talk import print_error, talking
 
 INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + 13  # SIGPIPE, which not every system has

@@ -16,8 +16,8 @@ from typing import Any
 
 from slimcae.cli.failure import describe
 from slimcae.cli.jobs import Job, Plan
+from slimcae.cli.messages import note, print_error, put_line
 from slimcae.cli.streams import copy_mtime, make_folder
-from slimcae.cli.talk import note, print_error, put_line
 
 FACTS = ("bytes", "bpp", "width", "step", "image_width", "image_height", "seconds")
 """Facts in the --json object of every file, after its names and status; null if the job failed."""

@@ -5,6 +5,7 @@ import logging
 import math
 from datetime import UTC, datetime
 
+from slimcae.cli.messages import add_talk_options
 from slimcae.cli.options import (
     add_model_option,
     add_network_options,
@@ -13,7 +14,6 @@ from slimcae.cli.options import (
     require_packages,
 )
 from slimcae.cli.quantities import count
-from slimcae.cli.talk import add_talk_options
 
 log = logging.getLogger("slimcae")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from slimcae.cli.batch import Done, Gate, run_jobs
 from slimcae.cli.decoder_limit import DecoderLimit, add_decoder_limit_options, decoder_limit
 from slimcae.cli.jobs import Job, Plan, add_file_options, plan_jobs
-from slimcae.cli.left_out import report_left_out
+from slimcae.cli.messages import add_talk_options
 from slimcae.cli.options import (
     add_max_pixels_option,
     add_metadata_option,
@@ -25,8 +25,8 @@ from slimcae.cli.options import (
     network_options,
 )
 from slimcae.cli.rate import add_effort_option, add_rate_options, chosen_rate
+from slimcae.cli.skipped_files import report_left_out
 from slimcae.cli.streams import STREAM, read_standard_input, write_output, write_stream
-from slimcae.cli.talk import add_talk_options
 from slimcae.files import write_bytes
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimcae.cli.batch import Done, Gate, run_jobs
 from slimcae.cli.jobs import Job, Plan, add_file_options, plan_jobs
+from slimcae.cli.messages import add_talk_options
 from slimcae.cli.options import (
     add_max_pixels_option,
     add_model_option,
@@ -27,7 +28,6 @@ from slimcae.cli.streams import (
     write_output,
     write_stream,
 )
-from slimcae.cli.talk import add_talk_options
 from slimcae.errors import ConfigError
 
 if TYPE_CHECKING:

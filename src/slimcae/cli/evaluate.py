@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slimcae.cli.messages import add_talk_options, say
 from slimcae.cli.options import (
     add_images_option,
     add_network_options,
@@ -16,7 +17,6 @@ from slimcae.cli.options import (
     require_packages,
     wanted_widths,
 )
-from slimcae.cli.talk import add_talk_options, say
 from slimcae.errors import ConfigError
 from slimcae.model.config import check_same_config
 

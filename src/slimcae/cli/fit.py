@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from slimcae.cli.messages import add_talk_options, say
 from slimcae.cli.options import (
     add_device_option,
     add_images_option,
@@ -15,7 +16,6 @@ from slimcae.cli.options import (
     add_option,
 )
 from slimcae.cli.streams import cannot_write, check_output
-from slimcae.cli.talk import add_talk_options, say
 from slimcae.container.header import ENTROPY_MODELS
 
 if TYPE_CHECKING:

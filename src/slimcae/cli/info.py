@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 from slimcae import container
 from slimcae.backend import choose_backend
 from slimcae.cli.failure import describe
+from slimcae.cli.messages import add_talk_options, print_error
 from slimcae.cli.options import add_option
 from slimcae.cli.streams import STREAM, naming, read_bitstream
-from slimcae.cli.talk import add_talk_options, print_error
 from slimcae.container import Header
 from slimcae.errors import BitstreamError, MissingPackageError, SlimCAEError
 from slimcae.files import read_stream

@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from slimcae.cli.messages import add_talk_options
 from slimcae.cli.options import add_option
-from slimcae.cli.talk import add_talk_options
 from slimcae.model.registry import (
     InstalledModel,
     add_model,

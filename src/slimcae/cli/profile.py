@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from slimcae.cli.messages import add_talk_options
 from slimcae.cli.options import (
     add_model_option,
     add_network_options,
@@ -17,7 +18,6 @@ from slimcae.cli.options import (
     require_packages,
 )
 from slimcae.cli.streams import cannot_write, missing_parent, refusal
-from slimcae.cli.talk import add_talk_options
 from slimcae.errors import ConfigError
 from slimcae.model.cost import default_profile, write_profile
 from slimcae.model.registry import find_model

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from slimcae.cli.messages import add_talk_options, note
 from slimcae.cli.options import (
     add_max_pixels_option,
     add_metadata_option,
@@ -14,7 +15,6 @@ from slimcae.cli.options import (
 )
 from slimcae.cli.quantities import whole
 from slimcae.cli.rate import add_effort_option, add_rate_options, chosen_rate
-from slimcae.cli.talk import add_talk_options, note
 
 _EPILOG = """\
 Both folders are paths that all machines of the cluster can access, or URIs of object storage.

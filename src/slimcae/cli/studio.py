@@ -12,10 +12,10 @@ import webbrowser
 from contextlib import suppress
 from pathlib import Path
 
+from slimcae.cli.messages import add_talk_options
 from slimcae.cli.options import add_option
 from slimcae.cli.quantities import count, size
 from slimcae.cli.stopping import Stopped
-from slimcae.cli.talk import add_talk_options
 from slimcae.errors import ConfigError
 
 _EPILOG = """\

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slimcae.cli.messages import add_talk_options, say
 from slimcae.cli.options import (
     STATE_IN_FOLDER,
     add_device_option,
@@ -16,7 +17,6 @@ from slimcae.cli.options import (
     wanted_widths,
 )
 from slimcae.cli.settings import add_settings, given_settings
-from slimcae.cli.talk import add_talk_options, say
 from slimcae.errors import ConfigError
 from slimcae.model.config import ARCHITECTURES, GDN_VARIANTS, METHODS
 from slimcae.model.header import MODEL_NAME, read_model_header

@@ -3,6 +3,7 @@
 import argparse
 import logging
 
+from slimcae.cli.messages import add_talk_options
 from slimcae.cli.options import (
     add_device_option,
     add_images_option,
@@ -11,7 +12,6 @@ from slimcae.cli.options import (
     wanted_widths,
 )
 from slimcae.cli.settings import add_settings, given_settings
-from slimcae.cli.talk import add_talk_options
 from slimcae.cli.train import (
     OPTIMIZATION,
     RUNNING,

@@ -5,7 +5,7 @@
 
 from slimcae.codec.codec import TILE_SIDE, Codec
 from slimcae.codec.draft import Compressed, Draft
-from slimcae.codec.shipped import codec_for, codec_of, compress, decompress, load
+from slimcae.codec.installed import codec_for, codec_of, compress, decompress, load
 from slimcae.codec.target import Target
 
 __all__ = [

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from PIL import ExifTags, Image
 
-from slimcae.images.heads import avif_properties, head
+from slimcae.images.file_headers import avif_properties, head
 
 _HEAD_BYTES = 2**16
 _HIGH_BIT_DEPTH, _TWELVE_BIT = 0x40, 0x20

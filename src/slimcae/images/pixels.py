@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from slimcae.images.grey_range import Curve, Scale, is_signed, scale_of
 from slimcae.images.icc import Convert
-from slimcae.images.keys import Key, opacity
-from slimcae.images.scales import Curve, Scale, is_signed, scale_of
+from slimcae.images.transparent_colours import Key, opacity
 
 log = logging.getLogger("slimcae")
 

@@ -10,11 +10,13 @@ from PIL import Image, UnidentifiedImageError
 
 from slimcae.errors import ImageError, PictureTooLargeError
 from slimcae.files import read_stream
+from slimcae.images.colour_tags import Stated, stated_colours
 from slimcae.images.colours import Colours
 from slimcae.images.depth import is_deep
-from slimcae.images.heads import low_bytes
+from slimcae.images.file_headers import low_bytes
+from slimcae.images.final_colours import Settled, settle
+from slimcae.images.grey_range import Curve
 from slimcae.images.icc import Convert, is_whole, to_srgb
-from slimcae.images.keys import key_of
 from slimcae.images.metadata import (
     exif_of,
     exif_orientation,
@@ -27,11 +29,9 @@ from slimcae.images.pillow_warnings import pillow_warnings, warn_instead
 from slimcae.images.pixels import channels, is_grey, pillow_limit
 from slimcae.images.plugins import open_image
 from slimcae.images.rescue import BarePicture, without_metadata
-from slimcae.images.scales import Curve
-from slimcae.images.settling import Settled, settle
 from slimcae.images.sources import Opened, Source, as_opened
-from slimcae.images.stated import Stated, stated_colours
 from slimcae.images.tiff import in_native_order, left_out_channels
+from slimcae.images.transparent_colours import key_of
 
 log = logging.getLogger("slimcae")
 

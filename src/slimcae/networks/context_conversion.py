@@ -1,6 +1,6 @@
 """Context networks in model files: as training tensors, and as integers for coding.
 
-`slimcae.coding.context_arrays` documents each array, and `slimcae.networks.integers` the conversion
+`slimcae.coding.context_arrays` documents each array, and `slimcae.networks.int8` the conversion
 of numbers to integers.
 """
 
@@ -23,7 +23,7 @@ from slimcae.coding.exact import ACTIVATION, EXACT
 from slimcae.errors import ModelError
 from slimcae.model.model import Model
 from slimcae.networks.context import UNIT, ContextNetwork
-from slimcae.networks.integers import (
+from slimcae.networks.int8 import (
     BYTE,
     MOST_PLACES,
     TINY,

@@ -1,6 +1,6 @@
 """Hyperpriors in model files: as training tensors, and as integers for coding.
 
-`slimcae.coding.hyperprior_arrays` documents each array, and `slimcae.networks.integers` the
+`slimcae.coding.hyperprior_arrays` documents each array, and `slimcae.networks.int8` the
 conversion of numbers to integers.
 """
 
@@ -22,7 +22,7 @@ from slimcae.model.model import Model
 from slimcae.networks.context import UNIT
 from slimcae.networks.context_conversion import SIZES
 from slimcae.networks.hyperprior import SMALLEST_LOG_SCALE, Hyperprior, Hyperpriors
-from slimcae.networks.integers import doubles, fixed, weight_bytes
+from slimcae.networks.int8 import doubles, fixed, weight_bytes
 
 SCALES_PER_E = 4
 """Scales per factor of e."""

@@ -12,7 +12,7 @@ from PIL import Image
 from slimcae.codec import Codec
 from slimcae.images import Picture
 from slimcae.model.quality import Point, QualityScale
-from slimcae.studio import fidelity, rivals
+from slimcae.studio import fidelity, other_formats
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def tasks(scale: QualityScale, *, with_rivals: bool) -> list[Task]:
     if not with_rivals:
         return ours
     others = _in_turn(
-        [Task(None, kind, q) for q in rival.shown] for kind, rival in rivals.RIVALS.items()
+        [Task(None, kind, q) for q in rival.shown] for kind, rival in other_formats.RIVALS.items()
     )
     return _in_turn([ours, others])
 
@@ -69,7 +69,7 @@ class Curve:
         draft = codec.draft(middle)
         self._encoding = draft.encoding
         self._alpha_bytes = draft.alpha_bytes
-        self._image = rivals.opaque_image(middle)
+        self._image = other_formats.opaque_image(middle)
 
     def measure(self, task: Task) -> dict[str, object]:
         """Measure bits per pixel and PSNR of one point."""
@@ -78,7 +78,7 @@ class Curve:
             psnr: float | None = self._encoding.psnr(task.point)
             names: dict[str, object] = task.point._asdict()
         else:
-            data = rivals.encode(self._image, task.kind, rivals.Setting(task.quality))
+            data = other_formats.encode(self._image, task.kind, other_formats.Setting(task.quality))
             with Image.open(BytesIO(data)) as image:
                 decoded = np.asarray(image.convert("RGB"))
             psnr = fidelity.psnr(self._picture.pixels, decoded, self._picture.visible)

@@ -18,12 +18,12 @@ from slimcae.evaluation.metrics import Pixels
 from slimcae.images import Picture, png_bytes, read_picture
 from slimcae.model.cost import decoder_memory, padded_pixels
 from slimcae.model.quality import Point
-from slimcae.studio import fidelity, notices, rivals, shapes
+from slimcae.studio import fidelity, notices, other_formats, schemas
 from slimcae.studio.failures import Refused
 from slimcae.studio.limits import Limits, check_picture_format, is_scae, read_upload
-from slimcae.studio.offered import Offers
-from slimcae.studio.recent import Recent
-from slimcae.studio.rivals import Setting
+from slimcae.studio.lru_cache import Recent
+from slimcae.studio.other_formats import Setting
+from slimcae.studio.served_models import Offers
 from slimcae.studio.work import stage
 
 KEPT_VERSIONS = 3
@@ -40,7 +40,7 @@ class Version:
 
     data: bytes
     png: bytes
-    figures: shapes.Figures
+    figures: schemas.Figures
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class RivalVersion:
 
     data: bytes
     media_type: str
-    figures: shapes.RivalFigures
+    figures: schemas.RivalFigures
 
 
 @dataclass
@@ -122,34 +122,34 @@ class Photo:
                 self._analyse(bench, ladder[index].width, codec)
                 return bench.draft.encoding.size(ladder[index])
 
-            return ladder[rivals.nearest_quality(size, 0, len(ladder) - 1, wanted)]
+            return ladder[other_formats.nearest_quality(size, 0, len(ladder) - 1, wanted)]
 
     def rival(self, kind: str, wanted: int) -> RivalVersion:
         """The photo in another format, in the file nearest to `wanted` bytes."""
-        image = rivals.opaque_image(self.picture)
+        image = other_formats.opaque_image(self.picture)
 
         def size(setting: Setting) -> int:
             known = self._rival_sizes.get((kind, setting))
             if known is None:
-                known = len(rivals.encode(image, kind, setting))
+                known = len(other_formats.encode(image, kind, setting))
                 self._rival_sizes[kind, setting] = known
             return known
 
-        stage(f"looking for the nearest {rivals.RIVALS[kind].title}")
-        return self.rival_at(kind, rivals.nearest_setting(size, kind, wanted))
+        stage(f"looking for the nearest {other_formats.RIVALS[kind].title}")
+        return self.rival_at(kind, other_formats.nearest_setting(size, kind, wanted))
 
     def rival_at(self, kind: str, setting: Setting) -> RivalVersion:
         """The photo in another format."""
         found = self._rivals.get((kind, setting))
         if found is not None:
             return found
-        image = rivals.opaque_image(self.picture)
+        image = other_formats.opaque_image(self.picture)
         start = time.perf_counter()
-        data = rivals.encode(image, kind, setting)
+        data = other_formats.encode(image, kind, setting)
         between = time.perf_counter()
         decoded = _rgb(data)
         end = time.perf_counter()
-        figures = shapes.RivalFigures(
+        figures = schemas.RivalFigures(
             format=kind,
             quality=setting.quality,
             strength=setting.strength,
@@ -160,7 +160,7 @@ class Photo:
             encode_ms=1000 * (between - start),
             decode_ms=1000 * (end - between),
         )
-        version = RivalVersion(data, rivals.RIVALS[kind].media_type, figures)
+        version = RivalVersion(data, other_formats.RIVALS[kind].media_type, figures)
         return self._rivals.put((kind, setting), version)
 
     def _bench(self, name: str, codec: Codec) -> _Bench:
@@ -283,13 +283,13 @@ def _figures(
     psnr: float | None = None,
     encode_ms: float | None = None,
     analysis_ms: float | None = None,
-) -> shapes.Figures:
+) -> schemas.Figures:
     """Return the figures of a file; without an original, those of quality and encoding are None."""
     architecture = codec.model.architecture
     macs = architecture.decoder_macs(header.num_filters)
     point = codec.model.point_of(header.num_filters, header.model_fingerprint)
     assert point is not None  # the codec has coded or decoded it
-    return shapes.Figures(
+    return schemas.Figures(
         model=name,
         width=point,
         label=codec.model.label(point),

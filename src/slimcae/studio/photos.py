@@ -10,11 +10,11 @@ from fastapi.responses import StreamingResponse
 
 from slimcae.model.quality import Point
 from slimcae.pillow import MIME
-from slimcae.studio import curve, shapes
+from slimcae.studio import curve, schemas
 from slimcae.studio.failures import ClientGoneError, Refused, responses
+from slimcae.studio.other_formats import STRENGTHS, USUAL_STRENGTH, Setting
 from slimcae.studio.photo import Photo, Version, open_upload
 from slimcae.studio.programs import BODY
-from slimcae.studio.rivals import STRENGTHS, USUAL_STRENGTH, Setting
 from slimcae.studio.service import JobName, ModelName, PhotoName, Service, known_parameters
 
 Width = Annotated[int, Query(ge=1, le=65535)]
@@ -40,7 +40,7 @@ def routes(service: Service) -> APIRouter:
         responses=responses(400, 408, 413, 415, 422, 503),
         openapi_extra=BODY,
     )
-    async def hold(request: Request, job: JobName = None) -> shapes.Photo:
+    async def hold(request: Request, job: JobName = None) -> schemas.Photo:
         async with service.uploads.body(request) as body:
             work = partial(open_upload, body, service.offers, service.limits)
             photo = await service.run(request, work, job)
@@ -91,7 +91,7 @@ def routes(service: Service) -> APIRouter:
         ms_ssim: bool = False,
         model: ModelName = None,
         job: JobName = None,
-    ) -> shapes.Figures:
+    ) -> schemas.Figures:
         return (await made(request, photo, width, step, model, job, ms_ssim)).figures
 
     @router.get(
@@ -130,7 +130,7 @@ def routes(service: Service) -> APIRouter:
         size: Annotated[int, Query(ge=1, le=2**40, description="Bytes.")],
         model: ModelName = None,
         job: JobName = None,
-    ) -> shapes.Figures:
+    ) -> schemas.Figures:
         held, offer = service.gallery.get(photo), service.offers.named(model)
 
         def work() -> Version:
@@ -151,7 +151,7 @@ def routes(service: Service) -> APIRouter:
         format: RivalName,
         size: Annotated[int, Query(ge=1, le=2**40, description="Bytes.")],
         job: JobName = None,
-    ) -> shapes.RivalFigures:
+    ) -> schemas.RivalFigures:
         held = service.gallery.get(photo)
         return (await service.run(request, partial(held.rival, format, size), job)).figures
 
@@ -235,9 +235,9 @@ def _point(service: Service, model: str | None, width: int, step: int) -> Point:
     return Point(width, step)
 
 
-def _described(name: str, photo: Photo) -> shapes.Photo:
+def _described(name: str, photo: Photo) -> schemas.Photo:
     rows, columns, _ = photo.picture.pixels.shape
-    return shapes.Photo(
+    return schemas.Photo(
         id=name,
         kind="picture" if photo.opened is None else "scae",
         image_width=columns,

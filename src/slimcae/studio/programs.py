@@ -11,13 +11,13 @@ from slimcae.images import png_bytes
 from slimcae.model.architecture import architecture_of
 from slimcae.model.quality import Point
 from slimcae.pillow import MIME
-from slimcae.studio import notices, shapes
+from slimcae.studio import notices, schemas
 from slimcae.studio.failures import responses
 from slimcae.studio.limits import check_picture_format, read_upload
-from slimcae.studio.offered import Offer
+from slimcae.studio.other_formats import RIVALS
 from slimcae.studio.photo import decode
-from slimcae.studio.rivals import RIVALS
 from slimcae.studio.runtime import runtime_folder
+from slimcae.studio.served_models import Offer
 from slimcae.studio.service import JobName, JobPath, ModelName, Service, known_parameters
 from slimcae.studio.work import Job
 
@@ -42,12 +42,12 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["programs"], dependencies=[Depends(known_parameters)])
 
     @router.get("/models", summary="What can be asked for here", responses=responses(422))
-    async def models() -> shapes.Offer:
-        return shapes.Offer(
+    async def models() -> schemas.Offer:
+        return schemas.Offer(
             version=__version__,
             models=[_model(offer) for offer in service.offers.all()],
             rivals=[
-                shapes.RivalFormat(
+                schemas.RivalFormat(
                     name=name,
                     title=rival.title,
                     settings=rival.settings,
@@ -173,9 +173,9 @@ def routes(service: Service) -> APIRouter:
         description="A name that is not known is taken for a job that has not begun.",
         responses=responses(422),
     )
-    async def progress(job: JobPath) -> shapes.Progress:
+    async def progress(job: JobPath) -> schemas.Progress:
         found = service.workshop.progress(job) or Job()
-        return shapes.Progress(stage=found.stage, done=found.done, of=found.of)
+        return schemas.Progress(stage=found.stage, done=found.done, of=found.of)
 
     return router
 
@@ -185,13 +185,13 @@ def _crop(text: str) -> Crop:
     return x, y, width, height
 
 
-def _model(offer: Offer) -> shapes.Model:
+def _model(offer: Offer) -> schemas.Model:
     scale, header = offer.scale, offer.model.header
     steps = header.steps
     architecture = architecture_of(header.config)
 
-    def shape(point: Point) -> shapes.OperatingPoint:
-        return shapes.OperatingPoint(
+    def shape(point: Point) -> schemas.OperatingPoint:
+        return schemas.OperatingPoint(
             width=point.width,
             step=point.step,
             delta=steps[point.step],
@@ -199,10 +199,10 @@ def _model(offer: Offer) -> shapes.Model:
             psnr=scale.psnr(point),
         )
 
-    return shapes.Model(
+    return schemas.Model(
         name=offer.name,
         widths=[
-            shapes.WidthCost(
+            schemas.WidthCost(
                 width=width,
                 label=header.config.label(width, header.lmbda),
                 decoder_macs_per_pixel=architecture.decoder_macs(header.config.filters(width)),

@@ -10,7 +10,7 @@ from fastapi import Query, Request
 from slimcae.studio.failures import Refused
 from slimcae.studio.gallery import Gallery
 from slimcae.studio.limits import Limits
-from slimcae.studio.offered import Offers
+from slimcae.studio.served_models import Offers
 from slimcae.studio.uploads import Uploads
 from slimcae.studio.work import Workshop
 

@@ -19,7 +19,7 @@ from slimcae.images.colours import (
     Colours,
     srgb_encoded,
 )
-from slimcae.images.heads import (
+from slimcae.images.file_headers import (
     avif_properties,
     bmp_header,
     bmp_profile,

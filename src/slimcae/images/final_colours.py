@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from slimcae.images.colour_tags import Stated, exif_colours
 from slimcae.images.colours import Colours
 from slimcae.images.icc import greys_in_srgb
 from slimcae.images.metadata import is_srgb
 from slimcae.images.pixels import apply_table, is_grey
-from slimcae.images.stated import Stated, exif_colours
 
 log = logging.getLogger("slimcae")
 

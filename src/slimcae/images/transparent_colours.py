@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from slimcae.images.heads import low_bytes, png_chunks
+from slimcae.images.file_headers import low_bytes, png_chunks
 
 _GREY, _RGB = 0, 2
 
