@@ -7,8 +7,8 @@
 Each variant is one network of one width, trained on one thread from the same warm start on the same
 crops. Steps of the variant and of `light` are timed in turn, and the number of steps follows from
 the ratio, so that all variants get the processor time of --steps steps of `light`. The output has
-one line for each variant; variants with a line are not trained again. `make results` draws the
-table (docs/results/trials/README.md).
+one line for each variant; variants with a line are not trained again. At the end, --time_again
+adds the times of a call. `make results` draws the table (docs/results/trials/README.md).
 
 A variant is a list of layers in which some layers of `light` are replaced. Layers that the package
 does not have (SiLU, gates) are defined here, with their torch modules.
@@ -60,6 +60,8 @@ from slimcae.training.warm_start import (
 PATCH, BATCH = 128, 8
 ROUNDS, ROUND_STEPS = 7, 4
 """Number of measurements of the time of a step, and steps of each."""
+TIMED_ROUNDS = 11
+"""Number of measurements of the time of a call."""
 MIDDLE = 256
 """Side of the middle of each validation picture, which the variants are compared on."""
 
@@ -146,9 +148,14 @@ def main() -> None:
     parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--images", type=int, default=700, help="training pictures, evenly drawn")
+    parser.add_argument("--time_again", action="store_true", help="only the times, of all lines")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
+    if args.time_again:
+        with patch.object(transform, "_module", _module):
+            time_again(args.output)
+        return
     device = torch.device("cpu")
     paths = find_images(args.train)
     images = TrainingImages(paths[:: max(1, len(paths) // args.images)], device)
@@ -223,7 +230,6 @@ def trial(
         "psnr": point.psnr,
         "cost": args.lmbda * error + point.bpp,
         "grid": grid(averaged, valid, args.width),
-        "milliseconds": milliseconds(averaged, args.width),
     }
 
 
@@ -291,25 +297,39 @@ def grid(model: nn.Module, valid: Sequence[Tensor], width: int) -> float:
     return float(np.mean(found))
 
 
+def time_again(path: Path) -> None:
+    """Measure the times of all variants in turn, so that they can be compared."""
+    lines = _lines(path)
+    models = []
+    for line in lines:
+        config = SlimCAEConfig(widths=(line["width"],), architecture="light")
+        architecture = VARIANTS[line["variant"]](light(config))
+        with patch.object(autoencoder, "architecture_of", lambda config, a=architecture: a):
+            models.append(SlimCAE(config).eval())
+    rounds = [
+        [milliseconds(model, line["width"]) for model, line in zip(models, lines, strict=True)]
+        for _ in range(TIMED_ROUNDS)
+    ]
+    for line, found in zip(lines, zip(*rounds, strict=True), strict=True):
+        line["milliseconds"] = [round(median(each), 1) for each in zip(*found, strict=True)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
 @torch.no_grad()
 def milliseconds(model: SlimCAE, width: int) -> list[float]:
     """Return the processor milliseconds of g_a and g_s for 768 × 512 pixels, on one thread."""
     x = torch.rand(1, 3, 512, 768).contiguous(memory_format=torch.channels_last)
     y = model.analyse(x, width)
     return [
-        round(_median_ms(lambda: model.analyse(x, width)), 1),
-        round(_median_ms(lambda: model.synthesise(y, width)), 1),
+        _milliseconds(lambda: model.analyse(x, width)),
+        _milliseconds(lambda: model.synthesise(y, width)),
     ]
 
 
-def _median_ms(call: Callable[[], object], times: int = 9) -> float:
+def _milliseconds(call: Callable[[], object]) -> float:
+    clock = time.process_time()
     call()
-    found = []
-    for _ in range(times):
-        clock = time.process_time()
-        call()
-        found.append(1e3 * (time.process_time() - clock))
-    return median(found)
+    return 1e3 * (time.process_time() - clock)
 
 
 def _middle(image: Tensor) -> Tensor:
@@ -498,6 +518,9 @@ VARIANTS: dict[str, Edit] = {
         _after("g_a.block4", "g_a.block7", "g_a.block8", channels=WIDTH),
     ),
     "lean-synthesis": _all(_without("g_s.block1"), _without("g_s.block4")),
+    "embed-1x1-relu": _all(
+        _side("g_a.embed", 1), _blocks(lambda n, c: block(n, c, between=lambda: Activation("ReLU")))
+    ),
     "embed-1x1": _side("g_a.embed", 1),
     "render-1x1": _side("g_s.render", 1),
     "render-5x5": _side("g_s.render", 5),
