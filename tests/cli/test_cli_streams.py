@@ -162,6 +162,118 @@ sys.exit(main(sys.argv[2:]))
     assert jobs == "2" or left == {"p.scae": old}
 
 
+def run_script(script: str, *words: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a script that calls the command line with `words`."""
+    return subprocess.run(
+        [sys.executable, "-c", script, *words],
+        env=environment(),
+        capture_output=True,
+        timeout=HANG,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("hidden", ['ImportError("initialization failed")', "None"])
+@pytest.mark.parametrize("several", [True, False])
+def test_a_signal_that_a_library_hides_stops_nevertheless(
+    place: Path, number: int, hidden: str, several: bool
+) -> None:
+    """pybind11 turns it into an error without a cause; other libraries ignore it."""
+    done = run_script(
+        f"""
+import os, signal, sys
+from slimcae import images
+from slimcae.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+read = images.read_picture
+def hiding(*args):
+    error = None
+    try:
+        os.kill(os.getpid(), {int(number)})
+    except BaseException:
+        error = {hidden}
+    if error is not None:
+        raise error
+    return read(*args)
+images.read_picture = hiding
+sys.exit(main(sys.argv[1:]))
+""",
+        *["compress", "p.png", *(["q.png"] if several else []), *MODEL, "-j", "1"],
+    )
+    assert done.returncode == 128 + number, done.stderr
+    said = "interrupted" if number == signal.SIGINT else "stopped by SIGTERM"
+    assert done.stderr.decode().splitlines()[-1] == f"slimcae: error: {said}"
+    assert b"initialization" not in done.stderr and not Path("q.scae").exists()
+
+
+def test_ctrl_c_that_arrives_twice_at_once_leaves_no_temporary_file(place: Path) -> None:
+    """Programs that run others may pass on what the terminal has sent to both."""
+    done = run_script(
+        """
+import os, pathlib, signal, sys
+from slimcae.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+unlink = pathlib.Path.unlink
+def once(number):
+    os.kill(os.getpid(), signal.SIGINT)
+def again(path, missing_ok=False):
+    os.kill(os.getpid(), signal.SIGINT)
+    unlink(path, missing_ok)
+os.fsync, pathlib.Path.unlink = once, again
+sys.exit(main(sys.argv[1:]))
+""",
+        *["decompress", str(saved_file()), "-o", "back.png", *MODEL],
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == b"slimcae: error: interrupted\n"
+    assert sorted(path.name for path in place.iterdir() if "back" in path.name) == []
+    assert not list(place.glob(".slimcae*"))
+
+
+def saved_file() -> Path:
+    """Return a `.scae` file of p.png."""
+    Path("p.scae").write_bytes(slimcae.load("m.safetensors").compress("p.png"))
+    return Path("p.scae")
+
+
+def test_ctrl_c_during_imports_prints_no_traceback(place: Path) -> None:
+    done = run_script(
+        """
+import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == "slimcae.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+runpy.run_module("slimcae", run_name="__main__")
+""",
+        *["compress", "p.png", *MODEL],
+    )
+    assert done.returncode == -signal.SIGINT  # which a shell reports as 130
+    assert done.stderr == b""
+
+
+def test_a_signal_ends_the_wait_for_the_reader_of_a_pipe(place: Path) -> None:
+    os.mkfifo("pipe")
+    command = [sys.executable, "-m", "slimcae", "compress", "p.png", "-o", "pipe", *MODEL]
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as waiting:
+        assert waiting.stderr is not None
+        assert b"named pipe" in waiting.stderr.readline()
+        waiting.terminate()
+        assert waiting.stderr.read() == b"slimcae: error: stopped by SIGTERM\n"
+        assert waiting.wait(HANG) == 143
+
+
+def test_several_outputs_are_no_pipes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A thread that waits for a reader could not be stopped."""
+    Path("o").mkdir()
+    os.mkfifo("o/p.scae")
+    assert call(["compress", "p.png", "q.png", "-o", "o/", *MODEL, "-j", "2"]) == 1
+    assert "o/p.scae is a device or a named pipe" in capsys.readouterr().err
+    assert Path("o/q.scae").is_file()
+
+
 def test_a_signal_that_is_ignored_stays_so(place: Path) -> None:
     """SIGHUP is ignored, as with nohup."""
     script = """

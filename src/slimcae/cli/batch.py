@@ -16,6 +16,7 @@ from typing import Any
 
 from slimcae.cli.failure import describe
 from slimcae.cli.jobs import Job, Plan
+from slimcae.cli.stopping import raise_if_stopped
 from slimcae.cli.streams import copy_mtime, make_folder
 from slimcae.cli.talk import note, print_error, put_line
 
@@ -97,12 +98,14 @@ def run_jobs(
         except BrokenPipeError:  # standard output is closed, which is not a failure of the file
             raise
         except Exception as error:
+            raise_if_stopped()
             return describe(error)
 
     with report.progress(len(todo) + len(spares)):
         if min(at_a_time, len(todo)) <= 1:
             for job in todo:
                 report.ended(job, attempt(job))
+                raise_if_stopped()  # a library may have ignored the signal
         else:
             _in_threads(todo, attempt, min(at_a_time, len(todo)), gate, report)
         for job in spares:
