@@ -6,7 +6,9 @@ import signal
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from slimcae.cli import entry_point  # noqa: E402
+from slimcae.cli import entry_point
+
+__all__ = ["entry_point"]
 
 if __name__ == "__main__":
     entry_point()

@@ -230,6 +230,23 @@ sys.exit(main(sys.argv[1:]))
     assert not list(place.glob(".slimcae*"))
 
 
+@pytest.mark.parametrize("command", ["compress", "decompress"])
+def test_a_terminal_gets_no_picture_by_any_name(place: Path, command: str) -> None:
+    source = "p.png" if command == "compress" else str(saved_file())
+    control, terminal = os.openpty()
+    for name in ("-", "/dev/stdout", "/dev/fd/1", os.ttyname(terminal)):
+        words = [sys.executable, "-m", "slimcae", command, source, "-o", name, *MODEL]
+        done = subprocess.run(
+            words, env=environment(), stdout=terminal, stderr=subprocess.PIPE, timeout=HANG
+        )
+        assert done.returncode == 1
+        assert b"terminal: redirect it, or name a file with -o" in done.stderr
+    os.close(terminal)
+    with suppress(OSError):  # nothing was written, and nobody will
+        assert os.read(control, 1) == b""
+    os.close(control)
+
+
 def saved_file() -> Path:
     """Return a `.scae` file of p.png."""
     Path("p.scae").write_bytes(slimcae.load("m.safetensors").compress("p.png"))
