@@ -247,6 +247,50 @@ def test_a_terminal_gets_no_picture_by_any_name(place: Path, command: str) -> No
     os.close(control)
 
 
+def test_streams_need_no_folder(place: Path, codec: Codec) -> None:
+    """The current folder is deleted, and no file can be written, as on full disks."""
+    resource = pytest.importorskip("resource")
+    words = [sys.executable, "-m", "slimcae"]
+    source, model = saved_file().resolve(), place / "m.safetensors"
+    expected = codec.decompress(source)
+
+    def limit() -> None:
+        gone = place / "gone"
+        gone.mkdir()
+        os.chdir(gone)
+        gone.rmdir()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    for command, name in (("compress", place / "p.png"), ("decompress", source)):
+        done = subprocess.run(
+            [*words, command, name, "-o", "-", "-m", model],
+            env=environment(),
+            preexec_fn=limit,
+            capture_output=True,
+            timeout=HANG,
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        if command == "compress":
+            assert done.stdout == source.read_bytes()
+        else:
+            with Image.open(io.BytesIO(done.stdout)) as image:
+                assert image.format == "PNG" and image.tobytes() == expected.tobytes()
+
+
+def test_names_with_control_characters_do_not_reach_the_terminal(place: Path) -> None:
+    name = "\x1b[31mred\x07.png"
+    save_photo(Path(name))
+    done = shell("", "compress", name, *MODEL)
+    assert done.returncode == 0 and Path(name).with_suffix(".scae").is_file()
+    shown = r"\x1b[31mred\x07"
+    assert done.stderr.decode().startswith(f"{shown}.png -> {shown}.scae")
+    done = shell("", "info", str(Path(name).with_suffix(".scae")))
+    assert done.stdout.decode().splitlines()[0] == f"{shown}.scae"
+    done = shell("", "info", f"{name}.missing")
+    assert done.stderr.decode().startswith(f"slimcae: error: {shown}.png.missing cannot be read")
+
+
 def saved_file() -> Path:
     """Return a `.scae` file of p.png."""
     Path("p.scae").write_bytes(slimcae.load("m.safetensors").compress("p.png"))

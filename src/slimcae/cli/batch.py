@@ -17,7 +17,7 @@ from typing import Any
 from slimcae.cli.failure import describe
 from slimcae.cli.jobs import Job, Plan
 from slimcae.cli.stopping import raise_if_stopped
-from slimcae.cli.streams import copy_mtime, make_folder
+from slimcae.cli.streams import STREAM, copy_mtime, make_folder
 from slimcae.cli.talk import note, print_error, put_line
 
 FACTS = ("bytes", "bpp", "width", "step", "image_width", "image_height", "seconds")
@@ -182,7 +182,8 @@ class _Report:
         """Report the result or the error of a job."""
         if isinstance(result, Done):
             self._ok += 1
-            self._outputs.add(os.path.realpath(job.output))
+            if job.output != STREAM:  # the current folder may have been deleted
+                self._outputs.add(os.path.realpath(job.output))
             self._object(job, ok=True, **result.facts)
             self._line(f"{job.source} -> {job.output}  {result.line}")
         else:

@@ -103,7 +103,7 @@ def missing_parent(output: str, flag: str = "-o") -> str | None:
     return f"no folder {parent} to write to: create it, or change {flag}"
 
 
-def write_stream(data: bytes) -> None:
+def write_stream(data: bytes | memoryview) -> None:
     """Write all bytes to standard output; with PYTHONUNBUFFERED, one call may write only a part.
 
     Raises:
