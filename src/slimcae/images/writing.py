@@ -1,10 +1,12 @@
 """Writing of pictures to files, with the metadata that the format supports."""
 
 import logging
+import os
+from collections.abc import Callable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -14,6 +16,9 @@ from slimcae.errors import ConfigError, ImageError, SettingError
 from slimcae.files import atomic_path
 from slimcae.images.metadata import descriptive
 from slimcae.images.pillow_warnings import pillow_warnings
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 log = logging.getLogger("slimcae")
 
@@ -94,11 +99,63 @@ def _write(
                 place.write_bytes(content.getbuffer())
             else:
                 with place.open("w+b") as file:
-                    image.save(file, kind, **options)
+                    whole = _WholeFile(file)
+                    try:
+                        image.save(whole, kind, **options)
+                    finally:
+                        whole.check()  # an encoder's own error would hide the reason
     except Exception as error:  # encoders raise many kinds of errors for modes and sizes
         if isinstance(error, OSError) and error.errno is not None:
             raise  # for example a full disk
         raise ImageError(f"{name} cannot be written as {kind} ({error}): use .png") from error
+
+
+class _WholeFile:
+    """A file for Pillow that does not lose the error of a full disk.
+
+    Pillow's encoders write directly to the descriptor of a file, and take a part for the whole:
+    JPEG files end early, and JPEG 2000 tries again forever. So this file has no descriptor, and
+    accepts everything after an error, which `check` raises.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, data: "Buffer") -> int:
+        self._try(lambda: self._file.write(data))
+        return memoryview(data).nbytes
+
+    def read(self, size: int = -1) -> bytes:
+        found = self._try(lambda: self._file.read(size))
+        return found if isinstance(found, bytes) else b""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return int(self._try(lambda: self._file.seek(offset, whence)) or 0)
+
+    def tell(self) -> int:
+        return int(self._try(self._file.tell) or 0)
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def check(self) -> None:
+        """Flush, and raise the first error.
+
+        Raises:
+            OSError: The file could not be written.
+        """
+        self.flush()
+        if self._error is not None:
+            raise self._error
+
+    def _try(self, work: Callable[[], Any]) -> Any:
+        if self._error is None:
+            try:
+                return work()
+            except OSError as error:
+                self._error = error
+        return None
 
 
 def _quality_options(kind: str, quality: int) -> dict[str, Any]:
