@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image
@@ -101,7 +101,7 @@ def _write(
                 with place.open("w+b") as file:
                     whole = _WholeFile(file)
                     try:
-                        image.save(whole, kind, **options)
+                        image.save(cast(Any, whole), kind, **options)
                     finally:
                         whole.check()  # an encoder's own error would hide the reason
     except Exception as error:  # encoders raise many kinds of errors for modes and sizes
