@@ -214,6 +214,19 @@ def test_systems_without_nameless_files_get_the_same_file(
     assert listing(tmp_path) == ["file"]
 
 
+def test_a_full_disk_is_reported_with_the_name_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError) as caught:
+        write_bytes(tmp_path / "file", b"new")
+    assert caught.value.filename == str(tmp_path / "file")
+    assert listing(tmp_path) == []
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes of POSIX")
 @pytest.mark.parametrize("reader_first", [True, False])
 def test_a_named_pipe_waits_for_its_reader_with_a_notice(
@@ -221,18 +234,17 @@ def test_a_named_pipe_waits_for_its_reader_with_a_notice(
 ) -> None:
     pipe, read = tmp_path / "pipe", []
     os.mkfifo(pipe)
-    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
-    writer = threading.Thread(target=write_bytes, args=(pipe, b"content"), daemon=True)
     number = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK) if reader_first else None
+    writer = threading.Thread(target=write_bytes, args=(pipe, b"content"), daemon=True)
     with caplog.at_level(logging.WARNING, "slimcae"):
         writer.start()
         if number is None:
             wait_until(lambda: bool(caplog.messages))
-        reader.start()
+            read.append(pipe.read_bytes())
         writer.join(HANG)
-        if number is not None:
-            os.close(number)
-        reader.join(HANG)
+    if number is not None:
+        read.append(os.read(number, 100))
+        os.close(number)
     notice = f"{pipe} is a named pipe that no program reads yet: waiting for one"
     assert caplog.messages == ([] if reader_first else [notice])
     assert read == [b"content"]

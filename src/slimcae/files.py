@@ -98,8 +98,10 @@ def _replacing(path: Path) -> Iterator[tuple[Path, int | None]]:
         if old is not None:
             _copy_permissions(temporary, target, old)
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk, for example
         raise
 
 
