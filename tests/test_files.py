@@ -1,12 +1,18 @@
 """Atomic writes: nothing half-written, nothing lost, nothing left behind."""
 
+import logging
 import os
+import signal
 import stat
 import struct
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from conftest import HANG, wait_until
 from slimcae.files import _copy_permissions, atomic_path, write_bytes
 
 
@@ -171,6 +177,78 @@ def test_an_interruption_at_any_moment_leaves_nothing(
         if moment == "written":
             raise KeyboardInterrupt
     assert listing(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without a name of Linux")
+def test_a_program_that_is_killed_leaves_no_temporary_file(tmp_path: Path) -> None:
+    """No handler runs, as with SIGKILL or a lack of memory."""
+    script = """
+import os, pathlib, signal
+from slimcae.files import write_bytes
+os.fsync = lambda number: os.kill(os.getpid(), signal.SIGKILL)
+write_bytes(pathlib.Path("file"), b"new")
+"""
+    (tmp_path / "file").write_bytes(b"old")
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, timeout=HANG)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert listing(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="files without a name of Linux")
+@pytest.mark.parametrize("missing", ["open", "link"])
+def test_systems_without_nameless_files_get_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    real = getattr(os, missing)
+
+    def refuse(*args: object, **settings: object) -> object:
+        if missing == "link" or (isinstance(args[1], int) and args[1] & os.O_DIRECTORY):
+            raise OSError(95, "Operation not supported")
+        return real(*args, **settings)
+
+    monkeypatch.setattr(os, missing, refuse)
+    write_bytes(tmp_path / "file", b"new")
+    write_bytes(tmp_path / "file", b"newer")
+    assert (tmp_path / "file").read_bytes() == b"newer"
+    assert listing(tmp_path) == ["file"]
+
+
+def test_a_full_disk_is_reported_with_the_name_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError) as caught:
+        write_bytes(tmp_path / "file", b"new")
+    assert caught.value.filename == str(tmp_path / "file")
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes of POSIX")
+@pytest.mark.parametrize("reader_first", [True, False])
+def test_a_named_pipe_waits_for_its_reader_with_a_notice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, reader_first: bool
+) -> None:
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    number = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK) if reader_first else None
+    writer = threading.Thread(target=write_bytes, args=(pipe, b"content"), daemon=True)
+    with caplog.at_level(logging.WARNING, "slimcae"):
+        writer.start()
+        if number is None:
+            wait_until(lambda: bool(caplog.messages))
+            read.append(pipe.read_bytes())
+        writer.join(HANG)
+    if number is not None:
+        read.append(os.read(number, 100))
+        os.close(number)
+    notice = f"{pipe} is a named pipe that no program reads yet: waiting for one"
+    assert caplog.messages == ([] if reader_first else [notice])
+    assert read == [b"content"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 def acl(*entries: tuple[int, int, int]) -> bytes:

@@ -69,7 +69,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert metadata["Version"] == slimcae.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert "slimcae = slimcae.cli:entry_point" in entry_points
+    assert "slimcae = slimcae.__main__:entry_point" in entry_points
 
 
 def test_wheel_carries_the_weights(wheel: Path) -> None:

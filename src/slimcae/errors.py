@@ -109,3 +109,18 @@ class SettingError(ConfigError):
 
 class TrainingError(SlimCAEError):
     """Training cannot start or continue (no usable images, a loss that is not finite)."""
+
+
+def checked_bool(field: str, value: object) -> bool:
+    """Return a setting that must be True or False; NumPy's count, too.
+
+    Raises:
+        SettingError: It is anything else: "no", for example, would count as true.
+    """
+    if isinstance(value, bool) or _is_numpy_bool(value):
+        return bool(value)
+    raise SettingError(field, repr(value), "True or False")
+
+
+def _is_numpy_bool(value: object) -> bool:
+    return getattr(value, "dtype", None) == "bool" and getattr(value, "shape", None) == ()

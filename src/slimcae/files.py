@@ -1,14 +1,17 @@
 """Atomic writing of files, and reading of whole streams."""
 
 import errno
+import logging
 import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
+
+log = logging.getLogger("slimcae")
 
 MAX_STREAM_BYTES = 2**30
 """Limit on bytes from a stream, larger than any file of a picture within the size limits."""
@@ -25,30 +28,39 @@ def atomic_path(path: Path) -> Iterator[Path]:
     at `path` stays unchanged until the replacement. A new file gets the default permissions; a
     replacement gets the mode of the old file, and its owner and group where the system allows it.
     Symbolic links are followed. Devices and pipes are written directly: they have no content to
-    protect, and a file must not replace them.
+    protect, and a file must not replace them. Opening a pipe waits for its reader, with a notice.
 
     Raises:
         OSError: The folder is missing or not writable, or a symbolic link points to itself.
     """
-    old = _status(path)
-    if old is not None and stat.S_ISDIR(old.st_mode):
-        raise IsADirectoryError(f"{path} is a folder: give the name of a file")
-    if old is not None and not stat.S_ISREG(old.st_mode):
-        yield path
-        return
-    target = path.resolve()
-    temporary = target.with_name(f".slimcae-{secrets.token_hex(8)}.tmp")
-    try:  # a signal may arrive as soon as the file exists
-        _create(temporary, path, private=old is not None)
+    with _replacing(path) as (temporary, mode):
+        if mode is None:
+            yield temporary
+            return
+        _create(temporary, path, mode)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())  # without it, a power cut may leave an empty file
-        if old is not None:
-            _copy_permissions(temporary, target, old)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes to a file atomically, like `atomic_path`.
+
+    On Linux, the temporary file has no name until all its content is on the disk, so even a program
+    that is killed leaves none.
+
+    Raises:
+        OSError: The folder is missing or not writable.
+    """
+    with _replacing(path) as (temporary, mode):
+        if mode is None:
+            temporary.write_bytes(data)
+        elif not _write_nameless(temporary, data, mode):
+            _create(temporary, path, mode)
+            with temporary.open("rb+") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
 
 
 def read_stream(file: BinaryIO) -> BytesIO:
@@ -66,23 +78,82 @@ def read_stream(file: BinaryIO) -> BytesIO:
     return content
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write bytes to a file atomically.
+@contextmanager
+def _replacing(path: Path) -> Iterator[tuple[Path, int | None]]:
+    """Yield the path and mode of a temporary file to create, which then replaces `path`.
 
-    Raises:
-        OSError: The folder is missing or not writable.
+    The mode is None for devices and pipes, which are written directly.
     """
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+    old = _status(path)
+    if old is not None and stat.S_ISDIR(old.st_mode):
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file")
+    if old is not None and not stat.S_ISREG(old.st_mode):
+        with _with_reader(path) if stat.S_ISFIFO(old.st_mode) else nullcontext():
+            yield path, None
+        return
+    target = path.resolve()
+    temporary = target.with_name(f".slimcae-{secrets.token_hex(8)}.tmp")
+    try:  # a signal may arrive as soon as the file exists
+        yield temporary, 0o666 if old is None else 0o600
+        if old is not None:
+            _copy_permissions(temporary, target, old)
+        temporary.replace(target)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk, for example
+        raise
 
 
-def _create(temporary: Path, path: Path, *, private: bool) -> None:
+@contextmanager
+def _with_reader(pipe: Path) -> Iterator[None]:
+    """Log a notice if no program reads a named pipe yet, because opening it waits for one.
+
+    That is what users expect of pipes, since writer and reader may start in any order.
+    """
+    try:
+        number = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        log.warning("%s is a named pipe that no program reads yet: waiting for one", pipe)
+        yield
+        return
+    try:
+        yield  # closing it before would end the reader's input
+    finally:
+        os.close(number)
+
+
+def _create(temporary: Path, path: Path, mode: int) -> None:
     """Create the empty temporary file; errors name `path`, which the caller knows."""
-    mode = 0o600 if private else 0o666
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
     except OSError as error:
         raise type(error)(error.errno, error.strerror, str(path)) from None
+
+
+def _write_nameless(temporary: Path, data: bytes, mode: int) -> bool:
+    """Write a file without a name, and name it `temporary` when it is complete.
+
+    Return False if the system or the file system has no such files.
+    """
+    if not hasattr(os, "O_TMPFILE"):  # only on Linux
+        return False
+    try:
+        number = os.open(temporary.parent, os.O_TMPFILE | os.O_WRONLY, mode)
+    except OSError:
+        return False
+    with open(number, "wb") as file:  # noqa: PTH123
+        file.write(data)
+        file.flush()
+        os.fsync(number)
+        try:
+            # only with a descriptor, which absolute paths ignore, does Python follow the link
+            os.link(f"/proc/self/fd/{number}", temporary, src_dir_fd=number)
+        except OSError:  # no /proc, for example
+            return False
+    return True
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -162,6 +162,179 @@ sys.exit(main(sys.argv[2:]))
     assert jobs == "2" or left == {"p.scae": old}
 
 
+def run_script(script: str, *words: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a script that calls the command line with `words`."""
+    return subprocess.run(
+        [sys.executable, "-c", script, *words],
+        env=environment(),
+        capture_output=True,
+        timeout=HANG,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("hidden", ['ImportError("initialization failed")', "None"])
+@pytest.mark.parametrize("several", [True, False])
+def test_a_signal_that_a_library_hides_stops_nevertheless(
+    place: Path, number: int, hidden: str, several: bool
+) -> None:
+    """pybind11 turns it into an error without a cause; other libraries ignore it."""
+    done = run_script(
+        f"""
+import os, signal, sys
+from slimcae import images
+from slimcae.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+read = images.read_picture
+def hiding(*args):
+    error = None
+    try:
+        os.kill(os.getpid(), {int(number)})
+    except BaseException:
+        error = {hidden}
+    if error is not None:
+        raise error
+    return read(*args)
+images.read_picture = hiding
+sys.exit(main(sys.argv[1:]))
+""",
+        *["compress", "p.png", *(["q.png"] if several else []), *MODEL, "-j", "1"],
+    )
+    assert done.returncode == 128 + number, done.stderr
+    said = "interrupted" if number == signal.SIGINT else "stopped by SIGTERM"
+    assert done.stderr.decode().splitlines()[-1] == f"slimcae: error: {said}"
+    assert b"initialization" not in done.stderr and not Path("q.scae").exists()
+
+
+def test_ctrl_c_that_arrives_twice_at_once_leaves_no_temporary_file(place: Path) -> None:
+    """Programs that run others may pass on what the terminal has sent to both."""
+    done = run_script(
+        """
+import os, pathlib, signal, sys
+from slimcae.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+unlink = pathlib.Path.unlink
+def once(number):
+    os.kill(os.getpid(), signal.SIGINT)
+def again(path, missing_ok=False):
+    os.kill(os.getpid(), signal.SIGINT)
+    unlink(path, missing_ok)
+os.fsync, pathlib.Path.unlink = once, again
+sys.exit(main(sys.argv[1:]))
+""",
+        *["decompress", str(saved_file()), "-o", "back.png", *MODEL],
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == b"slimcae: error: interrupted\n"
+    assert sorted(path.name for path in place.iterdir() if "back" in path.name) == []
+    assert not list(place.glob(".slimcae*"))
+
+
+@pytest.mark.parametrize("command", ["compress", "decompress"])
+def test_a_terminal_gets_no_picture_by_any_name(place: Path, command: str) -> None:
+    source = "p.png" if command == "compress" else str(saved_file())
+    control, terminal = os.openpty()
+    for name in ("-", "/dev/stdout", "/dev/fd/1", os.ttyname(terminal)):
+        words = [sys.executable, "-m", "slimcae", command, source, "-o", name, *MODEL]
+        done = subprocess.run(
+            words, env=environment(), stdout=terminal, stderr=subprocess.PIPE, timeout=HANG
+        )
+        assert done.returncode == 1
+        assert b"terminal: redirect it, or name a file with -o" in done.stderr
+    os.close(terminal)
+    with suppress(OSError):  # nothing was written, and nobody will
+        assert os.read(control, 1) == b""
+    os.close(control)
+
+
+def test_streams_need_no_folder(place: Path, codec: Codec) -> None:
+    """The current folder is deleted, and no file can be written, as on full disks."""
+    resource = pytest.importorskip("resource")
+    words = [sys.executable, "-m", "slimcae"]
+    source, model = saved_file().resolve(), place / "m.safetensors"
+    expected = codec.decompress(source)
+
+    def limit() -> None:
+        gone = place / "gone"
+        gone.mkdir()
+        os.chdir(gone)
+        gone.rmdir()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    for command, name in (("compress", place / "p.png"), ("decompress", source)):
+        done = subprocess.run(
+            [*words, command, name, "-o", "-", "-m", model],
+            env=environment(),
+            preexec_fn=limit,
+            capture_output=True,
+            timeout=HANG,
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        if command == "compress":
+            assert done.stdout == source.read_bytes()
+        else:
+            with Image.open(io.BytesIO(done.stdout)) as image:
+                assert image.format == "PNG" and image.tobytes() == expected.tobytes()
+
+
+def test_names_with_control_characters_do_not_reach_the_terminal(place: Path) -> None:
+    name = "\x1b[31mred\x07.png"
+    save_photo(Path(name))
+    done = shell("", "compress", name, *MODEL)
+    assert done.returncode == 0 and Path(name).with_suffix(".scae").is_file()
+    shown = r"\x1b[31mred\x07"
+    assert done.stderr.decode().startswith(f"{shown}.png -> {shown}.scae")
+    done = shell("", "info", str(Path(name).with_suffix(".scae")))
+    assert done.stdout.decode().splitlines()[0] == f"{shown}.scae"
+    done = shell("", "info", f"{name}.missing")
+    assert done.stderr.decode().startswith(f"slimcae: error: {shown}.png.missing cannot be read")
+
+
+def saved_file() -> Path:
+    """Return a `.scae` file of p.png."""
+    Path("p.scae").write_bytes(slimcae.load("m.safetensors").compress("p.png"))
+    return Path("p.scae")
+
+
+def test_ctrl_c_during_imports_prints_no_traceback(place: Path) -> None:
+    done = run_script(
+        """
+import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == "slimcae.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+runpy.run_module("slimcae", run_name="__main__")
+""",
+        *["compress", "p.png", *MODEL],
+    )
+    assert done.returncode == -signal.SIGINT  # which a shell reports as 130
+    assert done.stderr == b""
+
+
+def test_a_signal_ends_the_wait_for_the_reader_of_a_pipe(place: Path) -> None:
+    os.mkfifo("pipe")
+    command = [sys.executable, "-m", "slimcae", "compress", "p.png", "-o", "pipe", *MODEL]
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as waiting:
+        assert waiting.stderr is not None
+        assert b"named pipe" in waiting.stderr.readline()
+        waiting.terminate()
+        assert waiting.stderr.read() == b"slimcae: error: stopped by SIGTERM\n"
+        assert waiting.wait(HANG) == 143
+
+
+def test_several_outputs_are_no_pipes(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A thread that waits for a reader could not be stopped."""
+    Path("o").mkdir()
+    os.mkfifo("o/p.scae")
+    assert call(["compress", "p.png", "q.png", "-o", "o/", *MODEL, "-j", "2"]) == 1
+    assert "o/p.scae is a device or a named pipe" in capsys.readouterr().err
+    assert Path("o/q.scae").is_file()
+
+
 def test_a_signal_that_is_ignored_stays_so(place: Path) -> None:
     """SIGHUP is ignored, as with nohup."""
     script = """

@@ -17,10 +17,20 @@ from tiny_codec import make_model
 import slimcae
 from conftest import smooth_pixels
 from optional_torch import needs_torch, torch
-from slimcae.codec import Codec
+from slimcae.codec import Codec, Target
 from slimcae.codec.codec import CompressOptions
-from slimcae.errors import BitstreamError, ConfigError, ImageError, ModelError, SlimCAEError
+from slimcae.errors import (
+    BitstreamError,
+    ConfigError,
+    ImageError,
+    ModelError,
+    SettingError,
+    SlimCAEError,
+)
 from slimcae.images import Picture
+from slimcae.model.file import write_model
+from slimcae.model.quality import Point
+from slimcae.model.registry import add_model
 
 PIXELS = smooth_pixels(20, 30, 1)
 
@@ -131,7 +141,7 @@ def test_one_picture_is_no_batch(codec: Codec, given: Any, message: str) -> None
 
 @pytest.mark.parametrize("jobs", [0, -1, 1.5, "2"])
 def test_impossible_numbers_of_jobs(codec: Codec, jobs: Any) -> None:
-    with pytest.raises(ConfigError, match=f"jobs {jobs}: must be a whole number from 1"):
+    with pytest.raises(ConfigError, match=f"jobs {jobs!r}: must be a whole number from 1"):
         codec.compress_many([PIXELS], jobs=jobs)
 
 
@@ -233,3 +243,46 @@ def test_a_misspelt_option_is_an_error_for_mypy(tmp_path: Path) -> None:
     )  # fmt: skip
     lines = [line.split(":")[1] for line in done.stdout.splitlines() if ": error: " in line]
     assert lines == ["8", "9", "10"], done.stdout
+
+
+def test_arrays_of_paths_are_lists(codec: Codec, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(PIXELS).save(path)
+    expected = codec.compress(PIXELS)
+    for kind in (object, np.str_):
+        assert list(codec.compress_many(np.array([str(path)] * 2, kind))) == [expected] * 2
+    mixed = np.empty(2, object)
+    mixed[:] = [path, None]
+    with pytest.raises(ImageError, match="picture 1: NoneType is not a picture"):
+        list(codec.compress_many(mixed))
+    with pytest.raises(ConfigError, match="holds no files: give a list of files"):
+        codec.decompress_many(np.frombuffer(expected, np.uint8))
+    with pytest.raises(ConfigError, match="jobs '2': must be a whole number"):
+        codec.compress_many([PIXELS], jobs="2")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["no", "yes", "", 0, 1, None, np.ones(1, bool), np.int64(1)])
+def test_only_booleans_are_booleans(codec: Codec, tmp_path: Path, value: Any) -> None:
+    """The text "no" would count as true."""
+    draft = codec.draft(Picture(PIXELS))
+    calls: dict[str, Callable[[], object]] = {
+        "verify": lambda: codec.compress(PIXELS, verify=value),
+        "closest": lambda: codec.compress(PIXELS, bpp=1.0, closest=value),
+        "verify ": lambda: codec.encode(PIXELS, verify=value),
+        "verify  ": lambda: draft.file(Point(codec.points[0], 0), verify=value),
+        "closest ": lambda: Target(bpp=1.0, closest=value),
+        "grey": lambda: Picture(PIXELS, grey=value),
+        "srgb": lambda: Picture(PIXELS, srgb=value),
+        "half": lambda: write_model(tmp_path / "m.safetensors", codec.model, half=value),
+        "overwrite": lambda: add_model(tmp_path / "m.safetensors", overwrite=value),
+    }
+    for name, call in calls.items():
+        with pytest.raises(SettingError, match=f"{name.strip()} .*: must be True or False"):
+            call()
+
+
+def test_booleans_of_numpy_are_booleans(codec: Codec) -> None:
+    expected = codec.compress(PIXELS)
+    for value in (np.True_, np.False_, np.array(True)):
+        assert codec.compress(PIXELS, verify=value) == expected  # type: ignore[arg-type]
+    assert Picture(PIXELS, grey=np.False_).grey is False  # type: ignore[arg-type]

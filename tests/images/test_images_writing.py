@@ -2,6 +2,8 @@
 
 import logging
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 from profiles import DISPLAY_P3, matrix_profile
 
+from conftest import HANG
 from slimcae.errors import ImageError
 from slimcae.images import Picture, read_picture, write_image
 
@@ -186,6 +189,49 @@ def test_a_full_disk_is_no_fault_of_the_picture(tmp_path: Path) -> None:
     path.symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
         write_image(Picture(RGB).to_image(), path)
+
+
+FILL = """
+import sys, resource
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from slimcae.images import write_image
+pixels = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
+image = Image.fromarray(pixels)
+whole = Path("whole" + sys.argv[1])
+write_image(image, whole)
+size = whole.stat().st_size
+old = Path("old" + sys.argv[1])
+for room in (0, 4096, size // 2, size - 1):
+    old.write_bytes(b"old")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    try:
+        write_image(image, old)
+    except OSError as error:
+        assert error.strerror == "File too large", error
+    else:
+        raise AssertionError(f"it is whole in {room} bytes")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    assert old.read_bytes() == b"old"
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+write_image(image, old)
+assert old.read_bytes() == whole.read_bytes()
+assert {path.name for path in Path().iterdir()} == {whole.name, old.name}
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+@pytest.mark.parametrize(
+    "suffix",
+    [".png", ".jpg", ".webp", ".tif", ".gif", ".bmp", ".ppm", ".jp2", ".j2k", ".avif", ".tga"],
+)
+def test_a_disk_that_becomes_full_leaves_the_old_file(tmp_path: Path, suffix: str) -> None:
+    """Pillow's encoders take a part of a block for the whole, or try again forever."""
+    command = [sys.executable, "-c", FILL, suffix]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=HANG)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")

@@ -15,7 +15,7 @@ from slimcae.cli.failure import describe
 from slimcae.cli.messages import print_error, talking
 from slimcae.cli.parser import parse
 from slimcae.cli.standard import flush_standard_streams, open_closed_streams
-from slimcae.cli.stopping import Stopped, stopping
+from slimcae.cli.stopping import Stopped, raise_if_stopped, stopping
 
 INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + 13  # SIGPIPE, which not every system has
@@ -26,9 +26,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_closed_streams()
     try:
         with stopping():
-            return _run(sys.argv[1:] if argv is None else argv)
-    except Stopped as stop:  # while a failure was reported
+            try:
+                return _run(sys.argv[1:] if argv is None else argv)
+            except Exception as error:
+                raise_if_stopped()  # the signal may have caused the error
+                print_error(describe(error))
+                return 1
+    except Stopped as stop:
+        print_error(str(stop))
         return 128 + stop.signal
+    except KeyboardInterrupt:
+        print_error("interrupted")
+        return INTERRUPTED
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -40,37 +49,8 @@ def _run(argv: Sequence[str]) -> int:
         return code
     except SystemExit as stop:  # argparse, after --help, --version or a usage error
         return stop.code if isinstance(stop.code, int) else 0
-    except Stopped as stop:
-        print_error(str(stop))
-        return 128 + stop.signal
-    except KeyboardInterrupt:
-        print_error("interrupted")
-        return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has closed it
         return BROKEN_PIPE
-    except Exception as error:
-        first = _what_stopped(error)
-        if isinstance(first, Stopped):
-            print_error(str(first))
-            return 128 + first.signal
-        if first is not None:
-            print_error("interrupted")
-            return INTERRUPTED
-        print_error(describe(error))
-        return 1
-
-
-def _what_stopped(error: BaseException | None) -> BaseException | None:
-    """Return the Ctrl-C or other signal behind an error, if there is one.
-
-    A signal between a library's `try` and `finally` can cause another error that hides it: tqdm,
-    for example, releases a lock that it has not created yet.
-    """
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt | Stopped):
-            return error
-        error = error.__context__
-    return None
 
 
 def entry_point() -> None:

@@ -17,7 +17,8 @@ from typing import Any
 from slimcae.cli.failure import describe
 from slimcae.cli.jobs import Job, Plan
 from slimcae.cli.messages import note, print_error, put_line
-from slimcae.cli.streams import copy_mtime, make_folder
+from slimcae.cli.stopping import raise_if_stopped
+from slimcae.cli.streams import STREAM, copy_mtime, make_folder
 
 FACTS = ("bytes", "bpp", "width", "step", "image_width", "image_height", "seconds")
 """Facts in the --json object of every file, after its names and status; null if the job failed."""
@@ -97,12 +98,14 @@ def run_jobs(
         except BrokenPipeError:  # standard output is closed, which is not a failure of the file
             raise
         except Exception as error:
+            raise_if_stopped()
             return describe(error)
 
     with report.progress(len(todo) + len(spares)):
         if min(at_a_time, len(todo)) <= 1:
             for job in todo:
                 report.ended(job, attempt(job))
+                raise_if_stopped()  # a library may have ignored the signal
         else:
             _in_threads(todo, attempt, min(at_a_time, len(todo)), gate, report)
         for job in spares:
@@ -179,7 +182,8 @@ class _Report:
         """Report the result or the error of a job."""
         if isinstance(result, Done):
             self._ok += 1
-            self._outputs.add(os.path.realpath(job.output))
+            if job.output != STREAM:  # the current folder may have been deleted
+                self._outputs.add(os.path.realpath(job.output))
             self._object(job, ok=True, **result.facts)
             self._line(f"{job.source} -> {job.output}  {result.line}")
         else:

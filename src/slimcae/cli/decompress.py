@@ -2,10 +2,10 @@
 
 import argparse
 import logging
-import tempfile
 import threading
 import time
 from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,10 +194,10 @@ class _Decompressor:
             write = partial(write_image, image, suffix=suffix, quality=quality)
             write_output(job.source, job.output, write, overwrite=self._args.overwrite)
             return
-        with tempfile.TemporaryDirectory() as folder:
-            picture = Path(folder, f"picture.{kind or DEFAULT_FORMAT}")
-            write_image(image, picture, quality=self._args.output_quality)
-            write_stream(picture.read_bytes())
+        content = BytesIO()
+        quality = self._args.output_quality
+        write_image(image, content, f".{kind or DEFAULT_FORMAT}", quality)
+        write_stream(content.getbuffer())
 
 
 def _pixels(path: Path) -> int:

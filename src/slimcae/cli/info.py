@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from slimcae import container
 from slimcae.backend import choose_backend
 from slimcae.cli.failure import describe
-from slimcae.cli.messages import add_talk_options, print_error
+from slimcae.cli.messages import add_talk_options, print_error, printable
 from slimcae.cli.options import add_option
 from slimcae.cli.streams import STREAM, naming, read_bitstream
 from slimcae.container import Header
@@ -72,10 +72,10 @@ def _print(facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts), flush=True)
         return
-    print(facts.pop("file"))
+    print(printable(facts.pop("file")))
     width = max(map(len, facts))
     for name, value in facts.items():
-        print(f"  {name.replace('_', ' '):{width}}  {_text(value)}", flush=True)
+        print(f"  {name.replace('_', ' '):{width}}  {printable(_text(value))}", flush=True)
 
 
 def _file_facts(path: Path) -> dict[str, Any]:

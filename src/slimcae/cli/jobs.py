@@ -176,6 +176,7 @@ def plan_jobs(
                     _nameless(item.source, args.output)
                     or _danger(job, inputs)
                     or _misnamed(output, suffix, kinds)
+                    or (_special(output) if several else None)
                 )
                 clash = None if problem else _clash(job, taken)
                 if clash is not None:
@@ -271,6 +272,13 @@ def _misnamed(output: str, suffix: str, kinds: Collection[str]) -> str | None:
     if found.removeprefix(".") not in kinds or found == suffix or _is_special(output):
         return None
     return f"{output} would not be a {found} file: give -o a name with suffix {suffix}"
+
+
+def _special(output: str) -> str | None:
+    """Return an error if an output of several is a device or a pipe, which may wait for long."""
+    if not _is_special(output):
+        return None
+    return f"{output} is a device or a named pipe: compress or decompress its input alone, with -o"
 
 
 def _is_special(name: str) -> bool:

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,13 +81,21 @@ def note(text: str) -> None:
 def put_line(text: str, file: TextIO) -> None:
     """Print one line on a stream, above a progress bar if there is one."""
     # a single write, because Ctrl-C between text and line end would join the next line to it
-    line = " ".join(text.splitlines()) + "\n"
+    line = " ".join(map(printable, text.splitlines())) + "\n"
     progress = sys.modules.get("tqdm")
     if progress is None:
         file.write(line)
     else:
         progress.tqdm.write(line, file=file, end="")
     file.flush()
+
+
+def printable(text: str) -> str:
+    """Escape the control characters of a text, which file names may send to the terminal."""
+    return "".join(
+        char if char == "\t" or unicodedata.category(char) != "Cc" else f"\\x{ord(char):02x}"
+        for char in text
+    )
 
 
 class _Stderr(logging.Handler):

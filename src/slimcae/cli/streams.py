@@ -70,16 +70,29 @@ def check_output(source: str, output: str, *, overwrite: bool) -> None:
 
 
 def refusal(output: str, *, overwrite: bool, flag: str = "-o") -> str | None:
-    """Return why an output must not be written: it is a folder, or exists without `overwrite`.
+    """Return why an output must not be written: it is a folder or a terminal, or it exists.
 
     flag: the option for the output.
     """
     path = Path(output)
     if path.is_dir():
         return f"{output} is a folder: name a file with {flag}"
+    if path.is_char_device() and _is_terminal(path):
+        return f"{output} is a terminal: redirect it, or name a file with {flag}"
     if path.is_file() and not overwrite:
         return f"{output} exists: add -y to replace it, or name another file with {flag}"
     return None
+
+
+def _is_terminal(device: Path) -> bool:
+    try:
+        number = os.open(device, os.O_WRONLY | getattr(os, "O_NOCTTY", 0))
+    except OSError:  # writing will raise it again
+        return False
+    try:
+        return os.isatty(number)
+    finally:
+        os.close(number)
 
 
 def missing_parent(output: str, flag: str = "-o") -> str | None:
@@ -90,7 +103,7 @@ def missing_parent(output: str, flag: str = "-o") -> str | None:
     return f"no folder {parent} to write to: create it, or change {flag}"
 
 
-def write_stream(data: bytes) -> None:
+def write_stream(data: bytes | memoryview) -> None:
     """Write all bytes to standard output; with PYTHONUNBUFFERED, one call may write only a part.
 
     Raises:

@@ -35,7 +35,7 @@ def in_order(
     """
     count = whole_number(jobs)
     if count is None or count < 1:
-        raise SettingError("jobs", jobs, "a whole number from 1")
+        raise SettingError("jobs", repr(jobs), "a whole number from 1")
     _check(items, what)
 
     def numbered(number: int, item: Item) -> Result:
@@ -69,7 +69,11 @@ def _in_threads(
 
 def _check(items: object, what: str) -> None:
     shape = getattr(items, "shape", None)
-    if shape is not None and len(shape) != _BATCH_AXES:
+    # arrays of objects and texts are lists, for example of paths
+    is_list = getattr(getattr(items, "dtype", None), "kind", None) in ("O", "U", "S")
+    if shape is not None and not is_list and what == "file":
+        raise ConfigError(f"an array of shape {tuple(shape)} holds no files: give a list of files")
+    if shape is not None and not is_list and len(shape) != _BATCH_AXES:
         raise ConfigError(f"an array of shape {tuple(shape)} is no batch: give (N, H, W, C)")
     single = isinstance(items, _SINGLE) or hasattr(items, "read")
     if single or not isinstance(items, Iterable):

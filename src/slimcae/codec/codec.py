@@ -20,7 +20,7 @@ from slimcae.codec.target import Target
 from slimcae.codec.tiled import TiledTransforms, quantise
 from slimcae.codec.tiles import split
 from slimcae.container.header import MAX_TILE_SIDE, MIN_TILE_SIDE
-from slimcae.errors import BitstreamError, ConfigError, SettingError
+from slimcae.errors import BitstreamError, ConfigError, SettingError, checked_bool
 from slimcae.images import MAX_PIXELS, Picture, read_picture
 from slimcae.images.alpha import constant_level, pack_alpha
 from slimcae.model.config import ModelInfo, whole_number
@@ -232,6 +232,7 @@ class Codec:
         """
         if not isinstance(target, Target):
             raise ConfigError(f"target {type(target).__name__}: must be a slimcae.codec.Target")
+        verify = checked_bool("verify", verify)
         target.check(self.model)
         picture = (image if isinstance(image, Picture) else read_picture(image)).keeping(metadata)
         draft = self.draft(picture, target.effort)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from slimcae import container
 from slimcae.codec.encoding import Encoding
+from slimcae.errors import checked_bool
 from slimcae.model.quality import Point
 
 
@@ -85,7 +86,7 @@ class Draft:
             ModelError: Latents are not finite.
         """
         header = self._header(point)
-        streams = self.encoding.streams(point, verify=verify)
+        streams = self.encoding.streams(point, verify=checked_bool("verify", verify))
         data = container.assemble(header, streams, [*self._metadata, *self._alpha])
         return Compressed(
             data,

@@ -9,7 +9,7 @@ from typing import Any
 from slimcae.codec.effort import checked_effort
 from slimcae.codec.encoding import Encoding
 from slimcae.codec.rate_control import best_within, for_psnr, for_size
-from slimcae.errors import ConfigError
+from slimcae.errors import ConfigError, checked_bool
 from slimcae.model.config import whole_number
 from slimcae.model.model import DEFAULT_EFFORT, Model
 from slimcae.model.quality import MAX_QUALITY, Point
@@ -36,6 +36,7 @@ class Target:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "effort", checked_effort(self.effort))
+        object.__setattr__(self, "closest", checked_bool("closest", self.closest))
         if self.widths is not None and not isinstance(self.widths, Collection):
             raise ConfigError(f"widths {self.widths!r}: must be a list, as in [96, 72, 48]")
         choices = ("width", "point", "quality", "bpp", "target_size", "target_psnr")

@@ -114,7 +114,9 @@ def _float_scale(parts: Parts, name: str) -> Scale:
     for part in parts:
         values = part()
         if not np.isfinite(values).all():
-            raise ImageError(f"{name} has values that are not finite")
+            raise ImageError(
+                f"{name} has values that are not finite: replace them by numbers first"
+            )
         least, greatest = min(least, float(values.min())), max(greatest, float(values.max()))
         whole = whole and bool((values == np.rint(values)).all())
     if least >= 0 and greatest <= 1:

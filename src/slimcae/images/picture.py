@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from slimcae.errors import ConfigError
+from slimcae.errors import ConfigError, checked_bool
 from slimcae.images.filling import fill_hidden
 from slimcae.images.metadata import METADATA, srgb_profile
 from slimcae.images.pixels import image_of
@@ -33,6 +33,10 @@ class Picture:
     srgb: bool = False
     exif: bytes | None = None
     xmp: bytes | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("grey", "srgb"):
+            object.__setattr__(self, name, checked_bool(name, getattr(self, name)))
 
     def __repr__(self) -> str:
         mode = ("L" if self.grey else "RGB") + ("" if self.alpha is None else "A")

@@ -1,10 +1,11 @@
 """Reading pictures from files, streams and Pillow images."""
 
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
@@ -30,13 +31,15 @@ from slimcae.images.pixels import channels, is_grey, pillow_limit
 from slimcae.images.plugins import open_image
 from slimcae.images.rescue import BarePicture, without_metadata
 from slimcae.images.sources import Opened, Source, as_opened
-from slimcae.images.tiff import in_native_order, left_out_channels
+from slimcae.images.tiff import in_native_order, left_out_channels, unread_layout
 from slimcae.images.transparent_colours import key_of
 
 log = logging.getLogger("slimcae")
 
 MAX_PIXELS = 2**28
 """Default limit on the pixels of a picture."""
+
+Found = TypeVar("Found")
 
 _OPAQUE = 255
 _SEEN_AS_SRGB = ("CMYK", "LAB")
@@ -83,7 +86,7 @@ def _read_any(source: Opened, name: str, max_pixels: int) -> Picture:
         except (ImageError, Image.DecompressionBombError):
             raise
         except Exception:  # perhaps only the metadata are unreadable
-            bare = _bare(source)
+            bare = _opened_by(without_metadata, source)
             if bare is None:
                 raise
         picture = _read(BytesIO(bare.data), name, max_pixels, bare)
@@ -98,6 +101,12 @@ def _read_any(source: Opened, name: str, max_pixels: int) -> Picture:
             f"{name} is larger than the limit of {max_pixels:,} pixels: make it smaller first"
         ) from error
     except UnidentifiedImageError as error:  # whose text contains the repr of a stream
+        layout = _opened_by(unread_layout, source)
+        if layout is not None:
+            raise ImageError(
+                f"{name} is a TIFF file that Pillow cannot read ({layout}): convert it to PNG, or "
+                "to grey or RGB of 8 unsigned bits"
+            ) from error
         raise ImageError(
             f"{name} cannot be read as a picture (unknown format, or damaged): "
             "give a file that Pillow can read"
@@ -135,12 +144,17 @@ def _repeatable(source: str | Path | BinaryIO) -> str | Path | BinaryIO:
     return source if seekable is None or seekable() else read_stream(source)
 
 
-def _bare(source: str | Path | BinaryIO) -> BarePicture | None:
+def _opened_by(read: Callable[[BinaryIO], Found], source: Opened) -> Found | None:
+    """Return what a function finds in a file, or None if the file cannot be read again."""
+    if isinstance(source, Image.Image):
+        return None
     try:
         if isinstance(source, str | Path):
+            if not Path(source).is_file():  # a pipe can be read only once
+                return None
             with Path(source).open("rb") as file:
-                return without_metadata(file)
-        return without_metadata(source)
+                return read(file)
+        return read(source)
     except (OSError, ValueError):  # a missing file, or a stream that is closed or not seekable
         return None
 
@@ -154,7 +168,7 @@ def _name(source: Opened) -> str:
 def _convert(image: Image.Image, name: str, max_pixels: int) -> Picture:
     width, height = image.size
     if width < 1 or height < 1:
-        raise ImageError(f"{name} has no pixels ({width}x{height})")
+        raise ImageError(f"{name} has no pixels ({width}x{height}): give a picture of at least 1x1")
     if width * height > max_pixels:
         raise PictureTooLargeError(
             f"{name} has {width}x{height} pixels, more than the limit of {max_pixels:,}: "

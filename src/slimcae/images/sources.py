@@ -79,7 +79,7 @@ def _image(array: np.ndarray[Any, Any]) -> Image.Image:
             f"{hint if channels_first else ''}"
         )
     if array.size == 0:
-        raise ImageError(f"{what} has no pixels")
+        raise ImageError(f"{what} has no pixels: give at least one")
     if len(shape) == 3 and shape[2] == 1:
         array = array[:, :, 0]
     return Image.fromarray(np.ascontiguousarray(array))

@@ -1,12 +1,56 @@
 """What Pillow's reader of TIFF files gets wrong, or leaves out without a word."""
 
 import sys
+from collections.abc import Iterable
+from typing import BinaryIO
 
-from PIL import Image
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2
 
 _SAMPLES_PER_PIXEL = 277
 _NATIVE = {"I;16BS": "I;16S", "I;32BS": "I;32S", "F;32BF": "F;32F"}
 """Pillow's names of big-endian samples, and those of the same ones in the order of this machine."""
+
+_EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
+_COLOURS = {
+    0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "CIELAB",
+    32803: "raw sensor", 32844: "LogL", 32845: "LogLuv", 34892: "linear raw",
+}  # fmt: skip
+_BIG = 43  # BigTIFF
+_KINDS = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
+
+
+def unread_layout(file: BinaryIO) -> str | None:
+    """Return which colours, channels and bits a TIFF file has that Pillow cannot read.
+
+    None: the file is not a TIFF file, or its tags are damaged.
+    """
+    try:
+        file.seek(0)
+        head = file.read(8)
+        tags = ImageFileDirectory_v2(head + (file.read(8) if _BIG in head[2:4] else b""))
+        file.seek(tags.next)
+        tags.load(file)
+        if ExifTags.Base.ImageWidth not in tags:
+            return None
+        compression = int(tags.get(ExifTags.Base.Compression, 1))
+        if compression not in COMPRESSION_INFO:
+            return f"compression {compression}"
+        photometric = int(tags.get(ExifTags.Base.PhotometricInterpretation, 0))
+        channels = int(tags.get(_SAMPLES_PER_PIXEL, 1))
+        extra = len(tags.get(_EXTRA_SAMPLES, ()))
+        bits = "/".join(map(str, sorted(_numbers(tags.get(ExifTags.Base.BitsPerSample, 1)))))
+        formats = sorted(_numbers(tags.get(_SAMPLE_FORMAT, 1)))
+    except Exception:  # arbitrary files
+        return None
+    colours = _COLOURS.get(photometric, f"colours of kind {photometric}")
+    kinds = "/".join(_KINDS.get(number, f"kind {number}") for number in formats)
+    more = f" with {extra} extra" if extra else ""
+    return f"{colours}, {channels} channel{'s'[: channels > 1]}{more}, {bits} {kinds} bits"
+
+
+def _numbers(value: object) -> set[int]:
+    return {int(number) for number in value} if isinstance(value, Iterable) else {int(str(value))}
 
 
 def in_native_order(image: Image.Image) -> None:

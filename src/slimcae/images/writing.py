@@ -1,10 +1,12 @@
 """Writing of pictures to files, with the metadata that the format supports."""
 
 import logging
+import os
+from collections.abc import Callable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image
@@ -14,6 +16,9 @@ from slimcae.errors import ConfigError, ImageError, SettingError
 from slimcae.files import atomic_path
 from slimcae.images.metadata import descriptive
 from slimcae.images.pillow_warnings import pillow_warnings
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 log = logging.getLogger("slimcae")
 
@@ -36,12 +41,15 @@ QUALITY_KINDS = ("jpg", "jpeg", "webp", "avif")
 
 
 def write_image(
-    image: Image.Image, path: Path, suffix: str | None = None, quality: int | None = None
+    image: Image.Image,
+    output: Path | BytesIO,
+    suffix: str | None = None,
+    quality: int | None = None,
 ) -> None:
-    """Write a picture atomically, in the format of the path's suffix.
+    """Write a picture, a file atomically, in the format of the path's suffix.
 
-    suffix: suffix for a path without one, such as a device or a pipe, for example `.png`. quality:
-    1 to 100 for JPEG, WebP and AVIF; None is 95, and lossless for WebP.
+    suffix: suffix for an output without one, such as a device or a stream, for example `.png`.
+    quality: 1 to 100 for JPEG, WebP and AVIF; None is 95, and lossless for WebP.
 
     ICC profile, EXIF and XMP come from the image's `info`; those that the format does not support
     are left out with a notice.
@@ -51,43 +59,103 @@ def write_image(
         ConfigError: The format has no quality, or the quality is out of range.
         OSError: The folder is missing or cannot be written.
     """
-    with pillow_warnings(str(path)):
-        _write(image, path, path.suffix.lower() or suffix or "", quality)
+    if isinstance(output, BytesIO):
+        name, kind = "the picture", suffix or ""
+    else:
+        name, kind = str(output), output.suffix.lower() or suffix or ""
+    with pillow_warnings(name):
+        _write(image, output, name, kind, quality)
 
 
-def _write(image: Image.Image, path: Path, suffix: str, quality: int | None) -> None:
+def _write(
+    image: Image.Image, output: Path | BytesIO, name: str, suffix: str, quality: int | None
+) -> None:
     kind = Image.registered_extensions().get(suffix)
     if kind is None or kind.upper() not in Image.SAVE:
-        raise ImageError(
-            f"cannot write pictures with suffix {suffix or path.name!r}: use .png, say"
-        )
+        shown = repr(suffix or Path(name).name)
+        raise ImageError(f"cannot write pictures with suffix {shown}: use .png, say")
     if "A" in image.getbands() and not _holds_alpha(kind):
-        image = _opaque(image, path, kind)
+        image = _opaque(image, name, kind)
     if kind == "GIF" and image.mode == "RGB" and image.getcolors(_GIF_COLOURS) is None:
-        log.warning("%s: GIF cannot hold more than %d colours: reduced", path, _GIF_COLOURS)
+        log.warning("%s: GIF cannot hold more than %d colours: reduced", name, _GIF_COLOURS)
     metadata = _metadata(image)
     kept = _what_fits(kind, metadata)
     if kept.keys() != metadata.keys():
-        missing = [_NAMES[name] for name in metadata if name not in kept]
-        log.warning("%s: %s cannot hold the %s: left out", path, kind, " and ".join(missing))
+        missing = [_NAMES[title] for title in metadata if title not in kept]
+        log.warning("%s: %s cannot hold the %s: left out", name, kind, " and ".join(missing))
     options = _SAVE_OPTIONS.get(kind, {}) | _options(kind, kept)
     if quality is not None:
         options |= _quality_options(kind, quality)
     if suffix in (".j2k", ".j2c", ".jpc"):
         options["no_jp2"] = True
-    with atomic_path(path) as place:
-        try:
-            if place == path:  # a device or pipe, in which Pillow cannot seek
+    try:
+        if isinstance(output, BytesIO):
+            image.save(output, kind, **options)
+            return
+        with atomic_path(output) as place:
+            if place == output:  # a device or pipe, in which Pillow cannot seek
                 content = BytesIO()
                 image.save(content, kind, **options)
                 place.write_bytes(content.getbuffer())
             else:
                 with place.open("w+b") as file:
-                    image.save(file, kind, **options)
-        except Exception as error:  # encoders raise many kinds of errors for modes and sizes
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # for example a full disk
-            raise ImageError(f"{path} cannot be written as {kind} ({error}): use .png") from error
+                    whole = _WholeFile(file)
+                    try:
+                        image.save(cast(Any, whole), kind, **options)
+                    finally:
+                        whole.check()  # an encoder's own error would hide the reason
+    except Exception as error:  # encoders raise many kinds of errors for modes and sizes
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # for example a full disk
+        raise ImageError(f"{name} cannot be written as {kind} ({error}): use .png") from error
+
+
+class _WholeFile:
+    """A file for Pillow that does not lose the error of a full disk.
+
+    Pillow's encoders write directly to the descriptor of a file, and take a part for the whole:
+    JPEG files end early, and JPEG 2000 tries again forever. So this file has no descriptor, and
+    accepts everything after an error, which `check` raises.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, data: "Buffer") -> int:
+        self._try(lambda: self._file.write(data))
+        return memoryview(data).nbytes
+
+    def read(self, size: int = -1) -> bytes:
+        found = self._try(lambda: self._file.read(size))
+        return found if isinstance(found, bytes) else b""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return int(self._try(lambda: self._file.seek(offset, whence)) or 0)
+
+    def tell(self) -> int:
+        return int(self._try(self._file.tell) or 0)
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def check(self) -> None:
+        """Flush, and raise the first error.
+
+        Raises:
+            OSError: The file could not be written.
+        """
+        self.flush()
+        if self._error is not None:
+            raise self._error
+
+    def _try(self, work: Callable[[], Any]) -> Any:
+        if self._error is None:
+            try:
+                return work()
+            except OSError as error:
+                self._error = error
+        return None
 
 
 def _quality_options(kind: str, quality: int) -> dict[str, Any]:
@@ -153,10 +221,10 @@ def _fits(kind: str, metadata: dict[str, bytes]) -> bool:
         return False
 
 
-def _opaque(image: Image.Image, path: Path, kind: str) -> Image.Image:
+def _opaque(image: Image.Image, name: str, kind: str) -> Image.Image:
     """Return a picture without its alpha, which must be opaque."""
     if image.getchannel("A").getextrema() != (255, 255):
-        raise ImageError(f"{path} cannot be written as {kind}, which cannot hold alpha: use .png")
+        raise ImageError(f"{name} cannot be written as {kind}, which cannot hold alpha: use .png")
     return image.convert(image.mode.removesuffix("A"))
 
 

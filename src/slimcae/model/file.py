@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.entropy_models import entropy_model_of
-from slimcae.errors import ModelError
+from slimcae.errors import ModelError, checked_bool
 from slimcae.files import write_bytes
 from slimcae.model.config import ModelInfo
 from slimcae.model.density import density_tensors
@@ -80,7 +80,7 @@ def write_model(path: Path, model: Model, *, half: bool = False) -> None:
         ModelError: Weights are not finite, or `half` is set and float16 cannot represent them.
         OSError: The file cannot be written.
     """
-    large = _large(model) if half else ()
+    large = _large(model) if checked_bool("half", half) else ()
     arrays: dict[str, NDArray[Any]] = {}
     for name, tensor in model.tensors.items():
         stored = _to_half(tensor) if name in large else tensor.astype(np.float32, copy=False)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from slimcae.errors import BitstreamError, ConfigError, ModelError
+from slimcae.errors import BitstreamError, ConfigError, ModelError, checked_bool
 from slimcae.files import atomic_path
 from slimcae.model.header import MODEL_NAME, ModelHeader, read_model_header
 from slimcae.user_folders import data_folder
@@ -157,6 +157,7 @@ def add_model(source: Path, *, overwrite: bool = False) -> InstalledModel:
             `overwrite` is False.
         ConfigError: The folder cannot be created or written.
     """
+    overwrite = checked_bool("overwrite", overwrite)
     header = read_model_header(source)
     # model names may have characters that file names may not
     stem = re.sub(r"[^A-Za-z0-9._+-]", "_", f"{header.name}-{header.version}").lstrip(".")

@@ -8,6 +8,7 @@ import torch
 from slimcae.coding.entropy_models import by_kind
 from slimcae.coding.factorized import FactorizedModel
 from slimcae.coding.tables import from_probabilities
+from slimcae.errors import checked_bool
 from slimcae.model.config import DEFAULT_STEPS, ModelInfo
 from slimcae.model.file import halved, read_model, write_model
 from slimcae.model.model import Model
@@ -41,7 +42,7 @@ def save_network(path: Path, network: Autoencoder, info: ModelInfo, *, half: boo
         OSError: The file cannot be written.
     """
     model = to_model(network, info)
-    write_model(path, halved(model) if half else model, half=half)
+    write_model(path, halved(model) if checked_bool("half", half) else model, half=half)
 
 
 def to_network(model: Model, device: str | torch.device = "cpu") -> Autoencoder:

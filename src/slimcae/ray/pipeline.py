@@ -12,7 +12,7 @@ import ray.data
 from pyarrow import compute
 
 from slimcae.codec import Target
-from slimcae.errors import SettingError, SlimCAEError
+from slimcae.errors import SettingError, SlimCAEError, checked_bool
 from slimcae.images import KINDS, MAX_PIXELS, plugin_kinds
 from slimcae.model.config import whole_number
 from slimcae.model.file import read_model
@@ -90,6 +90,8 @@ def compress_folder(
         ModelError: The model does not exist.
         SlimCAEError: Ray stopped.
     """
+    psnr = checked_bool("psnr", psnr)
+    retry_errors = checked_bool("retry_errors", retry_errors)
     number = None if workers is None else whole_number(workers)
     if workers is not None and (number is None or number < 1):
         raise SettingError("workers", workers, "a whole number from 1")

@@ -62,6 +62,8 @@ def export_page(
         for module in _MODULES:
             shutil.copyfile(STATIC / module, folder / module)
         shutil.copyfile(STATIC / "file.html", folder / "index.html")
+    except shutil.Error as error:  # of several files
+        raise ConfigError(f"{folder} cannot be written: {error.args[0][0][2]}") from error
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror or error}") from error
 

@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +22,7 @@ from typing import Any, Self
 import torch
 
 from slimcae.errors import ModelError, TrainingError
-from slimcae.files import atomic_path, write_bytes
+from slimcae.files import write_bytes
 from slimcae.training.context_trainer import ContextLog
 from slimcae.training.stats import StepLog
 
@@ -33,9 +34,14 @@ SCHEDULE_STATE_NAME = "schedule_state.pt"
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a training state atomically."""
-    with atomic_path(path) as temporary:
-        torch.save(dict(state), temporary)
+    """Write a training state atomically.
+
+    Raises:
+        OSError: It cannot be written; torch would hide the reason, such as a full disk.
+    """
+    content = BytesIO()
+    torch.save(dict(state), content)
+    write_bytes(path, content.getvalue())
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -125,8 +131,12 @@ class RunLog:
         """Write one line of JSON, with the seconds since the start."""
         if self._file:
             values["seconds"] = round(time.time() - self._started, 1)
-            self._file.write(json.dumps(values) + "\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps(values) + "\n")
+                self._file.flush()
+            except OSError as error:
+                error.filename = self._file.name
+                raise
 
     def step(self, line: StepLog | ContextLog) -> None:
         """Write one log line of training, as JSON and as scalars per width."""

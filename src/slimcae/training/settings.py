@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Literal
 
-from slimcae.errors import SettingError
+from slimcae.errors import SettingError, checked_bool
 from slimcae.model.config import SlimCAEConfig
 
 POWER_STEPS, POWER = 1000, 0.8
@@ -76,6 +76,7 @@ class TrainSettings:
     """Minutes between two checkpoints."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "sandwich", checked_bool("sandwich", self.sandwich))
         if self.patchsize < 16 or self.patchsize % 16:
             raise SettingError("patchsize", self.patchsize, "a positive multiple of 16")
         _check_at_least(1, self, "batchsize", "last_step", "log_every")
