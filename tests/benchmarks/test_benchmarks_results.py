@@ -34,7 +34,7 @@ def test_all_plots_are_drawn(
         assert (ROOT / "docs" / "figures" / path.name).is_file()
         with Image.open(path) as image:
             assert image.format == "PNG"
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_ratios_are_taken_picture_by_picture() -> None:

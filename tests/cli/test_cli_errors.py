@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import struct
 import warnings
 from collections.abc import Callable
@@ -440,7 +441,7 @@ def test_interrupt_is_130_whatever_it_broke(
 
     def interrupted(*_: object, **__: object) -> None:
         try:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         finally:
             del here.absent  # type: ignore[attr-defined]
 

@@ -50,6 +50,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny: Codec) -> Path:
     return folder
 
 
+DELETE_TWICE = """
+for (let k = 0; k < 2; k += 1)
+  document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "Delete", bubbles: true }));
+"""
+
+
 class Page(BrowserPage):
     """The studio's, with a list."""
 
@@ -200,8 +206,7 @@ def test_one_is_chosen_by_keys_and_the_server_may_have_dropped_it(page: Page, fo
     page.shown("a.jpg")
     assert page.names() == ["a.jpg", "b.tif", "c.webp"]
     assert page.driver.switch_to.active_element == page.options()[0]
-    for _ in range(2):
-        page.driver.switch_to.active_element.send_keys(Keys.DELETE)
+    page.script(DELETE_TWICE)  # the second before what follows the first is shown
     page.shown("c.webp")
     assert not page.element("#album").is_displayed()  # one is no list
 

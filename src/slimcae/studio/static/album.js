@@ -24,11 +24,13 @@ export class Album {
   /**
    * @param {HTMLElement} list a listbox
    * @param {{show: (entry: object) => void, removed: (entry: object, next: object | null, wasShown: boolean) => void}} told
+   *   wasShown: it was shown, or about to be
    */
   constructor(list, told) {
     Object.assign(this, { list, told });
     this.entries = [];
     this.shown = null;
+    this.chosen = null; // what is to be shown; it may still be on its way
     list.addEventListener("click", (event) => {
       const entry = this.entryOf(event.target);
       if (!entry) return;
@@ -45,6 +47,7 @@ export class Album {
       entry.option = optionOf(entry);
       this.list.append(entry.option);
     }
+    this.chosen ??= this.entries[0] ?? null;
     this.setTabStop(this.shown ?? this.entries[0]);
   }
 
@@ -53,9 +56,10 @@ export class Album {
     const hadFocus = entry.option.contains(document.activeElement);
     this.entries.splice(index, 1);
     entry.option.remove();
-    const wasShown = this.shown === entry;
-    if (wasShown) this.shown = null;
     const next = this.entries[index] ?? this.entries[index - 1] ?? null;
+    const wasShown = entry === this.shown || entry === this.chosen;
+    if (entry === this.shown) this.shown = null;
+    if (wasShown) this.chosen = next;
     if (next) {
       this.setTabStop(next);
       if (hadFocus) next.option.focus();
@@ -65,19 +69,20 @@ export class Album {
 
   /** Take all off the list; returns them. */
   clear() {
-    this.shown = null;
+    this.shown = this.chosen = null;
     this.list.replaceChildren();
     return this.entries.splice(0);
   }
 
   mark(entry) {
-    this.shown = entry;
+    this.shown = this.chosen = entry;
     for (const other of this.entries) other.option.setAttribute("aria-selected", other === entry);
     this.setTabStop(entry);
     reveal(entry.option);
   }
 
   pick(entry) {
+    this.chosen = entry;
     this.setTabStop(entry);
     this.told.show(entry);
   }
