@@ -51,8 +51,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny: Codec) -> Path:
 
 
 DELETE_TWICE = """
-for (let k = 0; k < 2; k += 1)
-  document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "Delete", bubbles: true }));
+for (let k = 0; k < 2; k += 1) {
+  const event = new KeyboardEvent("keydown", { key: "Delete", bubbles: true });
+  document.activeElement.dispatchEvent(event);
+}
 """
 
 
