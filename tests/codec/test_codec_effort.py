@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import slimcae.pillow  # noqa: F401  # registers the format
 from conftest import HANG, smooth_pixels
@@ -22,9 +22,10 @@ from slimcae.errors import ConfigError, MissingPackageError
 from slimcae.images import Picture
 from slimcae.model.file import read_model
 from slimcae.model.quality import Point
-from slimcae.model.registry import shipped_model
+from slimcae.model.registry import find_model, shipped_model
 
 MODEL = Path(__file__).parents[1] / "data" / "golden" / "tiny.safetensors"
+PHOTO = Path(__file__).parents[2] / "examples" / "images" / "parrots.png"
 PICTURE = Picture(smooth_pixels(70, 90, 3))
 
 
@@ -201,9 +202,48 @@ def test_a_search_can_be_stopped(searching: Codec) -> None:
     assert calls == 12
 
 
+def text() -> Picture:
+    """Return a picture at whose coarsest step a search raises PSNR and bytes."""
+    image = Image.new("RGB", (300, 200), "white")
+    draw = ImageDraw.Draw(image)
+    for line in range(20):
+        colour = "black" if line % 2 else (200, 0, 0)
+        draw.text((4, 10 * line), "The quick brown fox jumps over the lazy dog", colour)
+    return Picture(np.asarray(image))
+
+
+def test_a_target_is_never_met_worse_than_by_plain_rounding(searching: Codec) -> None:
+    picture, sizes = text(), []
+    for least in (14.0, 20.0):
+        plain, other = (
+            searching.compress(picture, effort=effort, target_psnr=least) for effort in (2, 4)
+        )
+        assert len(other) <= len(plain)
+        sizes.append(len(plain))
+    for most in sizes:
+        plain, other = (
+            searching.compress(picture, effort=effort, target_size=most) for effort in (2, 4)
+        )
+        assert psnr_of(searching, other, picture) >= psnr_of(searching, plain, picture)
+
+
+def psnr_of(codec: Codec, data: bytes, picture: Picture) -> float:
+    decoded = np.asarray(codec.decompress(data)).astype(float)
+    return float(-10 * np.log10(((decoded - picture.pixels) ** 2).mean()))
+
+
+def test_too_long_a_step_is_shortened() -> None:
+    """With the model `paper` at width 192, the first step of effort 3 is too long for this crop."""
+    codec = Codec(read_model(find_model("paper")), threads=1)
+    with Image.open(PHOTO) as photo:
+        picture = Picture(np.asarray(photo.convert("RGB").crop((0, 0, 320, 256))))
+    plain, searched = (codec.compress(picture, 192, effort=effort) for effort in (2, 3))
+    assert cost(codec, picture, searched) < 0.99 * cost(codec, picture, plain)
+
+
 FORK = """
 import os, pickle
-from PIL import Image
+from PIL import Image, ImageDraw
 import slimcae
 
 codec = slimcae.load(threads=2)

@@ -19,7 +19,7 @@ def _no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_import_says_which_pythons_have_ray() -> None:
-    with pytest.raises(MissingPackageError, match=r"Python 3\.11 to 3\.14"):
+    with pytest.raises(MissingPackageError, match=r"builds for 3\.11 to 3\.14"):
         import_module("slimcae.ray")
 
 

@@ -47,8 +47,9 @@ effort: time to encode, as multiples of effort 2 by one thread, and bytes at equ
   8    220 x   -11 %    the same with 120 steps
   9    430 x   -12 %    the same with 240 steps
 
-Decoding takes the same time from 2 to 9. With -w or -q, higher efforts reduce the bytes at about
-the same PSNR; with --bpp or --target_size, they increase the PSNR. --target_psnr is still met.
+Decoding takes the same time from 2 to 9. With -w or -q, higher efforts usually reduce the bytes at
+about the same PSNR; at high quality they may raise both. With --bpp or --target_size, they increase
+the PSNR; with --target_psnr, they reduce the bytes.
 
 `slimcae info MODEL` lists the widths or points of a model. Existing outputs are replaced only with
 -y.

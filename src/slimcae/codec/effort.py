@@ -89,6 +89,8 @@ DECAYS = (0.9, 0.99)
 EDGE = 1e-4
 """Nearer to whole numbers nothing is differentiated."""
 TINY = 1e-9
+SHARES = (1.0, 0.5, 0.25)
+"""Parts of the way to go: less of it where the whole costs more than plain rounding."""
 
 
 def checked_effort(effort: object) -> int:
@@ -142,10 +144,13 @@ def search(
     ends = [_descend(start, prices, plan.descent, error_slope, bit_slope)]
     if plan.random:
         ends.append(_anneal(start, plan.random, error_slope, bit_slope))
-    for found in (quantise(end, 1.0) for end in ends):
-        cost = entropy_model.ideal_bits(found, step) + distortion(found)
-        if cost < least:
-            best, least = found, cost
+    for end in ends:
+        for share in SHARES:
+            found = quantise((start + share * (end - start)).astype(np.float32), 1.0)
+            cost = entropy_model.ideal_bits(found, step) + distortion(found)
+            if cost < least:
+                best, least = found, cost
+                break
     return best
 
 

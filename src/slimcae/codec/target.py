@@ -102,7 +102,11 @@ class Target:
                 gained = encoding.psnr(point) - plain.psnr(point)
                 return plain.psnr(other) + gained >= wanted
 
-            return best_within(encoding, cheaper, point, reached, reachable)
+            found = best_within(encoding, cheaper, point, reached, reachable)
+            if encoding.size(found) > plain.size(point):  # the search raised the PSNR instead
+                encoding.refuse(point)
+                return point
+            return found
         size, rate = self.target_size, None
         if self.bpp is not None:
             rate = self.bpp, encoding.num_pixels
@@ -128,7 +132,11 @@ class Target:
             def may_fit(other: Point) -> bool:
                 return plain.size(other) * encoding.size(point) <= room * plain.size(point)
 
-            return best_within(encoding, better, point, fits, may_fit)
+            found = best_within(encoding, better, point, fits, may_fit)
+            if encoding.psnr(found) < plain.psnr(point):  # the search saved bytes instead
+                encoding.refuse(point)
+                return point
+            return found
         if not self._chooses and widths is not None:
             # the best point that the decoder can afford
             return scale.ladder(widths)[-1] if scale.nominal else scale.point(MAX_QUALITY, widths)

@@ -22,8 +22,8 @@ except ModuleNotFoundError as error:
         raise
     raise MissingPackageError(
         error.name.partition(".")[0],
-        f"slimcae.ray needs (Ray has builds for Python {_PYTHONS}, "
-        f"this is {sys.version_info.major}.{sys.version_info.minor})",
+        f"slimcae.ray needs (this is Python {sys.version_info.major}.{sys.version_info.minor}; Ray "
+        f"has builds for {_PYTHONS})",
     ) from error
 
 __all__ = ["Summary", "compress_folder"]
