@@ -38,6 +38,8 @@ def error(response: Any, status: int) -> str:
         {"width": 4, "step": 3},
         {"target_size": 300, "closest": True},
         {"bpp": 2, "closest": True},
+        {"width": 8, "effort": 1},
+        {"width": 8, "effort": 3},
     ],
     ids=str,
 )
@@ -47,6 +49,11 @@ def test_compress_is_the_codec(client: TestClient, tiny: Codec, choice: dict[str
     assert response.status_code == 200
     assert response.headers["content-type"] == "image/x-scae"
     assert response.content == expected
+
+
+def test_efforts_of_minutes_are_refused(client: TestClient) -> None:
+    response = client.post("/compress", params={"effort": 7}, content=PICTURE)
+    assert "6" in error(response, 422)
 
 
 def test_decompress_is_the_codec(client: TestClient, tiny: Codec) -> None:

@@ -9,6 +9,7 @@ from slimcae import __version__
 from slimcae.codec.decoding import Crop
 from slimcae.images import png_bytes
 from slimcae.model.architecture import architecture_of
+from slimcae.model.model import DEFAULT_EFFORT, EFFORTS
 from slimcae.model.quality import Point
 from slimcae.pillow import MIME
 from slimcae.studio import notices, schemas
@@ -21,6 +22,8 @@ from slimcae.studio.served_models import Offer
 from slimcae.studio.service import JobName, JobPath, ModelName, Service, known_parameters
 from slimcae.studio.work import Job
 
+MOST_EFFORT = 6
+"""Highest effort that the server accepts; higher ones would occupy it for minutes."""
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -99,6 +102,14 @@ def routes(service: Service) -> APIRouter:
         metadata: Annotated[
             Literal["all", "icc", "none"], Query(description="EXIF may hold a position.")
         ] = "icc",
+        effort: Annotated[
+            int,
+            Query(
+                ge=EFFORTS[0],
+                le=MOST_EFFORT,
+                description="Higher ones save bytes at equal PSNR, and take longer.",
+            ),
+        ] = DEFAULT_EFFORT,
         model: ModelName = None,
         job: JobName = None,
     ) -> Response:
@@ -119,6 +130,7 @@ def routes(service: Service) -> APIRouter:
                         target_psnr=target_psnr,
                         closest=closest,
                         metadata=metadata,
+                        effort=effort,
                     )
                 return data, heard
 
