@@ -37,8 +37,8 @@ SYSTEMS = {
     "naive": "SlimCAE, λ equal",
     "fixed": "SlimCAE, fixed list of λ",
     "scheduled": "SlimCAE, λ-scheduling",
-    "hyperprior": "SlimCAE, fixed list of λ, hyperprior",
-    "independent-hyperprior": "independent, a width per λ, hyperprior",
+    "hyperprior": "SlimCAE, hyperprior",
+    "independent-hyperprior": "independent, hyperprior",
 }
 """By the recipe's names; the first is what BD-rates are against."""
 NOT_RUN = (

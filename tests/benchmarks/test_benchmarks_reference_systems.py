@@ -66,7 +66,7 @@ def test_the_page_tells_what_a_hyperprior_costs_beside_the_transforms(tmp_path: 
     save(tmp_path, "hyperprior", 0.9)
     text = page.block(page.read(tmp_path), tmp_path)
     assert page.OF_HYPERPRIORS in text
-    assert "| SlimCAE, fixed list of λ, hyperprior | 0.180 / 28.00 |" in text
+    assert "| SlimCAE, hyperprior | 0.180 / 28.00 |" in text
     torch = pytest.importorskip("torch")
     from torch.utils.flop_counter import FlopCounterMode
 
