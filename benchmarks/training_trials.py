@@ -113,7 +113,7 @@ def architecture_words(lines: Sequence[Mapping[str, Any]]) -> str:
                 " / ".join(f"{milliseconds:.0f}" for milliseconds in line["milliseconds"]),
             )
         )
-    heads = ("variant", "kMAC", "time of a step", "bpp / PSNR", "rate", "grid", "ms")
+    heads = ("variant", "kMAC", "relative time of a step", "bpp / PSNR", "rate", "grid", "ms")
     return (
         f"Width {base['width']}, λ {base['lambda']:g}, {base['steps']:,} steps of `base`:\n\n"
         + table(heads, rows)

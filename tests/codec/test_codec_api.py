@@ -261,6 +261,19 @@ def test_arrays_of_paths_are_lists(codec: Codec, tmp_path: Path) -> None:
         codec.compress_many([PIXELS], jobs="2")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["quality", "bpp", "target_size", "target_psnr"])
+def test_booleans_are_no_numbers(name: str) -> None:
+    choice: dict[str, Any] = {name: True}
+    with pytest.raises(ConfigError, match=f"{name} True: must be a number"):
+        Target(**choice)
+
+
+@pytest.mark.parametrize(("widths", "rule"), [([], "one width at least"), ("48", "a list")])
+def test_widths_are_a_list(widths: Any, rule: str) -> None:
+    with pytest.raises(ConfigError, match=rule):
+        Target(widths=widths)
+
+
 @pytest.mark.parametrize("value", ["no", "yes", "", 0, 1, None, np.ones(1, bool), np.int64(1)])
 def test_only_booleans_are_booleans(codec: Codec, tmp_path: Path, value: Any) -> None:
     """The text "no" would count as true."""

@@ -65,3 +65,10 @@ def test_the_message_says_what_pillow_cannot_read(
 def test_damaged_tiff_files_are_a_plain_error(data: bytes) -> None:
     with pytest.raises(ImageError, match="unknown format, or damaged"):
         read_picture(data)
+
+
+def test_a_file_that_ends_in_its_tags_is_damaged() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "TIFF")
+    with pytest.raises(ImageError, match="unknown format, or damaged"):
+        read_picture(file.getvalue()[:60])

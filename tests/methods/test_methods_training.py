@@ -150,7 +150,7 @@ def test_scaling_needs_a_trained_network_and_its_lambda(tmp_path: Path) -> None:
     config, lmbda = resolve(tmp_path, replace(start, init_from=path, lmbda=None), None)
     assert lmbda == (400.0, 200.0, 100.0, 50.0, 25.0)
     assert config == SlimCAEConfig((12,) * 5, method="bottleneck_scaling")
-    with pytest.raises(ModelError, match="lmbda 500 100 contradicts"):
+    with pytest.raises(ConfigError, match="lmbda 500 100: must begin with 400"):
         resolve(tmp_path, replace(start, init_from=path, lmbda=(500.0, 100.0)), None)
     with pytest.raises(ModelError, match="widths 8 contradicts"):
         resolve(tmp_path, replace(start, init_from=path, widths=(8,)), None)

@@ -37,8 +37,11 @@ class Target:
     def __post_init__(self) -> None:
         object.__setattr__(self, "effort", checked_effort(self.effort))
         object.__setattr__(self, "closest", checked_bool("closest", self.closest))
-        if self.widths is not None and not isinstance(self.widths, Collection):
-            raise ConfigError(f"widths {self.widths!r}: must be a list, as in [96, 72, 48]")
+        listed: Any = self.widths
+        if listed is not None and (isinstance(listed, str) or not isinstance(listed, Collection)):
+            raise ConfigError(f"widths {listed!r}: must be a list, as in [96, 72, 48]")
+        if listed is not None and not len(listed):
+            raise ConfigError("widths: must name one width at least")
         choices = ("width", "point", "quality", "bpp", "target_size", "target_psnr")
         given = [name for name in choices if getattr(self, name) is not None]
         if len(given) > 1:
@@ -47,7 +50,7 @@ class Target:
             raise ConfigError("step needs a width: give both, or neither")
         for name in choices[2:]:
             value: Any = getattr(self, name)
-            is_number = isinstance(value, Real)
+            is_number = isinstance(value, Real) and not isinstance(value, bool)
             if value is not None and not is_number:
                 raise ConfigError(f"{name} {value!r}: must be a number")
             if value is not None and name != "quality" and not 0 < value < math.inf:

@@ -20,6 +20,11 @@ _BIG = 43  # BigTIFF
 _KINDS = {1: "unsigned", 2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
 
 
+_NEEDED = {ExifTags.Base.ImageWidth, ExifTags.Base.PhotometricInterpretation}
+_PLACES = {ExifTags.Base.StripOffsets, ExifTags.Base.TileOffsets}
+"""Tags of every TIFF file; in damaged ones they may be missing."""
+
+
 def unread_layout(file: BinaryIO) -> str | None:
     """Return which colours, channels and bits a TIFF file has that Pillow cannot read.
 
@@ -31,7 +36,7 @@ def unread_layout(file: BinaryIO) -> str | None:
         tags = ImageFileDirectory_v2(head + (file.read(8) if _BIG in head[2:4] else b""))
         file.seek(tags.next)
         tags.load(file)
-        if ExifTags.Base.ImageWidth not in tags:
+        if not _NEEDED.issubset(tags) or _PLACES.isdisjoint(tags):
             return None
         compression = int(tags.get(ExifTags.Base.Compression, 1))
         if compression not in COMPRESSION_INFO:

@@ -295,7 +295,11 @@ def _scaled(model: Model, start: Start) -> tuple[SlimCAEConfig, tuple[float, ...
     known = best.info.lmbda
     lmbda = start.lmbda or tuple((known or (2048.0,))[0] / 2**k for k in range(len(DEFAULT_WIDTHS)))
     if known is not None and lmbda[0] != known[0]:
-        raise ContradictionError("lmbda", format_list(lmbda), start.init_from, format_list(known))
+        raise ConfigError(
+            f"lmbda {format_list(lmbda)}: must begin with {known[0]:g}, the λ of the best point of "
+            f"{start.init_from}",
+            field="lmbda",
+        )
     have = best.config
     config = SlimCAEConfig(
         have.widths * len(lmbda), have.gdn, have.architecture, "bottleneck_scaling"
