@@ -235,6 +235,14 @@ def test_too_long_a_step_is_shortened() -> None:
     assert cost(codec, picture, searched) < 0.99 * cost(codec, picture, plain)
 
 
+def test_watched_codecs_share_their_gradients() -> None:
+    """Servers make one for each request, and a session takes up to a tenth of a second."""
+    codec = Codec(read_model(shipped_model()), threads=1)
+    first = codec.watched(lambda: None).gradients
+    assert codec.gradients is first
+    assert codec.watched(lambda: None).gradients is first
+
+
 FORK = """
 import os, pickle
 from PIL import Image, ImageDraw

@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable, Collection, Iterable, Iterator
 from copy import copy
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, SupportsIndex, TypedDict, Unpack
 
 import numpy as np
@@ -110,6 +110,7 @@ class Codec:
         self.transforms = transforms
         self.tile_side = side
         self._watch: Callable[[], None] | None = None
+        self._gradients: list[Gradients] = []  # at most one; copies of the codec share the list
 
     def __repr__(self) -> str:
         where = f"{self.transforms.backend} on {self.transforms.device}"
@@ -135,14 +136,16 @@ class Codec:
         """The transforms on parts of a picture."""
         return TiledTransforms(self.transforms, self.model.architecture, self._watch)
 
-    @cached_property
+    @property
     def gradients(self) -> Gradients:
-        """The derivatives that efforts from 3 on need.
+        """The derivatives that efforts from 3 on need, opened when first used.
 
         Raises:
             MissingPackageError: ONNX Runtime is not installed.
         """
-        return open_gradients(self.model, self.transforms.threads)
+        if not self._gradients:
+            self._gradients.append(open_gradients(self.model, self.transforms.threads))
+        return self._gradients[0]
 
     @property
     def _side(self) -> int:
