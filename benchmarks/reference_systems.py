@@ -36,14 +36,24 @@ SYSTEMS = {
     "modulated": "modulated autoencoder",
     "naive": "SlimCAE, λ equal",
     "fixed": "SlimCAE, fixed list of λ",
-    "scheduled": "SlimCAE, λ-scheduling",
     "hyperprior": "SlimCAE, hyperprior",
     "independent-hyperprior": "independent, hyperprior",
 }
 """By the recipe's names; the first is what BD-rates are against."""
+CHOICES = {
+    "naive": "the beginning",
+    "naive-more": "λ stay equal",
+    "fixed-more": "fixed list of λ",
+    "scheduled": "λ-scheduling",
+}
+"""The ways to choose λ, from one model at equal λ on; BD-rates are against it."""
 NOT_RUN = (
     "`recipes/reference_systems.sh` has not been run yet, so there is no figure to show. It "
     "takes about three hours on two idle cores; then `make results` puts plots and tables here."
+)
+CELLS = (
+    "Each cell contains bits per pixel / PSNR (dB) of an operating point, as means over "
+    "validation pictures. BD-rates are against the first row."
 )
 OF_HYPERPRIORS = (
     "Parameters and multiply-accumulates are those of transforms and densities. A hyperprior of "
@@ -72,7 +82,7 @@ def main() -> None:
 def read(folder: Path) -> dict[str, System]:
     """Return the systems that were measured, by name."""
     found = {}
-    for name in SYSTEMS:
+    for name in SYSTEMS | CHOICES:
         path = folder / f"{name}.json"
         if path.exists():
             info, profile = (
@@ -90,9 +100,8 @@ def block(systems: Mapping[str, System], folder: Path = FOLDER) -> str:
         return NOT_RUN
     parts = [
         f"![Rate and quality](figures/{STEM}_rd_psnr.png)",
-        curves_table(systems),
-        "Each cell contains bits per pixel / PSNR (dB) of an operating point, as means over "
-        "validation pictures. BD-rates are against the first row.",
+        curves_table(systems, SYSTEMS),
+        CELLS,
         f"![Quality and multiply-accumulates](figures/{STEM}_macs.png)",
         f"![Quality and time](figures/{STEM}_time.png)",
         costs_table(systems),
@@ -100,22 +109,31 @@ def block(systems: Mapping[str, System], folder: Path = FOLDER) -> str:
         "of a picture of 768×512 pixels.",
         *([OF_HYPERPRIORS] if any("hyperprior" in name for name in systems) else []),
     ]
+    if len(CHOICES.keys() & systems.keys()) > 1:
+        parts += [
+            f"![Choices of λ](figures/{STEM}_lambda_rd_psnr.png)",
+            curves_table(systems, CHOICES),
+            CELLS,
+        ]
+    if "scheduled" in systems:
+        parts.append(f"λ-scheduling ended with λ {found_lmbda(systems['scheduled'])}.")
     if (folder / "noise.csv").exists():
         parts.append(noise_words(folder))
     return "\n\n".join(parts)
 
 
-def curves_table(systems: Mapping[str, System]) -> str:
-    """A row for each system, a column for each point, and the BD-rate against the first."""
-    first = next(iter(systems.values())).results
+def curves_table(systems: Mapping[str, System], names: Mapping[str, str]) -> str:
+    """A row for each named system: its points, and the BD-rate against the first."""
+    chosen = _named(systems, names)
+    first = chosen[0][1].results
     rows = []
-    for name, system in systems.items():
+    for name, system in chosen:
         lists = system.results.lists
         pairs = zip(lists["bpp"], lists["psnr-rgb"], strict=True)
         cells = [f"{bpp:.3f} / {psnr:.2f}" for bpp, psnr in pairs]
         gain = bd_rate(first.curve(), system.results.curve())
         bd = "no overlap" if gain is None else f"{signed(gain.value, 1)} %"
-        rows.append([SYSTEMS[name], *cells, bd])
+        rows.append([name, *cells, bd])
     points = max(len(row) for row in rows) - 2
     heads = ["", *(f"point {k}" for k in range(1, points + 1)), "BD-rate"]
     return table(heads, [[*row[:-1], *[""] * (points + 2 - len(row)), row[-1]] for row in rows])
@@ -124,8 +142,8 @@ def curves_table(systems: Mapping[str, System]) -> str:
 def costs_table(systems: Mapping[str, System]) -> str:
     """A row for each system: parameters, file, work, time and memory."""
     rows = []
-    for name, system in systems.items():
-        costs = system.costs[::-1]
+    for name, system in _named(systems, SYSTEMS):
+        info, costs = system.info, system.costs[::-1]
 
         def span(key: str, unit: float, digits: int, costs: Sequence[Any] = costs) -> str:
             ends = [costs[0][key], costs[-1][key]]
@@ -134,9 +152,9 @@ def costs_table(systems: Mapping[str, System]) -> str:
 
         rows.append(
             [
-                SYSTEMS[name],
-                f"{system.info['parameters'] / 1e6:.2f}",
-                f"{system.info['bytes'] / 1e6:.1f}",
+                name,
+                f"{info['parameters'] / 1e6:.2f}",
+                f"{info['bytes'] / 1e6:.1f}",
                 span("decoder_macs_per_pixel", 1e3, 1),
                 span("encode_ms", 1, 0),
                 span("decode_ms", 1, 0),
@@ -148,6 +166,11 @@ def costs_table(systems: Mapping[str, System]) -> str:
     heads = ["", "parameters, M", "model file, MB", "decoder, kMAC per pixel", "encode, ms",
              "decode, ms", "peak encoding, MB", "peak decoding, MB", "coded with"]  # fmt: skip
     return table(heads, rows)
+
+
+def found_lmbda(system: System) -> str:
+    """The λ of a system, best point first."""
+    return ", ".join(f"{value:.0f}" for value in reversed(system.results.lists["lambda"]))
 
 
 def noise_words(folder: Path) -> str:
@@ -166,12 +189,18 @@ def noise_words(folder: Path) -> str:
 
 
 def draw(systems: Mapping[str, System], folder: Path) -> None:
-    """The three plots of the page."""
-    series = [_series(SYSTEMS[name], system.results) for name, system in systems.items()]
-    with TemporaryDirectory() as made:
-        plot_all(Path(made) / STEM, series, NO_MS_SSIM)
-        for plot in PLOTS:
-            shutil.copyfile(Path(made) / f"{STEM}_{plot}.png", folder / f"{STEM}_{plot}.png")
+    """Draw the plots of the page."""
+    for names, stem, plots in ((SYSTEMS, STEM, PLOTS), (CHOICES, f"{STEM}_lambda", PLOTS[:1])):
+        series = [_series(name, system.results) for name, system in _named(systems, names)]
+        with TemporaryDirectory() as made:
+            plot_all(Path(made) / stem, series, NO_MS_SSIM)
+            for plot in plots:
+                shutil.copyfile(Path(made) / f"{stem}_{plot}.png", folder / f"{stem}_{plot}.png")
+
+
+def _named(systems: Mapping[str, System], names: Mapping[str, str]) -> list[tuple[str, System]]:
+    """Return the measured systems among some, with the names that readers see."""
+    return [(name, systems[key]) for key, name in names.items() if key in systems]
 
 
 def _series(name: str, results: Results) -> ModelSeries:

@@ -11,7 +11,6 @@
 #
 #   naive        SlimCAE, λ equal for all widths
 #   fixed        SlimCAE, λ halves from width to width
-#   scheduled    SlimCAE: half of the steps at equal λ, λ-scheduling, and what is left with its λ
 #   independent  a network for each width
 #   full         a network of the widest width for each λ, the paper's baseline
 #   scaling      the best network of `full`, with SCALING_STEPS for its factors on top
@@ -22,11 +21,20 @@
 # The last two train at Δ = 1 alone, as all others do. `slimcae fit` converts their hyperpriors to
 # integers. All others are coded with the densities of their training, as in the papers.
 #
+# The ways to choose λ begin with the model of `naive`, and see MORE_STEPS further batches:
+#
+#   naive-more   λ stay equal
+#   fixed-more   λ of the fixed list
+#   scheduled    λ-scheduling, and what is left of the steps with the λ that it found
+#
 # `noise` schedules with a κ close to 1, so λ hardly change; changes of the slopes from try to try are
 # then noise. Each model is measured on VALID.
 #
+# Two systems train at the same time, with a thread each, which takes two thirds of the time of one
+# after the other with two threads.
+#
 # Variables change the defaults:
-#   STEPS, TRY_STEPS, TRIES, SCALING_STEPS
+#   STEPS, MORE_STEPS, TRY_STEPS, TRIES, SCALING_STEPS
 #   WIDTHS, LMBDA  widest and best first, as many of both
 #   CROP           patchsize and batchsize
 #   MORE           further options of every training: --device cpu, say
@@ -36,19 +44,21 @@ set -eu
 train=$1 valid=$2 runs=$3
 slimcae="${PYTHON:-python3} -m slimcae"
 steps=${STEPS:-500}
-try_steps=${TRY_STEPS:-40}
-tries=${TRIES:-4}
+more_steps=${MORE_STEPS:-1200}
+try_steps=${TRY_STEPS:-80}
+tries=${TRIES:-3}
 widths=${WIDTHS:-192 144 96 72 48}
 lmbda=${LMBDA:-2048 1024 512 256 128}
 crop=${CROP:---patchsize 128 --batchsize 4}
 results=${RESULTS:-$(dirname "$0")/../docs/results/reference-systems}
-common="$crop --quantization mixed --ema_decay 0.99 --compile off --seed 1 ${MORE:-}"
-trap : TERM INT  # the stage at work gets the signal too, and shall finish saving
+common="$crop --quantization mixed --compile off --seed 1 ${MORE:-}"
+
+# a shell ignores Ctrl-C in what it runs in the background, so it has to be told; it saves, then ends
+trap 'trap "" INT TERM; kill -TERM 0; wait; exit 143' INT TERM
 
 widest=${widths%% *}
 best=${lmbda%% *}
 equal=$(for _ in $widths; do printf '%s ' "$best"; done)
-half=$((steps / 2))
 
 # each stage leaves a mark, so that a finished one costs no time
 once() {
@@ -64,15 +74,16 @@ train() { # NAME, options: a system that begins with the warm start
     name=$1
     shift
     once "$name" $slimcae train --train_glob "$train" --checkpoint_dir "$runs/$name" \
-        --learning_rate 5e-4 --last_step "$steps" $common "$@"
+        --learning_rate 5e-4 --ema_decay 0.99 --last_step "$steps" $common "$@"
 }
 
-schedule() { # NAME, further options
+schedule() { # NAME, further options; the average covers less than a try, which it shall show
     name=$1
     shift
+    keep "$name" "$runs/naive/model.safetensors"
     once "$name" $slimcae train_lambda_schedule --train_glob "$train" --inputPath "$valid" \
         --checkpoint_dir "$runs/$name" --schedule_steps "$try_steps" --max_tries "$tries" \
-        $common --learning_rate 2e-4 "$@"
+        --learning_rate 3e-4 --warmup_steps 20 --ema_decay 0.95 $common "$@"
 }
 
 keep() { # NAME, FILE: of a stage that others begin with
@@ -100,34 +111,49 @@ measure() { # NAME: its curve on VALID
     cp "$runs/report/$1.json" "$results/$1.json"
 }
 
+lane() { # FUNCTION: run it beside the other, and at a signal end after the stage at work
+    trap : INT TERM
+    OMP_NUM_THREADS=1
+    export OMP_NUM_THREADS
+    "$1"
+}
+
+methods() {
+    train full --method independent --switch_list "$widest" --lmbda $lmbda
+    train independent --method independent --switch_list $widths --lmbda $lmbda
+    once scaling $slimcae train --method bottleneck_scaling --init_from "$runs/full" \
+        --train_glob "$train" --checkpoint_dir "$runs/scaling" --lmbda $lmbda $crop --compile off \
+        --seed 1 --last_step "${SCALING_STEPS:-1000}" ${MORE:-}
+    train modulated --method modulated --switch_list "$widest" --lmbda $lmbda
+    train independent-hyperprior --method independent --switch_list $widths --lmbda $lmbda \
+        --entropy_model hyperprior --at_one 1
+}
+
+choices_of_lmbda() {
+    train naive --switch_list $widths --lmbda $equal
+    schedule schedule --kappa 0.7
+    schedule noise --kappa 0.999999
+    tried=$(($(wc -l < "$runs/schedule/schedule.csv") - 2))  # rows: names, the start, tries
+    left=$((more_steps - tried * try_steps))
+    [ "$left" -gt 0 ] || { echo "recipe: no steps left after $tried tries: MORE_STEPS?" >&2; exit 1; }
+    train scheduled --init_from "$runs/schedule/model_scheduled.safetensors" --last_step "$left"
+    train fixed-more --init_from "$runs/naive" --lmbda $lmbda --last_step "$more_steps"
+    train naive-more --init_from "$runs/naive" --lmbda $equal --last_step "$more_steps"
+    train fixed --switch_list $widths --lmbda $lmbda
+    train hyperprior --switch_list $widths --lmbda $lmbda --entropy_model hyperprior --at_one 1
+}
+
 mkdir -p "$runs" "$results"
 # options are lists of words, hence no quotes
-train naive --switch_list $widths --lmbda $equal
-train fixed --switch_list $widths --lmbda $lmbda
-train independent --method independent --switch_list $widths --lmbda $lmbda
-train full --method independent --switch_list "$widest" --lmbda $lmbda
-train modulated --method modulated --switch_list "$widest" --lmbda $lmbda
-train hyperprior --switch_list $widths --lmbda $lmbda --entropy_model hyperprior --at_one 1
-train independent-hyperprior --method independent --switch_list $widths --lmbda $lmbda \
-    --entropy_model hyperprior --at_one 1
-once scaling $slimcae train --method bottleneck_scaling --init_from "$runs/full" \
-    --train_glob "$train" --checkpoint_dir "$runs/scaling" --lmbda $lmbda $crop --compile off \
-    --seed 1 --last_step "${SCALING_STEPS:-1000}" ${MORE:-}
+lane methods &
+first=$!
+lane choices_of_lmbda &
+status=0
+wait $! || status=$?
+wait $first || status=$?
+[ "$status" = 0 ] || exit "$status"
 
-once begun $slimcae train --train_glob "$train" --checkpoint_dir "$runs/begun" --lmbda $equal \
-    --switch_list $widths --learning_rate 5e-4 --last_step "$half" $common --decay none
-keep schedule "$runs/begun/model.safetensors"
-keep noise "$runs/begun/model.safetensors"
-schedule noise --kappa 0.999999
-schedule schedule
-tried=$(($(wc -l < "$runs/schedule/schedule.csv") - 2))  # rows: names, the start, tries
-left=$((steps - half - tried * try_steps))
-[ "$left" -gt 0 ] || { echo "recipe: no steps are left after $tried tries: more STEPS" >&2; exit 1; }
-once scheduled $slimcae train --train_glob "$train" --checkpoint_dir "$runs/scheduled" \
-    --init_from "$runs/schedule/model_scheduled.safetensors" --last_step "$left" \
-    --learning_rate 5e-4 $common
-
-systems="full independent scaling modulated naive fixed scheduled"
+systems="full independent scaling modulated naive fixed naive-more fixed-more scheduled"
 hyperpriors="hyperprior independent-hyperprior"
 for system in $hyperpriors; do
     once "fit-$system" $slimcae fit --model "$runs/$system" --train_glob "$train" \

@@ -38,25 +38,25 @@ def test_without_a_run_the_page_says_so() -> None:
 
 def test_tables_hold_what_the_files_do(tmp_path: Path) -> None:
     save(tmp_path, "full", 1.0)
-    save(tmp_path, "scheduled", 1.2)
+    save(tmp_path, "naive", 1.2)
+    save(tmp_path, "scheduled", 1.08)
     columns = "width,try,slope,slope_target\n"
     for name, change in (("noise", 0.25), ("schedule", 2.0)):
         rows = f"12,0,9,9\n12,1,{9 + change},9\n"
         (tmp_path / f"{name}.csv").write_text(columns + rows, encoding="utf-8")
     systems = page.read(tmp_path)
-    assert list(systems) == ["full", "scheduled"]
+    assert list(systems) == ["full", "naive", "scheduled"]
     text = page.block(systems, tmp_path)
     assert (
         "| independent, widest width | 0.200 / 28.00 | 0.500 / 31.00 | 1.000 / 34.00 | +0.0 % |"
         in text
     )
-    assert (
-        "| SlimCAE, λ-scheduling | 0.240 / 28.00 | 0.600 / 31.00 | 1.200 / 34.00 | +20.0 % |"
-        in text
-    )
+    assert "| SlimCAE, λ equal | 0.240 / 28.00 | 0.600 / 31.00 | 1.200 / 34.00 | +20.0 % |" in text
+    assert "| λ-scheduling | 0.216 / 28.00 | 0.540 / 31.00 | 1.080 / 34.00 | −10.0 % |" in text
     costs = "| 4.23 | 17.0 | 1.0 … 3.0 | 10 … 30 | 20 … 60 | – | 5 … 15 | factorized, tables |"
     assert text.count(costs) == 2
     assert page.OF_HYPERPRIORS not in text
+    assert "ended with λ 1, 1, 0." in text  # those of `save`
     assert "changes by 2.00 dB per bpp" in text
     assert "by 0.25 where they stay as they are" in text
 
@@ -83,10 +83,11 @@ def test_the_page_tells_what_a_hyperprior_costs_beside_the_transforms(tmp_path: 
 def test_plots_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slimcae.plots.style.DOTS_PER_INCH", 40)
     save(tmp_path, "full", 1.0)
-    save(tmp_path, "modulated", 1.1)
+    save(tmp_path, "naive", 1.1)
     page.draw(page.read(tmp_path), tmp_path)
     made = {path.name for path in tmp_path.glob("*.png")}
-    assert made == {f"{page.STEM}_{plot}.png" for plot in page.PLOTS}
+    plots = (*page.PLOTS, "lambda_rd_psnr")
+    assert made == {f"{page.STEM}_{plot}.png" for plot in plots}
     assert set(COMMON_LISTS) < set(MODEL_LISTS)
 
 

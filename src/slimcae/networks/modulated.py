@@ -67,12 +67,33 @@ class ModulatedAutoencoder(Autoencoder):
             }
 
     @torch.no_grad()
-    def reset_factors(self) -> None:
-        """Set all factors to 1 for every λ, for transforms that were made without factors."""
-        for modulator in self.modulators.values():
-            last = list(modulator.children())[-1]
-            for parameter in last.parameters():
+    def begin_with_steps(self) -> None:
+        """Let the rounding step be proportional to λ^−½, and all other factors be 1.
+
+        This is for transforms that were made without factors. The logarithms of the factors on both
+        sides of the latents are linear between the λ of the operating points.
+        """
+        for layer in self._layers.values():
+            for parameter in self._linear_layers(layer)[1].parameters():
                 parameter.zero_()
+        conditions = (self._lmbda / self.largest).flip(0)
+        wanted = 0.5 * torch.log(conditions)
+        slopes = wanted.diff() / conditions.diff()
+        units = len(slopes)
+        ends = self.architecture.analysis[-2], self.architecture.synthesis[1]
+        for end, sign in zip(ends, (1, -1), strict=True):
+            assert isinstance(end, Convolution)
+            first, second = self._linear_layers(end)
+            first.weight[:units] = 1
+            first.bias[:units] = -conditions[:-1]  # each unit bends the line at one λ
+            second.weight[:, :units] = sign * slopes.diff(prepend=slopes.new_zeros(1))
+            second.bias[:] = sign * wanted[0]
+
+    def _linear_layers(self, layer: Convolution) -> tuple[nn.Linear, nn.Linear]:
+        first, _, second = self.modulators[_module_name(layer)].children()
+        assert isinstance(first, nn.Linear)
+        assert isinstance(second, nn.Linear)
+        return first, second
 
     def analyse(self, x: Tensor, width: int) -> Tensor:
         """Return the latents of images at a point."""

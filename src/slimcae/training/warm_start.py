@@ -53,7 +53,7 @@ def warm_start_transforms(model: Autoencoder, x: Tensor, lmbda: tuple[float, ...
             first, second, third = nested_components(x, min(48, n), n, n)
             _start_slimcae(pair, gain, x.mean(dim=(0, 2, 3)), (first, second, third), own)
     if isinstance(model, ModulatedAutoencoder):
-        model.reset_factors()
+        model.begin_with_steps()
 
 
 def _start_slimcae(
