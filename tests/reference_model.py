@@ -116,7 +116,7 @@ class Model:
         for name, tensor in tensors.items():
             if name.startswith(prefix):
                 arrays["entropy_bottleneck." + name.removeprefix(prefix)] = tensor
-        if self.described["config"].get("architecture") == "light":
+        if self.described["config"].get("architecture", "slimcae") != "slimcae":
             return arrays | self._light_arrays(width)
         for name, sliced in CONVOLUTIONS.items():
             arrays[f"{name}.weight"] = tensors[f"{name}.weight"].cut(*[width] * sliced)
@@ -186,7 +186,7 @@ class Model:
             for median, plane in zip(medians, planes, strict=True)
         ]
         x = self._before(x)
-        if self.described["config"].get("architecture") == "light":
+        if self.described["config"].get("architecture", "slimcae") != "slimcae":
             return self._light(x)
         for number, stride in ((1, 2), (2, 2), (3, 4)):
             x = self._between(f"g_s.deconv{number}", self._normalised(f"g_s.igdn{number}", x))
@@ -204,7 +204,8 @@ class Model:
         return x
 
     def _light(self, x: list[list[Numbers]]) -> list[list[Numbers]]:
-        """docs/format.md, "Architecture `light`"."""
+        """docs/format.md, "Architecture `light`" and "Architecture `lighter`"."""
+        share = {"light": 0.1, "lighter": 0.0}[self.described["config"]["architecture"]]
         arrays = self._light_arrays(len(x))
         factors = map(math.exp, arrays["g_s.scale.log_scale"].numbers)
         x = [[[f * v for v in row] for row in plane] for f, plane in zip(factors, x, strict=True)]
@@ -216,7 +217,7 @@ class Model:
             inner = x
             for name in ("expand", "depthwise"):
                 inner = layer(f"block{number}.{name}", inner)
-                inner = [[[max(v, v / 10) for v in row] for row in plane] for plane in inner]
+                inner = [[[max(v, share * v) for v in row] for row in plane] for plane in inner]
             added = layer(f"block{number}.project", inner)
             return [
                 [[a + b for a, b in zip(*rows, strict=True)] for rows in zip(*planes, strict=True)]

@@ -1,4 +1,4 @@
-"""Golden files of what came later, the architecture `light` and the kind `hyperprior`.
+"""Golden files of what came later, the light architectures and the kind `hyperprior`.
 
 The same bytes, symbols and pixels for ever.
 """
@@ -20,7 +20,7 @@ from slimcae.codec import Codec
 from slimcae.model.file import read_model
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
-FOLDERS = ("light", "hyperprior")
+FOLDERS = ("light", "lighter", "hyperprior")
 FILES = [path for folder in FOLDERS for path in sorted((GOLDEN / folder).glob("*.scae"))]
 
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -47,8 +47,8 @@ def slow_model_of(folder: str) -> SlowModel:
 def test_the_set_is_whole(folder: str) -> None:
     files = [path for path in FILES if path.parent.name == folder]
     assert {path.stem for path in files} == set(pinned(folder))
-    light = folder == "light"
-    assert (codec_of(folder).model.config.architecture == "light") == light
+    light = folder != "hyperprior"
+    assert codec_of(folder).model.config.architecture == (folder if light else "slimcae")
     assert slow_model_of(folder).described["format"] == (5 if light else 4)
     headers = [decode_file(path.read_bytes()) for path in files]
     assert {header.num_filters for header in headers} == ({12, 8, 4} if light else {4})
@@ -108,15 +108,17 @@ def test_pixels_by_the_document_are_the_stored_ones_within_a_level(path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("folder", "width"), [("light", 12), ("light", 8), ("light", 4), ("hyperprior", 4)]
+    ("folder", "width"),
+    [("light", 12), ("light", 8), ("light", 4), ("lighter", 12), ("lighter", 8), ("hyperprior", 4)],
 )
 def test_fingerprints_are_those_of_the_document(folder: str, width: int) -> None:
     codec, slow_model = codec_of(folder), slow_model_of(folder)
     assert slow_model.fingerprint(width) == codec.model.fingerprint(width)
 
 
-def test_every_number_of_the_decoder_counts() -> None:
+@pytest.mark.parametrize("folder", ["light", "lighter"])
+def test_every_number_of_the_decoder_counts(folder: str) -> None:
     """The stored pixels would not test layers that are identities."""
-    for name, array in codec_of("light").model.tensors.items():
+    for name, array in codec_of(folder).model.tensors.items():
         if name.startswith("g_s."):
             assert np.count_nonzero(array) > 0.95 * array.size, name

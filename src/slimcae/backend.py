@@ -27,7 +27,7 @@ def choose_backend(
         bfloat16 if `precision` demands it, and for many or large pictures on a processor with
         native bfloat16. Otherwise it selects ONNX Runtime. megapixels: expected amount of pixels;
         None: unknown, which does not favour torch. architecture: architecture of the model; the
-        small convolutions of `light` are faster in ONNX Runtime than in torch, even in bfloat16.
+        small convolutions of light ones are faster in ONNX Runtime than in torch, even in bfloat16.
 
     Raises:
         ConfigError: The name is unknown.
@@ -60,7 +60,7 @@ def _prefers_torch(
         return False
     if device != "cpu":
         return True
-    if architecture == "light":
+    if architecture != "slimcae":
         return False
     many = megapixels is not None and megapixels >= TORCH_PAYS_AFTER
     return many and precision == "auto" and has_bfloat16()

@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from reference_model import Model as SlowModel
-from slimcae.model.architecture import Architecture, architecture_of, light, slimcae
+from slimcae.model.architecture import Architecture, architecture_of, light, lighter, slimcae
 from slimcae.model.config import (
     ARCHITECTURES,
     DEFAULT_WIDTHS,
@@ -31,10 +31,13 @@ ROOT = Path(__file__).parents[2]
 WIDTHS = (12, 8, 1)
 
 LIGHT = SlimCAEConfig((24, 12, 4), architecture="light")
+LIGHTER = SlimCAEConfig((24, 12, 4), architecture="lighter")
 
 every_variant = pytest.mark.parametrize("variant", GDN_VARIANTS)
 every_config = pytest.mark.parametrize(
-    "config", [*(SlimCAEConfig((12, 8, 4), variant) for variant in GDN_VARIANTS), LIGHT], ids=str
+    "config",
+    [*(SlimCAEConfig((12, 8, 4), variant) for variant in GDN_VARIANTS), LIGHT, LIGHTER],
+    ids=str,
 )
 
 
@@ -112,6 +115,18 @@ def test_values_are_those_of_the_largest_layer() -> None:
     architecture = light(SlimCAEConfig(architecture="light"))
     assert architecture.decoder_values(192) == 4 * (192 // 4) / 16
     assert architecture.decoder_values(48) == (48 + 48) / 16
+
+
+def test_lighter_differs_from_light_in_the_first_layer_and_the_activation() -> None:
+    """A 3×3 over 48 channels has eight ninths of its products beside the middle."""
+    first = light(SlimCAEConfig(architecture="light"))
+    second = lighter(SlimCAEConfig(architecture="lighter"))
+    for width in DEFAULT_WIDTHS:
+        saved = 8 * 48 * (width // 4) / 16
+        assert first.encoder_macs(width) - second.encoder_macs(width) == saved
+        assert first.decoder_macs(width) == second.decoder_macs(width)
+    assert (second.analysis_halo, second.synthesis_halo) == (5, 5)
+    assert second.tensors() | {"g_a.embed.weight": (48, 48, 3, 3)} == first.tensors()
 
 
 def test_the_halos_of_the_light_network_are_what_gradients_reach(light_network: SlimCAE) -> None:

@@ -8,7 +8,13 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from slimcae.errors import ConfigError
-from slimcae.model.config import DEFAULT_WIDTHS, GDN_VARIANTS, GDNVariant, SlimCAEConfig
+from slimcae.model.config import (
+    DEFAULT_WIDTHS,
+    GDN_VARIANTS,
+    ArchitectureName,
+    GDNVariant,
+    SlimCAEConfig,
+)
 from slimcae.model.layers import WIDTH, Convolution
 from slimcae.networks.gdn import SlimmableGDN
 from slimcae.networks.layers import SlimmableConv2d, SlimmableConvTranspose2d
@@ -111,6 +117,7 @@ class PlainLight:
     def __init__(self, network: SlimCAE, width: int) -> None:
         self.state, self.width = network.state_dict(), width
         self.place = network.widths.index(width)
+        self.slope = {"light": 0.1, "lighter": 0.0}[network.config.architecture]
 
     def conv(self, x: Tensor, name: str, out: int, *, groups: int = 1) -> Tensor:
         weight = self.state[f"{name}.weight"][:out, : x.shape[1] // groups]
@@ -120,8 +127,9 @@ class PlainLight:
 
     def block(self, x: Tensor, name: str) -> Tensor:
         channels = x.shape[1]
-        y = F.leaky_relu(self.conv(x, f"{name}.expand", 2 * channels), 0.1)
-        y = F.leaky_relu(self.conv(y, f"{name}.depthwise", 2 * channels, groups=2 * channels), 0.1)
+        y = F.leaky_relu(self.conv(x, f"{name}.expand", 2 * channels), self.slope)
+        y = self.conv(y, f"{name}.depthwise", 2 * channels, groups=2 * channels)
+        y = F.leaky_relu(y, self.slope)
         return x + self.conv(y, f"{name}.project", channels)
 
     def lap(self, x: Tensor, name: str) -> Tensor:
@@ -151,9 +159,12 @@ class PlainLight:
         return F.pixel_shuffle(x, 4)
 
 
+@pytest.mark.parametrize("architecture", ["light", "lighter"])
 @pytest.mark.parametrize("width", [16, 8, 4])
-def test_each_width_of_light_equals_a_plain_network_of_sliced_weights(width: int) -> None:
-    network = SlimCAE(SlimCAEConfig((16, 8, 4), architecture="light"))
+def test_each_width_of_light_equals_a_plain_network_of_sliced_weights(
+    width: int, architecture: ArchitectureName
+) -> None:
+    network = SlimCAE(SlimCAEConfig((16, 8, 4), architecture=architecture))
     torch.manual_seed(4)
     with torch.no_grad():
         for p in [*network.g_a.parameters(), *network.g_s.parameters()]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from conftest import smooth_pixels
-from slimcae.model.config import GDNVariant, SlimCAEConfig
+from slimcae.model.config import ArchitectureName, GDNVariant, SlimCAEConfig
 from slimcae.model.model import Model
 from slimcae.networks.conversion import to_model
 from slimcae.networks.slimcae import SlimCAE
@@ -30,9 +30,9 @@ def make(variant: GDNVariant) -> tuple[SlimCAE, Model]:
 
 
 @cache
-def make_light() -> tuple[SlimCAE, Model]:
+def make_light(architecture: ArchitectureName = "light") -> tuple[SlimCAE, Model]:
     """Return a block transform whose residual branches matter, too."""
-    network = _warm_start(SlimCAEConfig(WIDTHS, architecture="light"))
+    network = _warm_start(SlimCAEConfig(WIDTHS, architecture=architecture))
     with torch.no_grad():
         for name, p in network.named_parameters():
             if name.startswith("g_"):

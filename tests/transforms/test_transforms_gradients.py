@@ -11,11 +11,11 @@ from slimcae.model.model import Model
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.transforms import open_gradients
 
-ARCHITECTURES: list[ArchitectureName] = ["slimcae", "light"]
+ARCHITECTURES: list[ArchitectureName] = ["slimcae", "light", "lighter"]
 
 
 def made(architecture: ArchitectureName) -> tuple[SlimCAE, Model]:
-    return make("slim+") if architecture == "slimcae" else make_light()
+    return make("slim+") if architecture == "slimcae" else make_light(architecture)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

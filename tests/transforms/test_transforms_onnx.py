@@ -34,7 +34,11 @@ from slimcae.transforms.onnx_.differentiation import differentiate
 from slimcae.transforms.onnx_.graph import Graph
 
 PHOTO = Path(__file__).parents[2] / "examples" / "images" / "parrots.png"
-EVERY = [*((variant, make) for variant in GDN_VARIANTS), ("light", lambda _: make_light())]
+EVERY = [
+    *((variant, make) for variant in GDN_VARIANTS),
+    ("light", make_light),
+    ("lighter", make_light),
+]
 
 
 @pytest.fixture(params=EVERY, ids=lambda pair: pair[0])

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from conftest import smooth_pixels
 from slimcae.errors import ConfigError
-from slimcae.model.config import GDN_VARIANTS, GDNVariant
+from slimcae.model.config import GDN_VARIANTS, ArchitectureName, GDNVariant
 from slimcae.networks.conversion import to_model
 from slimcae.transforms.torch_ import TorchTransforms, device, inference
 from slimcae.transforms.torch_.blocks import blocks_kernel
@@ -53,10 +53,11 @@ def test_float32_equals_the_network(
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("size", [(16, 16), (48, 80), (208, 16)], ids=str)
+@pytest.mark.parametrize("architecture", ["light", "lighter"])
 def test_light_in_float32_equals_the_network(
-    strips: None, width: int, size: tuple[int, int]
+    strips: None, width: int, size: tuple[int, int], architecture: ArchitectureName
 ) -> None:
-    network, model = make_light()
+    network, model = make_light(architecture)
     pixels = smooth_pixels(*size, seed=5)
     expected = network_latents(network, pixels, width)
     found = LightAnalysis(model, width, torch.float32)(torch.from_numpy(pixels))

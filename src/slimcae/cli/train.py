@@ -93,8 +93,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         model,
         "--architecture",
         choices=ARCHITECTURES,
-        help="slimcae: that of the paper; light: 19 to 28 %% of its multiplications (default: "
-        "slimcae)",
+        help="slimcae: that of the paper; light: 19 to 28 %% of its multiplications; lighter: "
+        "light with a smaller first layer and ReLU (default: slimcae)",
     )
     add_option(
         model,

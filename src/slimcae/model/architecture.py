@@ -169,7 +169,8 @@ def network_prefix(point: int) -> str:
 
 def architecture_of(config: SlimCAEConfig) -> Architecture:
     """Return the architecture that a configuration names."""
-    return {"slimcae": slimcae, "light": light}[config.architecture](config)
+    known = {"slimcae": slimcae, "light": light, "lighter": lighter}
+    return known[config.architecture](config)
 
 
 def slimcae(config: SlimCAEConfig) -> Architecture:
@@ -224,52 +225,68 @@ def light(config: SlimCAEConfig) -> Architecture:
     transforms: Malvar and Staelin, "The LOT", IEEE Trans. ASSP 37, 1989). All widths share the
     kernels; each width has its own biases and scales.
     """
+    return _light(config, embed_side=3, slope=0.1)
+
+
+def lighter(config: SlimCAEConfig) -> Architecture:
+    """Return `light` with a 1×1 as its first convolution, and ReLU instead of leaky ReLU.
+
+    It takes three quarters (width 192) to half (48) of the multiply-accumulates of the analysis of
+    `light`.
+    """
+    return _light(config, embed_side=1, slope=0.0)
+
+
+def _light(config: SlimCAEConfig, embed_side: int, slope: float) -> Architecture:
+    def block(name: str, channels: Channels) -> Residual:
+        return _block(name, channels, slope)
+
     quarter, half = Fraction(1, 4), Fraction(1, 2)
     colours = 16 * PICTURE_CHANNELS
     return Architecture(
         config,
         analysis=(
             Unshuffle(4),
-            Convolution("g_a.embed", colours, quarter, side=3, bias="own"),
-            _block("g_a.block1", quarter),
+            Convolution("g_a.embed", colours, quarter, side=embed_side, bias="own"),
+            block("g_a.block1", quarter),
             Unshuffle(2),
             _lap("g_a.lap2", 4 * quarter),
             Convolution("g_a.down2", 4 * quarter, half, side=1, bias="own"),
-            _block("g_a.block2", half),
+            block("g_a.block2", half),
             Unshuffle(2),
             _lap("g_a.lap3", 4 * half),
             Convolution("g_a.down3", 4 * half, WIDTH, side=1, bias="own"),
-            _block("g_a.block3", WIDTH),
-            _block("g_a.block4", WIDTH),
+            block("g_a.block3", WIDTH),
+            block("g_a.block4", WIDTH),
             Scale("g_a.scale"),
         ),
         synthesis=(
             Scale("g_s.scale"),
-            _block("g_s.block4", WIDTH),
-            _block("g_s.block3", WIDTH),
+            block("g_s.block4", WIDTH),
+            block("g_s.block3", WIDTH),
             Convolution("g_s.up3", WIDTH, 4 * half, side=1, bias="own"),
             _lap("g_s.lap3", 4 * half),
             Shuffle(2),
-            _block("g_s.block2", half),
+            block("g_s.block2", half),
             Convolution("g_s.up2", half, 4 * quarter, side=1, bias="own"),
             _lap("g_s.lap2", 4 * quarter),
             Shuffle(2),
-            _block("g_s.block1", quarter),
+            block("g_s.block1", quarter),
             Convolution("g_s.render", quarter, colours, side=3, bias="own"),
             Shuffle(4),
         ),
     )
 
 
-def _block(name: str, channels: Channels) -> Residual:
+def _block(name: str, channels: Channels, slope: float) -> Residual:
     hidden = 2 * channels
     return Residual(
         name,
         (
             Convolution(f"{name}.expand", channels, hidden, side=1, bias="own"),
-            LeakyReLU(),
+            LeakyReLU(slope),
             _depthwise(f"{name}.depthwise", hidden),
-            LeakyReLU(),
+            LeakyReLU(slope),
             Convolution(f"{name}.project", hidden, channels, side=1, bias="own"),
         ),
     )

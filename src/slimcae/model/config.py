@@ -15,10 +15,10 @@ GDN_VARIANTS: tuple[GDNVariant, ...] = get_args(GDNVariant)
 Method = Literal["slimcae", "independent", "bottleneck_scaling", "modulated"]
 METHODS: tuple[Method, ...] = get_args(Method)
 """How operating points share parameters; see `SlimCAEConfig`."""
-ArchitectureName = Literal["slimcae", "light"]
+ArchitectureName = Literal["slimcae", "light", "lighter"]
 ARCHITECTURES: tuple[ArchitectureName, ...] = get_args(ArchitectureName)
 LIGHT_MULTIPLE = 4
-"""Widths of the architecture `light` are multiples of this; its finest layers have width / 4."""
+"""Widths of the light architectures are multiples of this; their finest layers have width / 4."""
 DEVICES = ("cpu", "cuda", "auto")
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEFAULT_WIDTHS = (192, 144, 96, 72, 48)
@@ -29,6 +29,11 @@ DEFAULT_STEPS = (
 )
 """Quantisation steps Δ that a model can code with: Δ = 1, as in training, then finer ones down to
 0.48, then coarser ones up to 2.5. Neighbouring steps differ by 4 to 6 % in bytes."""
+
+
+def has_gdn(architecture: str) -> bool:
+    """Return whether an architecture has normalizations; the light ones do not."""
+    return architecture == "slimcae"
 
 
 @dataclass(frozen=True)
@@ -75,16 +80,23 @@ class SlimCAEConfig:
                 f"unknown architecture {self.architecture!r}: choose from "
                 f"{', '.join(ARCHITECTURES)}"
             )
-        if self.architecture == "light":
+        if not self.has_gdn:
             if any(width % LIGHT_MULTIPLE for width in widths):
                 raise ConfigError(
-                    f"widths {' '.join(map(str, widths))}: architecture light takes multiples of "
-                    f"{LIGHT_MULTIPLE}"
+                    f"widths {' '.join(map(str, widths))}: architecture {self.architecture} takes "
+                    f"multiples of {LIGHT_MULTIPLE}"
                 )
             if self.gdn != "switchable":
-                raise ConfigError(f"gdn {self.gdn}: architecture light has no GDN")
+                raise ConfigError(f"gdn {self.gdn}: architecture {self.architecture} has no GDN")
             if self.method == "modulated":
-                raise ConfigError("method modulated: architecture light has no GDN to modulate")
+                raise ConfigError(
+                    f"method modulated: architecture {self.architecture} has no GDN to modulate"
+                )
+
+    @property
+    def has_gdn(self) -> bool:
+        """Whether the transforms have normalizations; those of the light architectures do not."""
+        return has_gdn(self.architecture)
 
     @property
     def num_filters(self) -> int:
@@ -226,8 +238,10 @@ def check_same_config(
         raise ContradictionError("widths", _joined(widths), origin, _joined(have.widths))
     if architecture is not None and architecture != have.architecture:
         raise ContradictionError("architecture", architecture, origin, have.architecture)
-    if gdn is not None and have.architecture == "light":
-        raise ConfigError(f"gdn {gdn}: {origin} has the architecture light, which has no GDN")
+    if gdn is not None and not have.has_gdn:
+        raise ConfigError(
+            f"gdn {gdn}: {origin} has the architecture {have.architecture}, which has no GDN"
+        )
     if gdn is not None and gdn != have.gdn:
         raise ContradictionError("gdn", gdn, origin, have.gdn)
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from slimcae.coding.context import CROSS, EVEN
 from slimcae.coding.exact import ACTIVATION
-from slimcae.model.config import ArchitectureName
+from slimcae.model.config import ArchitectureName, has_gdn
 
 UNIT = 16
 """Features, activations and means are converted to integers in units of 1 / UNIT."""
@@ -37,14 +37,14 @@ and the largest widths gain least from contexts."""
 
 def default_groups(channels: int, architecture: ArchitectureName = "slimcae") -> tuple[int, ...]:
     """Return the number of channels of each group for a number of latent channels."""
-    many = LIGHT_GROUPS if architecture == "light" else MANY_GROUPS
+    many = MANY_GROUPS if has_gdn(architecture) else LIGHT_GROUPS
     ends = many if channels >= MANY_CHANNELS else FEW_GROUPS
     return tuple(np.diff(sorted({0, *(max(1, round(channels * end)) for end in ends)})).tolist())
 
 
 def default_hidden(channels: int, architecture: ArchitectureName = "slimcae") -> int:
     """Return H for a number of latent channels: 48 for 48, 64 for 96, 96 for 192 (light: 48)."""
-    if architecture == "light" and channels >= MANY_CHANNELS:
+    if not has_gdn(architecture) and channels >= MANY_CHANNELS:
         return LIGHT_HIDDEN
     return 32 + channels // 3
 

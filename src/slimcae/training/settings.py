@@ -69,7 +69,7 @@ class TrainSettings:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of convolutions; auto: bfloat16 if the processor supports it natively."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile; auto: on GPUs, and on CPUs for runs of 5,000 steps or more (not of light)."""
+    """torch.compile; auto: on GPUs, and on CPUs for runs of 5,000 steps or more (slimcae only)."""
     log_every: int = 50
     """Steps between two lines of the log."""
     save_minutes: float = 5.0

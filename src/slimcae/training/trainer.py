@@ -269,7 +269,7 @@ class Trainer:
         if self.device.type == "cuda" and importlib.util.find_spec("triton") is None:
             return "Triton is not installed"
         if self.settings.compile == "auto" and self.device.type == "cpu":
-            if self.model.config.architecture == "light":
+            if not self.model.config.has_gdn:
                 return "on a CPU this architecture is faster without"
             if self.settings.last_step < COMPILE_PAYS_AFTER:
                 return f"on a CPU it pays after {COMPILE_PAYS_AFTER:,} steps"

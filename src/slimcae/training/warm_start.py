@@ -2,7 +2,7 @@
 
 From random weights, most of a small budget is spent on learning a good linear transform. The
 principal components of image blocks are such a transform, and three nested block transforms (4×4
-pixels, then 2×2, then 2×2 blocks of coefficients) match the resolutions of both architectures.
+pixels, then 2×2, then 2×2 blocks of coefficients) match the resolutions of all architectures.
 Components are ordered by variance, so small widths, which use the first channels, keep the most
 important ones. The synthesis transform is the transpose.
 """
@@ -46,12 +46,12 @@ def warm_start_transforms(model: Autoencoder, x: Tensor, lmbda: tuple[float, ...
         widths = model.config.transforms_of(points[0]).widths
         own = dict(zip(widths, (of_point[point] for point in points), strict=False))
         gain = math.sqrt(max(own.values()) * math.log(2) / 18)
-        if pair.config.architecture == "light":
-            _start_light(pair, gain, x, own)
-        else:
+        if pair.config.has_gdn:
             n = pair.config.num_filters
             first, second, third = nested_components(x, min(48, n), n, n)
             _start_slimcae(pair, gain, x.mean(dim=(0, 2, 3)), (first, second, third), own)
+        else:
+            _start_light(pair, gain, x, own)
     if isinstance(model, ModulatedAutoencoder):
         model.begin_with_steps()
 
@@ -108,7 +108,8 @@ def _start_light(model: TransformPair, gain: float, x: Tensor, lmbda: dict[int, 
     )  # in the channel order of `Unshuffle`
     for kernel in (g_a.embed.weight, g_s.render.weight):
         kernel.zero_()
-    g_a.embed.weight[: len(pixels), :, 1, 1] = pixels
+    middle = g_a.embed.weight.shape[-1] // 2
+    g_a.embed.weight[: len(pixels), :, middle, middle] = pixels
     g_s.render.weight[:, : len(pixels), 1, 1] = pixels.T
     g_a.embed.bias[:, : len(pixels)] = -(pixels @ levels)
     g_s.render.bias[:] = levels

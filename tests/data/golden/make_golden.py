@@ -5,8 +5,8 @@ the repository:
 
     PYTHONPATH=src:tests:tests/codec python tests/data/golden/make_golden.py --force
 
-With --light it makes those of the architecture `light` instead, with --hyperprior those of the kind
-`hyperprior`, and with --methods those of the other methods than `slimcae`, which came later.
+With --architecture it makes those of a light architecture instead, with --hyperprior those of the
+kind `hyperprior`, and with --methods those of the other methods than `slimcae`, which came later.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from slimcae.coding.entropy_models import by_kind
 from slimcae.coding.factorized import FactorizedModel
 from slimcae.coding.hyperprior_counting import counted_hyperprior
 from slimcae.images.alpha import pack_alpha
-from slimcae.model.config import METHODS, ModelInfo
+from slimcae.model.config import ARCHITECTURES, METHODS, ModelInfo
 from slimcae.model.file import halved, read_model, write_model
 from slimcae.model.model import Model
 from slimcae.networks.conversion import to_model
@@ -44,8 +44,6 @@ from slimcae.networks.slimcae import SlimCAE
 FOLDER = Path(__file__).parent
 MODEL = FOLDER / "tiny.safetensors"
 FILES = FOLDER / "scae"
-LIGHT_MODEL = FOLDER / "tiny-light.safetensors"
-LIGHT_FILES = FOLDER / "light"
 HYPERPRIOR_MODEL = FOLDER / "tiny-hyperprior.safetensors"
 HYPERPRIOR_FILES = FOLDER / "hyperprior"
 METHOD_FILES = FOLDER / "methods"
@@ -100,10 +98,10 @@ CASES = [
 ]
 
 
-LIGHT_CASES = [
-    Case("light-odd", 12, 2, (17, 33), noise=True),
-    Case("light-tiles", 8, 1, (50, 70), tile_side=32, kind="tables"),
-    Case("light-narrow", 4, 0, (40, 100), tile_side=16, grey=True),
+LIGHT_CASES = [  # for each light architecture, whose name precedes theirs
+    Case("odd", 12, 2, (17, 33), noise=True),
+    Case("tiles", 8, 1, (50, 70), tile_side=32, kind="tables"),
+    Case("narrow", 4, 0, (40, 100), tile_side=16, grey=True),
 ]
 
 
@@ -283,7 +281,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.add_argument("--keep-model", action="store_true", help="make the files only")
-    parser.add_argument("--light", action="store_true", help="those of the architecture light")
+    parser.add_argument("--architecture", choices=ARCHITECTURES, default="slimcae")
     parser.add_argument("--hyperprior", action="store_true", help="those of the kind hyperprior")
     parser.add_argument("--methods", action="store_true", help="those of the other methods")
     options = parser.parse_args()
@@ -294,8 +292,11 @@ def main() -> None:
         make_methods()
         return
     path, files, cases = MODEL, FILES, CASES
-    if options.light:
-        path, files, cases = LIGHT_MODEL, LIGHT_FILES, LIGHT_CASES
+    light = options.architecture != "slimcae"
+    if light:
+        name = options.architecture
+        path, files = FOLDER / f"tiny-{name}.safetensors", FOLDER / name
+        cases = [replace(case, name=f"{name}-{case.name}") for case in LIGHT_CASES]
     if options.hyperprior:
         path, files, cases = HYPERPRIOR_MODEL, HYPERPRIOR_FILES, HYPERPRIOR_CASES
     if not options.force and (path.exists() or any(files.glob("*"))):
@@ -303,8 +304,8 @@ def main() -> None:
     torch.set_num_threads(1)
     if not (options.keep_model and path.exists()):
         widths = (4,) if options.hyperprior else WIDTHS
-        network = make_network(0, "light" if options.light else "slimcae", widths)
-        (vary if options.light else overlap)(network)
+        network = make_network(0, options.architecture, widths)
+        (vary if light else overlap)(network)
         info = ModelInfo(path.stem, "1", LMBDA[-len(widths) :])
         model = halved(to_model(network, info, steps=STEPS))
         model = with_hyperprior(model) if options.hyperprior else fitted(model)

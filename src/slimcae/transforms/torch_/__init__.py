@@ -62,8 +62,8 @@ class TorchTransforms:
         self._device = resolve_device(device)
         self._precision = resolve_precision(precision, self._device)
         inner = torch.bfloat16 if self._precision == "bfloat16" else torch.float32
-        of_light = model.config.architecture == "light"
-        analysis, synthesis = (LightAnalysis, LightSynthesis) if of_light else (Analysis, Synthesis)
+        has_gdn = model.config.has_gdn
+        analysis, synthesis = (Analysis, Synthesis) if has_gdn else (LightAnalysis, LightSynthesis)
         self._analysis = cache(lambda width: analysis(model, width, inner, self._device))
         self._synthesis = cache(lambda width: synthesis(model, width, inner, self._device))
         self._medians = cache(lambda width: torch.tensor(model.medians(width), device=self._device))
