@@ -28,6 +28,8 @@ from slimcae.networks.context_conversion import (
     SMALLEST_LOG_SCALE,
     context_networks,
     context_tensors,
+    from_integers,
+    networks_to_continue,
     to_integers,
 )
 
@@ -200,6 +202,40 @@ def test_integers_cost_what_floats_cost(seed: int, step: int) -> None:
     symbols = np.rint(values / STEPS[step]).astype(np.int16)
     wanted = fast_bits(network, symbols.astype(np.float64) * STEPS[step], STEPS[step]).sum()
     assert model.ideal_bits(symbols, step) == pytest.approx(wanted, rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_integers_become_a_network_again(seed: int) -> None:
+    """It predicts the same up to rounding, and its own integers are nearly the same."""
+    network = random_network(seed, size=0.06)
+    integers = to_integers(network, STEPS)
+    again = from_integers(integers, STEPS)
+    for name, tensor in network.state_dict().items():
+        if name != "even.2":  # nothing follows the last group
+            torch.testing.assert_close(again.state_dict()[name], tensor, rtol=0.02, atol=0.02)
+    values = np.random.default_rng(seed).logistic(0, 1.2, (6, 20, 30))
+    bits = [fast_bits(each, values, 1.0).sum() for each in (network, again)]
+    assert bits[1] == pytest.approx(bits[0], rel=2e-3)
+    for name, array in to_integers(again, STEPS).items():
+        changed = np.abs(array.astype(np.int64) - integers[name])
+        assert changed.max() <= (2 if name == "start" else 1), name
+
+
+def test_training_continues_packaged_networks(tiny_model: Model) -> None:
+    """Their files hold integers only; networks in training tensors precede them."""
+    network = random_network(1, (3, 5), 4)
+    cells = np.zeros((SCALES * 5, 512))
+    integers = to_integers(network, tiny_model.steps)
+    coded = counted_model(integers, cells, SMALLEST_LOG_SCALE, SCALES_PER_E)
+    models = {**tiny_model.entropy_models}
+    models[8] = {**models[8], "context": coded}
+    packaged = replace(tiny_model, entropy_models=models)
+    assert context_networks(packaged) == {}
+    found = networks_to_continue(packaged)
+    assert list(found) == [8]
+    torch.testing.assert_close(found[8].mix, network.mix, rtol=0.02, atol=0.02)
+    trained = replace(packaged, training_tensors=context_tensors({8: network}))
+    assert torch.equal(networks_to_continue(trained)[8].mix, network.mix)
 
 
 @pytest.mark.parametrize("seed", range(3))

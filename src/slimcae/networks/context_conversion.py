@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from slimcae.coding.context import CROSS, EVEN
 from slimcae.coding.context_arrays import (
@@ -77,6 +78,23 @@ def context_networks(model: Model) -> dict[int, ContextNetwork]:
     return found
 
 
+def networks_to_continue(model: Model) -> dict[int, ContextNetwork]:
+    """Return the networks that training continues, by width.
+
+    They are those in the training tensors; for packaged models, which have none, those that the
+    integers describe.
+
+    Raises:
+        ModelError: The tensors are not those of a context network of the width.
+    """
+    integers = {
+        width: from_integers(models["context"].to_arrays(), model.steps)
+        for width, models in model.entropy_models.items()
+        if "context" in models
+    }
+    return integers | context_networks(model)
+
+
 def context_tensors(networks: Mapping[int, ContextNetwork]) -> dict[str, NDArray[np.float32]]:
     """Return networks as training tensors of a model; inverse of `context_networks`."""
     return {
@@ -129,6 +147,49 @@ def to_integers(network: ContextNetwork, steps: Sequence[float]) -> dict[str, ND
         "reciprocal": np.clip(np.rint(2**RATIO_BITS / delta), 1, most).astype(np.int32),
         "offset": np.rint(offset).astype(np.int32),
     }
+
+
+@torch.no_grad()
+def from_integers(arrays: Mapping[str, NDArray[Any]], steps: Sequence[float]) -> ContextNetwork:
+    """Return the network that the arrays of `ContextArrays` for these steps Δ describe.
+
+    It is the inverse of `to_integers`, except for rounding.
+    """
+    network = ContextNetwork(arrays["groups"].tolist(), arrays["places"].size)
+    places = arrays["places"]
+    logs = np.log(steps)
+    start = _numbers(arrays["start"], places) / UNIT
+    _set(network.start, np.linalg.lstsq(np.stack([logs, logs**2], axis=1), start)[0])
+    _set(network.bias, (_numbers(arrays["bias"], places) - 0.5) / UNIT)
+    ends = np.cumsum([18 * size for size in network.groups])[:-1]
+    kernels = np.split(arrays["kernel"], ends)
+    for k, (kernel, shift) in enumerate(zip(kernels, arrays["kernel_shift"], strict=True)):
+        taps = _numbers(kernel, places - shift).reshape(9, -1, network.hidden)
+        _set(network.cross[k], taps[CROSS, ...])
+        _set(network.even[k], taps[EVEN, ...])
+    mix = _numbers(arrays["mix"], arrays["mix_places"][..., None])
+    _set(network.mix, mix.swapaxes(-1, -2))
+    _set(network.mix_bias, (_numbers(arrays["mix_bias"], arrays["mix_places"]) - 0.5) / UNIT)
+    heads = _numbers(arrays["out"], arrays["out_places"][..., None])
+    biases = _numbers(arrays["out_bias"], arrays["out_places"])
+    heads[:, 1] *= UNIT / SCALES_PER_E
+    biases[:, 0] = (biases[:, 0] - 0.5) / UNIT
+    biases[:, 1] = biases[:, 1] / SCALES_PER_E + SMALLEST_LOG_SCALE
+    for k, group in enumerate(network.slices):
+        own = heads[:, :, group].reshape(2, -1, network.hidden)
+        _set(network.out[k], own.swapaxes(1, 2))
+        _set(network.out_bias[k], biases[:, :, group])
+    return network.eval()
+
+
+def _numbers(whole: NDArray[Any], places: NDArray[Any]) -> Doubles:
+    """Convert fixed point with `places` binary places to numbers."""
+    numbers: Doubles = np.ldexp(whole.astype(np.float64), -places.astype(np.int32))
+    return numbers
+
+
+def _set(parameter: Tensor, values: Doubles) -> None:
+    parameter.copy_(torch.from_numpy(values.copy()).reshape(parameter.shape))
 
 
 def _prefix(width: int) -> str:

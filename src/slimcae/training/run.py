@@ -21,7 +21,7 @@ from slimcae.model.model import Model
 from slimcae.networks.autoencoder import Autoencoder
 from slimcae.networks.bottleneck_scaling import ScaledBottleneck
 from slimcae.networks.context import ContextNetwork, ContextNetworks
-from slimcae.networks.context_conversion import context_networks, context_tensors
+from slimcae.networks.context_conversion import context_tensors, networks_to_continue
 from slimcae.networks.conversion import to_model, to_network
 from slimcae.networks.hyperprior import Hyperpriors
 from slimcae.networks.hyperprior_conversion import hyperprior_tensors, hyperpriors_of
@@ -388,7 +388,7 @@ def rates_of(
             for point, hyperprior in found.by_point.items():
                 hyperprior.begin_with(deviation(point), point)
         return found.train()
-    networks = {} if known is None else context_networks(known)
+    networks = {} if known is None else networks_to_continue(known)
     for point in model.points:
         if point not in networks:
             spread, kind = deviation(point), model.config.architecture

@@ -15,7 +15,7 @@ from slimcae.errors import ConfigError, ContradictionError
 from slimcae.model.file import read_model, write_model
 from slimcae.model.header import MODEL_NAME
 from slimcae.model.model import Model
-from slimcae.networks.context_conversion import context_networks, context_tensors
+from slimcae.networks.context_conversion import context_tensors, networks_to_continue
 from slimcae.training.context_trainer import ContextTrainer, new_network
 from slimcae.training.data import GIB
 from slimcae.training.distributed import local_device
@@ -137,7 +137,7 @@ def train_entropy(
 def save_run(folder: Path, model: Model, trainer: ContextTrainer) -> None:
     """Write the model with its networks, and the training state."""
     save_state(folder / STATE_NAME, {"entropy": trainer.state_dict()})
-    networks = {**context_networks(model), **trainer.networks}
+    networks = networks_to_continue(model) | trainer.networks
     story = {**model.info.training, "entropy": {"step": trainer.step, **trainer.settings.as_dict()}}
     tensors = {**model.training_tensors, **context_tensors(networks)}
     info = replace(model.info, name=name_of(folder), version=str(trainer.step), training=story)
@@ -162,7 +162,7 @@ def _trainer(
     device: torch.device,
 ) -> ContextTrainer:
     places = {width: train.places(width) for width in widths}
-    known = context_networks(model)
+    known = networks_to_continue(model)
     architecture, kind = model.architecture, model.config.architecture
     networks = {
         width: known.get(width)

@@ -23,7 +23,7 @@ from slimcae.errors import ConfigError, ImageError, ModelError, TrainingError
 from slimcae.files import write_bytes
 from slimcae.model.file import read_model, write_model
 from slimcae.model.header import MODEL_NAME
-from slimcae.networks.context_conversion import context_networks
+from slimcae.networks.context_conversion import networks_to_continue
 from slimcae.networks.conversion import to_network
 from slimcae.networks.hyperprior_conversion import hyperpriors_of
 from slimcae.plots.schedule import plot_tries
@@ -185,7 +185,7 @@ def train_lambda_schedule(
     check_lmbda(first, found.config)
     if hyperpriors_of(found) is not None:
         settings = replace(settings, entropy_model="hyperprior")
-    elif context_networks(found):
+    elif networks_to_continue(found):
         settings = replace(settings, entropy_model="context")
     model = to_network(found, device)
     valid = _validation_images(valid_paths)
