@@ -111,7 +111,7 @@ def test_fit_makes_integers_of_context_networks(
     output = tmp_path / "fitted.safetensors"
     assert call(options(run, picture_folder, output)) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
-    assert re.search(r"against factorized.* rounding to integers cost [+-]\d", lines[0])
+    assert re.search(r"against factorized.* rounding to integers: [+-]\d", lines[0])
     assert "rounding" not in lines[1]
     found = read_model(output)
     assert list(found.info.training["fit"]["rounding"]) == ["12"]

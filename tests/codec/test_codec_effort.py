@@ -69,7 +69,7 @@ def test_other_efforts_are_refused(codec: Codec) -> None:
         ConfigError, match="effort 10: must be a whole number from 1 to 9"
     ) as caught:
         codec.compress(PICTURE, effort=10)
-    with pytest.raises(ConfigError, match="effort fast: must be"):
+    with pytest.raises(ConfigError, match="effort 'fast': must be"):
         codec.draft(PICTURE, "fast")  # type: ignore[arg-type]
     assert caught.value.field == "effort"
 

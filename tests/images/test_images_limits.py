@@ -75,13 +75,21 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
         read_picture(io.BytesIO(b"no picture"))
 
 
+def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
+    path = tmp_path / "nothing.png"
+    path.write_bytes(b"")
+    for source in (path, io.BytesIO(b"")):
+        with pytest.raises(ImageError, match=r"(nothing\.png|the picture) is empty: give"):
+            read_picture(source)
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "gif", "tif", "bmp", "ppm", "jp2"])
 def test_truncated_pictures_are_named(tmp_path: Path, suffix: str) -> None:
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8))
     path = saved(tmp_path, noise, f"a.{suffix}")
     data = path.read_bytes()
-    for length in range(0, int(len(data) * 0.9), len(data) // 12):
+    for length in range(len(data) // 12, int(len(data) * 0.9), len(data) // 12):
         path.write_bytes(data[:length])
         with pytest.raises(ImageError, match=f"a.{suffix} cannot be read as a picture") as caught:
             read_picture(path)

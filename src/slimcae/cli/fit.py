@@ -155,6 +155,6 @@ def _table(model: "Model", found: "Fit") -> list[str]:
         line = f"{labels[point]:{space}}  {kind:11}  {bpp:12.4f}  {psnr:10.2f} dB  "
         line += ", ".join(saved)
         if point in found.rounding:
-            line += f"; rounding to integers cost {100 * found.rounding[point]:+.2f} %"
+            line += f"; rounding to integers: {100 * found.rounding[point]:+.2f} % bits"
         lines.append(line)
     return lines

@@ -101,7 +101,8 @@ def checked_effort(effort: object) -> int:
     """
     number = whole_number(effort)
     if number is None or number not in EFFORTS:
-        raise SettingError("effort", effort, f"a whole number from {EFFORTS[0]} to {EFFORTS[-1]}")
+        shown = repr(effort) if isinstance(effort, str) else effort
+        raise SettingError("effort", shown, f"a whole number from {EFFORTS[0]} to {EFFORTS[-1]}")
     return number
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -101,6 +101,8 @@ def _read_any(source: Opened, name: str, max_pixels: int) -> Picture:
             f"{name} is larger than the limit of {max_pixels:,} pixels: make it smaller first"
         ) from error
     except UnidentifiedImageError as error:  # whose text contains the repr of a stream
+        if _opened_by(lambda file: file.seek(0, SEEK_END) == 0, source):
+            raise ImageError(f"{name} is empty: give a file that Pillow can read") from error
         layout = _opened_by(unread_layout, source)
         if layout is not None:
             raise ImageError(
