@@ -241,6 +241,12 @@ def _wider_top(share: Fraction) -> Edit:
 
 
 HALF, QUARTER = Fraction(1, 2), Fraction(1, 4)
+RELU = _blocks(lambda name, n: block(name, n, between=lambda: Activation("ReLU")))
+EMBED_1X1_RELU = _all(_side("g_a.embed", 1), RELU)
+GDN_WITHOUT_ROOT = _around_latents(Manhattan("g_a.gdn"), Manhattan("g_s.igdn", inverse=True))
+DENSE_3X3_AT_16 = _each(
+    lambda layer: (Convolution("g_s.dense", WIDTH, WIDTH, side=3, bias="own"), layer), "g_s.up3"
+)
 
 VARIANTS: dict[str, Edit] = {
     "base": lambda found: found,
@@ -249,7 +255,7 @@ VARIANTS: dict[str, Edit] = {
     "expand-4-at-16": _blocks(lambda n, c: block(n, c, expansion=4 if c == WIDTH else 2)),
     "convnext": _blocks(convnext),
     "convnext-5x5": _blocks(lambda name, n: convnext(name, n, side=5)),
-    "relu": _blocks(lambda name, n: block(name, n, between=lambda: Activation("ReLU"))),
+    "relu": RELU,
     "silu": _blocks(lambda name, n: block(name, n, between=lambda: Activation("SiLU"))),
     "gelu": _blocks(lambda name, n: block(name, n, between=lambda: Activation("GELU"))),
     "no-block-at-4": _without(".block1"),
@@ -267,23 +273,17 @@ VARIANTS: dict[str, Edit] = {
         _after("g_a.block4", "g_a.block7", "g_a.block8", channels=WIDTH),
     ),
     "lean-synthesis": _all(_without("g_s.block1"), _without("g_s.block4")),
-    "embed-1x1-relu": _all(
-        _side("g_a.embed", 1), _blocks(lambda n, c: block(n, c, between=lambda: Activation("ReLU")))
-    ),
+    "embed-1x1-relu": EMBED_1X1_RELU,
+    "embed-1x1-relu-gdn-without-root": _all(EMBED_1X1_RELU, GDN_WITHOUT_ROOT),
+    "embed-1x1-relu-dense-3x3-at-16": _all(EMBED_1X1_RELU, DENSE_3X3_AT_16),
     "embed-1x1": _side("g_a.embed", 1),
     "render-1x1": _side("g_s.render", 1),
     "render-5x5": _side("g_s.render", 5),
     "depthwise-5x5": _blocks(lambda n, c: block(n, c, side=3 if c == QUARTER else 5)),
-    "dense-3x3-at-16": _each(
-        lambda layer: (
-            Convolution("g_s.dense", WIDTH, WIDTH, side=3, bias="own"),
-            layer,
-        ),
-        "g_s.up3",
-    ),
+    "dense-3x3-at-16": DENSE_3X3_AT_16,
     "wider-top": _wider_top(Fraction(4, 3)),
     "gdn": _around_latents(Normalization("g_a.gdn"), Normalization("g_s.igdn", inverse=True)),
-    "gdn-without-root": _around_latents(Manhattan("g_a.gdn"), Manhattan("g_s.igdn", inverse=True)),
+    "gdn-without-root": GDN_WITHOUT_ROOT,
     "gate": _around_latents(Gate("g_a.gate"), Gate("g_s.gate")),
 }
 """The variants by name. /4 and /16 mean a quarter and a sixteenth of the resolution."""

@@ -49,7 +49,7 @@ CHOICES = {
 """The ways to choose λ, from one model at equal λ on; BD-rates are against it."""
 NOT_RUN = (
     "`recipes/reference_systems.sh` has not been run yet, so there is no figure to show. It "
-    "takes about three hours on two idle cores; then `make results` puts plots and tables here."
+    "takes about two hours on two idle cores; then `make results` puts plots and tables here."
 )
 CELLS = (
     "Each cell contains bits per pixel / PSNR (dB) of an operating point, as means over "
@@ -113,7 +113,7 @@ def block(systems: Mapping[str, System], folder: Path = FOLDER) -> str:
         parts += [
             f"![Choices of λ](figures/{STEM}_lambda_rd_psnr.png)",
             curves_table(systems, CHOICES),
-            CELLS,
+            "BD-rates are against the first row, the model that all others begin with.",
         ]
     if "scheduled" in systems:
         parts.append(f"λ-scheduling ended with λ {found_lmbda(systems['scheduled'])}.")

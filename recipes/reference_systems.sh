@@ -1,11 +1,11 @@
 #!/bin/sh
-# The paper's comparison (docs/reference-systems.md), at equal budget. The defaults take about three
+# The paper's comparison (docs/reference-systems.md), at equal budget. The defaults take about two
 # hours on two AVX2 cores:
 #
 #     recipes/reference_systems.sh TRAIN VALID RUNS
 #
 # TRAIN, VALID: folders of photos. RUNS: folder for the run folders. The same command continues an
-# interrupted run. Then `make results` writes the page.
+# interrupted run; other settings need another RUNS. Then `make results` writes the page.
 #
 # Every system begins with the same transform warm start, and sees STEPS batches of the same size:
 #
@@ -53,20 +53,24 @@ crop=${CROP:---patchsize 128 --batchsize 4}
 results=${RESULTS:-$(dirname "$0")/../docs/results/reference-systems}
 common="$crop --quantization mixed --compile off --seed 1 ${MORE:-}"
 
-# a shell ignores Ctrl-C in what it runs in the background, so it has to be told; it saves, then ends
-trap 'trap "" INT TERM; kill -TERM 0; wait; exit 143' INT TERM
+# a shell ignores Ctrl-C in what it runs in the background, so it has to be told; it saves, then ends.
+# 0 is the process group, as with Ctrl-C: a script that runs this one needs a group of its own to go on
+trap 'trap "" INT TERM HUP; kill -TERM 0; wait; exit 143' INT TERM HUP
 
 widest=${widths%% *}
 best=${lmbda%% *}
 equal=$(for _ in $widths; do printf '%s ' "$best"; done)
+
+stopped=
 
 # each stage leaves a mark, so that a finished one costs no time
 once() {
     stage=$1
     shift
     [ -e "$runs/$stage.done" ] && return
+    [ -z "$stopped" ] || exit 143
     echo "recipe: $stage" >&2
-    "$@"
+    "$@" || { code=$?; echo "recipe: $stage did not finish" >&2; exit "$code"; }
     touch "$runs/$stage.done"
 }
 
@@ -98,24 +102,36 @@ model() { # NAME: the file of a system
     esac
 }
 
-describe() { # NAME: what a system costs
-    $slimcae info --json "$(model "$1")" | sed "s|$runs/||" > "$results/$1.info.json"
-    $slimcae profile --json --repeats "${REPEATS:-3}" --precision float32 -y \
-        --model "$(model "$1")" -o "$runs/$1.profile.json" |
-        sed "s|$runs/||" > "$results/$1.profile.json"
+describe() { # NAME: what a system costs; results do not say where RUNS is
+    $slimcae info --json "$(model "$1")" > "$runs/$1.info.txt" &&
+        $slimcae profile --json --repeats "${REPEATS:-3}" --precision float32 -y \
+            --model "$(model "$1")" -o "$runs/$1.profile.json" > "$runs/$1.profile.txt" &&
+        sed "s|$runs/||" "$runs/$1.info.txt" > "$results/$1.info.json" &&
+        sed "s|$runs/||" "$runs/$1.profile.txt" > "$results/$1.profile.json"
 }
 
 measure() { # NAME: its curve on VALID
     $slimcae evaluate --inputPath "$valid" --precision float32 --names "$1" \
-        --report_path "$runs/report/$1" --checkpoint_paths "$(model "$1")"
-    cp "$runs/report/$1.json" "$results/$1.json"
+        --report_path "$runs/report/$1" --checkpoint_paths "$(model "$1")" &&
+        cp "$runs/report/$1.json" "$results/$1.json"
 }
 
-lane() { # FUNCTION: run it beside the other, and at a signal end after the stage at work
-    trap : INT TERM
+lane() { # FUNCTION: run it in the background; at a signal, the stage at work ends by itself
+    trap 'stopped=1' INT TERM HUP
+    "$1"
+}
+
+together() { # FUNCTION, FUNCTION: run both at the same time, with a thread each
     OMP_NUM_THREADS=1
     export OMP_NUM_THREADS
-    "$1"
+    lane "$1" &
+    first=$!
+    lane "$2" &
+    status=0
+    wait $! || status=$?
+    wait $first || status=$?
+    unset OMP_NUM_THREADS
+    [ "$status" = 0 ] || exit "$status"
 }
 
 methods() {
@@ -127,6 +143,8 @@ methods() {
     train modulated --method modulated --switch_list "$widest" --lmbda $lmbda
     train independent-hyperprior --method independent --switch_list $widths --lmbda $lmbda \
         --entropy_model hyperprior --at_one 1
+    train fixed --switch_list $widths --lmbda $lmbda
+    train hyperprior --switch_list $widths --lmbda $lmbda --entropy_model hyperprior --at_one 1
 }
 
 choices_of_lmbda() {
@@ -139,29 +157,25 @@ choices_of_lmbda() {
     train scheduled --init_from "$runs/schedule/model_scheduled.safetensors" --last_step "$left"
     train fixed-more --init_from "$runs/naive" --lmbda $lmbda --last_step "$more_steps"
     train naive-more --init_from "$runs/naive" --lmbda $equal --last_step "$more_steps"
-    train fixed --switch_list $widths --lmbda $lmbda
-    train hyperprior --switch_list $widths --lmbda $lmbda --entropy_model hyperprior --at_one 1
+}
+
+measurements() {
+    systems="full independent scaling modulated naive fixed naive-more fixed-more scheduled"
+    hyperpriors="hyperprior independent-hyperprior"
+    for system in $hyperpriors; do
+        once "fit-$system" $slimcae fit --model "$runs/$system" --train_glob "$train" \
+            --inputPath "$valid" -y -o "$(model "$system")" --entropy_model hyperprior
+    done
+    for system in $systems $hyperpriors; do
+        once "cost-$system" describe "$system"
+        once "curve-$system" measure "$system"
+    done
 }
 
 mkdir -p "$runs" "$results"
 # options are lists of words, hence no quotes
-lane methods &
-first=$!
-lane choices_of_lmbda &
-status=0
-wait $! || status=$?
-wait $first || status=$?
-[ "$status" = 0 ] || exit "$status"
-
-systems="full independent scaling modulated naive fixed naive-more fixed-more scheduled"
-hyperpriors="hyperprior independent-hyperprior"
-for system in $hyperpriors; do
-    once "fit-$system" $slimcae fit --model "$runs/$system" --train_glob "$train" \
-        --inputPath "$valid" -y -o "$(model "$system")" --entropy_model hyperprior
-done
-for system in $systems $hyperpriors; do
-    once "cost-$system" describe "$system"
-    once "curve-$system" measure "$system"
-done
+together methods choices_of_lmbda
+lane measurements &
+wait $!
 cp "$runs/schedule/schedule.csv" "$results/schedule.csv"
 cp "$runs/noise/schedule.csv" "$results/noise.csv"

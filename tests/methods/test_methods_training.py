@@ -14,6 +14,7 @@ from slimcae.model.file import read_model, write_model
 from slimcae.networks.conversion import to_network
 from slimcae.networks.independent import IndependentModels
 from slimcae.networks.methods import new_network
+from slimcae.networks.modulated import ModulatedAutoencoder
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training import run, warm_start
 from slimcae.training.data import TrainingImages
@@ -103,6 +104,19 @@ def test_a_modulated_network_starts_with_the_rounding_step_of_each_lambda() -> N
             torch.testing.assert_close(
                 modulated.synthesise(found, point), picture, rtol=0.03, atol=3e-3
             )
+
+
+def test_more_lambdas_than_units_still_start_with_nearly_their_steps() -> None:
+    lmbda = tuple(2048.0 / 1.05**k for k in range(60))
+    network = new_network(SlimCAEConfig((8,) * 60, method="modulated"), lmbda)
+    assert isinstance(network, ModulatedAutoencoder)
+    network.begin_with_steps()
+    with torch.no_grad():
+        logs = network.log_factors(torch.tensor(lmbda))
+    expected = 0.5 * np.log(np.array(lmbda) / lmbda[0])
+    for name, sign in (("g_a.conv3", 1), ("g_s.deconv1", -1), ("g_a.conv1", 0)):
+        found = logs[f"{name}.modulation"].numpy()
+        np.testing.assert_allclose(found, sign * expected[:, None] * np.ones(8), atol=2e-3)
 
 
 def test_the_rate_of_learning_falls_as_a_power() -> None:

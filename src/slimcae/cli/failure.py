@@ -26,7 +26,7 @@ _NEXT_STEPS = {
     "optimizer": "leave --optimizer and --stage out to continue, or use another --checkpoint_dir, "
     "with --init_from to start from this run's weights",
     "profile": "run `slimcae profile` with this model on the machine that will decode",
-    "quality": "run `slimcae fit` on it, or choose a width, a size or a PSNR instead",
+    "quality": "run `slimcae fit` on it, or choose a width (or a point), a size or a PSNR instead",
 }
 """Next steps for messages about a setting."""
 

@@ -71,12 +71,16 @@ class ModulatedAutoencoder(Autoencoder):
         """Let the rounding step be proportional to λ^−½, and all other factors be 1.
 
         This is for transforms that were made without factors. The logarithms of the factors on both
-        sides of the latents are linear between the λ of the operating points.
+        sides of the latents are linear between the λ of the operating points, or between 51 of
+        them.
         """
         for layer in self._layers.values():
             for parameter in self._linear_layers(layer)[1].parameters():
                 parameter.zero_()
         conditions = (self._lmbda / self.largest).flip(0)
+        if len(conditions) > HIDDEN + 1:
+            places = torch.linspace(0, len(conditions) - 1, HIDDEN + 1).round().long()
+            conditions = conditions[places]
         wanted = 0.5 * torch.log(conditions)
         slopes = wanted.diff() / conditions.diff()
         units = len(slopes)
