@@ -79,7 +79,7 @@ def test_pillow_takes_effort(monkeypatch: pytest.MonkeyPatch) -> None:
     image.save(file, "SCAE", model=MODEL, width=12, effort=1)
     assert kind_of(file.getvalue()) == "tables"
     image.save(BytesIO(), "SCAE", model=MODEL, width=12)
-    with pytest.raises(ValueError, match="effort slow"):
+    with pytest.raises(ValueError, match="effort 'slow'"):
         image.save(BytesIO(), "SCAE", model=MODEL, effort="slow")
 
 
