@@ -15,12 +15,13 @@ from slimcae.model.architecture import Architecture
 from slimcae.model.config import SlimCAEConfig
 from slimcae.model.layers import (
     WIDTH,
-    Channels,
     Convolution,
     Layer,
     LeakyReLU,
+    More,
     Normalization,
     Residual,
+    Share,
 )
 from slimcae.networks import transform
 
@@ -128,11 +129,12 @@ def _each(change: Callable[[Layer], Sequence[Layer]], only: str = "") -> Edit:
     return edit
 
 
-def _blocks(make: Callable[[str, Channels], Residual], only: str = ".block") -> Edit:
+def _blocks(make: Callable[[str, Share], Residual], only: str = ".block") -> Edit:
     def change(layer: Layer) -> Sequence[Layer]:
         assert isinstance(layer, Residual)
         project = layer.layers[-1]
         assert isinstance(project, Convolution)
+        assert not isinstance(project.outputs, More)  # in `light`, they never are
         return (make(layer.name, project.outputs),)
 
     return _each(change, only)
@@ -140,7 +142,7 @@ def _blocks(make: Callable[[str, Channels], Residual], only: str = ".block") -> 
 
 def block(
     name: str,
-    channels: Channels,
+    channels: Share,
     *,
     expansion: int = 2,
     side: int = 3,
@@ -161,7 +163,7 @@ def block(
     )
 
 
-def convnext(name: str, channels: Channels, expansion: int = 2, side: int = 3) -> Residual:
+def convnext(name: str, channels: Share, expansion: int = 2, side: int = 3) -> Residual:
     """Return a block in the order of ConvNeXt (Liu et al., CVPR 2022): depthwise first."""
     hidden = expansion * channels
     return Residual(
@@ -179,7 +181,7 @@ def _without(name: str) -> Edit:
     return _each(lambda layer: (), name)
 
 
-def _after(name: str, *more: str, channels: Channels) -> Edit:
+def _after(name: str, *more: str, channels: Share) -> Edit:
     """Add blocks after a layer."""
     return _each(lambda layer: (layer, *(block(each, channels) for each in more)), name)
 

@@ -144,7 +144,7 @@ def page(sources: Sources) -> str:
                 "Times are those of whole calls, from 8-bit pixels to the bytes of a file and "
                 "back, warm. All codecs take turns picture by picture in one run: "
                 f"{peers['images']} Kodak images, {peers['machine']}, threads: {peers['threads']}, "
-                f"{peers['date'][:10]}. "
+                f"{peers['model']}, {peers['date'][:10]}. "
                 + _PROCESSORS.format(native=_precision(peers), avx2=_precision(avx2)),
                 times_table(sources),
                 *_their_words(peers),
@@ -528,7 +528,8 @@ def readme_block(sources: Sources) -> str:
             "factorized prior](docs/figures/kodak.png)",
             widths,
             "Rate and quality are those of whole files of the 24 Kodak images. Times are for "
-            f"{sources.peers['images']} of them on {sources.peers['machine']}: first with ONNX "
+            f"{sources.peers['images']} of them with {sources.peers['model']} on "
+            f"{sources.peers['machine']}: first with ONNX "
             "Runtime, then with PyTorch limited to AVX2, as on most laptops (ONNX Runtime cannot "
             f"be limited). Bits at equal PSNR (BD-rate): {rates}. Compared with CompressAI's "
             f"factorized model (N = 192, random weights) in the same run, width {narrow} "

@@ -423,12 +423,15 @@ def metadata(file: File, tag: str) -> bytes | None:
     return found if found and whole else None
 
 
-def decode_planes(file: File, model: EntropyModel) -> list[Plane]:
-    """docs/format.md, "Tiles": the symbols of the whole picture, channel by channel."""
+def decode_planes(file: File, model: EntropyModel, num_channels: int | None = None) -> list[Plane]:
+    """docs/format.md, "Tiles": the symbols of the whole picture, channel by channel.
+
+    num_channels: of the architecture at this width; None: as many as the width.
+    """
     rows, columns, side = ceil(file.height, 16), ceil(file.width, 16), file.tile_side // 16
-    if model.num_channels != file.num_filters:
+    if model.num_channels != (num_channels or file.num_filters):
         raise DamagedError("an entropy model of another width")
-    planes = [[[0] * columns for _ in range(rows)] for _ in range(file.num_filters)]
+    planes = [[[0] * columns for _ in range(rows)] for _ in range(model.num_channels)]
     streams = iter(file.tiles)
     for top in range(0, rows, side):
         for left in range(0, columns, side):

@@ -137,23 +137,31 @@ class Model:
     def _light_arrays(self, width: int) -> dict[str, Tensor]:
         """docs/format.md, "Architecture `light`" and "Encoder": slices by the layers' channels."""
         c, k = width, self.described["config"]["widths"].index(width)
+        latents = self.latents(width)
         dense = {
-            "g_a.embed": (c // 4, 48), "g_a.down2": (c // 2, c), "g_a.down3": (c, 2 * c),
-            "g_s.up3": (2 * c, c), "g_s.up2": (c, c // 2), "g_s.render": (48, c // 4),
+            "g_a.embed": (c // 4, 48), "g_a.down2": (c // 2, c), "g_a.down3": (latents, 2 * c),
+            "g_s.up3": (2 * c, latents), "g_s.up2": (c, c // 2), "g_s.render": (48, c // 4),
         }  # fmt: skip
         for g in ("g_a", "g_s"):
             dense |= {f"{g}.lap2": (c, 4), f"{g}.lap3": (2 * c, 4)}
-            for number, d in ((1, c // 4), (2, c // 2), (3, c), (4, c)):
+            for number, d, h in ((1, c // 4, c // 2), (2, c // 2, c), (3, latents, 2 * c),
+                                 (4, latents, 2 * c)):  # fmt: skip
                 block = f"{g}.block{number}"
-                dense |= {f"{block}.expand": (2 * d, d), f"{block}.depthwise": (2 * d, 1)}
-                dense[f"{block}.project"] = (d, 2 * d)
+                dense |= {f"{block}.expand": (h, d), f"{block}.depthwise": (h, 1)}
+                dense[f"{block}.project"] = (d, h)
         found = {}
         for name, (outputs, inputs) in dense.items():
             found[f"{name}.weight"] = self.tensors[f"{name}.weight"].cut(outputs, inputs)
             found[f"{name}.bias"] = self._row(f"{name}.bias", k, outputs)
         for name in ("g_a.scale.log_scale", "g_s.scale.log_scale"):
-            found[name] = self._row(name, k, c)
+            found[name] = self._row(name, k, latents)
         return found
+
+    def latents(self, width: int) -> int:
+        """docs/format.md, "Architecture `broad`": the number of channels of y."""
+        if self.described["config"].get("architecture") != "broad":
+            return width
+        return max(width, min(3 * width // 2, 192))
 
     def _row(self, name: str, row: int, count: int) -> Tensor:
         tensor = self.tensors[name]
@@ -178,7 +186,9 @@ class Model:
 
     def synthesise(self, planes: list[Plane], step: int) -> list[list[Numbers]]:
         """Return x_hat: three planes of 16 pixels per latent, in each direction."""
-        width = len(planes)
+        # no two widths of the models here have as many latents
+        widths = self.described["config"]["widths"]
+        width = next(width for width in widths if self.latents(width) == len(planes))
         (delta,) = struct.unpack("<f", struct.pack("<f", self.described["steps"][step]))
         medians = self.tensors[f"entropy_bottlenecks.{width}.medians"].numbers
         x = [
@@ -187,7 +197,7 @@ class Model:
         ]
         x = self._before(x)
         if self.described["config"].get("architecture", "slimcae") != "slimcae":
-            return self._light(x)
+            return self._light(x, width)
         for number, stride in ((1, 2), (2, 2), (3, 4)):
             x = self._between(f"g_s.deconv{number}", self._normalised(f"g_s.igdn{number}", x))
             kernel = self.tensors[f"g_s.deconv{number}.weight"]
@@ -203,10 +213,10 @@ class Model:
         """Return the input of a layer: the output of the one before."""
         return x
 
-    def _light(self, x: list[list[Numbers]]) -> list[list[Numbers]]:
-        """docs/format.md, "Architecture `light`" and "Architecture `lighter`"."""
-        share = {"light": 0.1, "lighter": 0.0}[self.described["config"]["architecture"]]
-        arrays = self._light_arrays(len(x))
+    def _light(self, x: list[list[Numbers]], width: int) -> list[list[Numbers]]:
+        """docs/format.md, "Architecture `light`" and the two after it."""
+        share = 0.0 if self.described["config"]["architecture"] == "lighter" else 0.1
+        arrays = self._light_arrays(width)
         factors = map(math.exp, arrays["g_s.scale.log_scale"].numbers)
         x = [[[f * v for v in row] for row in plane] for f, plane in zip(factors, x, strict=True)]
 

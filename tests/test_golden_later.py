@@ -20,7 +20,7 @@ from slimcae.codec import Codec
 from slimcae.model.file import read_model
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
-FOLDERS = ("light", "lighter", "hyperprior")
+FOLDERS = ("light", "lighter", "broad", "hyperprior")
 FILES = [path for folder in FOLDERS for path in sorted((GOLDEN / folder).glob("*.scae"))]
 
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -69,7 +69,8 @@ def test_bytes_and_symbols_are_the_pinned_ones(path: Path) -> None:
     assert digest == expected["symbols"]
     file = decode_file(data)
     entropy_model = slow_model.entropy_model(file.num_filters, file.step, file.kind)
-    np.testing.assert_array_equal(decode_planes(file, entropy_model), symbols)
+    channels = slow_model.latents(file.num_filters)
+    np.testing.assert_array_equal(decode_planes(file, entropy_model, channels), symbols)
     header = container.read(data).header
     contents = container.read(data)
     fast = codec.model.entropy_model(header.num_filters, header.entropy_model)
@@ -98,7 +99,7 @@ def test_pixels_by_the_document_are_the_stored_ones_within_a_level(path: Path) -
     slow_model = slow_model_of(path.parent.name)
     file = decode_file(path.read_bytes())
     entropy_model = slow_model.entropy_model(file.num_filters, file.step, file.kind)
-    planes = decode_planes(file, entropy_model)
+    planes = decode_planes(file, entropy_model, slow_model.latents(file.num_filters))
     rows = slow_model.pixels(planes, file.step, file.height, file.width, file.grey)
     with Image.open(path.with_suffix(".png")) as stored:
         expected = np.asarray(stored, int)
@@ -109,14 +110,19 @@ def test_pixels_by_the_document_are_the_stored_ones_within_a_level(path: Path) -
 
 @pytest.mark.parametrize(
     ("folder", "width"),
-    [("light", 12), ("light", 8), ("light", 4), ("lighter", 12), ("lighter", 8), ("hyperprior", 4)],
+    [
+        *(("light", width) for width in (12, 8, 4)),
+        *(("lighter", width) for width in (12, 8)),
+        *(("broad", width) for width in (12, 4)),
+        ("hyperprior", 4),
+    ],
 )
 def test_fingerprints_are_those_of_the_document(folder: str, width: int) -> None:
     codec, slow_model = codec_of(folder), slow_model_of(folder)
     assert slow_model.fingerprint(width) == codec.model.fingerprint(width)
 
 
-@pytest.mark.parametrize("folder", ["light", "lighter"])
+@pytest.mark.parametrize("folder", ["light", "lighter", "broad"])
 def test_every_number_of_the_decoder_counts(folder: str) -> None:
     """The stored pixels would not test layers that are identities."""
     for name, array in codec_of(folder).model.tensors.items():

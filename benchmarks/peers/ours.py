@@ -56,6 +56,7 @@ class Ours:
             for quality in QUALITIES.get(codec.name, ())
         }
         return {
+            "model": f"{self.codec.info.name}@{self.codec.info.version}",
             "widths": list(self.codec.widths),
             "macs": {str(width): self.codec.macs(width) for width in self.codec.widths},
             "precision": self.codec.transforms.precision,

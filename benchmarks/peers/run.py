@@ -117,6 +117,7 @@ def measure(
     return {
         "about": "made by benchmarks/peers/run.py; seconds: whole calls, pixels to bytes and back",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": about["model"],
         "machine": describe_machine(),
         "python": platform.python_version(),
         "threads": threads,

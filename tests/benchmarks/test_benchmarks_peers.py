@@ -66,6 +66,7 @@ class FakeWorker:
         if self.kind == "theirs":
             return {"models": ["CompressAI N=192"]}
         return {
+            "model": "tiny@1",
             "widths": [12, 8],
             "macs": {
                 str(width): [ARCHITECTURE.encoder_macs(width), ARCHITECTURE.decoder_macs(width)]

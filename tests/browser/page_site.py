@@ -22,6 +22,7 @@ TINY = GOLDEN / "tiny.safetensors"
 MODEL_OF = {
     "scae": TINY,
     "light": GOLDEN / "tiny-light.safetensors",
+    "broad": GOLDEN / "tiny-broad.safetensors",
     "hyperprior": GOLDEN / "tiny-hyperprior.safetensors",
 }
 """The model for each folder of golden files."""

@@ -27,6 +27,8 @@ BOTH = [
     *[(method, "slimcae") for method in OTHERS],
     ("independent", "light"),
     ("bottleneck_scaling", "light"),
+    ("independent", "broad"),
+    ("bottleneck_scaling", "broad"),
 ]
 PIXELS = smooth_pixels(96, 128, 9)
 
@@ -52,7 +54,7 @@ def test_transforms_compute_what_the_network_does(
     transforms = open_transforms(model, precision="float32", backend=backend)
     x = torch.from_numpy(PIXELS).permute(2, 0, 1)[None].float() / 255
     for point in model.points:
-        scale = torch.ones(model.filters(point))
+        scale = torch.ones(model.architecture.latent_channels(model.filters(point)))
         if method == "bottleneck_scaling":
             scale = network.log_scale(point).exp().detach()  # type: ignore[operator]
         with torch.no_grad():

@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from reference_model import Model as SlowModel
-from slimcae.model.architecture import Architecture, architecture_of, light, lighter, slimcae
+from slimcae.model.architecture import Architecture, architecture_of, broad, light, lighter, slimcae
 from slimcae.model.config import (
     ARCHITECTURES,
     DEFAULT_WIDTHS,
@@ -32,11 +32,12 @@ WIDTHS = (12, 8, 1)
 
 LIGHT = SlimCAEConfig((24, 12, 4), architecture="light")
 LIGHTER = SlimCAEConfig((24, 12, 4), architecture="lighter")
+BROAD = SlimCAEConfig((24, 12, 4), architecture="broad")
 
 every_variant = pytest.mark.parametrize("variant", GDN_VARIANTS)
 every_config = pytest.mark.parametrize(
     "config",
-    [*(SlimCAEConfig((12, 8, 4), variant) for variant in GDN_VARIANTS), LIGHT, LIGHTER],
+    [*(SlimCAEConfig((12, 8, 4), variant) for variant in GDN_VARIANTS), LIGHT, LIGHTER, BROAD],
     ids=str,
 )
 
@@ -127,6 +128,21 @@ def test_lighter_differs_from_light_in_the_first_layer_and_the_activation() -> N
         assert first.decoder_macs(width) == second.decoder_macs(width)
     assert (second.analysis_halo, second.synthesis_halo) == (5, 5)
     assert second.tensors() | {"g_a.embed.weight": (48, 48, 3, 3)} == first.tensors()
+
+
+def test_broad_has_more_latents_at_narrow_widths_and_little_more_to_compute() -> None:
+    """By hand: two blocks of two 1×1 and a 3×3, and the layers before and behind them."""
+    first = light(SlimCAEConfig(architecture="light"))
+    second = broad(SlimCAEConfig(architecture="broad"))
+    for width, latents in ((192, 192), (144, 192), (96, 144), (72, 108), (48, 72)):
+        assert second.latent_channels(width) == latents
+        more = latents - width
+        # 2w inputs of down3 (outputs of up3), and 2w inner channels of the four 1×1 of the blocks
+        macs = (2 * width * more + 4 * 2 * width * more) / 256
+        assert second.encoder_macs(width) - first.encoder_macs(width) == pytest.approx(macs)
+        assert second.decoder_macs(width) - first.decoder_macs(width) == pytest.approx(macs)
+    assert (second.analysis_halo, second.synthesis_halo) == (5, 5)
+    assert broad(SlimCAEConfig((256,), architecture="broad")).latent_channels(256) == 256
 
 
 def test_the_halos_of_the_light_network_are_what_gradients_reach(light_network: SlimCAE) -> None:

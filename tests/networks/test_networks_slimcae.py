@@ -117,7 +117,9 @@ class PlainLight:
     def __init__(self, network: SlimCAE, width: int) -> None:
         self.state, self.width = network.state_dict(), width
         self.place = network.widths.index(width)
-        self.slope = {"light": 0.1, "lighter": 0.0}[network.config.architecture]
+        self.slope = 0.0 if network.config.architecture == "lighter" else 0.1
+        broad = network.config.architecture == "broad"
+        self.latents = {16: 24, 8: 12, 4: 6}[width] if broad else width
 
     def conv(self, x: Tensor, name: str, out: int, *, groups: int = 1) -> Tensor:
         weight = self.state[f"{name}.weight"][:out, : x.shape[1] // groups]
@@ -125,10 +127,10 @@ class PlainLight:
         y: Tensor = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=groups)
         return y
 
-    def block(self, x: Tensor, name: str) -> Tensor:
+    def block(self, x: Tensor, name: str, hidden: int) -> Tensor:
         channels = x.shape[1]
-        y = F.leaky_relu(self.conv(x, f"{name}.expand", 2 * channels), self.slope)
-        y = self.conv(y, f"{name}.depthwise", 2 * channels, groups=2 * channels)
+        y = F.leaky_relu(self.conv(x, f"{name}.expand", hidden), self.slope)
+        y = self.conv(y, f"{name}.depthwise", hidden, groups=hidden)
         y = F.leaky_relu(y, self.slope)
         return x + self.conv(y, f"{name}.project", channels)
 
@@ -136,30 +138,31 @@ class PlainLight:
         return self.conv(x, name, x.shape[1], groups=x.shape[1] // 4)
 
     def scale(self, x: Tensor, name: str) -> Tensor:
-        factors: Tensor = self.state[name][self.place, : self.width].exp()
+        factors: Tensor = self.state[name][self.place, : self.latents].exp()
         return x * factors[:, None, None]
 
     def analyse(self, x: Tensor) -> Tensor:
         w = self.width
-        x = self.block(self.conv(F.pixel_unshuffle(x, 4), "g_a.embed", w // 4), "g_a.block1")
+        x = self.conv(F.pixel_unshuffle(x, 4), "g_a.embed", w // 4)
+        x = self.block(x, "g_a.block1", w // 2)
         x = self.conv(self.lap(F.pixel_unshuffle(x, 2), "g_a.lap2"), "g_a.down2", w // 2)
-        x = self.block(x, "g_a.block2")
-        x = self.conv(self.lap(F.pixel_unshuffle(x, 2), "g_a.lap3"), "g_a.down3", w)
-        x = self.block(self.block(x, "g_a.block3"), "g_a.block4")
+        x = self.block(x, "g_a.block2", w)
+        x = self.conv(self.lap(F.pixel_unshuffle(x, 2), "g_a.lap3"), "g_a.down3", self.latents)
+        x = self.block(self.block(x, "g_a.block3", 2 * w), "g_a.block4", 2 * w)
         return self.scale(x, "g_a.scale.log_scale")
 
     def synthesise(self, y: Tensor) -> Tensor:
         w = self.width
         x = self.scale(y, "g_s.scale.log_scale")
-        x = self.block(self.block(x, "g_s.block4"), "g_s.block3")
+        x = self.block(self.block(x, "g_s.block4", 2 * w), "g_s.block3", 2 * w)
         x = F.pixel_shuffle(self.lap(self.conv(x, "g_s.up3", 2 * w), "g_s.lap3"), 2)
-        x = self.block(x, "g_s.block2")
+        x = self.block(x, "g_s.block2", w)
         x = F.pixel_shuffle(self.lap(self.conv(x, "g_s.up2", w), "g_s.lap2"), 2)
-        x = self.conv(self.block(x, "g_s.block1"), "g_s.render", 48)
+        x = self.conv(self.block(x, "g_s.block1", w // 2), "g_s.render", 48)
         return F.pixel_shuffle(x, 4)
 
 
-@pytest.mark.parametrize("architecture", ["light", "lighter"])
+@pytest.mark.parametrize("architecture", ["light", "lighter", "broad"])
 @pytest.mark.parametrize("width", [16, 8, 4])
 def test_each_width_of_light_equals_a_plain_network_of_sliced_weights(
     width: int, architecture: ArchitectureName
@@ -174,7 +177,7 @@ def test_each_width_of_light_equals_a_plain_network_of_sliced_weights(
         y = network.g_a(x, width)
         torch.testing.assert_close(y, plain.analyse(x), rtol=1e-4, atol=1e-5)
         x_hat, expected = network.g_s(y, width), plain.synthesise(y)
-    assert y.shape == (2, width, 3, 2)
+    assert y.shape == (2, plain.latents, 3, 2)
     torch.testing.assert_close(x_hat, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
 
 

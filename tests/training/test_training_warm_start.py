@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from slimcae.model.config import GDN_VARIANTS, GDNVariant, SlimCAEConfig
+from slimcae.model.config import GDN_VARIANTS, ArchitectureName, GDNVariant, SlimCAEConfig
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.training import warm_start
 from slimcae.training.loss import RateDistortionLoss
@@ -38,9 +38,11 @@ def warm_model(
     return model
 
 
-def warm_light(widths: tuple[int, ...], lmbda: tuple[float, ...]) -> SlimCAE:
+def warm_light(
+    widths: tuple[int, ...], lmbda: tuple[float, ...], architecture: ArchitectureName = "light"
+) -> SlimCAE:
     torch.manual_seed(0)
-    model = SlimCAE(SlimCAEConfig(widths, architecture="light")).eval()
+    model = SlimCAE(SlimCAEConfig(widths, architecture=architecture)).eval()
     warm_start_transforms(model, smooth_batch(8, 64), lmbda)
     return model
 
@@ -93,6 +95,19 @@ def test_light_gives_the_picture_back_better_with_every_width() -> None:
     assert qualities[0] > 33
     assert qualities == sorted(qualities, reverse=True)
     assert qualities[2] > 24
+
+
+def test_broad_starts_with_its_additional_latents() -> None:
+    x = smooth_batch(4, 96)
+    with torch.no_grad():
+        light, broad = (
+            [psnr(model.g_s(model.g_a(x, width), width), x) for width in (96, 48, 12)]
+            for model in (
+                warm_light((96, 48, 12), (2048, 2048, 2048), architecture)
+                for architecture in ("light", "broad")
+            )
+        )
+    assert all(more > few for few, more in zip(light, broad, strict=True))
 
 
 def test_light_is_invertible_where_no_component_is_dropped() -> None:

@@ -59,6 +59,7 @@ def network_latents(network: SlimCAE, pixels: np.ndarray, width: int) -> Tensor:
 
 def network_levels(network: SlimCAE, y: Tensor) -> Tensor:
     """Return the levels (H, W, 3) of latents (C, h, w), not rounded."""
+    latents = {network.architecture.latent_channels(width): width for width in network.widths}
     with torch.no_grad():
-        x_hat: Tensor = network.g_s(y[None], len(y))[0]
+        x_hat: Tensor = network.g_s(y[None], latents[len(y)])[0]
     return (x_hat.clamp(0, 1) * 255).permute(1, 2, 0)

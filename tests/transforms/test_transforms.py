@@ -112,7 +112,7 @@ def test_pixels_may_be_read_only_and_in_any_layout(either: Transforms) -> None:
         np.testing.assert_array_equal(either.residuals(other, 8), expected)
     part = np.pad(pixels, ((3, 3), (5, 5), (0, 0)))[3:-3, 5:-5]
     np.testing.assert_array_equal(either.residuals(part, 8), expected)
-    symbols = np.random.default_rng(0).integers(-9, 10, (8, 4, 6)).astype(np.int16)
+    symbols = np.random.default_rng(0).integers(-9, 10, (len(expected), 4, 6)).astype(np.int16)
     image = either.pixels(symbols, 8, 1.0)
     padded = np.pad(symbols, ((0, 0), (1, 1), (2, 2)))
     np.testing.assert_array_equal(either.pixels(padded[:, 1:-1, 2:-2], 8, 1.0), image)

@@ -11,7 +11,7 @@ from slimcae.model.model import Model
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.transforms import open_gradients
 
-ARCHITECTURES: list[ArchitectureName] = ["slimcae", "light", "lighter"]
+ARCHITECTURES: list[ArchitectureName] = ["slimcae", "light", "lighter", "broad"]
 
 
 def made(architecture: ArchitectureName) -> tuple[SlimCAE, Model]:
@@ -23,7 +23,8 @@ def made(architecture: ArchitectureName) -> tuple[SlimCAE, Model]:
 def test_the_gradient_is_that_of_the_network(architecture: ArchitectureName, grey: bool) -> None:
     (network, model), width = made(architecture), 8
     generator = np.random.default_rng(0)
-    latents = generator.normal(scale=2.0, size=(width, 4, 5)).astype(np.float32)
+    channels = model.architecture.latent_channels(width)
+    latents = generator.normal(scale=2.0, size=(channels, 4, 5)).astype(np.float32)
     pixels = smooth_pixels(30, 41, 3)  # of the region's 32x48, the picture has only a part
     visible = generator.random(pixels.shape[:2]) < 0.7
     region = (slice(16, 48), slice(0, 48))

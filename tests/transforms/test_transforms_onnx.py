@@ -38,6 +38,7 @@ EVERY = [
     *((variant, make) for variant in GDN_VARIANTS),
     ("light", make_light),
     ("lighter", make_light),
+    ("broad", make_light),
 ]
 
 

@@ -94,7 +94,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--architecture",
         choices=ARCHITECTURES,
         help="slimcae: that of the paper; light: 19 to 28 %% of its multiplications; lighter: "
-        "light with a smaller first layer and ReLU (default: slimcae)",
+        "light with a smaller first layer and ReLU; broad: light with more latent channels at "
+        "narrow widths (default: slimcae)",
     )
     add_option(
         model,

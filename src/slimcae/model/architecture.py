@@ -20,6 +20,7 @@ from slimcae.model.layers import (
     Convolution,
     Layer,
     LeakyReLU,
+    More,
     Normalization,
     Residual,
     Scale,
@@ -32,6 +33,8 @@ from slimcae.model.layers import (
 )
 
 PICTURE_CHANNELS = 3
+BROAD_LATENTS = More(Fraction(3, 2), 192)
+"""Latent channels of the architecture `broad`."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,10 @@ class Architecture:
 
     def latent_channels(self, width: int) -> int:
         """Return the number of latent channels at a width."""
-        return width
+        channels = PICTURE_CHANNELS
+        for layer in self.analysis:
+            channels = layer.channels(channels, width)
+        return channels
 
     @cached_property
     def downsampling(self) -> int:
@@ -116,7 +122,9 @@ class Architecture:
                 for name, shape in self._tensors(config.transforms_of(point)).items()
             }
         shared = self._tensors(config.transforms_of(config.points[0]))
-        return shared | factor_tensors(config, self.factors)
+        # the layers of the latents, or others with as many channels
+        channels = self.latent_channels(config.num_filters)
+        return shared | factor_tensors(config, self.factors, channels)
 
     def used(self, point: int) -> Used:
         """Return the slices of the file's tensors that a point uses, by the name of the slice.
@@ -169,7 +177,7 @@ def network_prefix(point: int) -> str:
 
 def architecture_of(config: SlimCAEConfig) -> Architecture:
     """Return the architecture that a configuration names."""
-    known = {"slimcae": slimcae, "light": light, "lighter": lighter}
+    known = {"slimcae": slimcae, "light": light, "lighter": lighter, "broad": broad}
     return known[config.architecture](config)
 
 
@@ -237,9 +245,22 @@ def lighter(config: SlimCAEConfig) -> Architecture:
     return _light(config, embed_side=1, slope=0.0)
 
 
-def _light(config: SlimCAEConfig, embed_side: int, slope: float) -> Architecture:
+def broad(config: SlimCAEConfig) -> Architecture:
+    """Return `light` with up to half as many latent channels again at the narrow widths.
+
+    The number of latent channels is max(w, min(3/2 w, 192)): 192, 192, 144, 108 and 72 at widths
+    192, 144, 96, 72 and 48. The blocks at the resolution of the latents have as many channels;
+    their inner layers have 2w, as in `light`.
+    """
+    return _light(config, embed_side=3, slope=0.1, latents=BROAD_LATENTS)
+
+
+def _light(
+    config: SlimCAEConfig, embed_side: int, slope: float, latents: Channels = WIDTH
+) -> Architecture:
     def block(name: str, channels: Channels) -> Residual:
-        return _block(name, channels, slope)
+        hidden = 2 * WIDTH if isinstance(channels, More) else 2 * channels
+        return _block(name, channels, hidden, slope)
 
     quarter, half = Fraction(1, 4), Fraction(1, 2)
     colours = 16 * PICTURE_CHANNELS
@@ -255,16 +276,16 @@ def _light(config: SlimCAEConfig, embed_side: int, slope: float) -> Architecture
             block("g_a.block2", half),
             Unshuffle(2),
             _lap("g_a.lap3", 4 * half),
-            Convolution("g_a.down3", 4 * half, WIDTH, side=1, bias="own"),
-            block("g_a.block3", WIDTH),
-            block("g_a.block4", WIDTH),
-            Scale("g_a.scale"),
+            Convolution("g_a.down3", 4 * half, latents, side=1, bias="own"),
+            block("g_a.block3", latents),
+            block("g_a.block4", latents),
+            Scale("g_a.scale", latents),
         ),
         synthesis=(
-            Scale("g_s.scale"),
-            block("g_s.block4", WIDTH),
-            block("g_s.block3", WIDTH),
-            Convolution("g_s.up3", WIDTH, 4 * half, side=1, bias="own"),
+            Scale("g_s.scale", latents),
+            block("g_s.block4", latents),
+            block("g_s.block3", latents),
+            Convolution("g_s.up3", latents, 4 * half, side=1, bias="own"),
             _lap("g_s.lap3", 4 * half),
             Shuffle(2),
             block("g_s.block2", half),
@@ -278,8 +299,7 @@ def _light(config: SlimCAEConfig, embed_side: int, slope: float) -> Architecture
     )
 
 
-def _block(name: str, channels: Channels, slope: float) -> Residual:
-    hidden = 2 * channels
+def _block(name: str, channels: Channels, hidden: Channels, slope: float) -> Residual:
     return Residual(
         name,
         (

@@ -50,6 +50,11 @@ def factors_of(
     return ()
 
 
-def factor_tensors(config: SlimCAEConfig, factors: Sequence[Factors]) -> dict[str, Shape]:
-    """Return the name and shape of each tensor of factors in a model file."""
-    return {each.name: (len(config.points), config.num_filters) for each in factors}
+def factor_tensors(
+    config: SlimCAEConfig, factors: Sequence[Factors], channels: int
+) -> dict[str, Shape]:
+    """Return the name and shape of each tensor of factors in a model file.
+
+    channels: of the layers with factors.
+    """
+    return {each.name: (len(config.points), channels) for each in factors}

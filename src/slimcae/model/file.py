@@ -19,6 +19,7 @@ from slimcae.coding.entropy import EntropyModel
 from slimcae.coding.entropy_models import entropy_model_of
 from slimcae.errors import ModelError, checked_bool
 from slimcae.files import write_bytes
+from slimcae.model.architecture import architecture_of
 from slimcae.model.config import ModelInfo
 from slimcae.model.density import density_tensors
 from slimcae.model.header import (
@@ -144,7 +145,8 @@ def _entropy_model(
         model = entropy_model_of(kind, own)
     except ValueError as error:
         raise ValueError(f"{kind} of width {width}: {error}") from error
-    steps, channels = len(header.steps), header.config.filters(width)
+    steps = len(header.steps)
+    channels = architecture_of(header.config).latent_channels(header.config.filters(width))
     if model.num_steps != steps or model.num_channels != channels:
         raise ValueError(
             f"{kind} has {model.num_steps} steps and {model.num_channels} channels: must have "

@@ -11,8 +11,19 @@ from fractions import Fraction
 
 from slimcae.model.config import SlimCAEConfig
 
-Channels = int | Fraction
+
+@dataclass(frozen=True)
+class More:
+    """`share` times the width in use, but at most `most` channels, or the width if that is more."""
+
+    share: Fraction
+    most: int
+
+
+Share = int | Fraction
 """A number of channels, or a fraction of the width in use."""
+Channels = Share | More
+"""A number of channels, a fraction of the width in use, or more channels than the width."""
 WIDTH = Fraction(1)
 """The number of channels is the width in use."""
 Shape = tuple[int, ...]
@@ -26,7 +37,12 @@ _ADJUSTMENTS = ("beta_scale", "beta_bias", "gamma_scale", "gamma_bias")
 
 def count(channels: Channels, width: int) -> int:
     """Return the number of channels at a width."""
-    return channels if isinstance(channels, int) else int(channels * width)
+    match channels:
+        case int():
+            return channels
+        case More(share, most):
+            return max(width, min(int(share * width), most))
+    return int(channels * width)
 
 
 @dataclass(frozen=True)
@@ -225,15 +241,18 @@ class Scale(Layer):
     """One factor for each latent channel and width, stored as a logarithm."""
 
     name: str
+    latents: Channels = WIDTH
 
     def tensors(self, config: SlimCAEConfig) -> dict[str, Shape]:
         """Return (widths, channels)."""
-        return {f"{self.name}.log_scale": (len(config.widths), config.num_filters)}
+        channels = count(self.latents, config.num_filters)
+        return {f"{self.name}.log_scale": (len(config.widths), channels)}
 
     def used(self, config: SlimCAEConfig, width: int) -> Used:
         """Return the row of a width."""
         name = f"{self.name}.log_scale"
-        return {name: (name, (config.widths.index(width), slice(width)))}
+        part = slice(count(self.latents, width))
+        return {name: (name, (config.widths.index(width), part))}
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ class ScaledBottleneck(Autoencoder):
         super().__init__(config, initialise=initialise)
         best, *others = lmbda or [1.0] * len(config.points)
         start = torch.tensor([math.log(each / best) / 2 for each in others])
-        self.log_scales = nn.Parameter(start[:, None].repeat(1, config.num_filters))
+        channels = self.architecture.latent_channels(config.num_filters)
+        self.log_scales = nn.Parameter(start[:, None].repeat(1, channels))
 
     @property
     def trained_points(self) -> tuple[int, ...]:

@@ -117,7 +117,7 @@ def _start_light(model: TransformPair, gain: float, x: Tensor, lmbda: dict[int, 
     part = first
     for lap_in, down, up, lap_out, most in (
         (g_a.lap2, g_a.down2, g_s.up2, g_s.lap2, n // 2),
-        (g_a.lap3, g_a.down3, g_s.up3, g_s.lap3, n),
+        (g_a.lap3, g_a.down3, g_s.up3, g_s.lap3, len(g_a.down3.weight)),
     ):
         averages = _averaging(part, averages)
         before, after = lapping(averages, 1 / LAP), lapping(averages, LAP)

@@ -142,7 +142,7 @@ def fitted(model: Model) -> Model:
         ]
         density = model.entropy_model(width, "factorized")
         assert isinstance(density, FactorizedModel)
-        entropy_models[width] = by_kind(context(width, seed, tiles), tables(density, tiles))
+        entropy_models[width] = by_kind(context(seed, tiles), tables(density, tiles))
     return replace(model, entropy_models=entropy_models)
 
 
@@ -176,8 +176,8 @@ def tables(density: FactorizedModel, tiles: list[tuple[np.ndarray, int]]) -> Ent
     return tables_model(counts)
 
 
-def context(width: int, seed: int, tiles: list[tuple[np.ndarray, int]]) -> EntropyModel:
-    groups = {12: (1, 2, 4, 5), 8: (3, 5)}[width]
+def context(seed: int, tiles: list[tuple[np.ndarray, int]]) -> EntropyModel:
+    groups = {18: (2, 3, 6, 7), 12: (1, 2, 4, 5), 8: (3, 5)}[len(tiles[0][0])]
     arrays = random_arrays(seed, groups, hidden=6)
     network = {
         name: array
