@@ -26,7 +26,6 @@ from slimcae.model.header import (
     METADATA_KEY,
     MODEL_NAME,
     TRAINING_PREFIX,
-    ModelHeader,
     Quality,
     config_to_json,
     format_of,
@@ -51,10 +50,13 @@ def read_model(path: str | Path) -> Model:
         config = header.config
         info = ModelInfo(header.name, header.version, header.lmbda, header.training, header.quality)
         arrays = dict(safetensors.numpy.load_file(path))
-        entropy_models = {
-            width: {kind: _entropy_model(arrays, kind, width, header) for kind in kinds}
-            for width, kinds in header.entropy_models.items()
-        }
+        architecture, steps = architecture_of(config), len(header.steps)
+        entropy_models = {}
+        for width, kinds in header.entropy_models.items():
+            channels = architecture.latent_channels(config.filters(width))
+            entropy_models[width] = {
+                kind: _entropy_model(arrays, kind, width, steps, channels) for kind in kinds
+            }
         training = _training_tensors(arrays)
         half = np.dtype(np.float16)
         tensors = {
@@ -137,7 +139,7 @@ def _to_half(tensor: NDArray[Any]) -> NDArray[np.float16]:
 
 
 def _entropy_model(
-    arrays: dict[str, NDArray[Any]], kind: str, width: int, header: ModelHeader
+    arrays: dict[str, NDArray[Any]], kind: str, width: int, steps: int, channels: int
 ) -> EntropyModel:
     """Pop the arrays of one entropy model from the arrays of the file, and build it."""
     own = _taken(arrays, f"{kind}.{width}.")
@@ -145,8 +147,6 @@ def _entropy_model(
         model = entropy_model_of(kind, own)
     except ValueError as error:
         raise ValueError(f"{kind} of width {width}: {error}") from error
-    steps = len(header.steps)
-    channels = architecture_of(header.config).latent_channels(header.config.filters(width))
     if model.num_steps != steps or model.num_channels != channels:
         raise ValueError(
             f"{kind} has {model.num_steps} steps and {model.num_channels} channels: must have "
