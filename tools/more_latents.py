@@ -17,7 +17,9 @@ from pathlib import Path
 
 import torch
 
+from slimcae.errors import ConfigError
 from slimcae.images import find_images
+from slimcae.model.architecture import architecture_of
 from slimcae.model.config import ModelInfo
 from slimcae.model.file import read_model, write_model
 from slimcae.model.model import Model
@@ -46,7 +48,10 @@ def main() -> None:
     args = parser.parse_args()
     model, lmbda = read_model(args.model), tuple(args.lmbda)
     images = TrainingImages(find_images(args.train_glob), torch.device("cpu"), num_workers=0)
-    network = broadened(model, lmbda)
+    try:
+        network = broadened(model, lmbda)
+    except ConfigError as error:
+        raise SystemExit(f"more_latents: {error}") from None
     x = images.sample(SIDE, SAMPLE, 0).float() / 255
     fit_entropy_models(network, x, 0)
     train_scales(network, lmbda, images, args.steps)
@@ -57,9 +62,16 @@ def main() -> None:
 
 @torch.no_grad()
 def broadened(model: Model, lmbda: Sequence[float]) -> Autoencoder:
-    """Return a network of the architecture `broad` with the kernels of a light model."""
-    assert model.info.lmbda is not None
+    """Return a network of the architecture `broad` with the kernels of a light model.
+
+    Raises:
+        ConfigError: The model is of another architecture, or no wider width has the kernels.
+    """
+    if model.config.architecture != "light" or model.info.lmbda is None:
+        raise ConfigError("the model must be a trained one of the architecture light")
     config = replace(model.config, architecture="broad")
+    if architecture_of(config).latent_channels(model.widths[0]) > model.widths[0]:
+        raise ConfigError(f"width {model.widths[0]} needs kernels that the model does not have")
     known, network = to_network(model).state_dict(), new_network(config, tuple(lmbda))
     state = network.state_dict()
     for name, tensor in state.items():

@@ -255,8 +255,8 @@ def test_default_sizes() -> None:
     assert {channels: default_hidden(channels) for channels in hidden} == hidden
     assert default_groups(48) == (2, 3, 5, 7, 12, 19)
     assert default_groups(192) == (6, 9, 14, 19, 29, 38, 39, 38)
-    assert default_groups(192, "light") == (10, 19, 48, 115)
-    assert (default_hidden(192, "light"), default_hidden(96, "light")) == (48, 64)
+    assert default_groups(192, "light") == (8, 11, 19, 29, 48, 77)
+    assert (default_hidden(192, "light"), default_hidden(96, "light")) == (80, 64)
     for channels, kind in product(range(1, 300), ARCHITECTURES):
         groups = default_groups(channels, kind)
         assert sum(groups) == channels and min(groups) >= 1

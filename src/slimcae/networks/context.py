@@ -26,27 +26,25 @@ LARGEST = ACTIVATION / UNIT
 """Largest feature or activation."""
 FEW_GROUPS = (0.04, 0.1, 0.2, 0.35, 0.6, 1.0)
 MANY_GROUPS = (0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8, 1.0)
-LIGHT_GROUPS = (0.05, 0.15, 0.4, 1.0)
 """Ends of the groups, as fractions of the channels; the first groups, of most energy, are small."""
-LIGHT_HIDDEN = 48
 MANY_CHANNELS = 128
 """Number of channels from which there are eight groups instead of six, which take little time
-compared with the paper's transforms. With light transforms there are four, because they are faster
-and the largest widths gain least from contexts."""
+compared with the paper's transforms."""
+LIGHT_HIDDEN = 80
+"""Largest H with light transforms, which are faster."""
 
 
 def default_groups(channels: int, architecture: ArchitectureName = "slimcae") -> tuple[int, ...]:
     """Return the number of channels of each group for a number of latent channels."""
-    many = MANY_GROUPS if has_gdn(architecture) else LIGHT_GROUPS
-    ends = many if channels >= MANY_CHANNELS else FEW_GROUPS
+    many = has_gdn(architecture) and channels >= MANY_CHANNELS
+    ends = MANY_GROUPS if many else FEW_GROUPS
     return tuple(np.diff(sorted({0, *(max(1, round(channels * end)) for end in ends)})).tolist())
 
 
 def default_hidden(channels: int, architecture: ArchitectureName = "slimcae") -> int:
-    """Return H for a number of latent channels: 48 for 48, 64 for 96, 96 for 192 (light: 48)."""
-    if not has_gdn(architecture) and channels >= MANY_CHANNELS:
-        return LIGHT_HIDDEN
-    return 32 + channels // 3
+    """Return H for a number of latent channels: 48 for 48, 64 for 96, 96 for 192 (light: 80)."""
+    hidden = 32 + channels // 3
+    return hidden if has_gdn(architecture) else min(hidden, LIGHT_HIDDEN)
 
 
 class ContextNetwork(nn.Module):

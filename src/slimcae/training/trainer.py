@@ -52,9 +52,7 @@ class Trainer:
         process: Process | None = None,
         rates: ContextNetworks | Hyperpriors | None = None,
     ) -> None:
-        self.model: Autoencoder = model.to(  # type: ignore[call-overload]
-            images.device, memory_format=torch.channels_last
-        )
+        self.model: Autoencoder = _with_channels_last(model.to(images.device))
         self.model.freeze()
         self.settings = settings
         self.images = images
@@ -315,3 +313,15 @@ class Trainer:
             group["peak"] = peak
         self.step = int(state["step"])
         self.lmbda = tuple(state["lmbda"])
+
+
+def _with_channels_last(model: Autoencoder) -> Autoencoder:
+    """Return the model, with the kernels of several taps in the order that convolutions need.
+
+    1×1 kernels are the same in both orders, but DistributedDataParallel warns if the nominal
+    strides of a kernel and of its gradient differ.
+    """
+    for parameter in model.parameters():
+        if parameter.ndim == 4 and parameter.shape[2] > 1:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model
