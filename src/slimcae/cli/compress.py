@@ -37,7 +37,7 @@ LONG_EFFORT = 6
 """Lowest effort that is slow enough to show progress within a picture."""
 _EPILOG = """\
 effort: time to encode, as multiples of effort 2 by one thread, and bytes at equal PSNR (width 96)
-  1    0.6 x   +12 %    a simpler entropy model; decodes faster, too
+  1    0.7 x   +16 %    a simpler entropy model; decodes faster, too
   2      1 x            rounds to the nearest integers
   3      5 x    -7 %    latents follow the gradient of their cost, one step
   4      7 x    -8.5 %  two steps
