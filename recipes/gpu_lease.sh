@@ -37,8 +37,8 @@ seconds() { sed -n "s/^{\"step\": $1,.*\"seconds\": \([0-9.]*\)}.*/\1/p" "$run/l
 each=$(awk "BEGIN { print ($(seconds "$timed") - $(seconds $((timed / 2)))) / ($timed - int($timed / 2)) }")
 steps=$(awk "BEGIN { print int($timed + ($end - $(date +%s) - $margin) / $each) }")
 echo "gpu_lease: $each s per step, $steps steps"
-# what was trained comes home even when the time was too short for all steps
-train --last_step "$steps" || echo "gpu_lease: the training ended early (exit status $?)"
+# a run keeps its settings, hence the decay; what was trained comes home in any case
+train --decay cosine --last_step "$steps" || echo "gpu_lease: the training ended early (exit status $?)"
 mkdir -p "$out"
 cp "$run/log.jsonl" "$out/$stage.jsonl"
 python3 tools/halve_model.py "$run/model.safetensors" "$out/$stage.safetensors"
