@@ -166,6 +166,21 @@ def test_bfloat16_touches_convolutions_and_what_lies_between_them(picture_folder
         assert a.loss == pytest.approx(b.loss, rel=0.02)
 
 
+@pytest.mark.usefixtures("emulated_bfloat16")
+@pytest.mark.parametrize("architecture", ["slimcae", "light"])
+def test_auto_is_bfloat16_except_for_light(
+    picture_folder: Path, architecture: ArchitectureName
+) -> None:
+    settings = replace(SETTINGS, precision="auto")
+    trainer = make(picture_folder, settings, architecture=architecture)
+    found = []
+    for name, layer in trainer.model.named_modules():
+        if name in ("g_a.conv1", "g_a.embed"):
+            layer.register_forward_hook(lambda _, __, out: found.append(out.dtype))
+    logged(trainer, 1)
+    assert set(found) == {torch.bfloat16 if architecture == "slimcae" else torch.float32}
+
+
 def test_mixed_quantization_rounds_around_medians_of_these_days(
     picture_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

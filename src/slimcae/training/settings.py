@@ -67,7 +67,8 @@ class TrainSettings:
     num_workers: int = 2
     """Processes that decode the images beyond the cache."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of convolutions; auto: bfloat16 if the processor supports it natively."""
+    """Precision of convolutions; auto: bfloat16 if the processor supports it natively, except for
+    the light architectures, whose results it harms."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile; auto: on GPUs, and on CPUs for runs of 5,000 steps or more (slimcae only)."""
     log_every: int = 50
