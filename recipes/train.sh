@@ -17,7 +17,7 @@
 # The defaults are for a GPU. Variables change them:
 #   LMBDA       λ of the first stage, widest first; with TRIES=0 they are the final ones
 #   STEPS, TRY_STEPS, TRIES, TUNED_STEPS, DECODER_STEPS, ENTROPY_STEPS (per width)
-#   ARCHITECTURE  slimcae, broad, light or lighter
+#   ARCHITECTURE  slimcae, broader, broad, light or lighter
 #   OPTIMIZER   adam or soap
 #   RATE        peak learning rate of the first stage (for light 2e-3); later stages use 1/5 to 1/3
 #               of it

@@ -158,10 +158,13 @@ class Model:
         return found
 
     def latents(self, width: int) -> int:
-        """docs/format.md, "Architecture `broad`": the number of channels of y."""
-        if self.described["config"].get("architecture") != "broad":
-            return width
-        return max(width, min(3 * width // 2, 192))
+        """docs/format.md, "Architectures `broad` and `broader`": the number of channels of y."""
+        match self.described["config"].get("architecture"):
+            case "broad":
+                return max(width, min(3 * width // 2, 192))
+            case "broader":
+                return 3 * width // 2
+        return width
 
     def _row(self, name: str, row: int, count: int) -> Tensor:
         tensor = self.tensors[name]

@@ -20,7 +20,7 @@ from slimcae.codec import Codec
 from slimcae.model.file import read_model
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
-FOLDERS = ("light", "lighter", "broad", "hyperprior")
+FOLDERS = ("light", "lighter", "broad", "broader", "hyperprior")
 FILES = [path for folder in FOLDERS for path in sorted((GOLDEN / folder).glob("*.scae"))]
 
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -114,6 +114,7 @@ def test_pixels_by_the_document_are_the_stored_ones_within_a_level(path: Path) -
         *(("light", width) for width in (12, 8, 4)),
         *(("lighter", width) for width in (12, 8)),
         *(("broad", width) for width in (12, 4)),
+        *(("broader", width) for width in (12, 4)),
         ("hyperprior", 4),
     ],
 )
@@ -122,7 +123,7 @@ def test_fingerprints_are_those_of_the_document(folder: str, width: int) -> None
     assert slow_model.fingerprint(width) == codec.model.fingerprint(width)
 
 
-@pytest.mark.parametrize("folder", ["light", "lighter", "broad"])
+@pytest.mark.parametrize("folder", ["light", "lighter", "broad", "broader"])
 def test_every_number_of_the_decoder_counts(folder: str) -> None:
     """The stored pixels would not test layers that are identities."""
     for name, array in codec_of(folder).model.tensors.items():

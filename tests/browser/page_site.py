@@ -23,6 +23,7 @@ MODEL_OF = {
     "scae": TINY,
     "light": GOLDEN / "tiny-light.safetensors",
     "broad": GOLDEN / "tiny-broad.safetensors",
+    "broader": GOLDEN / "tiny-broader.safetensors",
     "hyperprior": GOLDEN / "tiny-hyperprior.safetensors",
 }
 """The model for each folder of golden files."""

@@ -28,7 +28,7 @@ BOTH = [
     ("independent", "light"),
     ("bottleneck_scaling", "light"),
     ("independent", "broad"),
-    ("bottleneck_scaling", "broad"),
+    ("bottleneck_scaling", "broader"),
 ]
 PIXELS = smooth_pixels(96, 128, 9)
 

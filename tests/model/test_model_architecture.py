@@ -10,7 +10,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from reference_model import Model as SlowModel
-from slimcae.model.architecture import Architecture, architecture_of, broad, light, lighter, slimcae
+from slimcae.model.architecture import (
+    Architecture,
+    architecture_of,
+    broader,
+    light,
+    lighter,
+    slimcae,
+)
 from slimcae.model.config import (
     ARCHITECTURES,
     DEFAULT_WIDTHS,
@@ -33,11 +40,18 @@ WIDTHS = (12, 8, 1)
 LIGHT = SlimCAEConfig((24, 12, 4), architecture="light")
 LIGHTER = SlimCAEConfig((24, 12, 4), architecture="lighter")
 BROAD = SlimCAEConfig((24, 12, 4), architecture="broad")
+BROADER = SlimCAEConfig((132, 12, 4), architecture="broader")  # both differ from 128 filters on
 
 every_variant = pytest.mark.parametrize("variant", GDN_VARIANTS)
 every_config = pytest.mark.parametrize(
     "config",
-    [*(SlimCAEConfig((12, 8, 4), variant) for variant in GDN_VARIANTS), LIGHT, LIGHTER, BROAD],
+    [
+        *(SlimCAEConfig((12, 8, 4), variant) for variant in GDN_VARIANTS),
+        LIGHT,
+        LIGHTER,
+        BROAD,
+        BROADER,
+    ],
     ids=str,
 )
 
@@ -73,7 +87,7 @@ def test_macs_are_what_torch_counts(config: SlimCAEConfig, place: int) -> None:
 
 
 def test_macs_are_those_of_the_readme() -> None:
-    architectures = (light(SlimCAEConfig(architecture="light")), slimcae(SlimCAEConfig()))
+    architectures = (broader(SlimCAEConfig(architecture="broader")), slimcae(SlimCAEConfig()))
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| +(\d+) \| ([\d.]+) k \| ([\d.]+) k \|$", text, re.MULTILINE)
     assert [int(width) for width, *_ in rows] == [192, 144, 96, 72, 48]
@@ -130,11 +144,17 @@ def test_lighter_differs_from_light_in_the_first_layer_and_the_activation() -> N
     assert second.tensors() | {"g_a.embed.weight": (48, 48, 3, 3)} == first.tensors()
 
 
-def test_broad_has_more_latents_at_narrow_widths_and_little_more_to_compute() -> None:
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("broad", (192, 192, 144, 108, 72)), ("broader", (288, 216, 144, 108, 72))],
+)
+def test_broad_and_broader_have_more_latents_and_little_more_to_compute(
+    name: ArchitectureName, counts: tuple[int, ...]
+) -> None:
     """By hand: two blocks of two 1×1 and a 3×3, and the layers before and behind them."""
     first = light(SlimCAEConfig(architecture="light"))
-    second = broad(SlimCAEConfig(architecture="broad"))
-    for width, latents in ((192, 192), (144, 192), (96, 144), (72, 108), (48, 72)):
+    second = architecture_of(SlimCAEConfig(architecture=name))
+    for width, latents in zip(DEFAULT_WIDTHS, counts, strict=True):
         assert second.latent_channels(width) == latents
         more = latents - width
         # 2w inputs of down3 (outputs of up3), and 2w inner channels of the four 1×1 of the blocks
@@ -142,7 +162,8 @@ def test_broad_has_more_latents_at_narrow_widths_and_little_more_to_compute() ->
         assert second.encoder_macs(width) - first.encoder_macs(width) == pytest.approx(macs)
         assert second.decoder_macs(width) - first.decoder_macs(width) == pytest.approx(macs)
     assert (second.analysis_halo, second.synthesis_halo) == (5, 5)
-    assert broad(SlimCAEConfig((256,), architecture="broad")).latent_channels(256) == 256
+    most = {"broad": 256, "broader": 384}[name]
+    assert architecture_of(SlimCAEConfig((256,), architecture=name)).latent_channels(256) == most
 
 
 def test_the_halos_of_the_light_network_are_what_gradients_reach(light_network: SlimCAE) -> None:

@@ -163,5 +163,5 @@ def test_it_has_no_gdn() -> None:
 
 
 def test_unknown_architectures_are_named() -> None:
-    with pytest.raises(ConfigError, match=r"'heavy'.*slimcae, light, lighter, broad"):
+    with pytest.raises(ConfigError, match=r"'heavy'.*slimcae, light, lighter, broad, broader"):
         SlimCAEConfig((8, 4), architecture="heavy")  # type: ignore[arg-type]

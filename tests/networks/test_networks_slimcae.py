@@ -118,7 +118,7 @@ class PlainLight:
         self.state, self.width = network.state_dict(), width
         self.place = network.widths.index(width)
         self.slope = 0.0 if network.config.architecture == "lighter" else 0.1
-        broad = network.config.architecture == "broad"
+        broad = network.config.architecture in ("broad", "broader")
         self.latents = {16: 24, 8: 12, 4: 6}[width] if broad else width
 
     def conv(self, x: Tensor, name: str, out: int, *, groups: int = 1) -> Tensor:
@@ -162,7 +162,7 @@ class PlainLight:
         return F.pixel_shuffle(x, 4)
 
 
-@pytest.mark.parametrize("architecture", ["light", "lighter", "broad"])
+@pytest.mark.parametrize("architecture", ["light", "lighter", "broad", "broader"])
 @pytest.mark.parametrize("width", [16, 8, 4])
 def test_each_width_of_light_equals_a_plain_network_of_sliced_weights(
     width: int, architecture: ArchitectureName

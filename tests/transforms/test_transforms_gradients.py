@@ -11,7 +11,7 @@ from slimcae.model.model import Model
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.transforms import open_gradients
 
-ARCHITECTURES: list[ArchitectureName] = ["slimcae", "light", "lighter", "broad"]
+ARCHITECTURES: list[ArchitectureName] = ["slimcae", "light", "lighter", "broad", "broader"]
 
 
 def made(architecture: ArchitectureName) -> tuple[SlimCAE, Model]:

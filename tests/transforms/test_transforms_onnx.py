@@ -39,6 +39,7 @@ EVERY = [
     ("light", make_light),
     ("lighter", make_light),
     ("broad", make_light),
+    ("broader", make_light),
 ]
 
 

@@ -53,7 +53,7 @@ def test_float32_equals_the_network(
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("size", [(16, 16), (48, 80), (208, 16)], ids=str)
-@pytest.mark.parametrize("architecture", ["light", "lighter", "broad"])
+@pytest.mark.parametrize("architecture", ["light", "lighter", "broad", "broader"])
 def test_light_in_float32_equals_the_network(
     strips: None, width: int, size: tuple[int, int], architecture: ArchitectureName
 ) -> None:

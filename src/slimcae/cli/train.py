@@ -95,7 +95,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=ARCHITECTURES,
         help="slimcae: that of the paper; light: 19 to 28 %% of its multiplications; lighter: "
         "light with a smaller first layer and ReLU; broad: light with more latent channels at "
-        "narrow widths (default: slimcae)",
+        "narrow widths; broader: at all widths (default: slimcae)",
     )
     add_option(
         model,

@@ -35,6 +35,8 @@ from slimcae.model.layers import (
 PICTURE_CHANNELS = 3
 BROAD_LATENTS = More(Fraction(3, 2), 192)
 """Latent channels of the architecture `broad`."""
+BROADER_LATENTS = Fraction(3, 2)
+"""Latent channels of the architecture `broader`, per filter."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,8 @@ def network_prefix(point: int) -> str:
 
 def architecture_of(config: SlimCAEConfig) -> Architecture:
     """Return the architecture that a configuration names."""
-    known = {"slimcae": slimcae, "light": light, "lighter": lighter, "broad": broad}
+    known = {"slimcae": slimcae, "light": light, "lighter": lighter}
+    known |= {"broad": broad, "broader": broader}
     return known[config.architecture](config)
 
 
@@ -255,12 +258,23 @@ def broad(config: SlimCAEConfig) -> Architecture:
     return _light(config, embed_side=3, slope=0.1, latents=BROAD_LATENTS)
 
 
+def broader(config: SlimCAEConfig) -> Architecture:
+    """Return `light` with half as many latent channels again at every width.
+
+    It is `broad` without its limit of 192 latents: 288, 216, 144, 108 and 72 at widths 192, 144,
+    96, 72 and 48.
+    """
+    return _light(config, embed_side=3, slope=0.1, latents=BROADER_LATENTS)
+
+
 def _light(
     config: SlimCAEConfig, embed_side: int, slope: float, latents: Channels = WIDTH
 ) -> Architecture:
     def block(name: str, channels: Channels) -> Residual:
-        hidden = 2 * WIDTH if isinstance(channels, More) else 2 * channels
-        return _block(name, channels, hidden, slope)
+        # more latents do not widen the inner layers
+        if isinstance(channels, More) or channels is latents:
+            return _block(name, channels, 2 * WIDTH, slope)
+        return _block(name, channels, 2 * channels, slope)
 
     quarter, half = Fraction(1, 4), Fraction(1, 2)
     colours = 16 * PICTURE_CHANNELS

@@ -15,7 +15,7 @@ GDN_VARIANTS: tuple[GDNVariant, ...] = get_args(GDNVariant)
 Method = Literal["slimcae", "independent", "bottleneck_scaling", "modulated"]
 METHODS: tuple[Method, ...] = get_args(Method)
 """How operating points share parameters; see `SlimCAEConfig`."""
-ArchitectureName = Literal["slimcae", "light", "lighter", "broad"]
+ArchitectureName = Literal["slimcae", "light", "lighter", "broad", "broader"]
 ARCHITECTURES: tuple[ArchitectureName, ...] = get_args(ArchitectureName)
 LIGHT_MULTIPLE = 4
 """Widths of the light architectures are multiples of this; their finest layers have width / 4."""
