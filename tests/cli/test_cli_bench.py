@@ -35,7 +35,7 @@ def test_two_pictures_through_everything(
 ) -> None:
     prefix = tmp_path / "out" / "b"
     argv: Argv = ["bench", photos, "-m", model, "--report_path", prefix, "--reference"]
-    assert call([*argv, "--repeats", "2"]) == 0
+    assert call([*argv, "--repeats", "2", "--effort", "2", "3", "2"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0].startswith("2 images; ")
@@ -51,6 +51,11 @@ def test_two_pictures_through_everything(
     assert document["results"]["setting"] == [8, 12] or document["results"]["setting"] == [12, 8]
     assert min(document["results"]["encoding_time"]) > 0
     assert "2 images" in document["description"] and "tiny@1" in document["description"]
+    searched = json.loads(
+        (tmp_path / "out" / "b_slimcae-effort-3.json").read_text(encoding="utf-8")
+    )
+    assert searched["name"] == "SlimCAE effort 3"
+    assert not (tmp_path / "out" / "b_slimcae-effort-1.json").exists()
     webp = json.loads((tmp_path / "out" / "b_webp.json").read_text(encoding="utf-8"))
     assert webp["results"]["bpp"] == sorted(webp["results"]["bpp"])
     assert all(0 < value < 1 for value in webp["results"]["ms-ssim-rgb"])
@@ -73,6 +78,7 @@ def test_what_is_absent_is_said_once(
     assert err.count("JPEG XL left out") == 1
     assert "Kodak" not in err  # --reference was not given
     assert "JPEG XL" not in out and "AVIF" not in out
+    assert not (tmp_path / "b_slimcae-effort-3.json").exists()
 
 
 def test_refusals(

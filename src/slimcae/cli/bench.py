@@ -58,6 +58,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_option(
         parser,
+        "--effort",
+        type=int,
+        nargs="+",
+        choices=range(1, 10),
+        metavar="E",
+        help="efforts of SlimCAE to compare, of which the first gives the BD-rates (default: 2, "
+        "and 1 if its files differ)",
+    )
+    add_option(
+        parser,
         "--repeats",
         type=count,
         default=1,
@@ -94,13 +104,15 @@ def run(args: argparse.Namespace) -> int:
     from slimcae.evaluation.report import writable_prefix
     from slimcae.evaluation.writing import write_report
     from slimcae.machine import describe_machine
-    from slimcae.model.model import FAST_EFFORT
+    from slimcae.model.model import DEFAULT_EFFORT, FAST_EFFORT
 
     prefix = writable_prefix(args.report_path)
     loaded = codec.load(model, **network_options(args), megapixels=math.inf)
-    ours: list[Contender] = [OurWidths(loaded)]
-    if any(len(loaded.model.efforts(width)) > 1 for width in loaded.points):
-        ours.append(OurWidths(loaded, FAST_EFFORT))
+    efforts = args.effort
+    if efforts is None:
+        fast = any(len(loaded.model.efforts(width)) > 1 for width in loaded.points)
+        efforts = [DEFAULT_EFFORT, FAST_EFFORT] if fast else [DEFAULT_EFFORT]
+    ours: list[Contender] = [OurWidths(loaded, effort) for effort in dict.fromkeys(efforts)]
     if args.quality:
         ours.append(OurQualities(loaded, args.quality))
     others, missing = pillow_codecs(loaded.transforms.threads)
