@@ -63,8 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=range(1, 10),
         metavar="E",
-        help="efforts of SlimCAE to compare, of which the first gives the BD-rates (default: 2, "
-        "and 1 if its files differ)",
+        help="efforts of SlimCAE to compare (default: 2, and 1 if it differs)",
     )
     add_option(
         parser,
