@@ -100,3 +100,14 @@ def test_models_that_cannot_become_broad_are_refused() -> None:
     untrained = replace(small, info=replace(small.info, lmbda=None))
     with pytest.raises(ConfigError, match="trained"):
         TOOL["with_more_latents"](untrained, LMBDA, PICTURES)
+    for lmbda in ((100.0,), (100.0, 0.0), (100.0, 10.0, 1.0)):
+        with pytest.raises(ConfigError, match="each of 2 widths"):
+            TOOL["with_more_latents"](small, lmbda, PICTURES)
+
+
+@pytest.mark.parametrize("words", [["absent.safetensors"], [__file__]])
+def test_wrong_files_give_one_line(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    argv = ["more_latents", *words, "start.safetensors", "--train_glob", "absent", "--lmbda", "1"]
+    monkeypatch.setattr("sys.argv", argv)
+    with pytest.raises(SystemExit, match=r"^more_latents: .*(no model file|not a slimcae model)"):
+        TOOL["main"]()

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from slimcae.errors import ConfigError
+from slimcae.errors import ConfigError, SlimCAEError
 from slimcae.images import find_images
 from slimcae.model.config import ArchitectureName, ModelInfo
 from slimcae.model.file import read_model, write_model
@@ -52,12 +52,13 @@ def main() -> None:
     parser.add_argument("--lmbda", required=True, type=float, nargs="+")
     parser.add_argument("--steps", type=int, default=120, help="from light to broad")
     args = parser.parse_args()
-    model, lmbda = read_model(args.model), tuple(args.lmbda)
-    images = TrainingImages(find_images(args.train_glob), torch.device("cpu"), num_workers=0)
-    x = images.sample(SIDE, SAMPLE, 0).float() / 255
+    lmbda = tuple(args.lmbda)
     try:
+        model = read_model(args.model)
+        images = TrainingImages(find_images(args.train_glob), torch.device("cpu"), num_workers=0)
+        x = images.sample(SIDE, SAMPLE, 0).float() / 255
         network = with_more_latents(model, lmbda, x)
-    except ConfigError as error:
+    except SlimCAEError as error:
         raise SystemExit(f"more_latents: {error}") from None
     fit_entropy_models(network, x, 0)
     if network.config.architecture == "broad":
@@ -74,11 +75,13 @@ def with_more_latents(model: Model, lmbda: Sequence[float], x: Tensor) -> Autoen
     x: pictures (N, 3, H, W) in [0, 1], from which components of new latents are taken.
 
     Raises:
-        ConfigError: The model is of another architecture or untrained, or no wider width has the
-            kernels that `broad` needs.
+        ConfigError: The model is of another architecture or untrained, no wider width has the
+            kernels that `broad` needs, or λ are not one positive number per width.
     """
     if model.config.architecture not in NEXT or model.info.lmbda is None:
         raise ConfigError("the model must be a trained one of the architecture light or broad")
+    if len(lmbda) != len(model.widths) or min(lmbda) <= 0:
+        raise ConfigError(f"lmbda: give one positive number for each of {len(model.widths)} widths")
     config = replace(model.config, architecture=NEXT[model.config.architecture])
     known = model.architecture.latent_channels(model.widths[0])
     network = new_network(config, tuple(lmbda))
