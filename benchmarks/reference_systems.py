@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from make_results import ROOT, signed, table, with_block
+from report.markdown import signed, table, with_block
 
 from slimcae.evaluation.bd_rate import bd_rate
 from slimcae.evaluation.report import NO_MS_SSIM
@@ -24,6 +24,7 @@ from slimcae.evaluation.results import Results, read_json
 from slimcae.model.model import DEFAULT_EFFORT
 from slimcae.plots.evaluation import ModelSeries, plot_all
 
+ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results" / "reference-systems"
 PAGE = ROOT / "docs" / "reference-systems.md"
 FIGURES = ROOT / "docs" / "figures"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from make_results import ROOT, signed, table, with_block
+from report.markdown import signed, table, with_block
 
 from slimcae.evaluation.bd_rate import bd_rate
 from slimcae.evaluation.results import Results, read_json
@@ -19,6 +19,7 @@ from slimcae.model.config import GDN_VARIANTS, SlimCAEConfig
 from slimcae.networks.slimcae import SlimCAE
 from slimcae.plots.style import BLUE, GREY, VERMILION, new_figure, save, tidy
 
+ROOT = Path(__file__).parents[1]
 TRIALS = ROOT / "docs" / "results" / "trials"
 PAGE = TRIALS / "README.md"
 SLOPE = 0.0995

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from make_results import signed, table
 from PIL import Image, ImageDraw, ImageFont
+from report.markdown import signed, table
 
 import slimcae
 from slimcae.evaluation.metrics import psnr

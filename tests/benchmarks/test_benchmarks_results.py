@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 from command_line import ROOT
-from make_results import MARKS, Sources, draw, page, ratios, readme_block, with_block
+from make_results import draw, page, readme_block
 from PIL import Image
+from report.files import Sources
+from report.markdown import MARKS, with_block
+from report.speed import ratios
 
 
 @pytest.fixture(scope="module")

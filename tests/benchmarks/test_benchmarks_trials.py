@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from make_results import with_block
 from PIL import Image
+from report.markdown import with_block
 from training_trials import PAGE, block, draw, points_table
 
 from slimcae.evaluation.results import Results
