@@ -124,6 +124,13 @@ def test_references_are_drawn_and_compared_on_kodak_unless_measured(
     assert {t.get_text() for t in figures[0].axes[0].texts} == {"1", "2", "3", "4"}
 
 
+def test_our_other_curves_are_compared_with_the_first(tmp_path: Path) -> None:
+    curves = [points("SlimCAE"), points("SlimCAE effort 3", rate=0.8), points("JPEG")]
+    text = write_report(tmp_path / "k", curves, ["", "", ""], 2, "", reference=False)
+    # 1 / 0.8 of its bits at every quality
+    assert "BD-rate of SlimCAE," in text and "  SlimCAE effort 3  PSNR +25.0 %" in text
+
+
 def test_other_pictures_get_published_curves_for_orientation_only(
     tmp_path: Path, figures: list[Any]
 ) -> None:

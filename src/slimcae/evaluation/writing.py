@@ -69,7 +69,8 @@ def write_report(
         plot = prefix.with_name(f"{prefix.name}_time.png")
         draw_times(plot, ours[0], others, labels=labels, subtitle=where)
     compared = {f"{name}, published": c for name, c in references.items()} if kodak else {}
-    deltas = format_bd_rates(ours[0].name, bd_rates(ours[0], others | compared))
+    rivals = {result.name: result for result in ours[1:]} | others | compared
+    deltas = format_bd_rates(ours[0].name, bd_rates(ours[0], rivals))
     lines = [
         f"  {points[0].codec}: {setting}" for points, setting in zip(curves, settings, strict=True)
     ]
