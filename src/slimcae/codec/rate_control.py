@@ -136,7 +136,7 @@ def _out_of_range(
     extra = f", {fixed} of them for header, alpha and metadata" if overhead else ""
     return ConfigError(
         f"{what} of {asked} {unit} is out of range: this picture takes {low} to {high} "
-        f"{unit}{extra}; choose {what} in this range, or use --closest (closest=True)"
+        f"{unit}{extra}; choose {what} in this range, or use `closest`"
     )
 
 
@@ -175,7 +175,7 @@ def for_psnr(
         raise ConfigError(
             f"a PSNR of {min_psnr:g} dB is out of range: this picture has "
             f"{psnr(ladder[0]):.2f} to {psnr(ladder[-1]):.2f} dB; "
-            "choose a PSNR in this range, or use --closest (closest=True)"
+            "choose a PSNR in this range, or use `closest`"
         )
     good = [ladder[above]]
     for points, start in _widths_at(scale, ladder, above):
