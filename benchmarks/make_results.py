@@ -77,7 +77,7 @@ def draw(sources: Sources, folder: Path) -> None:
         folder / "profile.png", sources.profile["widths"], title.format(**sources.profile)
     )
     widths, rivals = effort_series(sources.effort)
-    title = "What encoding longer saves: {model}, threads: {threads}, {clock} time, {machine}"
+    title = "What encoding longer saves: {model}\nthreads: {threads}, {clock} time, {machine}"
     plot_effort(folder / "effort.png", widths, rivals, title.format(**sources.effort))
 
 

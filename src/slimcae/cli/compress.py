@@ -39,13 +39,13 @@ _EPILOG = """\
 effort: time to encode, as multiples of effort 2 by one thread, and bytes at equal PSNR (width 96)
   1    0.7 x   +16 %    a simpler entropy model; decodes faster, too
   2      1 x            rounds to the nearest integers
-  3      5 x    -7 %    latents follow the gradient of their cost, one step
-  4      7 x    -8.5 %  two steps
-  5     10 x    -9 %    four steps
-  6     14 x    -9 %    eight steps
-  7    120 x   -10 %    also 60 steps with random rounding; the better result is kept
-  8    220 x   -11 %    the same with 120 steps
-  9    430 x   -12 %    the same with 240 steps
+  3      5 x    -6 %    latents follow the gradient of their cost, one step
+  4      6 x    -7 %    two steps
+  5     10 x    -7 %    four steps
+  6     18 x    -8 %    eight steps
+  7    140 x    -9 %    also 60 steps with random rounding; the better result is kept
+  8    250 x   -10 %    the same with 120 steps
+  9    510 x   -11 %    the same with 240 steps
 
 Decoding takes the same time from 2 to 9. With -w or -q, higher efforts usually reduce the bytes at
 about the same PSNR; at high quality they may raise both. With --bpp or --target_size, they increase
